@@ -1,0 +1,92 @@
+"""What operators say. The safe direction takes one step; loosening needs a reason and a person."""
+
+from __future__ import annotations
+
+from daemon.kernel.message import Command
+
+
+class Halt(Command, tag=70):
+    """No new risk: cancel working orders that add risk; exits stay."""
+
+    reason: str
+    by: str
+
+
+class Reduce(Command, tag=71):
+    """Only orders that reduce risk pass."""
+
+    reason: str
+    by: str
+
+
+class Flatten(Command, tag=72):
+    """Halt, cancel, close every position."""
+
+    reason: str
+    by: str
+
+
+class Kill(Command, tag=73):
+    """Cancel everything, close nothing, latch."""
+
+    reason: str
+    by: str
+
+
+class Resume(Command, tag=74):
+    """Halted or reducing -> active, unless a breaker is latched."""
+
+    reason: str
+    by: str
+
+
+class Unlatch(Command, tag=75):
+    """Killed -> halted; re-arms latched breakers."""
+
+    reason: str
+    by: str
+
+
+class Reload(Command, tag=76):
+    """Take over a validated configuration; ``digest`` names it."""
+
+    digest: str
+    by: str
+
+
+class Shutdown(Command, tag=77):
+    """Stop the process; positions stay open."""
+
+    reason: str
+    by: str
+
+
+class LatchObserved(Command, tag=78):
+    """The kill latch was seen set when an input was stamped."""
+
+    reason: str
+
+
+class DisableStrategy(Command, tag=79):
+    """Switch a strategy off."""
+
+    strategy: str
+    reason: str
+    by: str
+
+
+class EnableStrategy(Command, tag=80):
+    """Switch a strategy on."""
+
+    strategy: str
+    reason: str
+    by: str
+
+
+class ResetBreaker(Command, tag=81):
+    """Arm a tripped breaker again."""
+
+    portfolio: str
+    breaker: str
+    reason: str
+    by: str

@@ -1,0 +1,162 @@
+"""Market data and the calendar, as the core sees them: one panel per instant, parallel arrays by symbol id."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.values.session import Session
+from daemon.kernel.message import Market
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+I32 = npt.NDArray[np.int32]
+
+
+class BarPanel(Market, tag=10):
+    """Every bar that closed at one instant.
+
+    All arrays are read-only and have one entry per symbol in ``ids``.
+
+    Attributes:
+        ts: when the bars became known, i.e. their end; nanoseconds UTC.
+        start_ts: when they started.
+        session: exchange date YYYYMMDD.
+        daily: whether this is a session bar.
+        ids: symbol ids, ascending, without repeats.
+        dense: whether ``ids`` is 0..N-1 of the whole universe, which spares fancy indexing.
+        open, high, low, close: prices, finite and positive, low <= open, close <= high.
+        close_fx: ``close`` in units of 1e-8.
+        volume: shares; NaN where the source had null; None where the source has no such column.
+        close_only: the source had closes only: open = high = low = close.
+        vwap: volume-weighted average price, NaN where unknown, or None.
+        bid_open, ask_open, bid_close, ask_close: quoted prices at the bar's ends, NaN where unknown, or None.
+        revision: 0 for the first version of the instant, higher for latecomers.
+    """
+
+    ts: int
+    start_ts: int
+    session: int
+    daily: bool
+    ids: I32
+    dense: bool
+    open: F64
+    high: F64
+    low: F64
+    close: F64
+    close_fx: I64
+    volume: F64 | None
+    close_only: bool = False
+    vwap: F64 | None = None
+    bid_open: F64 | None = None
+    ask_open: F64 | None = None
+    bid_close: F64 | None = None
+    ask_close: F64 | None = None
+    revision: int = 0
+
+
+class QuotePanel(Market, tag=11):
+    """The best bid and offer of every symbol that changed at one instant; sizes in shares."""
+
+    ts: int
+    ids: I32
+    bid_px: F64
+    bid_size: F64
+    ask_px: F64
+    ask_size: F64
+
+
+class TradePanel(Market, tag=12):
+    """Prints of one instant, in order; a symbol may stand there more than once."""
+
+    ts: int
+    ids: I32
+    price: F64
+    size: F64
+
+
+class SessionOpened(Market, tag=13):
+    """The calendar's session began."""
+
+    ts: int
+    session: Session
+
+
+class SessionClosing(Market, tag=14):
+    """The session will close at ``session.close_ts``; auction orders are no longer taken."""
+
+    ts: int
+    session: Session
+
+
+class SessionClosed(Market, tag=15):
+    """The session ended; all its bars have been seen. Daily strategies decide now."""
+
+    ts: int
+    session: Session
+
+
+class TradingStatus(Market, tag=16):
+    """A symbol's status changed: ``trading``, ``halted``, ``luld`` or ``ssr``; bands where the status has them."""
+
+    ts: int
+    symbol: int
+    state: str
+    lower: int | None = None
+    upper: int | None = None
+
+
+class CorporateAction(Market, tag=17):
+    """A split, dividend, rename or delisting that takes effect before the open of ``ex_date`` (YYYYMMDD)."""
+
+    ts: int
+    ex_date: int
+    symbol: int
+    kind: str
+    value: int
+    pay_date: int | None = None
+    renamed_to: int | None = None
+
+
+class NewsItem(Market, tag=18):
+    """A headline at the time we first saw it."""
+
+    ts: int
+    news_id: str
+    symbols: tuple[int, ...]
+    headline: str
+    summary: str = ""
+    source: str = ""
+
+
+class FeedConnected(Market, tag=110):
+    """A market-data connection is live."""
+
+    ts: int
+    feed: str
+
+
+class FeedLost(Market, tag=111):
+    """A market-data connection was lost."""
+
+    ts: int
+    feed: str
+    reason: str
+
+
+class FeedStale(Market, tag=112):
+    """A symbol (-1: the whole feed) is silent although the calendar says it should not be."""
+
+    ts: int
+    feed: str
+    symbol: int
+    age_ms: int
+
+
+class GapDetected(Market, tag=113):
+    """Data between two instants is missing."""
+
+    ts: int
+    feed: str
+    from_ts: int
+    to_ts: int

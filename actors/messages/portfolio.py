@@ -1,0 +1,181 @@
+"""Signals, targets, positions, cash and equity."""
+
+from __future__ import annotations
+
+from daemon.kernel.message import Command, Event
+
+
+class DecisionDue(Command, tag=30):
+    """It is time for a strategy to decide (a timer)."""
+
+    strategy: str
+
+
+class SignalsReady(Event, tag=31):
+    """What a strategy thinks, for every symbol in which it did not abstain. Also the record of its predictions.
+
+    Attributes:
+        strategy: registered name.
+        decision: number of this decision in the run, from 1 per strategy.
+        horizon: ``30m``, ``1d`` ...
+        ids: int32 column of symbol ids.
+        score: float64 column in [-1, 1].
+        confidence: float64 column in [0, 1].
+        p_up: float64 column in [0, 1], NaN where not given; b"" when none is.
+        price: int64 column, last known price at the decision in units of 1e-8.
+        expected_bps: float64 column, NaN where not given; b"" when none is.
+        model: what predicted: the strategy's name, or ``name@version`` of the model behind it.
+        reasons: one text per symbol, or () when none is given.
+        buy_and_hold: the strategy asks to be exempt from automatic exits (``semantics.md`` section 4).
+    """
+
+    strategy: str
+    decision: int
+    horizon: str
+    ids: bytes
+    score: bytes
+    confidence: bytes
+    p_up: bytes
+    price: bytes
+    expected_bps: bytes = b""
+    model: str = ""
+    reasons: tuple[str, ...] = ()
+    buy_and_hold: bool = False
+
+
+class TargetsProposed(Event, tag=32):
+    """Weights a portfolio wants to hold on account of signals.
+
+    Attributes:
+        ids, weights: int32 and float64 columns; a held symbol that is not there has target 0.
+        cut_buy, cut_sell: signals cut by the confidence gates.
+        reason: ``signal``, ``schedule`` or ``drift``.
+    """
+
+    portfolio: str
+    strategy: str
+    decision: int
+    ids: bytes
+    weights: bytes
+    cut_buy: int
+    cut_sell: int
+    reason: str
+
+
+class PositionChanged(Event, tag=33):
+    """A fill was booked.
+
+    Attributes:
+        qty: position after the fill, negative for short.
+        cost: total cost of the position after it at average cost, without fees; negative for short.
+        realized: profit realised by this fill at average cost, before fees.
+        realized_fifo: the same by the lots it closed.
+        cash: cash of the portfolio after it.
+        opened: (lot_id, qty) of the lot it opened, or None; qty signed.
+        closed: (lot_id, qty) of lots it closed or cut, in order.
+        postings: (account, amount) pairs that sum to zero; debit positive. Accounts: ``actors/portfolio/ledger.py``.
+    """
+
+    portfolio: str
+    exec_id: str
+    symbol: int
+    qty: int
+    cost: int
+    realized: int
+    realized_fifo: int
+    cash: int
+    opened: tuple[str, int] | None
+    closed: tuple[tuple[str, int], ...]
+    postings: tuple[tuple[str, int], ...]
+
+
+class TradeClosed(Event, tag=34):
+    """A round trip (FIFO): part or all of a lot was closed.
+
+    Attributes:
+        side: +1 long, -1 short.
+        fees: commission and regulatory fees of both sides that fall on ``qty``.
+        pnl: net of those fees.
+        ret: pnl over the entry value, a fraction rounded to 9 digits.
+        mae, mfe: worst and best return seen between entry and exit on known prices, fractions.
+        exit_reason: ``signal``, ``rebalance``, ``stop_loss``, ``take_profit``, ``flatten``, ``script``, ...
+    """
+
+    portfolio: str
+    lot_id: str
+    symbol: int
+    side: int
+    qty: int
+    entry_ts: int
+    entry_px: int
+    exit_ts: int
+    exit_px: int
+    fees: int
+    pnl: int
+    ret: float
+    mae: float
+    mfe: float
+    entry_confidence: float | None
+    exit_reason: str
+    strategy: str
+
+
+class CashFlowed(Event, tag=35):
+    """Cash came from or went to the outside; returns are computed net of it."""
+
+    portfolio: str
+    amount: int
+    reason: str
+    cash: int
+    postings: tuple[tuple[str, int], ...]
+
+
+class EquityMarked(Event, tag=36):
+    """Equity at the last known prices, each minute or daily bar.
+
+    gross = sum of absolute position values, net = their signed sum; equity = cash + net.
+    """
+
+    portfolio: str
+    equity: int
+    cash: int
+    gross: int
+    net: int
+
+
+class SessionRolled(Event, tag=37):
+    """A session ended: its closing equity is the next session's baseline.
+
+    Attributes:
+        session: exchange date YYYYMMDD that ended.
+        flows: external cash flows since the last roll.
+        peak: highest session-close equity so far, net of flows; a new peak includes this close.
+        drawdown: equity / peak - 1, rounded to 9 digits.
+        week_end, month_end: whether the next session belongs to another ISO week or month.
+    """
+
+    portfolio: str
+    session: int
+    equity: int
+    cash: int
+    gross: int
+    net: int
+    flows: int
+    peak: int
+    drawdown: float
+
+
+class DepositCash(Command, tag=38):
+    """Put cash in (``amount`` > 0) or take it out (< 0); an external flow."""
+
+    portfolio: str
+    amount: int
+    reason: str
+
+
+class ClosePositions(Command, tag=39):
+    """Close every position of a portfolio ("": of all) by reduce-only market orders; ``symbol`` -1 means all."""
+
+    portfolio: str
+    reason: str
+    symbol: int = -1

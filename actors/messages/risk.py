@@ -1,0 +1,61 @@
+"""Limits, breakers and the trading state."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from daemon.kernel.message import Event
+
+
+class TradingState(StrEnum):
+    """What the gate lets pass: ACTIVE all, REDUCING what reduces risk, HALTED cancels and verified exits, KILLED cancels."""
+
+    ACTIVE = "active"
+    REDUCING = "reducing"
+    HALTED = "halted"
+    KILLED = "killed"
+
+
+class LimitBreached(Event, tag=60):
+    """A measure crossed a warning or blocking limit; ``action`` is ``warn`` or ``block_entries``."""
+
+    portfolio: str
+    limit: str
+    value: float
+    bound: float
+    action: str
+
+
+class BreakerTripped(Event, tag=61):
+    """A breaker tripped; the values used are in the event.
+
+    ``value`` and ``limit`` are fractions of ``baseline`` (the persisted session-close equity or high-water mark).
+    """
+
+    portfolio: str
+    breaker: str
+    value: float
+    limit: float
+    equity: int
+    baseline: int
+    action: str
+    latched: bool
+
+
+class BreakerReset(Event, tag=62):
+    """A breaker is armed again."""
+
+    portfolio: str
+    breaker: str
+    reason: str
+    by: str
+
+
+class TradingStateChanged(Event, tag=63):
+    """The trading state changed. Latched: only a human leaves it."""
+
+    old: TradingState
+    new: TradingState
+    reason: str
+    by: str
+    latched: bool

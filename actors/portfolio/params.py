@@ -1,0 +1,53 @@
+"""How a portfolio turns signals into orders."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class PortfolioSpec(msgspec.Struct, frozen=True):
+    """One portfolio.
+
+    Attributes:
+        name: unique.
+        cash: opening deposit, units of 1e-8.
+        strategies: whose signals it follows; none means operators' orders only.
+        allocation: ``equal``, ``inverse_volatility`` or ``confidence``.
+        rebalance: ``never``, ``daily``, ``weekly``, ``monthly`` or ``signal`` (at every decision).
+        drift: rebalance early once a weight is this far from its target, a fraction; 0 for off.
+        lookback: sessions (or bars) of returns for inverse volatility.
+        max_positions: names held at most; 0 for no bound.
+        max_weight: largest target weight; 0 for no bound.
+        min_weight: sizing floor for entries, never trims; 0 for none.
+        cash_buffer: fraction of equity kept in cash.
+        min_confidence_buy, min_confidence_sell: signals below are cut before weights are computed.
+        stop_loss, take_profit: per entry lot, as fractions of its entry price; 0 for off.
+        min_order_value: smaller differences are not traded, units of 1e-8.
+        cash_reserve: multiple of the reference value a buy must be able to pay, as in the gate, units of 1e-8.
+        cost_rate: fees per value a buy must be able to pay on top (commission rate), units of 1e-8.
+        cost_per_share: the same per share.
+        lot_size: smallest step of a quantity, units of 1e-8.
+        allow_short: negative scores may open shorts; else they close.
+    """
+
+    name: str
+    cash: int
+    strategies: tuple[str, ...] = ()
+    allocation: str = "equal"
+    rebalance: str = "weekly"
+    drift: float = 0.05
+    lookback: int = 60
+    max_positions: int = 10
+    max_weight: float = 0.20
+    min_weight: float = 0.05
+    cash_buffer: float = 0.0
+    min_confidence_buy: float = 0.65
+    min_confidence_sell: float = 0.60
+    stop_loss: float = 0.03
+    take_profit: float = 0.10
+    min_order_value: int = 100 * 10**8
+    cash_reserve: int = 102_000_000
+    cost_rate: int = 100_000
+    cost_per_share: int = 0
+    lot_size: int = 100_000_000
+    allow_short: bool = False

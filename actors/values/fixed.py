@@ -1,0 +1,109 @@
+"""Fixed-point numbers: every price, quantity and amount of money is an ``int`` in units of 1e-8.
+
+One scale for all three keeps the arithmetic plain: a price times a whole number of shares is exact,
+and only a product of two fractional values is rounded (half to even, once, here). Python integers are
+unbounded, so nothing overflows in the ledger; vectorised marks check their bounds separately
+(``semantics.md`` section 3).
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+SCALE: Final = 100_000_000
+DIGITS: Final = 8
+
+# A float64 holds 15.95 decimal digits: above this price the eighth decimal is noise, so it is refused.
+PRICE_MAX: Final = 90_000_000.0
+
+
+class FixedPointError(ValueError):
+    """A number that cannot become a fixed-point value: not finite, over-precise or out of range."""
+
+
+def div_round(numerator: int, denominator: int) -> int:
+    """Divide two integers, rounding half to even; exact for any size and either sign."""
+    if denominator < 0:
+        numerator, denominator = -numerator, -denominator
+    quotient, remainder = divmod(numerator, denominator)
+    twice = remainder + remainder
+    if twice > denominator or (twice == denominator and quotient & 1):
+        quotient += 1
+    return quotient
+
+
+def mul(a: int, b: int) -> int:
+    """Multiply two fixed-point values (price x quantity, price x rate), rounded half to even at 1e-8."""
+    product = a * b
+    quotient, remainder = divmod(product, SCALE)
+    if remainder:
+        twice = remainder + remainder
+        if twice > SCALE or (twice == SCALE and quotient & 1):
+            quotient += 1
+    return quotient
+
+
+def mul_ratio(value: int, numerator: int, denominator: int) -> int:
+    """Return ``value * numerator / denominator`` rounded half to even."""
+    return div_round(value * numerator, denominator)
+
+
+def to_fixed(value: float) -> int:
+    """Convert a finite float to fixed point, rounding half to even at 1e-8.
+
+    Raises:
+        FixedPointError: the value is not finite, or larger than a float can hold to 1e-8.
+    """
+    if not -PRICE_MAX <= value <= PRICE_MAX:  # also false for NaN
+        message = f"{value!r} is not a finite number below {PRICE_MAX:,.0f}"
+        raise FixedPointError(message)
+    return round(value * SCALE)
+
+
+def parse_fixed(text: str | float | Decimal) -> int:
+    """Convert a human's number (JSON, TOML, CSV) exactly; more than 8 decimals are refused, not rounded.
+
+    Raises:
+        FixedPointError: not a number, not finite, or more than 8 decimals.
+    """
+    if isinstance(text, bool):
+        message = f"{text!r} is not a number"
+        raise FixedPointError(message)
+    try:
+        value = Decimal(repr(text)) if isinstance(text, float) else Decimal(text)
+    except (InvalidOperation, TypeError, ValueError):
+        message = f"{text!r} is not a number"
+        raise FixedPointError(message) from None
+    if not value.is_finite():
+        message = f"{text!r} is not a finite number"
+        raise FixedPointError(message)
+    if value.adjusted() > 20:
+        message = f"{text!r} is too large"
+        raise FixedPointError(message)
+    scaled = value.scaleb(DIGITS)
+    result = int(scaled)
+    if result != scaled:
+        message = f"{text!r} has more than {DIGITS} decimals"
+        raise FixedPointError(message)
+    return result
+
+
+def to_float(value: int) -> float:
+    """Return the nearest float; for features, ratios and pictures, never for bookkeeping."""
+    return value / SCALE
+
+
+def fmt(value: int) -> str:
+    """Format as a plain decimal without exponent, rounding or trailing zeros: ``"101.25"``, ``"-0.5"``, ``"3"``."""
+    sign = "-" if value < 0 else ""
+    whole, fraction = divmod(abs(value), SCALE)
+    if not fraction:
+        return f"{sign}{whole}"
+    return f"{sign}{whole}.{fraction:08d}".rstrip("0")
+
+
+def is_finite_positive(value: float) -> bool:
+    """Tell whether a vendor's number can be a price."""
+    return math.isfinite(value) and value > 0

@@ -1,0 +1,105 @@
+"""Clocks and timers. Time is a parameter: the sequencer reads the clock once per input and nobody else does."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from typing import Protocol
+
+from daemon.kernel.errors import InvariantError
+from daemon.kernel.message import Command
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def now(self) -> int:
+        """Return nanoseconds since the epoch, UTC, never less than the answer before."""
+        ...
+
+
+class VirtualClock:
+    """A clock that moves only when told to."""
+
+    __slots__ = ("_now",)
+
+    def __init__(self, start: int = 0) -> None:
+        """Start at ``start`` nanoseconds."""
+        self._now = start
+
+    def now(self) -> int:
+        """Return the present virtual instant."""
+        return self._now
+
+    def advance_to(self, ts: int) -> None:
+        """Move forward to ``ts``.
+
+        Raises:
+            InvariantError: ``ts`` lies in the past.
+        """
+        if ts < self._now:
+            message = f"the virtual clock was asked to go back from {self._now} to {ts}"
+            raise InvariantError(message, code="CLOCK_BACKWARD")
+        self._now = ts
+
+
+class SystemClock:
+    """The machine's clock with a guard: a step back holds time still and is counted, never shown.
+
+    Wall time may be stepped by an operator or NTP; a stamp that goes back would break the total order.
+    """
+
+    __slots__ = ("_last", "regressions")
+
+    def __init__(self) -> None:
+        """Start at the present."""
+        self._last = time.time_ns()
+        self.regressions = 0
+
+    def now(self) -> int:
+        """Return the machine's time, held where the machine's clock stepped back."""
+        ts = time.time_ns()
+        if ts < self._last:
+            self.regressions += 1
+            return self._last
+        self._last = ts
+        return ts
+
+
+class TimerHeap:
+    """Commands due in the future, in order of (due, order of scheduling)."""
+
+    __slots__ = ("_heap", "_n")
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._heap: list[tuple[int, int, Command]] = []
+        self._n = 0
+
+    def __len__(self) -> int:
+        """Return the number of timers."""
+        return len(self._heap)
+
+    def push(self, due: int, command: Command) -> None:
+        """Schedule ``command`` for ``due``."""
+        self._n += 1
+        heapq.heappush(self._heap, (due, self._n, command))
+
+    def next_due(self) -> int | None:
+        """Return when the next timer is due, or None."""
+        return self._heap[0][0] if self._heap else None
+
+    def pop(self) -> tuple[int, Command]:
+        """Remove and return the next (due, command)."""
+        due, _, command = heapq.heappop(self._heap)
+        return due, command
+
+    def entries(self) -> list[tuple[int, int, Command]]:
+        """Return a sorted copy for snapshots."""
+        return sorted(self._heap, key=lambda entry: entry[:2])
+
+    def restore(self, entries: list[tuple[int, int, Command]]) -> None:
+        """Replace everything by what :meth:`entries` gave."""
+        self._heap = list(entries)
+        heapq.heapify(self._heap)
+        self._n = max((n for _, n, _ in entries), default=0)
