@@ -1,0 +1,1 @@
+"""Composition: where concrete actors, sources and journals meet the kernel, for replay and live alike."""

@@ -1,0 +1,244 @@
+"""The ledger on SQLite: one writer, batches of frames, a hash chain over every row.
+
+Two ways to write the same file. *Durable* (as live): WAL, ``synchronous=FULL``, a commit per batch, so that a
+power cut loses at most the batch that nobody was told of. *Fast* (a replay's run folder, worthless until it is
+complete): no rollback journal, no fsync before the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Final, cast
+
+import msgspec
+
+from daemon.journal.journal import Manifest, StoredFrame
+from daemon.kernel.actor import Frame
+from daemon.kernel.codec import Codec
+from daemon.kernel.errors import OperatorError
+from daemon.kernel.message import Event, Market
+from daemon.kernel.sequencer import PoisonRecord
+
+APPLICATION_ID: Final = 0x54524144  # "TRAD"
+SCHEMA: Final = 1
+BATCH: Final = 500
+CHAIN_START: Final = bytes(32)
+
+_INSERT = (
+    "INSERT INTO frame (seq, ts, ts_event, source, input, n, body, causes, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_Row = tuple[int, int, int, str, bytes | None, int, bytes, bytes, bytes]
+
+
+def encode_causes(causes: list[int]) -> bytes:
+    """Encode the causes of a frame; the common case, all -1, is empty."""
+    if not any(cause != -1 for cause in causes):
+        return b""
+    return msgspec.msgpack.encode(causes)
+
+
+def decode_causes(data: bytes, n: int) -> list[int]:
+    """Decode what :func:`encode_causes` gave for ``n`` events."""
+    return msgspec.msgpack.decode(data, type=list[int]) if data else [-1] * n
+
+
+def frame_hash(
+    previous: bytes, seq: int, ts: int, ts_event: int, source: str, data: bytes | None, body: bytes, causes: bytes
+) -> bytes:
+    """Return the chain value of a row: SHA-256 over the previous one and every column, lengths included."""
+    head = b"%d,%d,%d,%d,%d,%d,%s;" % (
+        seq,
+        ts,
+        ts_event,
+        -1 if data is None else len(data),
+        len(body),
+        len(causes),
+        source.encode(),
+    )
+    return hashlib.sha256(b"".join((previous, head, data or b"", body, causes))).digest()
+
+
+class SqliteJournal:
+    """Writes one run's frames to a new ledger file."""
+
+    def __init__(self, path: Path, manifest: Manifest, codec: Codec, *, durable: bool, batch: int = BATCH) -> None:
+        """Create the file.
+
+        Args:
+            path: must not exist.
+            manifest: of the run.
+            codec: to encode inputs.
+            durable: see the module.
+            batch: frames per commit.
+
+        Raises:
+            OperatorError: the file exists or cannot be created.
+        """
+        if path.exists():
+            message = f"the ledger {path} exists already"
+            raise OperatorError(message, code="LEDGER_EXISTS", remedy="name another folder or remove it")
+        self.path = path
+        self._codec = codec
+        self._batch = batch
+        self._rows: list[_Row] = []
+        self._chain = CHAIN_START
+        self._frames = 0
+        self._durable = durable
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+        except sqlite3.Error as error:
+            message = f"the ledger {path} cannot be created: {error}"
+            raise OperatorError(message, code="LEDGER_UNWRITABLE", remedy="choose a writable folder") from error
+        self._db.execute("PRAGMA page_size = 8192")
+        if durable:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+        else:
+            self._db.execute("PRAGMA journal_mode = OFF")
+            self._db.execute("PRAGMA synchronous = OFF")
+        self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        self._db.execute(f"PRAGMA user_version = {SCHEMA}")
+        self._db.executescript(files("daemon.journal").joinpath("schema.sql").read_text("utf-8"))
+        self._db.execute(
+            "INSERT INTO run (id, run_id, version, mode, seed, config_digest, manifest, status, event_digest, frames, chain)"
+            " VALUES (1, ?, ?, ?, ?, ?, ?, 'running', '', 0, ?)",
+            (
+                manifest.run_id,
+                manifest.version,
+                manifest.mode,
+                manifest.seed,
+                manifest.config_digest,
+                msgspec.json.encode(manifest),
+                CHAIN_START,
+            ),
+        )
+
+    def append(self, frame: Frame) -> None:
+        """Queue one frame; a full batch is committed at once."""
+        envelope = frame.envelope
+        body = envelope.body
+        data = None if isinstance(body, Market) else self._codec.encode(body)
+        causes = encode_causes(frame.causes)
+        self._chain = chain = frame_hash(
+            self._chain,
+            envelope.seq,
+            envelope.ts_init,
+            envelope.ts_event,
+            envelope.source,
+            data,
+            frame.body,
+            causes,
+        )
+        row = (
+            envelope.seq,
+            envelope.ts_init,
+            envelope.ts_event,
+            envelope.source,
+            data,
+            len(frame.events),
+            frame.body,
+            causes,
+            chain,
+        )
+        self._rows.append(row)
+        if len(self._rows) >= self._batch:
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit what is queued, in one transaction."""
+        if not self._rows:
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.executemany(_INSERT, self._rows)
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        self._frames += len(self._rows)
+        self._rows.clear()
+
+    def quarantine(self, record: PoisonRecord) -> None:
+        """Keep a poisoned input with its traceback for people."""
+        self._db.execute(
+            "INSERT INTO quarantine (seq, ts, actor, input, error, traceback) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                record.envelope.seq,
+                record.envelope.ts_init,
+                record.actor,
+                type(record.envelope.body).__name__,
+                record.error,
+                record.traceback,
+            ),
+        )
+
+    def frames(self) -> Iterator[StoredFrame]:
+        """Read everything back, committed or queued."""
+        self.flush()
+        yield from read_frames(self._db, self._codec)
+
+    def close(self, status: str, digest: str) -> None:
+        """Seal the run, fold the WAL into the one file, fsync it and let go."""
+        self.flush()
+        self._db.execute(
+            "UPDATE run SET status = ?, event_digest = ?, frames = ?, chain = ? WHERE id = 1",
+            (status, digest, self._frames, self._chain),
+        )
+        if self._durable:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._db.execute("PRAGMA journal_mode = DELETE")
+        self._db.close()
+        with self.path.open("rb") as handle:
+            os.fsync(handle.fileno())
+
+    def abandon(self) -> None:
+        """Close without sealing; the file stays as evidence of an unfinished run."""
+        self._db.close()
+
+
+def read_frames(db: sqlite3.Connection, codec: Codec) -> Iterator[StoredFrame]:
+    """Decode all frames of an open ledger in order of seq."""
+    rows = db.execute("SELECT seq, ts, ts_event, source, input, n, body, causes FROM frame ORDER BY seq")
+    for seq, ts, ts_event, source, data, n, body, causes in rows:
+        yield StoredFrame(
+            seq=seq,
+            ts=ts,
+            ts_event=ts_event,
+            source=source,
+            input=None if data is None else codec.decode(data),
+            events=cast("list[Event]", codec.decode_many(body)),  # bodies hold events only
+            causes=decode_causes(causes, n),
+        )
+
+
+def open_readonly(path: Path) -> sqlite3.Connection:
+    """Open a ledger for reading only.
+
+    Raises:
+        OperatorError: there is none, it is no ledger of ours, or its schema is newer than this program.
+    """
+    if not path.is_file():
+        message = f"there is no ledger at {path}"
+        raise OperatorError(message, code="NO_LEDGER", remedy="name a run folder or a ledger.db")
+    try:
+        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        application = db.execute("PRAGMA application_id").fetchone()[0]
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error as error:
+        message = f"{path} cannot be read as a ledger: {error}"
+        raise OperatorError(message, code="BAD_LEDGER", remedy="restore it from a backup") from error
+    if application != APPLICATION_ID:
+        db.close()
+        message = f"{path} is a database, but not a ledger of tradingd"
+        raise OperatorError(message, code="FOREIGN_LEDGER", remedy="name a run folder or a ledger.db")
+    if version > SCHEMA:
+        db.close()
+        message = f"{path} has schema {version}, newer than the {SCHEMA} of this program"
+        raise OperatorError(message, code="NEWER_LEDGER", remedy="upgrade tradingd")
+    return db
