@@ -34,7 +34,6 @@ class BarPanel(Market, tag=10):
         revision: 0 for the first version of the instant, higher for latecomers.
     """
 
-    ts: int
     start_ts: int
     session: int
     daily: bool
@@ -58,7 +57,6 @@ class BarPanel(Market, tag=10):
 class QuotePanel(Market, tag=11):
     """The best bid and offer of every symbol that changed at one instant; sizes in shares."""
 
-    ts: int
     ids: I32
     bid_px: F64
     bid_size: F64
@@ -69,7 +67,6 @@ class QuotePanel(Market, tag=11):
 class TradePanel(Market, tag=12):
     """Prints of one instant, in order; a symbol may stand there more than once."""
 
-    ts: int
     ids: I32
     price: F64
     size: F64
@@ -78,28 +75,24 @@ class TradePanel(Market, tag=12):
 class SessionOpened(Market, tag=13):
     """The calendar's session began."""
 
-    ts: int
     session: Session
 
 
 class SessionClosing(Market, tag=14):
     """The session will close at ``session.close_ts``; auction orders are no longer taken."""
 
-    ts: int
     session: Session
 
 
 class SessionClosed(Market, tag=15):
     """The session ended; all its bars have been seen. Daily strategies decide now."""
 
-    ts: int
     session: Session
 
 
 class TradingStatus(Market, tag=16):
     """A symbol's status changed: ``trading``, ``halted``, ``luld`` or ``ssr``; bands where the status has them."""
 
-    ts: int
     symbol: int
     state: str
     lower: int | None = None
@@ -109,7 +102,6 @@ class TradingStatus(Market, tag=16):
 class CorporateAction(Market, tag=17):
     """A split, dividend, rename or delisting that takes effect before the open of ``ex_date`` (YYYYMMDD)."""
 
-    ts: int
     ex_date: int
     symbol: int
     kind: str
@@ -121,7 +113,6 @@ class CorporateAction(Market, tag=17):
 class NewsItem(Market, tag=18):
     """A headline at the time we first saw it."""
 
-    ts: int
     news_id: str
     symbols: tuple[int, ...]
     headline: str
@@ -132,14 +123,12 @@ class NewsItem(Market, tag=18):
 class FeedConnected(Market, tag=110):
     """A market-data connection is live."""
 
-    ts: int
     feed: str
 
 
 class FeedLost(Market, tag=111):
     """A market-data connection was lost."""
 
-    ts: int
     feed: str
     reason: str
 
@@ -147,7 +136,6 @@ class FeedLost(Market, tag=111):
 class FeedStale(Market, tag=112):
     """A symbol (-1: the whole feed) is silent although the calendar says it should not be."""
 
-    ts: int
     feed: str
     symbol: int
     age_ms: int
@@ -156,7 +144,6 @@ class FeedStale(Market, tag=112):
 class GapDetected(Market, tag=113):
     """Data between two instants is missing."""
 
-    ts: int
     feed: str
     from_ts: int
     to_ts: int

@@ -34,7 +34,9 @@ class Reply(Message):
 
 
 class Market(Message):
-    """Market data. Observed and sealed by everyone who asks for it; on the tape, not in the journal."""
+    """Market data known at ``ts``. Observed and sealed by everyone who asks for it; on the tape, not in the journal."""
+
+    ts: int
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):

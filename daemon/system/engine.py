@@ -1,0 +1,258 @@
+"""The replay engine: a k-way merge of recorded streams on a virtual clock, run to quiescence in a plain loop.
+
+No event loop, no threads, no tasks. Inputs come in by (ts, rank, n): operators first, then executions, market data,
+predictions and scripted orders, timers last, so a timer at t sees the bar that closed at t (design section 3).
+"""
+
+from __future__ import annotations
+
+import gc
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
+
+from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
+from actors.messages.market import BarPanel
+from actors.messages.orders import (
+    OrderAccepted,
+    OrderCanceled,
+    OrderDenied,
+    OrderExpired,
+    OrderFilled,
+    OrderPartiallyFilled,
+    OrderRejected,
+    OrderReplaced,
+    OrderStatus,
+)
+from actors.messages.portfolio import DepositCash
+from daemon.kernel.actor import Frame
+from daemon.kernel.clock import VirtualClock
+from daemon.kernel.message import Command, Envelope, Event, Market
+from daemon.kernel.sequencer import Sequencer
+from daemon.system.script import Rank, ScriptLine
+
+PROGRESS_STEPS: Final = 200
+
+_STATUS_OF: Final[dict[type[Event], OrderStatus]] = {
+    OrderDenied: OrderStatus.DENIED,
+    OrderAccepted: OrderStatus.NEW,
+    OrderRejected: OrderStatus.REJECTED,
+    OrderPartiallyFilled: OrderStatus.PARTIALLY_FILLED,
+    OrderFilled: OrderStatus.FILLED,
+    OrderCanceled: OrderStatus.CANCELED,
+    OrderExpired: OrderStatus.EXPIRED,
+    OrderReplaced: OrderStatus.REPLACED,
+}
+
+
+class Pool(Protocol):
+    """Answers inference requests at once; the engine delays the answer by the latency model."""
+
+    def predict(self, request: InferenceRequested) -> PredictionReady | PredictionUnavailable:
+        """Return the model's answer."""
+        ...
+
+
+class FrameSink(Protocol):
+    """Keeps frames."""
+
+    def append(self, frame: Frame) -> None:
+        """Take one frame."""
+        ...
+
+
+class Tap(Protocol):
+    """An edge actor's pure half."""
+
+    def observe(self, panel: BarPanel) -> None:
+        """Look at market data."""
+        ...
+
+    def consume(self, envelope: Envelope, events: list[Event]) -> Any:
+        """Look at a committed frame."""
+        ...
+
+
+class Tee:
+    """Hands each frame to the journal first and to the edge actors after it: nothing leaves before it is kept."""
+
+    __slots__ = ("_append", "_consumers")
+
+    def __init__(self, journal: FrameSink, taps: Sequence[Tap]) -> None:
+        """Wire a journal and taps."""
+        self._append = journal.append
+        self._consumers = tuple(tap.consume for tap in taps)
+
+    def append(self, frame: Frame) -> None:
+        """Keep the frame, then show it."""
+        self._append(frame)
+        events = frame.events
+        if events:
+            for consume in self._consumers:
+                consume(frame.envelope, events)
+
+
+class ReplayEngine:
+    """Feeds recorded inputs to a sequencer."""
+
+    def __init__(
+        self,
+        sequencer: Sequencer,
+        clock: VirtualClock,
+        *,
+        deposits: Sequence[DepositCash],
+        script: Sequence[ScriptLine] = (),
+        taps: Sequence[Tap] = (),
+        pool: Pool | None = None,
+        latency_ns: int = 0,
+    ) -> None:
+        """Wire a run.
+
+        Args:
+            sequencer: with its actors, not yet started.
+            clock: the one the sequencer reads.
+            deposits: opening cash, the first inputs.
+            script: scripted orders and operator commands.
+            taps: edge actors that observe panels.
+            pool: answers inference requests; None where no strategy asks.
+            latency_ns: how long an answer takes.
+        """
+        self._sequencer = sequencer
+        self._clock = clock
+        self._deposits = deposits
+        self._taps = tuple(tap.observe for tap in taps)
+        self._pool = pool
+        self._latency_ns = latency_ns
+        self._heap: list[tuple[int, int, int, Command, str]] = []
+        self._n = 0
+        self._unplaced = [line for line in script if line.at is None and line.after is None]
+        self._waiting: dict[tuple[str, OrderStatus], list[ScriptLine]] = {}
+        for line in script:
+            if line.at is not None:
+                self._push(line.at, line.rank, line.command, "script")
+            elif line.after is not None:
+                self._waiting.setdefault(line.after, []).append(line)
+        self._watching = bool(self._waiting) or pool is not None
+        self.inputs = 0
+        self.last_ts = 0
+
+    @property
+    def left_over(self) -> int:
+        """Scripted lines that never came in: dated after the data, or waiting for what did not happen."""
+        pending = sum(source == "script" for *_, source in self._heap)
+        return pending + sum(len(lines) for lines in self._waiting.values())
+
+    def run(
+        self, inputs: Iterator[Market], *, total: int = 0, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Process every input.
+
+        Args:
+            inputs: market data in order of ts.
+            total: instants expected, for progress.
+            progress: called with (done, total) now and then.
+        """
+        with _quiet_gc():
+            self._run(inputs, total, progress)
+
+    def _run(self, inputs: Iterator[Market], total: int, progress: Callable[[int, int], None] | None) -> None:
+        first = next(inputs, None)
+        if first is None:
+            return
+        start = first.ts
+        self._begin(start)
+        step = max(1, total // PROGRESS_STEPS)
+        bars = 0
+        message: Market | None = first
+        process = self._sequencer.process
+        timers = self._sequencer.timers
+        clock = self._clock
+        taps = self._taps
+        ts = start
+        while message is not None:
+            ts = message.ts
+            if self._heap or len(timers):
+                self._drain(ts, Rank.MARKET)
+            clock.advance_to(ts)
+            events = process(message, "feed")
+            if type(message) is BarPanel:
+                for observe in taps:
+                    observe(message)
+                bars += 1
+                if progress is not None and not bars % step:
+                    progress(bars, total)
+            if events and self._watching:
+                self._watch(events, ts)
+            message = next(inputs, None)
+        self._drain(ts, len(Rank))
+        self.last_ts = ts
+        if progress is not None:
+            progress(bars, total)
+
+    def _begin(self, start: int) -> None:
+        self._clock.advance_to(start)
+        self._sequencer.start()
+        for deposit in self._deposits:
+            self._sequencer.process(deposit, "control")
+        for line in self._unplaced:
+            self._push(start, line.rank, line.command, "script")
+        # Lines dated before the data come in with the first event.
+        self._heap = [(max(ts, start), *rest) for ts, *rest in self._heap]  # type: ignore[misc]
+        heapq.heapify(self._heap)
+
+    def _push(self, ts: int, rank: int, command: Command, source: str) -> None:
+        self._n += 1
+        heapq.heappush(self._heap, (ts, rank, self._n, command, source))
+
+    def _drain(self, ts: int, rank: int) -> None:
+        """Process everything that comes before (ts, rank)."""
+        heap = self._heap
+        timers = self._sequencer.timers
+        while True:
+            due = timers.next_due()
+            head = heap[0][:2] if heap else None
+            if due is not None and (head is None or (due, int(Rank.TIMER)) < head):
+                if (due, int(Rank.TIMER)) >= (ts, rank):
+                    return
+                self._clock.advance_to(max(due, self._clock.now()))
+                due, command = timers.pop()
+                events = self._sequencer.process(command, "timer", ts_event=due)
+                at = due
+            elif head is not None and head < (ts, rank):
+                at, _, _, command, source = heapq.heappop(heap)
+                self._clock.advance_to(max(at, self._clock.now()))
+                events = self._sequencer.process(command, source, ts_event=at)
+            else:
+                return
+            if events and self._watching:
+                self._watch(events, max(at, self._clock.now()))
+
+    def _watch(self, events: list[Event], ts: int) -> None:
+        for event in events:
+            kind = type(event)
+            if kind is InferenceRequested and self._pool is not None:
+                answer = self._pool.predict(event)  # type: ignore[arg-type]
+                self._push(ts + self._latency_ns, Rank.PREDICTION, answer, "inference")
+                continue
+            status = _STATUS_OF.get(kind)
+            if status is None or not self._waiting:
+                continue
+            order = getattr(event, "order", None)
+            order_id: str = event.client_order_id if order is None else order.client_order_id  # type: ignore[attr-defined]
+            for line in self._waiting.pop((order_id, status), ()):
+                self._push(ts, line.rank, line.command, "script")
+
+
+@contextmanager
+def _quiet_gc() -> Iterator[None]:
+    """Keep the collector off the hot path: messages hold no cycles, and collections cost up to a quarter."""
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
