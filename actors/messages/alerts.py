@@ -15,7 +15,7 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-class AlertRaised(Event, tag=90):
+class AlertRaised(Event, tag=90, frozen=True):
     """An alert. Equal ``key`` means the same condition: channels update one message, ``count`` says how often.
 
     Attributes:
@@ -36,14 +36,14 @@ class AlertRaised(Event, tag=90):
     count: int = 1
 
 
-class AlertDelivered(Event, tag=91):
+class AlertDelivered(Event, tag=91, frozen=True):
     """A channel confirmed an alert."""
 
     alert_id: str
     channel: str
 
 
-class AlertFailed(Event, tag=92):
+class AlertFailed(Event, tag=92, frozen=True):
     """A channel could not deliver an alert."""
 
     alert_id: str
@@ -51,14 +51,14 @@ class AlertFailed(Event, tag=92):
     reason: str
 
 
-class ReportRequested(Event, tag=93):
+class ReportRequested(Event, tag=93, frozen=True):
     """Someone wants a report."""
 
     report: str
     by: str
 
 
-class ReportWritten(Event, tag=94):
+class ReportWritten(Event, tag=94, frozen=True):
     """A report is complete on disk."""
 
     report: str

@@ -5,69 +5,69 @@ from __future__ import annotations
 from daemon.kernel.message import Command
 
 
-class Halt(Command, tag=70):
+class Halt(Command, tag=70, frozen=True):
     """No new risk: cancel working orders that add risk; exits stay."""
 
     reason: str
     by: str
 
 
-class Reduce(Command, tag=71):
+class Reduce(Command, tag=71, frozen=True):
     """Only orders that reduce risk pass."""
 
     reason: str
     by: str
 
 
-class Flatten(Command, tag=72):
+class Flatten(Command, tag=72, frozen=True):
     """Halt, cancel, close every position."""
 
     reason: str
     by: str
 
 
-class Kill(Command, tag=73):
+class Kill(Command, tag=73, frozen=True):
     """Cancel everything, close nothing, latch."""
 
     reason: str
     by: str
 
 
-class Resume(Command, tag=74):
+class Resume(Command, tag=74, frozen=True):
     """Halted or reducing -> active, unless a breaker is latched."""
 
     reason: str
     by: str
 
 
-class Unlatch(Command, tag=75):
+class Unlatch(Command, tag=75, frozen=True):
     """Killed -> halted; re-arms latched breakers."""
 
     reason: str
     by: str
 
 
-class Reload(Command, tag=76):
+class Reload(Command, tag=76, frozen=True):
     """Take over a validated configuration; ``digest`` names it."""
 
     digest: str
     by: str
 
 
-class Shutdown(Command, tag=77):
+class Shutdown(Command, tag=77, frozen=True):
     """Stop the process; positions stay open."""
 
     reason: str
     by: str
 
 
-class LatchObserved(Command, tag=78):
+class LatchObserved(Command, tag=78, frozen=True):
     """The kill latch was seen set when an input was stamped."""
 
     reason: str
 
 
-class DisableStrategy(Command, tag=79):
+class DisableStrategy(Command, tag=79, frozen=True):
     """Switch a strategy off."""
 
     strategy: str
@@ -75,7 +75,7 @@ class DisableStrategy(Command, tag=79):
     by: str
 
 
-class EnableStrategy(Command, tag=80):
+class EnableStrategy(Command, tag=80, frozen=True):
     """Switch a strategy on."""
 
     strategy: str
@@ -83,7 +83,7 @@ class EnableStrategy(Command, tag=80):
     by: str
 
 
-class ResetBreaker(Command, tag=81):
+class ResetBreaker(Command, tag=81, frozen=True):
     """Arm a tripped breaker again."""
 
     portfolio: str

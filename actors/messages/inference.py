@@ -5,7 +5,7 @@ from __future__ import annotations
 from daemon.kernel.message import Command, Event
 
 
-class InferenceRequested(Event, tag=20):
+class InferenceRequested(Event, tag=20, frozen=True):
     """A strategy wants a model's answer; the pool outside hears of it once the frame is committed.
 
     Attributes:
@@ -27,7 +27,7 @@ class InferenceRequested(Event, tag=20):
     deadline: int
 
 
-class PredictionReady(Command, tag=21):
+class PredictionReady(Command, tag=21, frozen=True):
     """A model's answer (an input). Columns have one entry per id; scores are already rounded.
 
     ``latency_ns`` is what the answer took by the latency model in replay, as measured live.
@@ -43,7 +43,7 @@ class PredictionReady(Command, tag=21):
     latency_ns: int = 0
 
 
-class PredictionUnavailable(Command, tag=22):
+class PredictionUnavailable(Command, tag=22, frozen=True):
     """No answer will come (an input): hold, never guess."""
 
     request_id: str
@@ -51,7 +51,7 @@ class PredictionUnavailable(Command, tag=22):
     reason: str
 
 
-class ModelActivated(Event, tag=23):
+class ModelActivated(Event, tag=23, frozen=True):
     """A model version is now the one in use."""
 
     model_id: str
@@ -60,7 +60,7 @@ class ModelActivated(Event, tag=23):
     trained_to: int
 
 
-class DriftDetected(Event, tag=24):
+class DriftDetected(Event, tag=24, frozen=True):
     """A model's inputs or hit rate left the range seen in training."""
 
     model_id: str
@@ -69,7 +69,7 @@ class DriftDetected(Event, tag=24):
     limit: float
 
 
-class PredictionsScored(Event, tag=25):
+class PredictionsScored(Event, tag=25, frozen=True):
     """Predictions whose horizon has matured, with what really happened.
 
     Attributes:
@@ -89,7 +89,7 @@ class PredictionsScored(Event, tag=25):
     realized_tradable: bytes
 
 
-class StrategyDisabled(Event, tag=26):
+class StrategyDisabled(Event, tag=26, frozen=True):
     """A strategy was switched off (errors, overruns or an operator)."""
 
     strategy: str
@@ -97,7 +97,7 @@ class StrategyDisabled(Event, tag=26):
     by: str
 
 
-class StrategyEnabled(Event, tag=27):
+class StrategyEnabled(Event, tag=27, frozen=True):
     """A strategy was switched on again."""
 
     strategy: str
@@ -105,7 +105,7 @@ class StrategyEnabled(Event, tag=27):
     by: str
 
 
-class StrategyFailed(Event, tag=28):
+class StrategyFailed(Event, tag=28, frozen=True):
     """A strategy's call failed or answered nonsense; it abstained for this decision.
 
     ``error`` names the kind of failure, ``symbol`` the symbol id (-1: the whole call).

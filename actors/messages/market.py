@@ -13,7 +13,7 @@ I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
 
 
-class BarPanel(Market, tag=10):
+class BarPanel(Market, tag=10, frozen=True):
     """Every bar that closed at one instant.
 
     All arrays are read-only and have one entry per symbol in ``ids``.
@@ -54,7 +54,7 @@ class BarPanel(Market, tag=10):
     revision: int = 0
 
 
-class QuotePanel(Market, tag=11):
+class QuotePanel(Market, tag=11, frozen=True):
     """The best bid and offer of every symbol that changed at one instant; sizes in shares."""
 
     ids: I32
@@ -64,7 +64,7 @@ class QuotePanel(Market, tag=11):
     ask_size: F64
 
 
-class TradePanel(Market, tag=12):
+class TradePanel(Market, tag=12, frozen=True):
     """Prints of one instant, in order; a symbol may stand there more than once."""
 
     ids: I32
@@ -72,25 +72,25 @@ class TradePanel(Market, tag=12):
     size: F64
 
 
-class SessionOpened(Market, tag=13):
+class SessionOpened(Market, tag=13, frozen=True):
     """The calendar's session began."""
 
     session: Session
 
 
-class SessionClosing(Market, tag=14):
+class SessionClosing(Market, tag=14, frozen=True):
     """The session will close at ``session.close_ts``; auction orders are no longer taken."""
 
     session: Session
 
 
-class SessionClosed(Market, tag=15):
+class SessionClosed(Market, tag=15, frozen=True):
     """The session ended; all its bars have been seen. Daily strategies decide now."""
 
     session: Session
 
 
-class TradingStatus(Market, tag=16):
+class TradingStatus(Market, tag=16, frozen=True):
     """A symbol's status changed: ``trading``, ``halted``, ``luld`` or ``ssr``; bands where the status has them."""
 
     symbol: int
@@ -99,7 +99,7 @@ class TradingStatus(Market, tag=16):
     upper: int | None = None
 
 
-class CorporateAction(Market, tag=17):
+class CorporateAction(Market, tag=17, frozen=True):
     """A split, dividend, rename or delisting that takes effect before the open of ``ex_date`` (YYYYMMDD)."""
 
     ex_date: int
@@ -110,7 +110,7 @@ class CorporateAction(Market, tag=17):
     renamed_to: int | None = None
 
 
-class NewsItem(Market, tag=18):
+class NewsItem(Market, tag=18, frozen=True):
     """A headline at the time we first saw it."""
 
     news_id: str
@@ -120,20 +120,20 @@ class NewsItem(Market, tag=18):
     source: str = ""
 
 
-class FeedConnected(Market, tag=110):
+class FeedConnected(Market, tag=110, frozen=True):
     """A market-data connection is live."""
 
     feed: str
 
 
-class FeedLost(Market, tag=111):
+class FeedLost(Market, tag=111, frozen=True):
     """A market-data connection was lost."""
 
     feed: str
     reason: str
 
 
-class FeedStale(Market, tag=112):
+class FeedStale(Market, tag=112, frozen=True):
     """A symbol (-1: the whole feed) is silent although the calendar says it should not be."""
 
     feed: str
@@ -141,7 +141,7 @@ class FeedStale(Market, tag=112):
     age_ms: int
 
 
-class GapDetected(Market, tag=113):
+class GapDetected(Market, tag=113, frozen=True):
     """Data between two instants is missing."""
 
     feed: str

@@ -56,7 +56,7 @@ class OrderStatus(StrEnum):
     REPLACED = "replaced"
 
 
-class SubmitOrder(Command, tag=40):
+class SubmitOrder(Command, tag=40, frozen=True):
     """Someone wants an order; it goes to the risk gate and nowhere else.
 
     Attributes:
@@ -96,21 +96,21 @@ class SubmitOrder(Command, tag=40):
     exempt: bool = False
 
 
-class RouteOrder(Command, tag=41):
+class RouteOrder(Command, tag=41, frozen=True):
     """An order that passed the gate, with the cash the gate reserved for it. Sent by risk only."""
 
     order: SubmitOrder
     reserved: int
 
 
-class CancelOrder(Command, tag=42):
+class CancelOrder(Command, tag=42, frozen=True):
     """Cancel a working order by its client order id. Never gated."""
 
     client_order_id: str
     reason: str
 
 
-class CancelAll(Command, tag=43):
+class CancelAll(Command, tag=43, frozen=True):
     """Cancel working orders: ``scope`` "all", or "adding" for those that add risk; portfolio "" means every one."""
 
     portfolio: str
@@ -118,7 +118,7 @@ class CancelAll(Command, tag=43):
     reason: str
 
 
-class ReplaceOrder(Command, tag=44):
+class ReplaceOrder(Command, tag=44, frozen=True):
     """Change quantity or prices of a working order; None leaves a field as it is. Goes to the gate."""
 
     client_order_id: str
@@ -128,7 +128,7 @@ class ReplaceOrder(Command, tag=44):
     malformed: tuple[str, str] | None = None
 
 
-class RouteReplace(Command, tag=45):
+class RouteReplace(Command, tag=45, frozen=True):
     """A replace that passed the gate: the complete new terms. Sent by risk only."""
 
     client_order_id: str
@@ -138,7 +138,7 @@ class RouteReplace(Command, tag=45):
     reserved: int
 
 
-class OrderDenied(Event, tag=46):
+class OrderDenied(Event, tag=46, frozen=True):
     """The gate said no. ``value`` and ``limit`` are plain decimals as text, "" where the check has none."""
 
     order: SubmitOrder
@@ -148,7 +148,7 @@ class OrderDenied(Event, tag=46):
     limit: str = ""
 
 
-class OrderAccepted(Event, tag=47):
+class OrderAccepted(Event, tag=47, frozen=True):
     """The broker works the order; ``reserved`` cash is set aside until it is terminal."""
 
     order_id: str
@@ -156,7 +156,7 @@ class OrderAccepted(Event, tag=47):
     reserved: int
 
 
-class OrderRejected(Event, tag=48):
+class OrderRejected(Event, tag=48, frozen=True):
     """The broker refuses the order."""
 
     order_id: str
@@ -165,7 +165,7 @@ class OrderRejected(Event, tag=48):
     reason: str
 
 
-class OrderTriggered(Event, tag=49):
+class OrderTriggered(Event, tag=49, frozen=True):
     """A stop's condition was met at ``level``."""
 
     order_id: str
@@ -173,7 +173,7 @@ class OrderTriggered(Event, tag=49):
     level: int
 
 
-class OrderPartiallyFilled(Event, tag=50):
+class OrderPartiallyFilled(Event, tag=50, frozen=True):
     """A fill that leaves something open; see :class:`OrderFilled` for the fields."""
 
     order_id: str
@@ -202,7 +202,7 @@ class OrderPartiallyFilled(Event, tag=50):
     exempt: bool
 
 
-class OrderFilled(Event, tag=51):
+class OrderFilled(Event, tag=51, frozen=True):
     """The fill that completes an order (FIX: cum_qty, leaves_qty, avg_px, exec_id).
 
     Attributes:
@@ -242,7 +242,7 @@ class OrderFilled(Event, tag=51):
     exempt: bool
 
 
-class OrderCanceled(Event, tag=52):
+class OrderCanceled(Event, tag=52, frozen=True):
     """A working order ended by cancellation."""
 
     order_id: str
@@ -251,7 +251,7 @@ class OrderCanceled(Event, tag=52):
     reason: str
 
 
-class OrderReplaced(Event, tag=53):
+class OrderReplaced(Event, tag=53, frozen=True):
     """A working order has new terms (complete)."""
 
     order_id: str
@@ -262,7 +262,7 @@ class OrderReplaced(Event, tag=53):
     reserved: int
 
 
-class OrderExpired(Event, tag=54):
+class OrderExpired(Event, tag=54, frozen=True):
     """A working order reached the end of its time in force."""
 
     order_id: str
@@ -271,7 +271,7 @@ class OrderExpired(Event, tag=54):
     reason: str
 
 
-class OrderCancelRejected(Event, tag=55):
+class OrderCancelRejected(Event, tag=55, frozen=True):
     """A cancel or replace was refused (FIX OrderCancelReject): unknown or terminal order, or bad new terms."""
 
     client_order_id: str

@@ -5,13 +5,13 @@ from __future__ import annotations
 from daemon.kernel.message import Command, Event
 
 
-class DecisionDue(Command, tag=30):
+class DecisionDue(Command, tag=30, frozen=True):
     """It is time for a strategy to decide (a timer)."""
 
     strategy: str
 
 
-class SignalsReady(Event, tag=31):
+class SignalsReady(Event, tag=31, frozen=True):
     """What a strategy thinks, for every symbol in which it did not abstain. Also the record of its predictions.
 
     Attributes:
@@ -43,7 +43,7 @@ class SignalsReady(Event, tag=31):
     buy_and_hold: bool = False
 
 
-class TargetsProposed(Event, tag=32):
+class TargetsProposed(Event, tag=32, frozen=True):
     """Weights a portfolio wants to hold on account of signals.
 
     Attributes:
@@ -62,7 +62,7 @@ class TargetsProposed(Event, tag=32):
     reason: str
 
 
-class PositionChanged(Event, tag=33):
+class PositionChanged(Event, tag=33, frozen=True):
     """A fill was booked.
 
     Attributes:
@@ -89,7 +89,7 @@ class PositionChanged(Event, tag=33):
     postings: tuple[tuple[str, int], ...]
 
 
-class TradeClosed(Event, tag=34):
+class TradeClosed(Event, tag=34, frozen=True):
     """A round trip (FIFO): part or all of a lot was closed.
 
     Attributes:
@@ -120,7 +120,7 @@ class TradeClosed(Event, tag=34):
     strategy: str
 
 
-class CashFlowed(Event, tag=35):
+class CashFlowed(Event, tag=35, frozen=True):
     """Cash came from or went to the outside; returns are computed net of it."""
 
     portfolio: str
@@ -130,7 +130,7 @@ class CashFlowed(Event, tag=35):
     postings: tuple[tuple[str, int], ...]
 
 
-class EquityMarked(Event, tag=36):
+class EquityMarked(Event, tag=36, frozen=True):
     """Equity at the last known prices, each minute or daily bar.
 
     gross = sum of absolute position values, net = their signed sum; equity = cash + net.
@@ -143,7 +143,7 @@ class EquityMarked(Event, tag=36):
     net: int
 
 
-class SessionRolled(Event, tag=37):
+class SessionRolled(Event, tag=37, frozen=True):
     """A session ended: its closing equity is the next session's baseline.
 
     Attributes:
@@ -165,7 +165,7 @@ class SessionRolled(Event, tag=37):
     drawdown: float
 
 
-class DepositCash(Command, tag=38):
+class DepositCash(Command, tag=38, frozen=True):
     """Put cash in (``amount`` > 0) or take it out (< 0); an external flow."""
 
     portfolio: str
@@ -173,7 +173,7 @@ class DepositCash(Command, tag=38):
     reason: str
 
 
-class ClosePositions(Command, tag=39):
+class ClosePositions(Command, tag=39, frozen=True):
     """Close every position of a portfolio ("": of all) by reduce-only market orders; ``symbol`` -1 means all."""
 
     portfolio: str

@@ -16,7 +16,7 @@ class TradingState(StrEnum):
     KILLED = "killed"
 
 
-class LimitBreached(Event, tag=60):
+class LimitBreached(Event, tag=60, frozen=True):
     """A measure crossed a warning or blocking limit; ``action`` is ``warn`` or ``block_entries``."""
 
     portfolio: str
@@ -26,7 +26,7 @@ class LimitBreached(Event, tag=60):
     action: str
 
 
-class BreakerTripped(Event, tag=61):
+class BreakerTripped(Event, tag=61, frozen=True):
     """A breaker tripped; the values used are in the event.
 
     ``value`` and ``limit`` are fractions of ``baseline`` (the persisted session-close equity or high-water mark).
@@ -42,7 +42,7 @@ class BreakerTripped(Event, tag=61):
     latched: bool
 
 
-class BreakerReset(Event, tag=62):
+class BreakerReset(Event, tag=62, frozen=True):
     """A breaker is armed again."""
 
     portfolio: str
@@ -51,7 +51,7 @@ class BreakerReset(Event, tag=62):
     by: str
 
 
-class TradingStateChanged(Event, tag=63):
+class TradingStateChanged(Event, tag=63, frozen=True):
     """The trading state changed. Latched: only a human leaves it."""
 
     old: TradingState

@@ -17,23 +17,23 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag_field=
     """Root of all messages. Immutable; safe to hand to any number of recipients."""
 
 
-class Command(Message):
+class Command(Message, frozen=True):
     """An imperative: may be refused. Not folded into state."""
 
 
-class Event(Message):
+class Event(Message, frozen=True):
     """A fact, in the past tense: folded by every subscriber, journaled, never refused."""
 
 
-class Query(Message):
+class Query(Message, frozen=True):
     """A question that changes nothing."""
 
 
-class Reply(Message):
+class Reply(Message, frozen=True):
     """The answer to a query or a command."""
 
 
-class Market(Message):
+class Market(Message, frozen=True):
     """Market data known at ``ts``. Observed and sealed by everyone who asks for it; on the tape, not in the journal."""
 
     ts: int
@@ -61,7 +61,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     causation_id: int = 0
 
 
-class CommandRejected(Event, tag=1):
+class CommandRejected(Event, tag=1, frozen=True):
     """A command or input was refused by an actor with an operator's or venue's error."""
 
     actor: str
@@ -70,7 +70,7 @@ class CommandRejected(Event, tag=1):
     reason: str
 
 
-class InputQuarantined(Event, tag=2):
+class InputQuarantined(Event, tag=2, frozen=True):
     """An input made a handler fail and was set aside; nothing of it was folded.
 
     The traceback stays out of the event, which must be equal on every machine.
@@ -81,7 +81,7 @@ class InputQuarantined(Event, tag=2):
     error: str
 
 
-class DeadLettered(Event, tag=3):
+class DeadLettered(Event, tag=3, frozen=True):
     """A message nobody accepts."""
 
     message_type: str
