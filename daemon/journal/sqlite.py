@@ -27,7 +27,6 @@ from daemon.kernel.sequencer import PoisonRecord
 APPLICATION_ID: Final = 0x54524144  # "TRAD"
 SCHEMA: Final = 1
 BATCH: Final = 500
-CHAIN_START: Final = bytes(32)
 
 _INSERT = (
     "INSERT INTO frame (seq, ts, ts_event, source, input, n, body, causes, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -63,6 +62,12 @@ def frame_hash(
     return hashlib.sha256(b"".join((previous, head, data or b"", body, causes))).digest()
 
 
+def chain_start(run_id: str, version: str, mode: str, seed: int, config_digest: str, manifest: bytes) -> bytes:
+    """Return the value the frame chain starts from, which binds the run's own row into the chain."""
+    head = msgspec.json.encode([run_id, version, mode, seed, config_digest])
+    return hashlib.sha256(head + b"\n" + manifest).digest()
+
+
 class SqliteJournal:
     """Writes one run's frames to a new ledger file."""
 
@@ -86,7 +91,6 @@ class SqliteJournal:
         self._codec = codec
         self._batch = batch
         self._rows: list[_Row] = []
-        self._chain = CHAIN_START
         self._frames = 0
         self._durable = durable
         try:
@@ -104,18 +108,13 @@ class SqliteJournal:
         self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         self._db.execute(f"PRAGMA user_version = {SCHEMA}")
         self._db.executescript(files("daemon.journal").joinpath("schema.sql").read_text("utf-8"))
+        encoded = msgspec.json.encode(manifest)
+        columns = (manifest.run_id, manifest.version, manifest.mode, manifest.seed, manifest.config_digest, encoded)
+        self._chain = chain_start(*columns)
         self._db.execute(
-            "INSERT INTO run (id, run_id, version, mode, seed, config_digest, manifest, status, event_digest, frames, chain)"
-            " VALUES (1, ?, ?, ?, ?, ?, ?, 'running', '', 0, ?)",
-            (
-                manifest.run_id,
-                manifest.version,
-                manifest.mode,
-                manifest.seed,
-                manifest.config_digest,
-                msgspec.json.encode(manifest),
-                CHAIN_START,
-            ),
+            "INSERT INTO run (id, run_id, version, mode, seed, config_digest, manifest, status, event_digest, frames,"
+            " chain) VALUES (1, ?, ?, ?, ?, ?, ?, 'running', '', 0, ?)",
+            (*columns, self._chain),
         )
 
     def append(self, frame: Frame) -> None:
