@@ -1,0 +1,167 @@
+"""The ledger: what is written is read back, and whatever is changed afterwards is found."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.messages.catalogue import codec
+from actors.messages.market import SessionOpened
+from actors.messages.orders import CancelOrder, OrderCanceled
+from actors.messages.portfolio import DepositCash, EquityMarked
+from actors.values import Session
+from daemon.journal.check import check_chain, check_integrity, check_sealed, read_run
+from daemon.journal.journal import Manifest, StoredFrame
+from daemon.journal.memory import MemoryJournal
+from daemon.journal.sqlite import SqliteJournal, decode_causes, encode_causes, open_readonly, read_frames
+from daemon.kernel.actor import Frame
+from daemon.kernel.errors import OperatorError
+from daemon.kernel.message import Envelope, Event, Message
+from daemon.kernel.sequencer import DIGEST_START
+
+CODEC = codec()
+
+
+def manifest() -> Manifest:
+    """Return some manifest."""
+    return Manifest("r1", "0", "replay", 42, {"a": 1}, "0" * 64, {}, {"symbols": ["A"]}, "2020-01-01T00:00:00Z")
+
+
+def frame(seq: int, body: Message, events: list[Event], causes: list[int] | None = None) -> Frame:
+    """Build a frame as the sequencer would."""
+    envelope = Envelope(seq, seq * 10, seq * 10, "test", body)
+    return Frame(envelope, events, causes or [-1] * len(events), CODEC.encode_many(events), DIGEST_START)
+
+
+def some_frames() -> list[Frame]:
+    """Return frames of every shape: a command, market data, nothing caused, several causes."""
+    mark = EquityMarked("main", 10, 10, 0, 0)
+    gone = OrderCanceled("O-1", "a", 0, "test")
+    return [
+        frame(1, DepositCash("main", 10, "opening"), [mark]),
+        frame(2, SessionOpened(20, Session(20200102, 20, 30, 0)), [mark, gone, mark], [-1, 0, 1]),
+        frame(5, CancelOrder("a", "test"), []),
+    ]
+
+
+def write(path: Path, *, durable: bool) -> None:
+    """Write and seal a small ledger."""
+    import hashlib  # noqa: PLC0415 - only here
+
+    journal = SqliteJournal(path, manifest(), CODEC, durable=durable, batch=2)
+    digest = DIGEST_START
+    for item in some_frames():
+        journal.append(item)
+        if item.events:
+            stamp = item.envelope.ts_init.to_bytes(8, "big", signed=True)
+            digest = hashlib.sha256(digest + stamp + item.body).digest()
+    journal.close("ended", digest.hex())
+
+
+def problems(path: Path) -> list[str]:
+    """Return the names of the checks that fail."""
+    db = open_readonly(path)
+    try:
+        run = read_run(db)
+        assert run is not None
+        checks = [check_integrity(db), check_sealed(run), *check_chain(db, run)]
+    finally:
+        db.close()
+    return [check.name for check in checks if not check.ok]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_frames_come_back_as_they_went_in(tmp_path: Path, durable: bool) -> None:
+    """Both ways of writing give the frames that a memory journal gives."""
+    path = tmp_path / "ledger.db"
+    write(path, durable=durable)
+    memory = MemoryJournal()
+    for item in some_frames():
+        memory.append(item)
+    db = open_readonly(path)
+    stored = list(read_frames(db, CODEC))
+    db.close()
+    assert stored == list(memory.frames())
+    assert isinstance(stored[0], StoredFrame)
+    assert problems(path) == []
+    assert [p.name for p in tmp_path.iterdir()] == ["ledger.db"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("UPDATE frame SET ts = ts + 1 WHERE seq = 2", "hash_chain"),
+        ("UPDATE frame SET source = 'x' WHERE seq = 5", "hash_chain"),
+        ("UPDATE frame SET input = NULL WHERE seq = 1", "hash_chain"),
+        ("UPDATE frame SET causes = x'' WHERE seq = 2", "hash_chain"),
+        ("UPDATE frame SET hash = zeroblob(32) WHERE seq = 5", "hash_chain"),
+        ("DELETE FROM frame WHERE seq = 5", "hash_chain"),
+        ("DELETE FROM frame WHERE seq = 1", "hash_chain"),
+        ("UPDATE run SET seed = 7", "hash_chain"),
+        ("UPDATE run SET manifest = x'7b7d'", "hash_chain"),
+        ("UPDATE run SET event_digest = replace(event_digest, substr(event_digest, 1, 1), 'g')", "event_digest"),
+        ("UPDATE run SET status = 'running'", "sealed"),
+    ],
+)
+def test_a_changed_row_is_found(tmp_path: Path, statement: str, found: str) -> None:
+    """Every column of every row is bound into a check."""
+    path = tmp_path / "ledger.db"
+    write(path, durable=False)
+    db = sqlite3.connect(path)
+    assert db.execute(statement).rowcount == 1
+    db.commit()
+    db.close()
+    assert found in problems(path)
+
+
+def test_a_ledger_is_never_overwritten(tmp_path: Path) -> None:
+    """An existing file is refused and left as it is."""
+    path = tmp_path / "ledger.db"
+    path.write_text("precious")
+    with pytest.raises(OperatorError, match="exists already"):
+        SqliteJournal(path, manifest(), CODEC, durable=False)
+    assert path.read_text() == "precious"
+
+
+def test_files_that_are_no_ledger_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    """Missing, not a database, another program's database, a newer schema."""
+    with pytest.raises(OperatorError, match="no ledger at"):
+        open_readonly(tmp_path / "none.db")
+    junk = tmp_path / "junk.db"
+    junk.write_bytes(b"not a database at all, " * 100)
+    with pytest.raises(OperatorError, match="cannot be read as a ledger"):
+        open_readonly(junk)
+    foreign = tmp_path / "foreign.db"
+    db = sqlite3.connect(foreign)
+    db.execute("CREATE TABLE t (a)")
+    db.close()
+    with pytest.raises(OperatorError, match="not a ledger of tradingd"):
+        open_readonly(foreign)
+    newer = tmp_path / "newer.db"
+    write(newer, durable=False)
+    db = sqlite3.connect(newer)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(OperatorError, match="schema 99, newer"):
+        open_readonly(newer)
+
+
+def test_an_abandoned_ledger_is_not_sealed(tmp_path: Path) -> None:
+    """A run that did not end says so."""
+    path = tmp_path / "ledger.db"
+    journal = SqliteJournal(path, manifest(), CODEC, durable=True)
+    journal.append(some_frames()[0])
+    journal.flush()
+    journal.abandon()
+    assert "sealed" in problems(path)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(-1, 300), max_size=20))
+def test_causes_survive_encoding(causes: list[int]) -> None:
+    """Any causes come back."""
+    assert decode_causes(encode_causes(causes), len(causes)) == causes
