@@ -50,6 +50,7 @@ class TargetsProposed(Event, tag=32, frozen=True):
         ids, weights: int32 and float64 columns; a held symbol that is not there has target 0.
         cut_buy, cut_sell: signals cut by the confidence gates.
         reason: ``signal``, ``schedule`` or ``drift``.
+        abstained: int32 column of wanted names left as they are for want of data (inverse volatility).
     """
 
     portfolio: str
@@ -60,6 +61,7 @@ class TargetsProposed(Event, tag=32, frozen=True):
     cut_buy: int
     cut_sell: int
     reason: str
+    abstained: bytes = b""
 
 
 class PositionChanged(Event, tag=33, frozen=True):
@@ -72,8 +74,12 @@ class PositionChanged(Event, tag=33, frozen=True):
         realized_fifo: the same by the lots it closed.
         cash: cash of the portfolio after it.
         opened: (lot_id, qty) of the lot it opened, or None; qty signed.
-        closed: (lot_id, qty) of lots it closed or cut, in order.
+        closed: (lot_id, qty) of lots it closed or cut, in order; qty without sign.
         postings: (account, amount) pairs that sum to zero; debit positive. Accounts: ``actors/portfolio/ledger.py``.
+        ts: stamp of the booking, the entry time of the lot it opened.
+        px, px_source: of the fill.
+        opened_fees: the part of the fill's commission and regulatory fees that falls on the lot it opened.
+        strategy, confidence, exempt: of the order, kept by the lot it opened.
     """
 
     portfolio: str
@@ -87,6 +93,13 @@ class PositionChanged(Event, tag=33, frozen=True):
     opened: tuple[str, int] | None
     closed: tuple[tuple[str, int], ...]
     postings: tuple[tuple[str, int], ...]
+    ts: int = 0
+    px: int = 0
+    px_source: str = ""
+    opened_fees: int = 0
+    strategy: str = ""
+    confidence: float | None = None
+    exempt: bool = False
 
 
 class TradeClosed(Event, tag=34, frozen=True):
@@ -121,13 +134,18 @@ class TradeClosed(Event, tag=34, frozen=True):
 
 
 class CashFlowed(Event, tag=35, frozen=True):
-    """Cash came from or went to the outside; returns are computed net of it."""
+    """Cash came from or went to the outside; returns are computed net of it.
+
+    Attributes:
+        equity: equity just before the flow at last known prices, which time-weighting needs.
+    """
 
     portfolio: str
     amount: int
     reason: str
     cash: int
     postings: tuple[tuple[str, int], ...]
+    equity: int = 0
 
 
 class EquityMarked(Event, tag=36, frozen=True):

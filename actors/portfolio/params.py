@@ -28,6 +28,9 @@ class PortfolioSpec(msgspec.Struct, frozen=True):
         cost_per_share: the same per share.
         lot_size: smallest step of a quantity, units of 1e-8.
         allow_short: negative scores may open shorts; else they close.
+        cost_min: smallest fee of an order, units of 1e-8.
+        reuse_proceeds: expected proceeds of sells may pay for buys of the same open (account ``cash``, not
+            ``cash_strict``).
     """
 
     name: str
@@ -51,3 +54,5 @@ class PortfolioSpec(msgspec.Struct, frozen=True):
     cost_per_share: int = 0
     lot_size: int = 100_000_000
     allow_short: bool = False
+    cost_min: int = 0
+    reuse_proceeds: bool = True
