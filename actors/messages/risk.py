@@ -8,7 +8,10 @@ from daemon.kernel.message import Event
 
 
 class TradingState(StrEnum):
-    """What the gate lets pass: ACTIVE all, REDUCING what reduces risk, HALTED cancels and verified exits, KILLED cancels."""
+    """What the gate lets pass.
+
+    ACTIVE: all. REDUCING: what reduces risk. HALTED: cancels and verified exits. KILLED: cancels.
+    """
 
     ACTIVE = "active"
     REDUCING = "reducing"

@@ -2,8 +2,8 @@
 
 One scale for all three keeps the arithmetic plain: a price times a whole number of shares is exact,
 and only a product of two fractional values is rounded (half to even, once, here). Python integers are
-unbounded, so nothing overflows in the ledger; vectorised marks check their bounds separately
-(``semantics.md`` section 3).
+unbounded, so nothing overflows on the way; what enters a message must fit 64 bits (:data:`FIXED_MAX`), and vectorised
+marks check their bounds separately (``semantics.md`` section 3).
 """
 
 from __future__ import annotations
@@ -14,9 +14,14 @@ from typing import Final
 
 SCALE: Final = 100_000_000
 DIGITS: Final = 8
+MAGNITUDE_MAX: Final = 10
+"""Decimal exponent of :data:`FIXED_MAX`."""
 
-# A float64 holds 15.95 decimal digits: above this price the eighth decimal is noise, so it is refused.
-PRICE_MAX: Final = 90_000_000.0
+FIXED_MAX: Final = 2**63 - 1
+"""The largest value a message can carry: 92,233,720,368.54775807."""
+
+# From 2**26 on neighbouring floats are more than 1e-8 apart: the eighth decimal is noise, so it is refused.
+PRICE_MAX: Final = 67_108_864.0
 
 
 class FixedPointError(ValueError):
@@ -59,33 +64,41 @@ def to_fixed(value: float) -> int:
     if not -PRICE_MAX <= value <= PRICE_MAX:  # also false for NaN
         message = f"{value!r} is not a finite number below {PRICE_MAX:,.0f}"
         raise FixedPointError(message)
-    return round(value * SCALE)
+    return round(float(value) * SCALE)  # a numpy float32 would multiply in 24 bits
 
 
 def parse_fixed(text: str | float | Decimal) -> int:
     """Convert a human's number (JSON, TOML, CSV) exactly; more than 8 decimals are refused, not rounded.
 
     Raises:
-        FixedPointError: not a number, not finite, or more than 8 decimals.
+        FixedPointError: not a number, not finite, more than 8 decimals, or beyond :data:`FIXED_MAX`.
     """
     if isinstance(text, bool):
         message = f"{text!r} is not a number"
         raise FixedPointError(message)
     try:
-        value = Decimal(repr(text)) if isinstance(text, float) else Decimal(text)
+        # float.__repr__, since a numpy float shows its type around the shortest decimal.
+        value = Decimal(float.__repr__(text)) if isinstance(text, float) else Decimal(text)
     except (InvalidOperation, TypeError, ValueError):
         message = f"{text!r} is not a number"
         raise FixedPointError(message) from None
     if not value.is_finite():
         message = f"{text!r} is not a finite number"
         raise FixedPointError(message)
-    if value.adjusted() > 20:
+    if not value:
+        return 0
+    # The exponents are looked at first: 1e-999999999 as a ratio has a denominator of a billion digits.
+    if value.adjusted() > MAGNITUDE_MAX:
         message = f"{text!r} is too large"
         raise FixedPointError(message)
-    scaled = value.scaleb(DIGITS)
-    result = int(scaled)
-    if result != scaled:
+    # A ratio is exact at any length; Decimal's own arithmetic would round to 28 digits.
+    ratio = value.as_integer_ratio() if value.adjusted() >= -DIGITS else None
+    if ratio is None or ratio[0] * SCALE % ratio[1]:
         message = f"{text!r} has more than {DIGITS} decimals"
+        raise FixedPointError(message)
+    result = ratio[0] * SCALE // ratio[1]
+    if abs(result) > FIXED_MAX:
+        message = f"{text!r} is too large"
         raise FixedPointError(message)
     return result
 

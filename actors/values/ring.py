@@ -35,9 +35,7 @@ class PanelRing:
         self.length = length
         self.fields = tuple(fields)
         self._blocks = {name: np.full((2 * length, n_symbols), np.nan) for name in self.fields}
-        self._views = {
-            name: np.asarray(memoryview(block).toreadonly()) for name, block in self._blocks.items()
-        }
+        self._views = {name: np.asarray(block.data.toreadonly()) for name, block in self._blocks.items()}
         self._end = length
         self.rows = 0
         """Rows held, at most ``length``."""
@@ -70,6 +68,13 @@ class PanelRing:
             self.rows += 1
 
     def view(self, field: str, rows: int | None = None) -> F64:
-        """Return the last ``rows`` (default: all held) as a read-only ``[rows, N]`` view, oldest first."""
+        """Return the last ``rows`` (default: all held) as a read-only ``[rows, N]`` view, oldest first.
+
+        Raises:
+            ValueError: ``rows`` is negative.
+        """
         count = self.rows if rows is None or rows > self.rows else rows
+        if count < 0:
+            message = f"a window has 0 rows or more, not {count}"
+            raise ValueError(message)
         return self._views[field][self._end - count : self._end]

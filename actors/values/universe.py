@@ -48,9 +48,9 @@ class Universe(msgspec.Struct, frozen=True):
         return {symbol: i for i, symbol in enumerate(self.symbols)}
 
     def is_tradable(self, symbol_id: int) -> bool:
-        """Whether orders may be placed in the symbol."""
-        return not self.tradable or self.tradable[symbol_id]
+        """Whether orders may be placed in the symbol; never in an id outside the universe, such as -1."""
+        return 0 <= symbol_id < len(self.symbols) and (not self.tradable or self.tradable[symbol_id])
 
     def sector(self, symbol_id: int) -> str:
-        """Return the sector, "" where unknown."""
-        return self.sectors[symbol_id] if self.sectors else ""
+        """Return the sector, "" where unknown or where the id is outside the universe."""
+        return self.sectors[symbol_id] if 0 <= symbol_id < len(self.sectors) else ""

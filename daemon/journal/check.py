@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from typing import Any, Final
 
 import msgspec
 
 from daemon.journal.sqlite import chain_start, frame_hash
-from daemon.kernel.sequencer import DIGEST_START
+from daemon.kernel.sequencer import DIGEST_START, extend_digest
 
 _RUN: Final = "run_id, version, mode, seed, config_digest, manifest, status, event_digest, frames, chain"
 
@@ -83,7 +82,7 @@ def check_chain(db: sqlite3.Connection, run: RunRow) -> list[Check]:
             break
         previous_seq, previous_ts = seq, ts
         if n:
-            digest = hashlib.sha256(digest + ts.to_bytes(8, "big", signed=True) + body).digest()
+            digest = extend_digest(digest, ts_event, body)
     if not problem and count != run.frames:
         problem = f"{count} rows where {run.frames} were written"
     if not problem and chain != run.chain:

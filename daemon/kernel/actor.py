@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
 
+from daemon.kernel.errors import InvariantError
 from daemon.kernel.ids import rng
 from daemon.kernel.mailbox import MailboxSpec
 from daemon.kernel.message import Command, Envelope, Event, Message
@@ -124,11 +125,17 @@ class Context:
         self.out.append(command)
 
     def call_at(self, ts: int, command: Command) -> None:
-        """Let ``command`` come in as an input once the clock has reached ``ts``."""
+        """Let ``command`` come in as an input once the clock has reached ``ts``.
+
+        It must be among what the actor sends or accepts; nothing becomes allowed by waiting.
+        """
         self.timers.append((ts, command))
 
     def rng(self, name: str) -> random.Random:
-        """Return a generator seeded by (run seed, actor, name, stamp)."""
+        """Return a new generator seeded by (run seed, actor, name, stamp).
+
+        It holds no state between calls: inputs with equal stamps draw equal numbers unless ``name`` tells them apart.
+        """
         return rng(self.seed, self.actor, name, self.now)
 
 
@@ -159,24 +166,41 @@ class CoreActor(Actor):
     handlers: ClassVar[dict[str, dict[type[Message], str]]] = {kind: {} for kind in KINDS}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Gather the decorated methods of the class and its bases."""
+        """Gather the decorated methods of the class and its bases.
+
+        A method overridden without a decorator keeps its base's registration; one that is decorated again has
+        only its new one, because the old types would reach a method that no longer knows them.
+
+        Raises:
+            InvariantError: two methods of one class claim the same message.
+        """
         super().__init_subclass__(**kwargs)
         tables: dict[str, dict[type[Message], str]] = {kind: {} for kind in KINDS}
         for base in reversed(cls.__mro__):
+            own: dict[tuple[str, type[Message]], str] = {}
             for attribute, value in vars(base).items():
-                for kind, message_type in getattr(value, _MARK, ()):
-                    tables[kind][message_type] = attribute
+                marks = getattr(value, _MARK, ())
+                for table in tables.values() if marks else ():
+                    for stale in [t for t, a in table.items() if a == attribute]:
+                        del table[stale]
+                for kind, message_type in marks:
+                    first = own.setdefault((kind, message_type), attribute)
+                    if first != attribute:
+                        text = f"{base.__name__}.{first} and .{attribute} both claim {kind}({message_type.__name__})"
+                        raise InvariantError(text, code="BAD_DECLARATION")
+            for (kind, message_type), attribute in own.items():
+                tables[kind][message_type] = attribute
         cls.handlers = tables
         cls.accepts = tuple(tables["decides"])
 
     def on_start(self, ctx: Context) -> None:
         """Set first timers; called once, before the first input of a fresh run and not after a restore."""
 
-    def snapshot(self) -> Any:  # noqa: ANN401 - each actor has its own shape
+    def snapshot(self) -> Any:
         """Return the state as plain values msgpack can carry (dict, list, str, int, float, bool, None, bytes)."""
         raise NotImplementedError
 
-    def restore(self, state: Any) -> None:  # noqa: ANN401 - each actor has its own shape
+    def restore(self, state: Any) -> None:
         """Take over what :meth:`snapshot` gave, after a round trip through msgpack."""
         raise NotImplementedError
 
@@ -216,7 +240,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
         causes: for each event the index in ``events`` of the event whose handling emitted it, -1 for the input itself
             or a command directly sent on account of it.
         body: the encoded events.
-        digest: SHA-256 chain over (stamp, body) of all frames with events so far: the event digest.
+        digest: SHA-256 chain over (ts_event, body) of all frames with events so far: the event digest.
     """
 
     envelope: Envelope

@@ -95,8 +95,9 @@ class TimerHeap:
         return due, command
 
     def entries(self) -> list[tuple[int, int, Command]]:
-        """Return a sorted copy for snapshots."""
-        return sorted(self._heap, key=lambda entry: entry[:2])
+        """Return (due, order, command) sorted, orders counted anew from 1, so that equal heaps give equal entries."""
+        ordered = sorted(self._heap, key=lambda entry: entry[:2])
+        return [(due, n, command) for n, (due, _, command) in enumerate(ordered, start=1)]
 
     def restore(self, entries: list[tuple[int, int, Command]]) -> None:
         """Replace everything by what :meth:`entries` gave."""

@@ -24,7 +24,10 @@ def exec_id(order_id: str, n: int) -> str:
 
 
 def rng(seed: int, *path: str | int) -> random.Random:
-    """Return a generator that depends only on the run's seed and the path, so snapshots need not hold its state."""
-    text = "/".join(str(part) for part in (seed, *path))
+    """Return a generator that depends only on the run's seed and the path, so snapshots need not hold its state.
+
+    Parts are separated by their lengths: ``("a/b", "c")`` and ``("a", "b/c")`` are different paths.
+    """
+    text = "/".join(f"{len(part)}:{part}" for part in map(str, (seed, *path)))
     digest = hashlib.sha256(text.encode()).digest()
     return random.Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 - simulation, not cryptography

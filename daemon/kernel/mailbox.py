@@ -1,4 +1,4 @@
-"""Bounded mailboxes: a deque, a bound and a policy for when it is full. Nothing here waits; waiting is the shell's job."""
+"""Bounded mailboxes: a deque, a bound and a policy for when it is full. Nothing waits here; that is the shell's job."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Mailbox:
         if not self._queue:
             return None
         message, key = self._queue.popleft()
-        if key is not None:
+        if self.spec.key is not None:
             del self._by_key[key]
         return message  # type: ignore[no-any-return]
 

@@ -85,4 +85,3 @@ class DeadLettered(Event, tag=3, frozen=True):
     """A message nobody accepts."""
 
     message_type: str
-

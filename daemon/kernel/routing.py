@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,15 +15,23 @@ Handler = Callable[..., None]
 
 
 class Route(msgspec.Struct, frozen=True):
-    """Handlers of one message type, in stage order."""
+    """Handlers of one message type, in stage order.
+
+    Attributes:
+        observers, folders, sealers: bound methods.
+        stages: (stage number, bound ``decide`` method) pairs.
+        opening: what folds an input of this type before its stages: observers of market data, folders of a fact.
+        is_dead_end: nobody takes an input of this type, and it is no fact, which may go unheard.
+    """
 
     observers: tuple[Handler, ...]
     stages: tuple[tuple[int, Handler], ...]
-    """(stage number, bound ``decide`` method) pairs."""
     folders: tuple[Handler, ...]
     sealers: tuple[Handler, ...]
     is_event: bool
     is_market: bool
+    opening: tuple[Handler, ...]
+    is_dead_end: bool
 
 
 class RouteRow(msgspec.Struct, frozen=True):
@@ -38,6 +46,13 @@ class RouteRow(msgspec.Struct, frozen=True):
     sealed_by: tuple[str, ...]
 
 
+def _require(actor: CoreActor, verb: str, types: Iterable[type[Message]], base: type[Message], what: str) -> None:
+    for t in types:
+        if not issubclass(t, base):
+            message = f"{actor.name} {verb} {t.__name__}, which is no {what}"
+            raise InvariantError(message, code="BAD_DECLARATION")
+
+
 class Routing:
     """The table for a fixed sequence of actors; routes are built on first use of a type and kept."""
 
@@ -45,21 +60,19 @@ class Routing:
         """Check declarations and prepare.
 
         Raises:
-            InvariantError: two actors share a name, or an event that one emits cannot be told from a command.
+            InvariantError: two actors share a name, an actor emits or folds what is no event, sends what is no command,
+                or observes or seals what is no market data (only the tape can show it again after a crash).
         """
         names = [actor.name for actor in actors]
         if len(dict.fromkeys(names)) != len(names) or not all(names):
             message = f"core actors need distinct names, not {names}"
-            raise InvariantError(message)
+            raise InvariantError(message, code="BAD_DECLARATION")
         for actor in actors:
-            for t in actor.emits:
-                if not issubclass(t, Event):
-                    message = f"{actor.name} emits {t.__name__}, which is no event"
-                    raise InvariantError(message)
-            for t in actor.sends:
-                if not issubclass(t, Command):
-                    message = f"{actor.name} sends {t.__name__}, which is no command"
-                    raise InvariantError(message)
+            _require(actor, "emits", actor.emits, Event, "event")
+            _require(actor, "sends", actor.sends, Command, "command")
+            _require(actor, "evolves", actor.handlers["evolves"], Event, "event")
+            _require(actor, "observes", actor.handlers["observes"], Market, "market data")
+            _require(actor, "seals", actor.handlers["seals"], Market, "market data")
         self.actors = tuple(actors)
         self.allowed = tuple(frozenset((*actor.sends, *actor.emits)) for actor in actors)
         self._routes: dict[type[Message], Route] = {}
@@ -78,13 +91,17 @@ class Routing:
                 method = actor.handlers[kind].get(message_type)
                 if method is not None:
                     tables[kind].append((stage, getattr(actor, method)))
+        is_event = issubclass(message_type, Event)
+        observers, folders, sealers = (tuple(h for _, h in tables[k]) for k in ("observes", "evolves", "seals"))
         return Route(
-            observers=tuple(h for _, h in tables["observes"]),
+            observers=observers,
             stages=tuple(tables["decides"]),
-            folders=tuple(h for _, h in tables["evolves"]),
-            sealers=tuple(h for _, h in tables["seals"]),
-            is_event=issubclass(message_type, Event),
+            folders=folders,
+            sealers=sealers,
+            is_event=is_event,
             is_market=issubclass(message_type, Market),
+            opening=folders if is_event else observers,
+            is_dead_end=not (is_event or observers or tables["decides"] or sealers),
         )
 
     def rows(self) -> list[RouteRow]:

@@ -2,18 +2,22 @@
 
 Theory of operation
 -------------------
-An input gets the next ``seq`` and a stamp that never goes back. If it is market data, every observer folds it.
-Then each stage (actor, in the fixed order) that accepts it decides, and everything that decision causes is finished
-before the next stage looks at the input. At last the sealers fold it again.
+An input gets the next ``seq`` and a stamp that never goes back. If it is market data, every observer folds it; if it
+is an event (a fact from the edge), every subscriber does. Then each stage (actor, in the fixed order) that accepts it
+decides, and everything that decision causes is finished before the next stage looks at the input. At last the sealers
+fold market data again.
 
 ``decide`` only buffers. When it returns, its events are folded in every subscriber at once; then its messages are
 delivered in pre-order: a message reaches all its recipients, and what they answer is finished before the message's
 next sibling is looked at. So two orders of one decision can never spend the same cash: the first is accepted and
 its reservation folded before the gate sees the second.
 
-Failure. An operator's or venue's error becomes ``CommandRejected``. Any other exception quarantines the input as long
-as nothing of the frame was folded; afterwards only a rebuild helps (:class:`FrameAbandonedError`). Errors in
-``evolve``, ``observe`` or ``seal`` are ours and fatal.
+Failure. An operator's or venue's error discards what that one delivery buffered and becomes ``CommandRejected``. Any
+other exception quarantines the input, with every timer it set, as long as no fact of the frame was folded; afterwards
+only a rebuild helps (:class:`FrameAbandonedError`). The panel itself stays observed and is sealed: market state is a
+fold of the tape and does not depend on who decided what. Errors in ``evolve``, ``observe`` or ``seal`` and a frame that
+cannot be kept are ours and fatal. Whatever escapes :meth:`Sequencer.process` leaves the core in the middle of an input,
+so it refuses everything from then on: no later frame, no snapshot.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ import hashlib
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -37,6 +41,18 @@ CASCADE_MAX: Final = 10_000
 POISON_MAX: Final = 3
 POISON_WINDOW_NS: Final = 60 * 1_000_000_000
 DIGEST_START: Final = bytes(32)
+_BLAMED_ELSEWHERE: Final = (OperatorError, VenueError)
+
+
+def extend_digest(digest: bytes, ts_event: int, body: bytes) -> bytes:
+    """Return the event digest after one more frame with events (``contract.md`` section 3).
+
+    Args:
+        digest: before it, :data:`DIGEST_START` at the beginning.
+        ts_event: of the frame's input, nanoseconds UTC; not its stamp, which live is wall time.
+        body: the frame's encoded events.
+    """
+    return hashlib.sha256(digest + ts_event.to_bytes(8, "big", signed=True) + body).digest()
 
 
 class PoisonRecord(msgspec.Struct, frozen=True):
@@ -50,6 +66,33 @@ class PoisonRecord(msgspec.Struct, frozen=True):
 
 class CascadeError(InvariantError):
     """An input caused more deliveries than any honest one can: a feedback loop."""
+
+
+class _Routes(dict[type[Message], Route]):
+    """Routes by type; one that is missing is built on first use."""
+
+    def __init__(self, routing: Routing) -> None:
+        super().__init__()
+        self._routing = routing
+
+    def __missing__(self, message_type: type[Message]) -> Route:
+        route = self[message_type] = self._routing.route(message_type)
+        return route
+
+
+def _fold_failed(handler: Callable[..., None], message: Message, error: Exception) -> InvariantError:
+    owner = getattr(handler, "__qualname__", repr(handler))
+    text = f"{owner} failed on {type(message).__name__}: {type(error).__name__}: {error}"
+    return InvariantError(text, code="FOLD_FAILED")
+
+
+def _fold(handlers: tuple[Callable[..., None], ...], message: Message) -> None:
+    handler: Callable[..., None]
+    try:
+        for handler in handlers:
+            handler(message)
+    except Exception as error:
+        raise _fold_failed(handler, message, error) from error
 
 
 class Sequencer:
@@ -74,7 +117,7 @@ class Sequencer:
             clock: read once per input.
             sink: takes each frame that has events or a recordable input.
             seed: of the run's generators.
-            cascade_max: deliveries per input before it counts as a feedback loop.
+            cascade_max: deliveries per input before it counts as a feedback loop; also immediate timers per instant.
             on_quarantine: told of each poisoned input.
         """
         self.routing = Routing(actors)
@@ -88,29 +131,46 @@ class Sequencer:
         self.events_total = 0
         self._ctx = Context(seed)
         self._cascade_max = cascade_max
+        self._budget = cascade_max
         self._on_quarantine = on_quarantine
         self._poisonings: deque[tuple[int, str]] = deque()
         self._names = tuple(actor.name for actor in actors)
-        self._routes: dict[type[Message], Route] = {}
+        self._allowed = tuple(allowed | {CommandRejected} for allowed in self.routing.allowed)
+        # A timer may bring what the actor may send anyway, or what only comes back to itself.
+        self._schedulable = tuple(
+            allowed.union(actor.accepts) for allowed, actor in zip(self.routing.allowed, actors, strict=True)
+        )
+        self._routes = _Routes(self.routing)
         self._timers_set: list[tuple[int, Command]] = []
+        self._immediate_ts = 0
+        self._immediate = 0
+        self._begun = False
+        self._within = False
 
     # -- running ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Let every actor set its first timers. Call once for a fresh run, not after :meth:`restore`."""
+        """Let every actor set its first timers. Call once for a fresh run, not after :meth:`restore`.
+
+        Raises:
+            InvariantError: the run has begun already, or an actor did more than set timers it may set.
+        """
+        if self._begun or self.seq:
+            message = "start is for a fresh run, once; this one has begun or was restored"
+            raise InvariantError(message, code="STARTED_TWICE")
+        self._begun = True
         ctx = self._ctx
         ctx.now = self.clock.now()
-        for name, actor in zip(self._names, self.routing.actors, strict=True):
-            ctx.actor = name
+        for stage, actor in enumerate(self.routing.actors):
+            ctx.actor = actor.name
             actor.on_start(ctx)
             if ctx.out:
-                message = f"{name} emitted messages in on_start; only timers are allowed there"
-                raise InvariantError(message)
-            for due, command in ctx.timers:
-                self.timers.push(due, command)
-            ctx.timers = []
+                message = f"{actor.name} emitted messages in on_start; only timers are allowed there"
+                raise InvariantError(message, code="UNDECLARED_MESSAGE")
+            self._collect_timers(stage)
+        self._push_timers()
 
-    def process(  # noqa: PLR0913 - the envelope's fields
+    def process(
         self,
         body: Message,
         source: str,
@@ -123,42 +183,52 @@ class Sequencer:
 
         Raises:
             FrameAbandonedError: the core is inconsistent and must be rebuilt.
-            InvariantError: a fold failed, a cascade did not end, or the same input type was poisoned too often.
+            InvariantError: a fold failed, a cascade did not end, the same input type was poisoned too often, an event
+                cannot be encoded, or an earlier input left the core half-way.
         """
+        if self._within:
+            message = "an input did not end, so the core is half-way through it: rebuild it from its snapshot"
+            raise InvariantError(message, code="CORE_HALFWAY")
         ts = self.clock.now()
-        if ts < self.last_ts:
+        if ts > self.last_ts:
+            self.last_ts = ts
+        else:
             ts = self.last_ts
-        self.last_ts = ts
-        self.seq = seq = self.seq + 1
-        envelope = Envelope(seq, ts if ts_event is None else ts_event, ts, source, body, correlation_id, causation_id)
         ctx = self._ctx
         ctx.now = ts
-        ctx.seq = seq
-        body_type = type(body)
-        route = self._routes.get(body_type)
-        if route is None:
-            route = self._routes[body_type] = self.routing.route(body_type)
-        for observe in route.observers:
-            self._fold(observe, body)
+        ctx.seq = self.seq = self.seq + 1
+        route = self._routes[type(body)]
         events: list[Event] = []
         causes: list[int] = []
+        self._within = True
+        if route.opening:
+            _fold(route.opening, body)
         if route.stages:
-            self._run_stages(route, envelope, events, causes)
-        elif not route.observers and not route.sealers:
-            events.append(DeadLettered(body_type.__name__))
-            causes.append(-1)
-        for seal in route.sealers:
-            self._fold(seal, body)
+            try:
+                self._run_stages(route, body, events, causes)
+            except InvariantError:
+                raise
+            except Exception as error:  # noqa: BLE001 - poison: whatever a handler raises
+                envelope = Envelope(
+                    self.seq, ts if ts_event is None else ts_event, ts, source, body, correlation_id, causation_id
+                )
+                self._poison(envelope, error, events, causes)
+        elif route.is_dead_end:
+            self._state(DeadLettered(type(body).__name__), -1, events, causes)
+        if route.sealers:
+            _fold(route.sealers, body)
         if events or not route.is_market:
+            envelope = Envelope(
+                self.seq, ts if ts_event is None else ts_event, ts, source, body, correlation_id, causation_id
+            )
             self._commit(envelope, events, causes)
         if self._timers_set:
-            for due, command in self._timers_set:
-                self.timers.push(due, command)
-            self._timers_set = []
+            self._push_timers()
+        self._within = False
         return events
 
     def fire_due(self, ts: int) -> bool:
-        """Process the next timer due at or before ``ts``; tell whether there was one. The clock must be there already."""
+        """Process the next timer due by ``ts``; tell whether there was one. The clock must be there already."""
         due = self.timers.next_due()
         if due is None or due > ts:
             return False
@@ -167,107 +237,147 @@ class Sequencer:
         return True
 
     def _commit(self, envelope: Envelope, events: list[Event], causes: list[int]) -> None:
-        encoded = self.codec.encode_many(events)
+        try:
+            encoded = self.codec.encode_many(events)
+        except Exception as error:
+            raise self._not_encodable(events, error) from error
         if events:
-            stamp = envelope.ts_init.to_bytes(8, "big", signed=True)
-            self.digest = hashlib.sha256(self.digest + stamp + encoded).digest()
+            self.digest = extend_digest(self.digest, envelope.ts_event, encoded)
             self.events_total += len(events)
         self.sink.append(Frame(envelope, events, causes, encoded, self.digest))
 
-    def _fold(self, handler: Callable[[Any], None], message: Message) -> None:
-        try:
-            handler(message)
-        except Exception as error:
-            owner = getattr(handler, "__qualname__", repr(handler))
-            text = f"{owner} failed on {type(message).__name__}: {type(error).__name__}: {error}"
-            raise InvariantError(text, code="FOLD_FAILED") from error
+    def _not_encodable(self, events: list[Event], error: Exception) -> InvariantError:
+        """Find the event to blame: the encoder's own message names a type at best."""
+        culprit = ""
+        for event in events:
+            try:
+                self.codec.encode(event)
+            except Exception:  # noqa: BLE001 - whatever the encoder raises, this is the one
+                culprit = type(event).__name__
+                break
+        text = f"{culprit} cannot be written to the journal: {type(error).__name__}: {error}"
+        return InvariantError(text, code="NOT_ENCODABLE")
 
-    def _run_stages(self, route: Route, envelope: Envelope, events: list[Event], causes: list[int]) -> None:
+    def _run_stages(self, route: Route, body: Message, events: list[Event], causes: list[int]) -> None:
         ctx = self._ctx
-        budget = self._cascade_max
-        body = envelope.body
-        stage = 0
-        # Pending messages with the index of the event that caused them, last one first.
-        pending: list[tuple[Message, int]] = []
-        try:
-            for stage, handler in route.stages:
-                self._decide(stage, handler, body, -1, events, causes, pending)
-                pending.reverse()
-                while pending:
-                    message, cause = pending.pop()
-                    below = self._routes.get(type(message))
-                    if below is None:
-                        below = self._routes[type(message)] = self.routing.route(type(message))
-                    if not below.stages:
-                        if not below.is_event:
-                            events.append(DeadLettered(type(message).__name__))
-                            causes.append(cause)
-                        continue
-                    mark = len(pending)
-                    for stage, child in below.stages:  # noqa: PLW2901, B020 - the stage now running, for blame
-                        budget -= 1
-                        self._decide(stage, child, message, cause, events, causes, pending)
-                    if budget < 0:
-                        text = f"{type(body).__name__} caused more than {self._cascade_max} deliveries"
-                        raise CascadeError(text, code="CASCADE")  # noqa: TRY301
-                    if len(pending) - mark > 1:
-                        pending[mark:] = pending[mark:][::-1]
-        except InvariantError:
-            raise
-        except Exception as error:  # noqa: BLE001 - poison: whatever a handler raises
-            self._poison(envelope, stage, error, events, causes)
-        finally:
-            ctx.out = []
-            ctx.timers = []
+        names = self._names
+        self._budget = self._cascade_max
+        for stage, handler in route.stages:
+            ctx.actor = names[stage]
+            try:
+                handler(body, ctx)
+            except _BLAMED_ELSEWHERE as error:
+                self._reject(error, body)
+            if ctx.timers:
+                self._collect_timers(stage)
+            if ctx.out:
+                pending: list[tuple[Message, Route, int]] = []
+                self._collect(stage, -1, events, causes, pending)
+                if pending:
+                    pending.reverse()
+                    self._drain(pending, events, causes)
 
-    def _decide(  # noqa: PLR0913 - the hot path passes its buffers
+    def _drain(self, pending: list[tuple[Message, Route, int]], events: list[Event], causes: list[int]) -> None:
+        """Deliver in pre-order; ``pending`` holds (message, route, index of the causing event), next one last."""
+        ctx = self._ctx
+        names = self._names
+        while pending:
+            message, route, cause = pending.pop()
+            if not route.stages:
+                self._state(DeadLettered(type(message).__name__), cause, events, causes)
+                continue
+            mark = len(pending)
+            for stage, handler in route.stages:
+                ctx.actor = names[stage]
+                try:
+                    handler(message, ctx)
+                except _BLAMED_ELSEWHERE as error:
+                    self._reject(error, message)
+                if ctx.timers:
+                    self._collect_timers(stage)
+                if ctx.out:
+                    self._collect(stage, cause, events, causes, pending)
+            self._budget -= len(route.stages)
+            if self._budget < 0:
+                last = type(message).__name__
+                text = f"input {self.seq} caused more than {self._cascade_max} deliveries, the last of {last}"
+                raise CascadeError(text, code="CASCADE")
+            if len(pending) - mark > 1:
+                pending[mark:] = pending[mark:][::-1]
+
+    def _collect(
         self,
         stage: int,
-        handler: Callable[..., None],
-        message: Message,
         cause: int,
         events: list[Event],
         causes: list[int],
-        pending: list[tuple[Message, int]],
+        pending: list[tuple[Message, Route, int]],
     ) -> None:
+        """Fold the events that a delivery buffered and append what is to be delivered, first one first."""
         ctx = self._ctx
-        ctx.actor = self._names[stage]
-        try:
-            handler(message, ctx)
-        except (OperatorError, VenueError) as error:
-            ctx.out = [CommandRejected(ctx.actor, type(message).__name__, error.code, str(error))]
-            ctx.timers = []
-        if ctx.timers:
-            self._timers_set += ctx.timers
-            ctx.timers = []
         out = ctx.out
-        if not out:
-            return
         ctx.out = []
-        allowed = self.routing.allowed[stage]
+        allowed = self._allowed[stage]
+        routes = self._routes
         for item in out:
             item_type = type(item)
-            if item_type not in allowed and item_type is not CommandRejected:
+            if item_type not in allowed:
                 text = f"{ctx.actor} may not send {item_type.__name__}: it is not in its declared sends or emits"
                 raise InvariantError(text, code="UNDECLARED_MESSAGE")
-            route = self._routes.get(item_type)
-            if route is None:
-                route = self._routes[item_type] = self.routing.route(item_type)
-            if route.is_event:
-                child_cause = len(events)
-                events.append(item)  # type: ignore[arg-type]
-                causes.append(cause)
+            route = routes[item_type]
+            if not route.is_event:
+                pending.append((item, route, cause))
+                continue
+            if route.stages:
+                pending.append((item, route, len(events)))
+            events.append(item)  # type: ignore[arg-type]
+            causes.append(cause)
+            fold: Callable[..., None]
+            try:
                 for fold in route.folders:
-                    self._fold(fold, item)
-                if route.stages:
-                    pending.append((item, child_cause))
-            else:
-                pending.append((item, cause))
+                    fold(item)
+            except Exception as error:
+                raise _fold_failed(fold, item, error) from error
 
-    def _poison(
-        self, envelope: Envelope, stage: int, error: Exception, events: list[Event], causes: list[int]
-    ) -> None:
-        actor = self._names[stage]
+    def _state(self, event: Event, cause: int, events: list[Event], causes: list[int]) -> None:
+        """State a fact of the kernel's own: recorded and folded, decided by nobody."""
+        events.append(event)
+        causes.append(cause)
+        _fold(self._routes[type(event)].folders, event)
+
+    def _reject(self, error: OperatorError | VenueError, message: Message) -> None:
+        """Put the rejection in the place of everything the failed delivery buffered."""
+        ctx = self._ctx
+        ctx.out = [CommandRejected(ctx.actor, type(message).__name__, error.code, str(error))]
+        ctx.timers = []
+
+    def _collect_timers(self, stage: int) -> None:
+        ctx = self._ctx
+        schedulable = self._schedulable[stage]
+        for _, command in ctx.timers:
+            if type(command) not in schedulable:
+                text = f"{ctx.actor} may not schedule {type(command).__name__}: it neither sends nor accepts it"
+                raise InvariantError(text, code="UNDECLARED_MESSAGE")
+        self._timers_set += ctx.timers
+        ctx.timers = []
+
+    def _push_timers(self) -> None:
+        """Schedule what a finished input asked for; timers due at once that set such timers again are a loop."""
+        now = self._ctx.now
+        if now != self._immediate_ts:
+            self._immediate_ts = now
+            self._immediate = 0
+        for due, command in self._timers_set:
+            self.timers.push(due, command)
+            self._immediate += due <= now
+        self._timers_set = []
+        if self._immediate > self._cascade_max:
+            text = f"more than {self._cascade_max} timers were set for the instant {now} within that instant"
+            raise CascadeError(text, code="CASCADE")
+
+    def _poison(self, envelope: Envelope, error: Exception, events: list[Event], causes: list[int]) -> None:
+        ctx = self._ctx
+        actor = ctx.actor
         type_name = type(envelope.body).__name__
         text = f"{type(error).__name__}: {error}"
         if self._on_quarantine is not None:
@@ -280,20 +390,28 @@ class Sequencer:
         if sum(name == type_name for _, name in recent) >= POISON_MAX:
             message = f"{actor} failed {POISON_MAX} times within a minute on {type_name}: {text}"
             raise InvariantError(message, code="POISON_STORM") from error
-        if events:
+        route = self._routes[type(envelope.body)]
+        if events or (route.is_event and route.folders):
             message = f"{actor} failed on {type_name} after {len(events)} facts of the frame were folded: {text}"
             raise FrameAbandonedError(message, code="FRAME_ABANDONED") from error
+        ctx.out = []
+        ctx.timers = []
         self._timers_set = []
-        quarantined = InputQuarantined(actor, type_name, type(error).__name__)
-        events.append(quarantined)
-        causes.append(-1)
-        for fold in self.routing.route(InputQuarantined).folders:
-            self._fold(fold, quarantined)
+        self._state(InputQuarantined(actor, type_name, type(error).__name__), -1, events, causes)
 
     # -- snapshots -------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> bytes:
-        """Return the whole core between two inputs: actors, timers, order, digest."""
+        """Return the whole core between two inputs: actors, timers, order, digest.
+
+        Equal cores give equal bytes, whether or not they were restored in between.
+
+        Raises:
+            InvariantError: an input did not end.
+        """
+        if self._within:
+            message = "an input did not end, so there is no state to take a snapshot of"
+            raise InvariantError(message, code="CORE_HALFWAY")
         state = {
             "seq": self.seq,
             "last_ts": self.last_ts,
@@ -306,24 +424,33 @@ class Sequencer:
         return msgspec.msgpack.encode(state)
 
     def restore(self, snapshot: bytes) -> None:
-        """Take over what :meth:`snapshot` gave, in a freshly built core with the same actors."""
+        """Take over what :meth:`snapshot` gave, in a freshly built core with the same actors.
+
+        Raises:
+            InvariantError: the snapshot was taken of other actors.
+        """
         state: dict[str, Any] = msgspec.msgpack.decode(snapshot)
+        if tuple(state["actors"]) != self._names:
+            message = f"the snapshot holds the actors {', '.join(state['actors'])}, not {', '.join(self._names)}"
+            raise InvariantError(message, code="SNAPSHOT_MISMATCH")
         self.seq = state["seq"]
         self.last_ts = state["last_ts"]
         self.digest = state["digest"]
         self.events_total = state["events_total"]
-        entries = [(due, n, self.codec.decode(raw)) for due, n, raw in state["timers"]]
-        self.timers.restore(entries)  # type: ignore[arg-type] - timers hold commands only
+        entries = [(due, n, cast("Command", self.codec.decode(raw))) for due, n, raw in state["timers"]]
+        self.timers.restore(entries)
         self._poisonings = deque((ts, name) for ts, name in state["poisonings"])
         for name, actor in zip(self._names, self.routing.actors, strict=True):
             actor.restore(state["actors"][name])
+        self._begun = True
 
     def rewarm(self, panels: Sequence[Message]) -> None:
         """Observe and seal market rows again after a restore, in the actors that ask for it; nothing is decided."""
-        for panel in panels:
-            for actor in self.routing.actors:
-                if actor.warmup_rows():
-                    for kind in ("observes", "seals"):
-                        method = actor.handlers[kind].get(type(panel))
-                        if method is not None:
-                            getattr(actor, method)(panel)
+        for actor in self.routing.actors:
+            if not actor.warmup_rows():
+                continue
+            for panel in panels:
+                for kind in ("observes", "seals"):
+                    method = actor.handlers[kind].get(type(panel))
+                    if method is not None:
+                        getattr(actor, method)(panel)

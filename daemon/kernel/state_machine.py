@@ -16,7 +16,7 @@ class InvalidTransitionError(InvariantError):
 
 
 class StateMachine(Generic[S, T]):
-    """A named table ``(state, trigger) -> state``; it holds no state itself, so one table serves any number of objects."""
+    """A named table ``(state, trigger) -> state``; it holds no state itself: one table serves any number of objects."""
 
     __slots__ = ("name", "states", "table", "triggers")
 
