@@ -1,0 +1,167 @@
+"""From settings in human units to what each room takes: fixed-point integers, nanoseconds, plain floats.
+
+Every conversion of money and rates is exact; a value that is not representable was refused when it was read.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+
+from actors.broker.params import BrokerParams
+from actors.portfolio.params import PortfolioSpec
+from actors.risk.params import RiskLimits
+from actors.values.fixed import parse_fixed
+from config.settings import Settings
+from daemon.kernel.errors import ConfigError
+
+N = TypeVar("N", int, Decimal)
+_MS = 1_000_000
+
+
+class StrategyRequest(msgspec.Struct, frozen=True):
+    """A strategy to run.
+
+    Attributes:
+        reference: a registered name, or ``FILE.py:FUNCTION``.
+        params: what the configuration says of its parameters; the strategy's own struct checks them.
+    """
+
+    reference: str
+    params: dict[str, Any]
+
+
+def strategy_requests(settings: Settings) -> tuple[StrategyRequest, ...]:
+    """Return the strategies in the order of the configuration."""
+    params = settings.predictor.params
+    return tuple(
+        StrategyRequest(reference, dict(params.get(reference) or params.get(reference.rpartition(":")[2]) or {}))
+        for reference in settings.predictor.strategies
+    )
+
+
+def broker_params(settings: Settings) -> BrokerParams:
+    """Return the simulator's switches."""
+    broker = settings.broker
+    return BrokerParams(
+        commission_per_share=parse_fixed(broker.commission_per_share),
+        commission_rate=parse_fixed(broker.commission_rate),
+        min_commission=parse_fixed(broker.min_commission),
+        max_commission_rate=parse_fixed(broker.max_commission_rate),
+        regulatory_fees=broker.regulatory_fees,
+        slippage_rate=_bps(broker.slippage_bps),
+        spread_rate=_bps(broker.spread_bps),
+        impact=broker.impact,
+        impact_linear_rate=parse_fixed(broker.impact_linear_rate),
+        impact_sqrt_rate=parse_fixed(broker.impact_sqrt_rate),
+        participation=parse_fixed(broker.participation),
+        latency_ns=broker.latency_ms * _MS,
+        same_event_fill=broker.same_event_fill,
+        fill_on_touch=broker.fill_on_touch,
+        account=broker.account,
+        allow_short=broker.allow_short,
+        lot_size=_lot_size(settings),
+    )
+
+
+def risk_limits(settings: Settings, *, replay: bool) -> RiskLimits:
+    """Return the gate's and breakers' limits; ``replay`` chooses the replay's reset rules."""
+    risk = settings.risk
+    return RiskLimits(
+        min_order_value=parse_fixed(risk.min_order_value),
+        max_order_value=parse_fixed(risk.max_order_value),
+        max_order_fraction=float(risk.max_order_fraction),
+        max_order_qty=parse_fixed(risk.max_order_qty),
+        max_position=float(risk.max_position),
+        max_positions=risk.max_positions,
+        price_collar=float(risk.price_collar),
+        min_confidence_buy=float(risk.min_confidence_buy),
+        min_confidence_sell=float(risk.min_confidence_sell),
+        cash_reserve=parse_fixed(risk.cash_reserve),
+        stale_ns=risk.stale_ms * _MS,
+        stale_sessions=risk.stale_sessions,
+        duplicate_window_ns=risk.duplicate_window_ms * _MS,
+        require_reference=risk.require_reference,
+        daily_loss_warn=float(risk.daily_loss_warn),
+        daily_loss_block=float(risk.daily_loss_block),
+        daily_loss_halt=float(risk.daily_loss_halt),
+        max_drawdown=float(risk.max_drawdown),
+        replay_resume_sessions=risk.replay_resume_sessions,
+        allow_short=settings.broker.allow_short,
+        lot_size=_lot_size(settings),
+        replay=replay,
+    )
+
+
+def portfolio_specs(settings: Settings, registered: Mapping[str, str] | None = None) -> tuple[PortfolioSpec, ...]:
+    """Return the portfolios.
+
+    Args:
+        settings: the run's.
+        registered: reference as configured -> name the strategy registered itself under; signals carry the latter.
+            None where references are names already.
+
+    Raises:
+        ConfigError: a portfolio follows a strategy that is not in ``[predictor] strategies``.
+    """
+    names = dict(registered) if registered is not None else {s: s for s in settings.predictor.strategies}
+    risk, broker = settings.risk, settings.broker
+    return tuple(
+        PortfolioSpec(
+            name=portfolio.name,
+            cash=parse_fixed(portfolio.cash),
+            strategies=_followed(portfolio.name, portfolio.strategies, names),
+            allocation=portfolio.allocation,
+            rebalance=portfolio.rebalance,
+            drift=float(portfolio.drift),
+            lookback=portfolio.lookback,
+            max_positions=_tighter(portfolio.max_positions, risk.max_positions),
+            max_weight=float(_tighter(portfolio.max_weight, risk.max_position)),
+            min_weight=float(portfolio.min_weight),
+            cash_buffer=float(portfolio.cash_buffer),
+            min_confidence_buy=float(risk.min_confidence_buy),
+            min_confidence_sell=float(risk.min_confidence_sell),
+            stop_loss=float(portfolio.stop_loss),
+            take_profit=float(portfolio.take_profit),
+            min_order_value=parse_fixed(risk.min_order_value),
+            cash_reserve=parse_fixed(risk.cash_reserve),
+            cost_rate=parse_fixed(broker.commission_rate),
+            cost_per_share=parse_fixed(broker.commission_per_share),
+            lot_size=parse_fixed(portfolio.lot_size),
+            allow_short=broker.allow_short,
+        )
+        for portfolio in settings.portfolio
+    )
+
+
+def _followed(portfolio: str, wanted: tuple[str, ...] | None, names: Mapping[str, str]) -> tuple[str, ...]:
+    known = dict.fromkeys(names.values())
+    if wanted is None:
+        return tuple(known)
+    followed = []
+    for reference in wanted:
+        name = names.get(reference, reference)
+        if name not in known:
+            close = difflib.get_close_matches(reference, [*names, *known], n=1)
+            message = f"portfolio {portfolio} follows {reference}, which is not among predictor.strategies"
+            remedy = f"did you mean {close[0]}?" if close else "name it there"
+            raise ConfigError(message, code="CONFIG_UNKNOWN", remedy=remedy)
+        followed.append(name)
+    return tuple(followed)
+
+
+def _tighter(a: N, b: N) -> N:
+    """Return the smaller bound, where 0 means none."""
+    return min(a, b) if a and b else a or b
+
+
+def _bps(value: Decimal) -> int:
+    return parse_fixed(value.scaleb(-4))
+
+
+def _lot_size(settings: Settings) -> int:
+    return parse_fixed(settings.portfolio[0].lot_size)

@@ -1,0 +1,288 @@
+"""The configuration as frozen models, in the units people use: shares of one, basis points, milliseconds, dollars.
+
+Numbers that become money or rates are exact decimals from the file to the ledger; no binary float lies between.
+:mod:`config.params` turns a section into what its room takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from config.fields import (
+    Amount,
+    Bounds,
+    BufferShare,
+    Cash,
+    CostBps,
+    CostRate,
+    Count,
+    DriftShare,
+    GainShare,
+    LossShare,
+    Millis,
+    Names,
+    PositionShare,
+    Rate,
+    Share,
+    StopShare,
+    plain,
+)
+
+PROFILES: Final = ("plan", "frictionless", "alpaca", "ibkr", "institutional", "swing")
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
+Interval = Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]{0,4}[smhd])?$")]
+
+
+class Section(BaseModel):
+    """What every section has in common."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class PathsSettings(Section):
+    """Where things are kept."""
+
+    state_dir: Path = Path("~/.local/state/tradingd")
+    """Folder of run folders made without --out; $STATE_DIRECTORY is its default under systemd."""
+
+
+class UniverseSettings(Section):
+    """What may be seen and traded."""
+
+    symbols: Names = ()
+    """Symbols to use of the data; empty for all."""
+    benchmark: str = ""
+    """Symbol that is only observed and compared with; empty for none beside the source's own index."""
+    calendar: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_/]{2,24}$")] = "XNYS"
+    """Exchange calendar (a name of exchange_calendars), or `always`: no sessions, days end at 00:00 UTC."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        twice = next((s for i, s in enumerate(self.symbols) if s in self.symbols[:i]), None)
+        if twice is not None:
+            raise PydanticCustomError("twice", "symbols names {symbol} twice", {"symbol": twice})
+        return self
+
+
+class PortfolioSettings(Section):
+    """One portfolio: whose signals it follows and how they become weights."""
+
+    name: Name = "main"
+    """Unique among the portfolios."""
+    cash: Cash = Decimal(100_000)
+    """Opening deposit."""
+    strategies: Names | None = None
+    """Strategies it follows: left out for all of [predictor], empty for operators' orders only."""
+    allocation: Literal["equal", "inverse_volatility", "confidence"] = "equal"
+    """How signals become weights."""
+    rebalance: Literal["never", "daily", "weekly", "monthly", "signal"] = "weekly"
+    """When weights are brought back to their targets; `signal` at every decision."""
+    drift: DriftShare = Decimal("0.05")
+    """Rebalance early once a weight is this far from its target."""
+    lookback: Annotated[int, Bounds("2", "1000", decimals=0)] = 60
+    """Sessions or bars of returns behind inverse volatility."""
+    max_positions: Count = 10
+    """Names held at most; 0 for no bound; risk.max_positions binds as well where it is smaller."""
+    max_weight: PositionShare = Decimal("0.2")
+    """Largest target weight; risk.max_position binds as well where it is smaller."""
+    min_weight: PositionShare = Decimal("0.05")
+    """Sizing floor of entries; never trims."""
+    cash_buffer: BufferShare = Decimal(0)
+    """Share of equity kept in cash."""
+    stop_loss: StopShare = Decimal("0.03")
+    """Automatic exit of a lot this far under its entry price."""
+    take_profit: GainShare = Decimal("0.1")
+    """Automatic exit of a lot this far above its entry price."""
+    lot_size: Annotated[Decimal, Bounds("0.00000001", "1000000")] = Decimal(1)
+    """Smallest step of a quantity; 0.000001 for fractions. The same in every portfolio."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max_weight and self.min_weight > self.max_weight:
+            raise PydanticCustomError("order", "min_weight is above max_weight")
+        return self
+
+
+class PredictorSettings(Section):
+    """Which strategies run, with what parameters, how often."""
+
+    strategies: Names = ()
+    """Built-in or installed names, or FILE.py:FUNCTION relative to the file that says so."""
+    params: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Parameters by strategy: [predictor.params.NAME]; the name is as in `strategies`, or what follows its colon."""
+    decision_interval: Interval = ""
+    """How often intraday strategies decide (5m, 1h); empty for every closed bar."""
+
+
+class RiskSettings(Section):
+    """Limits of the one gate before the broker, and the breakers. 0 switches a limit off."""
+
+    min_order_value: Amount = Decimal(100)
+    """Smallest order that is no pure reduction."""
+    max_order_value: Amount = Decimal(50_000)
+    """Largest order."""
+    max_order_fraction: Share = Decimal("0.2")
+    """The largest order grows to this share of equity where that is more."""
+    max_order_qty: Annotated[Decimal, Bounds("0", "1000000000")] = Decimal(0)
+    """Largest number of shares an order may have."""
+    max_position: PositionShare = Decimal("0.2")
+    """Largest share of equity in one symbol, working orders included."""
+    max_positions: Count = 10
+    """Symbols held or being entered."""
+    price_collar: Share = Decimal("0.1")
+    """Largest distance of a limit or stop price from the reference."""
+    min_confidence_buy: Share = Decimal("0.65")
+    """Signals to buy below this confidence are cut, in the sizing and in the gate."""
+    min_confidence_sell: Share = Decimal("0.6")
+    """The same for signals to sell."""
+    cash_reserve: Annotated[Decimal, Bounds("1", "2")] = Decimal("1.02")
+    """What a buy reserves, as a multiple of its reference value; fees come on top."""
+    stale_ms: Millis = 5_000
+    """Largest age of a symbol's last price for an entry on intraday data."""
+    stale_sessions: Annotated[int, Bounds("0", "1000", decimals=0)] = 1
+    """The same on daily data."""
+    duplicate_window_ms: Millis = 1_000
+    """Equal orders of one strategy within this time are duplicates unless another decision made them."""
+    require_reference: bool = True
+    """Deny orders in symbols that have no price yet."""
+    daily_loss_warn: LossShare = Decimal("0.018")
+    """Day loss that warns."""
+    daily_loss_block: LossShare = Decimal("0.02")
+    """Day loss that blocks entries for the rest of the session."""
+    daily_loss_halt: LossShare = Decimal("0.05")
+    """Day loss that halts."""
+    max_drawdown: LossShare = Decimal("0.2")
+    """Loss from the high-water mark that halts and latches."""
+    replay_resume_sessions: Annotated[int, Bounds("0", "10000", decimals=0)] = 0
+    """In a replay, sessions after which a drawdown halt is lifted and the mark restarts; 0 for never."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max_order_value and self.min_order_value > self.max_order_value:
+            raise PydanticCustomError("order", "min_order_value is above max_order_value")
+        steps = [
+            (name, value)
+            for name in ("daily_loss_warn", "daily_loss_block", "daily_loss_halt")
+            if (value := getattr(self, name))
+        ]
+        for (lower, a), (upper, b) in pairwise(steps):
+            if a > b:
+                raise PydanticCustomError("order", "{lower} is above {upper}", {"lower": lower, "upper": upper})
+        return self
+
+
+class BrokerSettings(Section):
+    """What the simulated broker charges and allows."""
+
+    commission_per_share: Annotated[Decimal, Bounds("0", "10")] = Decimal(0)
+    """Money per share."""
+    commission_rate: CostRate = Decimal("0.001")
+    """Share of a fill's value."""
+    min_commission: Annotated[Decimal, Bounds("0", "1000")] = Decimal(0)
+    """Per order, not per fill."""
+    max_commission_rate: Rate = Decimal(0)
+    """Cap on the commission as a share of the order's value; 0 for none."""
+    regulatory_fees: bool = False
+    """Charge the dated SEC and TAF fees on sells."""
+    slippage_bps: CostBps = Decimal(5)
+    """Basis points of the reference price, on liquidity taken."""
+    spread_bps: CostBps = Decimal("1.5")
+    """Full modelled spread where no quote is known; half of it is paid."""
+    impact: Literal["none", "linear", "sqrt"] = "sqrt"
+    """Price impact; `sqrt` falls back to linear where average volume is unknown."""
+    impact_linear_rate: CostRate = Decimal("0.001")
+    """Linear impact per $100,000 of a fill's value."""
+    impact_sqrt_rate: Rate = Decimal("0.02")
+    """Impact at a participation of 1; it grows with the square root."""
+    participation: Rate = Decimal("0.1")
+    """Largest share of a bar's volume that may be filled; 0 for no cap."""
+    latency_ms: Millis = 0
+    """Shifts an order's arrival against quotes and trades; bars do not see it."""
+    same_event_fill: bool = False
+    """A market order may fill at the event it arrives with."""
+    fill_on_touch: bool = False
+    """A resting limit fills when a bar only touches it; else the bar must trade through it."""
+    extended_hours: bool = False
+    """Bars outside the regular session mark and fill."""
+    account: Literal["cash", "cash_strict", "margin"] = "cash"
+    """`cash` may reuse unsettled proceeds, `cash_strict` may not, `margin` is Reg T."""
+    allow_short: bool = False
+    """Selling more than is held opens a short."""
+
+
+class Settings(BaseSettings):
+    """All sections. Built by :func:`config.sources.load_settings`, which knows where each value came from."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    paths: PathsSettings = PathsSettings()
+    universe: UniverseSettings = UniverseSettings()
+    portfolio: tuple[PortfolioSettings, ...] = (PortfolioSettings(),)
+    predictor: PredictorSettings = PredictorSettings()
+    risk: RiskSettings = RiskSettings()
+    broker: BrokerSettings = BrokerSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from the loader alone: it layers the sources itself, to keep origins and refuse unknown names."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _portfolios_agree(self) -> Self:
+        names = [p.name for p in self.portfolio]
+        twice = next((n for i, n in enumerate(names) if n in names[:i]), None)
+        if twice is not None:
+            raise PydanticCustomError("twice", "two portfolios are named {name}", {"name": twice})
+        if not names:
+            raise PydanticCustomError("none", "there is no portfolio")
+        if any(p.lot_size != self.portfolio[0].lot_size for p in self.portfolio):
+            raise PydanticCustomError("lots", "lot_size differs between portfolios; one market has one lot size")
+        cap = self.risk.max_position
+        for portfolio in self.portfolio:
+            if cap and portfolio.min_weight > cap:
+                raise PydanticCustomError(
+                    "floor",
+                    "portfolio.{name}.min_weight ({floor}) is above risk.max_position ({cap}), so no entry could pass",
+                    {"name": portfolio.name, "floor": plain(portfolio.min_weight), "cap": plain(cap)},
+                )
+        return self
+
+
+def settings_digest(settings: Settings) -> str:
+    """Return the SHA-256 of everything that can change a result.
+
+    ``[paths]`` is left out and strategy files count by name (their content is the manifest's business), so that the
+    same run in another folder or home has the same digest.
+    """
+    tree = settings.model_dump(mode="python", exclude={"paths"})
+    tree["predictor"]["strategies"] = [PurePath(s).name for s in settings.predictor.strategies]
+    tree["predictor"]["params"] = {PurePath(name).name: values for name, values in settings.predictor.params.items()}
+    for portfolio in tree["portfolio"]:
+        if portfolio["strategies"] is not None:
+            portfolio["strategies"] = [PurePath(s).name for s in portfolio["strategies"]]
+    text = json.dumps(tree, sort_keys=True, separators=(",", ":"), default=_canonical)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _canonical(value: object) -> str:
+    if isinstance(value, Decimal):
+        return plain(value)
+    message = f"{type(value).__name__} has no canonical form"
+    raise TypeError(message)
