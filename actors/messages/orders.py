@@ -149,11 +149,15 @@ class OrderDenied(Event, tag=46, frozen=True):
 
 
 class OrderAccepted(Event, tag=47, frozen=True):
-    """The broker works the order; ``reserved`` cash is set aside until it is terminal."""
+    """The broker works the order; ``reserved`` cash is set aside until it is terminal.
+
+    ``ts`` is the stamp of the acceptance: a bar that began before it cannot fill the order.
+    """
 
     order_id: str
     order: SubmitOrder
     reserved: int
+    ts: int = 0
 
 
 class OrderRejected(Event, tag=48, frozen=True):
@@ -252,7 +256,7 @@ class OrderCanceled(Event, tag=52, frozen=True):
 
 
 class OrderReplaced(Event, tag=53, frozen=True):
-    """A working order has new terms (complete)."""
+    """A working order has new terms (complete); ``ts`` is the stamp from which they rest."""
 
     order_id: str
     client_order_id: str
@@ -260,6 +264,7 @@ class OrderReplaced(Event, tag=53, frozen=True):
     limit_px: int | None
     stop_px: int | None
     reserved: int
+    ts: int = 0
 
 
 class OrderExpired(Event, tag=54, frozen=True):
