@@ -1,0 +1,174 @@
+"""Moments, ratios and tail measures of a series of simple returns.
+
+Conventions: ``r`` is a float64 array ``[n]`` of finite simple returns of session-close equity; ``periods`` is the
+number of sessions a year (A); ``rf`` is the annual risk-free rate. A function answers None where its formula is not
+defined (fewer than two values, or no dispersion), never 0, inf or a sentinel.
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+F64 = npt.NDArray[np.float64]
+
+NORMAL: Final = NormalDist()
+EPSILON: Final = float(np.finfo(np.float64).eps)
+
+
+def finite(value: float) -> float | None:
+    """Return the value as a plain float, or None where it is not finite."""
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def is_flat(values: F64, scale: float = 0.0) -> bool:
+    """Tell whether a series has no dispersion beyond rounding: max - min <= 4 eps max|v|.
+
+    The test is relative because the standard deviation of identical floats is not exactly zero. ``scale`` is the size
+    of what the values were computed from, where that is larger than they are (a difference of two series).
+    """
+    if values.size == 0:
+        return True
+    low, high = float(values.min()), float(values.max())
+    return high - low <= 4.0 * EPSILON * max(abs(low), abs(high), scale)
+
+
+def per_period(rf: float, periods: float) -> float:
+    """Turn an annual rate into one per period: (1 + rf)^(1/A) - 1."""
+    return float((1.0 + rf) ** (1.0 / periods) - 1.0)
+
+
+def wealth(r: F64) -> F64:
+    """Return the growth of 1, ``[n + 1]`` with the base point in front."""
+    out = np.empty(r.size + 1)
+    out[0] = 1.0
+    np.cumprod(1.0 + r, out=out[1:])
+    return out
+
+
+def cagr(growth: float, n: int, periods: float) -> float | None:
+    """Annualise a growth factor over ``n`` sessions; None for fewer than 2 sessions or a growth below zero."""
+    if n < 2 or growth < 0:
+        return None
+    return finite(growth ** (periods / n) - 1.0)
+
+
+def cagr_calendar(growth: float, days: float) -> float | None:
+    """Annualise a growth factor over calendar days, with a year of 365.25."""
+    if days <= 0 or growth < 0:
+        return None
+    try:
+        return finite(growth ** (365.25 / days) - 1.0)
+    except OverflowError:
+        return None
+
+
+def deviation(r: F64) -> float | None:
+    """Return the standard deviation with ddof 1; exactly 0 for a flat series."""
+    if r.size < 2:
+        return None
+    return 0.0 if is_flat(r) else float(r.std(ddof=1))
+
+
+def sharpe_per_period(r: F64, rf_period: float = 0.0) -> float | None:
+    """Return mean(r - rf) / std(r - rf, ddof=1), not annualised."""
+    if r.size < 2 or is_flat(r):
+        return None
+    excess = r - rf_period
+    return finite(excess.mean() / excess.std(ddof=1))
+
+
+def downside_deviation(r: F64, target: float = 0.0) -> float | None:
+    """Return the target downside deviation per period: the root of the mean over ALL n of min(r - T, 0)^2."""
+    if r.size < 2:
+        return None
+    shortfall = np.minimum(r - target, 0.0)
+    return float(math.sqrt(float(np.mean(shortfall * shortfall))))
+
+
+def sortino(r: F64, periods: float, target: float = 0.0) -> float | None:
+    """Return mean(r - T) / TDD * sqrt(A); None without any shortfall."""
+    deviation_down = downside_deviation(r, target)
+    if not deviation_down or is_flat(r):
+        return None
+    return finite(float(np.mean(r - target)) / deviation_down * math.sqrt(periods))
+
+
+def omega(r: F64, threshold: float = 0.0) -> float | None:
+    """Return the sum of gains over the sum of losses around a threshold."""
+    if r.size < 2 or is_flat(r):
+        return None
+    excess = r - threshold
+    losses = -float(excess[excess < 0].sum())
+    return finite(float(excess[excess > 0].sum()) / losses) if losses > 0 else None
+
+
+def tail_ratio(r: F64) -> float | None:
+    """Return |q95| / |q05|, linear quantiles."""
+    if r.size < 2 or is_flat(r):
+        return None
+    high, low = np.quantile(r, [0.95, 0.05])
+    return finite(abs(high) / abs(low)) if low != 0 else None
+
+
+def central_moments(r: F64) -> tuple[float, float] | None:
+    """Return population skewness g1 and RAW kurtosis (3 for a normal)."""
+    if r.size < 2 or is_flat(r):
+        return None
+    d = r - r.mean()
+    square = d * d
+    m2 = float(square.mean())
+    skew, kurt = float((square * d).mean()) / m2**1.5, float((square * square).mean()) / (m2 * m2)
+    return (skew, kurt) if math.isfinite(skew) and math.isfinite(kurt) else None
+
+
+def var_historical(r: F64, alpha: float) -> float | None:
+    """Return the loss at the alpha quantile (linear); positive = loss."""
+    return finite(-np.quantile(r, alpha)) if r.size >= 2 else None
+
+
+def cvar_historical(r: F64, alpha: float) -> float | None:
+    """Return the mean loss of the worst ``alpha * n`` outcomes, the last one in part (Rockafellar and Uryasev 2002).
+
+    Equals the plain mean of the worst outcomes where ``alpha * n`` is a whole number; never below the VaR.
+    """
+    if r.size < 2:
+        return None
+    mass = alpha * r.size
+    whole = min(math.floor(mass + 1e-9), r.size)
+    losses = -np.sort(r)[: whole + 1]
+    total = float(losses[:whole].sum())
+    part = mass - whole
+    if part > 1e-9 and losses.size > whole:
+        total += part * float(losses[whole])
+    else:
+        mass = float(whole)
+    return finite(total / mass)
+
+
+def var_normal(r: F64, alpha: float) -> float | None:
+    """Return the loss at the alpha quantile of a normal with the sample's mean and deviation (ddof 1)."""
+    sd = deviation(r)
+    return None if sd is None else finite(-(float(r.mean()) + NORMAL.inv_cdf(alpha) * sd))
+
+
+def cvar_normal(r: F64, alpha: float) -> float | None:
+    """Return the expected loss beyond :func:`var_normal` under the same normal."""
+    sd = deviation(r)
+    return None if sd is None else finite(-float(r.mean()) + sd * NORMAL.pdf(NORMAL.inv_cdf(alpha)) / alpha)
+
+
+def wilson(hits: int, n: int, level: float = 0.95) -> tuple[float, float] | None:
+    """Return Wilson's (1927) interval for a proportion; None without trials."""
+    if n < 1:
+        return None
+    z = NORMAL.inv_cdf(0.5 + level / 2.0)
+    p = hits / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4.0 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)

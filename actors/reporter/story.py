@@ -1,0 +1,288 @@
+"""What happened in a run, gathered in one pass over the journal's frames.
+
+Nothing is computed here: facts are put where tables, metrics and the report find them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from actors.messages.inference import PredictionsScored, StrategyDisabled, StrategyFailed
+from actors.messages.orders import (
+    Fill,
+    OrderAccepted,
+    OrderCanceled,
+    OrderDenied,
+    OrderExpired,
+    OrderFilled,
+    OrderPartiallyFilled,
+    OrderRejected,
+    OrderReplaced,
+    OrderStatus,
+    SubmitOrder,
+)
+from actors.messages.portfolio import (
+    CashFlowed,
+    EquityMarked,
+    PositionChanged,
+    SessionRolled,
+    SignalsReady,
+    TargetsProposed,
+    TradeClosed,
+)
+from actors.messages.risk import BreakerReset, BreakerTripped, TradingState, TradingStateChanged
+from daemon.journal.journal import StoredFrame
+from daemon.kernel.message import Event
+
+
+class OrderRow(msgspec.Struct):
+    """The last known state of an order; money and quantities in units of 1e-8."""
+
+    order: SubmitOrder
+    ts: int
+    order_id: str
+    status: OrderStatus
+    qty: int
+    limit_px: int | None
+    stop_px: int | None
+    reason: str
+    cum_qty: int = 0
+    avg_px: int | None = None
+
+
+class Holding(msgspec.Struct):
+    """A position at the end; units of 1e-8."""
+
+    qty: int = 0
+    cost: int = 0
+    realized: int = 0
+
+
+class EquityPoint(msgspec.Struct, frozen=True):
+    """Equity of one portfolio at one instant; ``session`` is 0 but at a session's close."""
+
+    ts: int
+    session: int
+    equity: int
+    cash: int
+    gross: int
+    net: int
+
+
+class Costs(msgspec.Struct):
+    """Costs of all fills, and their value; units of 1e-8."""
+
+    commission: int = 0
+    regulatory: int = 0
+    spread: int = 0
+    slippage: int = 0
+    impact: int = 0
+    traded_value: int = 0
+    fills: int = 0
+
+
+class SessionActivity(msgspec.Struct):
+    """What one session did, by session date; costs and traded value in units of 1e-8, positions at its close."""
+
+    traded_value: int = 0
+    costs: int = 0
+    positions: int = 0
+
+
+class Story:
+    """Facts of a run in order of time. Built by :func:`gather`."""
+
+    def __init__(self) -> None:
+        """Start with nothing told."""
+        self.orders: dict[str, OrderRow] = {}
+        self.denied: list[tuple[int, OrderDenied]] = []
+        self.fills: list[tuple[int, Fill]] = []
+        self.trades: list[TradeClosed] = []
+        self.holdings: dict[tuple[str, int], Holding] = {}
+        self.closes: dict[str, list[EquityPoint]] = {}
+        self.marks: dict[str, list[EquityPoint]] = {}
+        self.opening: dict[str, EquityPoint] = {}
+        self.flows: list[tuple[int, str, int]] = []
+        self.signals: list[tuple[int, SignalsReady]] = []
+        self.scored: dict[tuple[str, int], PredictionsScored] = {}
+        self.cuts: dict[str, list[int]] = {}
+        self.denials: dict[str, int] = {}
+        self.states: list[tuple[int, TradingStateChanged]] = []
+        self.breakers: list[tuple[int, BreakerTripped]] = []
+        self.resets: list[tuple[int, BreakerReset]] = []
+        self.failures: dict[tuple[str, str], int] = {}
+        self.disabled: list[tuple[int, StrategyDisabled]] = []
+        self.costs = Costs()
+        self.activity: dict[int, SessionActivity] = {}
+        self._pending = SessionActivity()
+        self.first_signal_ts = 0
+        self.frames = 0
+        self.events = 0
+        self._table: dict[type[Event], Callable[[int, Any], None]] = {
+            OrderDenied: self._denied,
+            OrderAccepted: self._accepted,
+            OrderRejected: self._rejected,
+            OrderPartiallyFilled: self._filled,
+            OrderFilled: self._filled,
+            OrderCanceled: self._canceled,
+            OrderExpired: self._expired,
+            OrderReplaced: self._replaced,
+            TradeClosed: lambda _ts, event: self.trades.append(event),
+            PositionChanged: self._position,
+            SessionRolled: self._rolled,
+            EquityMarked: self._marked,
+            CashFlowed: self._flowed,
+            SignalsReady: self._signals,
+            PredictionsScored: self._score,
+            TargetsProposed: self._targets,
+            TradingStateChanged: lambda ts, event: self.states.append((ts, event)),
+            BreakerTripped: lambda ts, event: self.breakers.append((ts, event)),
+            BreakerReset: lambda ts, event: self.resets.append((ts, event)),
+            StrategyFailed: self._failed,
+            StrategyDisabled: lambda ts, event: self.disabled.append((ts, event)),
+        }
+
+    def add(self, frame: StoredFrame) -> None:
+        """Take one frame."""
+        self.frames += 1
+        ts = frame.ts
+        table = self._table
+        for event in frame.events:
+            self.events += 1
+            handler = table.get(type(event))
+            if handler is not None:
+                handler(ts, event)
+
+    @property
+    def state(self) -> TradingState:
+        """The trading state at the end."""
+        return self.states[-1][1].new if self.states else TradingState.ACTIVE
+
+    def halts(self) -> list[tuple[int, int | None, str]]:
+        """Return (from, until or None, reason) of every time the state was halted or killed."""
+        out: list[tuple[int, int | None, str]] = []
+        stopped = (TradingState.HALTED, TradingState.KILLED)
+        start: tuple[int, str] | None = None
+        for ts, change in self.states:
+            if change.new in stopped and start is None:
+                start = ts, change.reason
+            elif change.new not in stopped and start is not None:
+                out.append((start[0], ts, start[1]))
+                start = None
+        if start is not None:
+            out.append((start[0], None, start[1]))
+        return out
+
+    def _denied(self, ts: int, event: OrderDenied) -> None:
+        self.denied.append((ts, event))
+        self.denials[event.code] = self.denials.get(event.code, 0) + 1
+        order = event.order
+        reason = f"{event.code}: {event.reason}"
+        row = OrderRow(order, ts, "", OrderStatus.DENIED, order.qty, order.limit_px, order.stop_px, reason)
+        key = order.client_order_id
+        if key in self.orders:  # a resend was refused; the first order of that id stays as it is
+            key = f"{key}\0{len(self.orders)}"
+        self.orders[key] = row
+
+    def _accepted(self, ts: int, event: OrderAccepted) -> None:
+        order = event.order
+        self.orders[order.client_order_id] = OrderRow(
+            order, ts, event.order_id, OrderStatus.NEW, order.qty, order.limit_px, order.stop_px, order.reason
+        )
+
+    def _rejected(self, ts: int, event: OrderRejected) -> None:
+        order = event.order
+        reason = f"{event.code}: {event.reason}"
+        row = OrderRow(
+            order, ts, event.order_id, OrderStatus.REJECTED, order.qty, order.limit_px, order.stop_px, reason
+        )
+        self.orders[order.client_order_id] = row
+
+    def _filled(self, ts: int, event: Fill) -> None:
+        self.fills.append((ts, event))
+        row = self.orders.get(event.client_order_id)
+        if row is not None:
+            row.cum_qty = event.cum_qty
+            row.avg_px = event.avg_px
+            row.status = OrderStatus.PARTIALLY_FILLED if event.leaves_qty else OrderStatus.FILLED
+        value = event.last_qty * event.last_px // 100_000_000
+        fees = event.commission + event.regulatory
+        costs, pending = self.costs, self._pending
+        costs.commission += event.commission
+        costs.regulatory += event.regulatory
+        costs.spread += event.spread
+        costs.slippage += event.slippage
+        costs.impact += event.impact
+        costs.traded_value += value
+        costs.fills += 1
+        pending.traded_value += value
+        pending.costs += fees + event.spread + event.slippage + event.impact
+
+    def _ended(self, client_order_id: str, status: OrderStatus, reason: str) -> None:
+        row = self.orders.get(client_order_id)
+        if row is not None:
+            row.status = status
+            row.reason = reason
+
+    def _canceled(self, _ts: int, event: OrderCanceled) -> None:
+        self._ended(event.client_order_id, OrderStatus.CANCELED, event.reason)
+
+    def _expired(self, _ts: int, event: OrderExpired) -> None:
+        self._ended(event.client_order_id, OrderStatus.EXPIRED, event.reason)
+
+    def _replaced(self, _ts: int, event: OrderReplaced) -> None:
+        row = self.orders.get(event.client_order_id)
+        if row is not None:
+            row.qty, row.limit_px, row.stop_px = event.qty, event.limit_px, event.stop_px
+
+    def _position(self, _ts: int, event: PositionChanged) -> None:
+        holding = self.holdings.setdefault((event.portfolio, event.symbol), Holding())
+        holding.qty, holding.cost = event.qty, event.cost
+        holding.realized += event.realized
+
+    def _rolled(self, ts: int, event: SessionRolled) -> None:
+        point = EquityPoint(ts, event.session, event.equity, event.cash, event.gross, event.net)
+        self.closes.setdefault(event.portfolio, []).append(point)
+        activity = self.activity.get(event.session)
+        if activity is None:
+            activity = self.activity[event.session] = self._pending
+            self._pending = SessionActivity()
+            activity.positions = sum(1 for holding in self.holdings.values() if holding.qty)
+
+    def _marked(self, ts: int, event: EquityMarked) -> None:
+        point = EquityPoint(ts, 0, event.equity, event.cash, event.gross, event.net)
+        self.marks.setdefault(event.portfolio, []).append(point)
+
+    def _flowed(self, ts: int, event: CashFlowed) -> None:
+        self.flows.append((ts, event.portfolio, event.amount))
+        if event.portfolio not in self.opening:
+            self.opening[event.portfolio] = EquityPoint(ts, 0, event.cash, event.cash, 0, 0)
+
+    def _signals(self, ts: int, event: SignalsReady) -> None:
+        if not self.signals:
+            self.first_signal_ts = ts
+        self.signals.append((ts, event))
+
+    def _score(self, _ts: int, event: PredictionsScored) -> None:
+        self.scored[event.model, event.decision] = event
+
+    def _targets(self, _ts: int, event: TargetsProposed) -> None:
+        counts = self.cuts.setdefault(event.strategy, [0, 0])
+        counts[0] += event.cut_buy
+        counts[1] += event.cut_sell
+
+    def _failed(self, _ts: int, event: StrategyFailed) -> None:
+        key = event.strategy, event.error
+        self.failures[key] = self.failures.get(key, 0) + 1
+
+
+def gather(frames: Iterable[StoredFrame]) -> Story:
+    """Read all frames, first to last."""
+    story = Story()
+    add = story.add
+    for frame in frames:
+        add(frame)
+    return story
