@@ -24,7 +24,8 @@ class RiskLimits(msgspec.Struct, frozen=True):
         require_reference: deny an order whose symbol has no price yet.
         daily_loss_warn, daily_loss_block, daily_loss_halt: day loss as fractions of the previous close equity; 0 off.
         max_drawdown: loss from the persisted high-water mark that halts and latches; 0 for off.
-        replay_resume_sessions: in replay, sessions after which a drawdown halt is lifted and the mark restarts; 0 never.
+        replay_resume_sessions: in replay, full sessions a drawdown halt lasts before it is lifted and the mark restarts
+            at the equity of that moment; 0 for never.
         allow_short: SELL of more than is held may open a short.
         lot_size: smallest step of a quantity.
         replay: whether breakers follow the replay's reset rules.

@@ -1,0 +1,516 @@
+"""The risk actor: one gate on the only path to the broker, loss breakers, the trading state.
+
+``SubmitOrder`` -> :class:`~actors.risk.pretrade.Gate` -> ``RouteOrder`` | ``OrderDenied``;
+``ReplaceOrder`` -> the same checks on the new terms -> ``RouteReplace`` | ``OrderCancelRejected``;
+``EquityMarked`` -> breakers; control commands -> trading state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from actors.messages.control import (
+    Flatten,
+    Halt,
+    Kill,
+    LatchObserved,
+    Reduce,
+    ResetBreaker,
+    Resume,
+    Unlatch,
+)
+from actors.messages.inference import StrategyDisabled, StrategyEnabled
+from actors.messages.market import BarPanel, SessionClosed, SessionOpened
+from actors.messages.orders import (
+    CancelAll,
+    OrderAccepted,
+    OrderCanceled,
+    OrderCancelRejected,
+    OrderDenied,
+    OrderExpired,
+    OrderFilled,
+    OrderPartiallyFilled,
+    OrderRejected,
+    OrderReplaced,
+    ReplaceOrder,
+    RouteOrder,
+    RouteReplace,
+    SubmitOrder,
+)
+from actors.messages.portfolio import (
+    CashFlowed,
+    ClosePositions,
+    EquityMarked,
+    PositionChanged,
+    SessionRolled,
+)
+from actors.messages.risk import BreakerReset, BreakerTripped, LimitBreached, TradingState, TradingStateChanged
+from actors.risk.breakers import BREAKER_NAMES, DAILY_LOSS, DRAWDOWN, LATCHED, Guard
+from actors.risk.exposure import Exposure
+from actors.risk.fees import FeeEstimate
+from actors.risk.params import RiskLimits
+from actors.risk.pretrade import Denial, Gate, Split, economic_key
+from actors.risk.prices import Prices
+from actors.risk.trading_state import BREAKER, HALTED, KILLED, REPLAY_RULE, TRADING_STATE, StateKeeper
+from actors.values.universe import Universe
+from daemon.kernel.actor import Context, CoreActor, decides, evolves, observes
+from daemon.kernel.errors import ConfigError, OperatorError, RefusedError
+from daemon.kernel.message import Command, Event
+
+ACCOUNTS: Final = ("cash", "cash_strict")
+
+
+class RiskActor(CoreActor):
+    """See the module."""
+
+    name = "risk"
+    sends: ClassVar[tuple[type[Command], ...]] = (RouteOrder, RouteReplace, SubmitOrder, CancelAll, ClosePositions)
+    emits: ClassVar[tuple[type[Event], ...]] = (
+        OrderDenied,
+        OrderCancelRejected,
+        LimitBreached,
+        BreakerTripped,
+        BreakerReset,
+        TradingStateChanged,
+    )
+
+    def __init__(
+        self,
+        universe: Universe,
+        limits: RiskLimits,
+        portfolios: Sequence[str],
+        *,
+        daily: bool,
+        account: str = "cash",
+        commission_rate: int = 0,
+        commission_per_share: int = 0,
+        min_commission: int = 0,
+    ) -> None:
+        """Build with nothing held and trading active.
+
+        Args:
+            universe: what may be traded.
+            limits: the limits of the gate and the breakers.
+            portfolios: names of all portfolios.
+            daily: whether the run's bars are session bars; decides how the age of a price is counted.
+            account: ``cash`` or ``cash_strict`` (``semantics.md`` section 3).
+            commission_rate: what the broker will charge as a fraction of the value, units of 1e-8.
+            commission_per_share: the same per share.
+            min_commission: the least it charges for an order.
+
+        Raises:
+            ConfigError: an account type the gate cannot judge.
+        """
+        if account not in ACCOUNTS:
+            message = f"broker.account is {account!r}, which the risk gate cannot judge"
+            raise ConfigError(message, code="BAD_ACCOUNT", remedy=f"use one of {', '.join(ACCOUNTS)}")
+        fees = FeeEstimate(commission_rate, commission_per_share, min_commission)
+        self._limits = limits
+        self._n = len(universe)
+        self._prices = Prices(self._n, daily=daily)
+        self._keeper = StateKeeper()
+        self._guards = {name: Guard(name, limits) for name in portfolios}
+        self._exposure = Exposure(
+            tuple(portfolios), self._prices, fees, cash_reserve=limits.cash_reserve, account=account
+        )
+        self._seen: dict[str, None] = {}
+        self._recent: dict[tuple[str | int | None, ...], int] = {}
+        self._recent_at = 0
+        self._disabled: dict[str, str] = {}
+        self._gate = Gate(
+            universe,
+            limits,
+            fees,
+            prices=self._prices,
+            exposure=self._exposure,
+            keeper=self._keeper,
+            guards=self._guards,
+            seen=self._seen,
+            recent=self._recent,
+            disabled=self._disabled,
+        )
+
+    @property
+    def trading_state(self) -> TradingState:
+        """The present trading state."""
+        return self._keeper.state
+
+    @property
+    def state_reason(self) -> str:
+        """Why the trading state is what it is, "" where it never changed."""
+        return self._keeper.reason
+
+    @property
+    def exposure(self) -> Exposure:
+        """Positions, working orders and reserved cash as the gate sees them; read only."""
+        return self._exposure
+
+    @property
+    def guards(self) -> dict[str, Guard]:
+        """Baselines and breakers by portfolio; read only."""
+        return self._guards
+
+    # -- market ----------------------------------------------------------------------------------------------------
+
+    @observes(BarPanel)
+    def bars(self, panel: BarPanel) -> None:
+        """Fold last prices."""
+        self._prices.fold_bars(panel)
+
+    @observes(SessionOpened)
+    def opened(self, panel: SessionOpened) -> None:
+        """Fold the calendar: warnings may be given again, sales settle."""
+        self._prices.fold_opened(panel)
+        self._exposure.settle(self._prices.session)
+        for guard in self._guards.values():
+            guard.fold_opened()
+
+    @observes(SessionClosed)
+    def closed(self, panel: SessionClosed) -> None:
+        """Fold the calendar: breakers that lift themselves begin to cool."""
+        self._prices.fold_closed(panel)
+        for guard in self._guards.values():
+            guard.fold_closed()
+
+    # -- the gate --------------------------------------------------------------------------------------------------
+
+    @decides(SubmitOrder)
+    def submit(self, order: SubmitOrder, ctx: Context) -> None:
+        """Let an order through with its reservation, or deny it with code, value, limit and remedy."""
+        verdict = self._gate.judge_new(order, ctx.now)
+        if type(verdict) is int:
+            ctx.send(RouteOrder(order, verdict))
+        elif isinstance(verdict, Denial):
+            ctx.emit(OrderDenied(order, verdict.code, verdict.reason, verdict.value, verdict.limit))
+        elif isinstance(verdict, Split):
+            closing = verdict.closing
+            order_id = order.client_order_id
+            ctx.send(msgspec.structs.replace(order, qty=closing))
+            ctx.send(
+                msgspec.structs.replace(
+                    order, qty=order.qty - closing, client_order_id=f"{order_id}-open", parent_id=order_id
+                )
+            )
+
+    @decides(ReplaceOrder)
+    def replace(self, command: ReplaceOrder, ctx: Context) -> None:
+        """Judge the complete new terms of a working order."""
+        order_id = command.client_order_id
+        working = self._exposure.working.get(order_id)
+        if command.malformed is not None:
+            ctx.emit(OrderCancelRejected(order_id, *command.malformed))
+            return
+        if working is None:
+            reason = f"no working order is called {order_id}; it may have ended already"
+            ctx.emit(OrderCancelRejected(order_id, "UNKNOWN_ORDER", reason))
+            return
+        qty = working.qty if command.qty is None else command.qty
+        limit_px = working.limit_px if command.limit_px is None else command.limit_px
+        stop_px = working.stop_px if command.stop_px is None else command.stop_px
+        verdict = self._gate.judge_replace(working, qty, limit_px, stop_px, ctx.now)
+        if isinstance(verdict, Denial):
+            ctx.emit(OrderCancelRejected(order_id, verdict.code, verdict.reason))
+        else:
+            ctx.send(RouteReplace(order_id, qty, limit_px, stop_px, verdict))
+
+    # -- breakers --------------------------------------------------------------------------------------------------
+
+    @decides(EquityMarked)
+    def marked(self, event: EquityMarked, ctx: Context) -> None:
+        """Compare equity with the highest level at which something has to happen; the rest is the rare case."""
+        guard = self._guards.get(event.portfolio)
+        if guard is None or event.equity > guard.floor:
+            return
+        tripped: list[BreakerTripped] = []
+        for breach in guard.breaches():
+            ctx.emit(breach)
+            if isinstance(breach, BreakerTripped):
+                tripped.append(breach)
+        if tripped:
+            worst = tripped[-1]
+            reason = f"{worst.breaker} of {worst.portfolio}: {worst.value:.2%} lost, limit {worst.limit:.2%}"
+            self._halt(ctx, reason, BREAKER, latched=any(breach.latched for breach in tripped))
+
+    @decides(SessionOpened)
+    def begin_session(self, panel: SessionOpened, ctx: Context) -> None:
+        """Replay's rule: the day loss is armed again with the next session."""
+        del panel
+        if self._limits.replay:
+            cleared = [(guard.name, DAILY_LOSS) for guard in self._guards.values() if guard.opens_daily()]
+            self._reset_by_rule(ctx, cleared, "a new session began")
+
+    @decides(SessionClosed)
+    def end_session(self, panel: SessionClosed, ctx: Context) -> None:
+        """Replay's rule: a drawdown halt is lifted after the sessions that were asked for."""
+        del panel
+        session = self._prices.session
+        cleared = [(guard.name, DRAWDOWN) for guard in self._guards.values() if guard.resumes_drawdown(session)]
+        if cleared:
+            sessions = self._limits.replay_resume_sessions
+            self._reset_by_rule(ctx, cleared, f"{sessions} sessions have passed; the high-water mark restarts here")
+
+    def _reset_by_rule(self, ctx: Context, cleared: list[tuple[str, str]], reason: str) -> None:
+        for portfolio, breaker in cleared:
+            ctx.emit(BreakerReset(portfolio, breaker, reason, REPLAY_RULE))
+        standing = any(
+            (guard.name, breaker) not in cleared for guard in self._guards.values() for breaker in guard.standing()
+        )
+        keeper = self._keeper
+        if cleared and not standing and keeper.state is HALTED and keeper.rule_may_resume:
+            ctx.emit(TradingStateChanged(HALTED, TradingState.ACTIVE, reason, REPLAY_RULE, latched=False))
+
+    @decides(ResetBreaker)
+    def reset_breaker(self, command: ResetBreaker, ctx: Context) -> None:
+        """Arm a breaker again on an operator's word; the trading state waits for ``resume``.
+
+        Raises:
+            OperatorError: no such portfolio or breaker, or it is armed already.
+        """
+        guard = self._guards.get(command.portfolio)
+        if guard is None or command.breaker not in BREAKER_NAMES:
+            message = f"there is no breaker {command.breaker!r} of portfolio {command.portfolio!r}"
+            remedy = f"breakers are {', '.join(BREAKER_NAMES)}; portfolios are {', '.join(self._guards)}"
+            raise OperatorError(message, code="UNKNOWN_BREAKER", remedy=remedy)
+        if command.breaker not in guard.standing() and not (command.breaker == DAILY_LOSS and guard.blocked):
+            message = f"the breaker {command.breaker} of {command.portfolio} is armed already"
+            raise RefusedError(message, code="BREAKER_ARMED", remedy="nothing is to be done")
+        ctx.emit(BreakerReset(command.portfolio, command.breaker, command.reason, command.by))
+
+    # -- trading state ---------------------------------------------------------------------------------------------
+
+    @decides(Halt)
+    def halt(self, command: Halt, ctx: Context) -> None:
+        """No new risk: cancel working orders that add risk; exits stay."""
+        self._halt(ctx, command.reason, command.by, latched=False)
+
+    @decides(Reduce)
+    def reduce(self, command: Reduce, ctx: Context) -> None:
+        """Let only orders pass that reduce risk.
+
+        Raises:
+            RefusedError: the present state is stricter.
+        """
+        self._change(ctx, "reduce", command.reason, command.by, latched=False)
+
+    @decides(Kill)
+    def kill(self, command: Kill, ctx: Context) -> None:
+        """Cancel everything, close nothing, latch."""
+        self._kill(ctx, command.reason, command.by)
+
+    @decides(LatchObserved)
+    def latch_observed(self, command: LatchObserved, ctx: Context) -> None:
+        """The kill latch is set: the same as a kill, however often it is seen."""
+        self._kill(ctx, command.reason, "latch")
+
+    @decides(Flatten)
+    def flatten(self, command: Flatten, ctx: Context) -> None:
+        """Halt, cancel, close every position.
+
+        Raises:
+            RefusedError: killed, which lets no order pass.
+        """
+        if self._keeper.state is KILLED:
+            message = "trading is killed, so no closing order can pass"
+            raise RefusedError(message, code="KILLED", remedy="unlatch first, then flatten")
+        self._change(ctx, "halt", command.reason, command.by, latched=self._latched())
+        ctx.send(CancelAll("", "all", command.reason))
+        ctx.send(ClosePositions("", command.reason))
+
+    @decides(Resume)
+    def resume(self, command: Resume, ctx: Context) -> None:
+        """Halted or reducing -> active.
+
+        Raises:
+            RefusedError: killed, active already, or a breaker is tripped, which is named.
+        """
+        if self._keeper.state is KILLED:
+            message = "trading is killed"
+            raise RefusedError(message, code="KILLED", remedy="unlatch first, then resume")
+        standing = [f"{breaker} of {guard.name}" for guard in self._guards.values() for breaker in guard.standing()]
+        if standing:
+            message = f"trading cannot resume: the breaker {standing[0]} is tripped"
+            remedy = "reset the breaker first (tradingctl breaker reset), then resume"
+            raise RefusedError(message, code="BREAKER_LATCHED", remedy=remedy)
+        self._change(ctx, "resume", command.reason, command.by, latched=False)
+
+    @decides(Unlatch)
+    def unlatch(self, command: Unlatch, ctx: Context) -> None:
+        """Killed -> halted, and arm latched breakers again.
+
+        Raises:
+            RefusedError: neither a kill nor a breaker is latched.
+        """
+        latched = [
+            (guard.name, breaker)
+            for guard in self._guards.values()
+            for breaker, state in ((DAILY_LOSS, guard.daily), (DRAWDOWN, guard.drawdown))
+            if state is LATCHED
+        ]
+        if self._keeper.state is not KILLED and not latched:
+            message = f"trading is {self._keeper.state} and nothing is latched"
+            raise RefusedError(message, code="NOT_LATCHED", remedy="use resume to trade again")
+        for portfolio, breaker in latched:
+            ctx.emit(BreakerReset(portfolio, breaker, command.reason, command.by))
+        if self._keeper.state is KILLED:
+            self._change(ctx, "unlatch", command.reason, command.by, latched=False)
+
+    def _halt(self, ctx: Context, reason: str, by: str, *, latched: bool) -> None:
+        self._change(ctx, "halt", reason, by, latched=latched or self._latched())
+        ctx.send(CancelAll("", "adding", reason))
+
+    def _kill(self, ctx: Context, reason: str, by: str) -> None:
+        if self._keeper.state is KILLED:
+            return
+        self._change(ctx, "kill", reason, by, latched=True)
+        ctx.send(CancelAll("", "all", reason))
+
+    def _latched(self) -> bool:
+        return any(LATCHED in (guard.daily, guard.drawdown) for guard in self._guards.values())
+
+    def _change(self, ctx: Context, trigger: str, reason: str, by: str, *, latched: bool) -> None:
+        keeper = self._keeper
+        old = keeper.state
+        if not TRADING_STATE.allows(old, trigger):
+            message = f"trading is {old}: {trigger} would not be a tighter state or a step out of it"
+            remedy = "resume first" if old is HALTED else "see tradingctl status"
+            raise RefusedError(message, code="WRONG_STATE", remedy=remedy)
+        new = TRADING_STATE.next(old, trigger)
+        # A halt that a person repeats over a breaker's is theirs from then on: the replay's rule must not lift it.
+        takes_over = old is HALTED and by != BREAKER and keeper.rule_may_resume
+        if new is not old or takes_over or (latched and not keeper.latched and new is not KILLED):
+            ctx.emit(TradingStateChanged(old, new, reason, by, latched))
+
+    # -- facts -----------------------------------------------------------------------------------------------------
+
+    @evolves(OrderAccepted)
+    def accepted(self, event: OrderAccepted) -> None:
+        """Count a working order and remember its id and terms."""
+        order = event.order
+        self._seen[order.client_order_id] = None
+        self._exposure.fold_accepted(event)
+        window = self._limits.duplicate_window_ns
+        if window and order.strategy:
+            now = self._prices.now
+            if now - self._recent_at >= window:
+                self._recent.clear()
+            self._recent_at = now
+            self._recent[economic_key(order)] = now
+
+    @evolves(OrderDenied)
+    def denied(self, event: OrderDenied) -> None:
+        """Remember the id: it stays used. An order without one was refused at the border and blocks nobody."""
+        if event.order.client_order_id:
+            self._seen[event.order.client_order_id] = None
+
+    @evolves(OrderRejected)
+    def rejected(self, event: OrderRejected) -> None:
+        """The broker refused: nothing works."""
+        self._seen[event.order.client_order_id] = None
+        self._exposure.fold_ended(event.order.client_order_id)
+
+    @evolves(OrderPartiallyFilled, OrderFilled)
+    def filled(self, event: OrderPartiallyFilled | OrderFilled) -> None:
+        """Move shares and cash, release the reservation."""
+        self._exposure.fold_fill(event)
+
+    @evolves(OrderCanceled, OrderExpired)
+    def ended(self, event: OrderCanceled | OrderExpired) -> None:
+        """Release everything the order held."""
+        self._exposure.fold_ended(event.client_order_id)
+
+    @evolves(OrderReplaced)
+    def replaced(self, event: OrderReplaced) -> None:
+        """Count the new terms."""
+        self._exposure.fold_replaced(event)
+
+    @evolves(PositionChanged)
+    def booked(self, event: PositionChanged) -> None:
+        """Take over the portfolio's booking."""
+        self._exposure.fold_position(event)
+
+    @evolves(CashFlowed)
+    def flowed(self, event: CashFlowed) -> None:
+        """Move cash, equity and baselines."""
+        self._exposure.fold_flow(event)
+        guard = self._guards.get(event.portfolio)
+        if guard is not None:
+            guard.fold_flow(event)
+
+    @evolves(EquityMarked)
+    def equity(self, event: EquityMarked) -> None:
+        """Take over a mark."""
+        self._exposure.fold_mark(event)
+        guard = self._guards.get(event.portfolio)
+        if guard is not None:
+            guard.fold_mark(event)
+
+    @evolves(SessionRolled)
+    def rolled(self, event: SessionRolled) -> None:
+        """Roll the baselines."""
+        self._exposure.fold_mark(event)
+        guard = self._guards.get(event.portfolio)
+        if guard is not None:
+            guard.fold_rolled(event)
+
+    @evolves(LimitBreached)
+    def breached(self, event: LimitBreached) -> None:
+        """Remember what was reported."""
+        self._guards[event.portfolio].fold_breached(event)
+
+    @evolves(BreakerTripped)
+    def tripped(self, event: BreakerTripped) -> None:
+        """Trip."""
+        self._guards[event.portfolio].fold_tripped(event, self._prices.session)
+
+    @evolves(BreakerReset)
+    def reset(self, event: BreakerReset) -> None:
+        """Arm again."""
+        self._guards[event.portfolio].fold_reset(event)
+
+    @evolves(TradingStateChanged)
+    def state_changed(self, event: TradingStateChanged) -> None:
+        """Take over the trading state."""
+        self._keeper.fold(event)
+
+    @evolves(StrategyDisabled)
+    def strategy_off(self, event: StrategyDisabled) -> None:
+        """No entries of the strategy any more."""
+        self._disabled[event.strategy] = event.reason
+
+    @evolves(StrategyEnabled)
+    def strategy_on(self, event: StrategyEnabled) -> None:
+        """Entries of the strategy again."""
+        self._disabled.pop(event.strategy, None)
+
+    # -- snapshots -------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "prices": self._prices.snapshot(),
+            "exposure": self._exposure.snapshot(),
+            "guards": [[name, guard.snapshot()] for name, guard in self._guards.items()],
+            "state": self._keeper.snapshot(),
+            "seen": list(self._seen),
+            "recent": [[list(key), stamp] for key, stamp in self._recent.items()],
+            "recent_at": self._recent_at,
+            "disabled": [[strategy, reason] for strategy, reason in self._disabled.items()],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`snapshot` gave; the gate keeps looking at the same objects."""
+        self._prices.restore(state["prices"])
+        self._exposure.restore(state["exposure"])
+        for name, guard in state["guards"]:
+            self._guards[name].restore(guard)
+        self._keeper.restore(state["state"])
+        self._seen.clear()
+        self._seen.update(dict.fromkeys(state["seen"]))
+        self._recent.clear()
+        self._recent.update((tuple(key), stamp) for key, stamp in state["recent"])
+        self._recent_at = state["recent_at"]
+        self._disabled.clear()
+        self._disabled.update((strategy, reason) for strategy, reason in state["disabled"])

@@ -1,0 +1,251 @@
+"""Loss breakers: day loss against the last session's close, drawdown against the high-water mark.
+
+Both baselines are net of external flows and persisted by events: ``SessionRolled`` and ``CashFlowed`` set them, a
+reset restarts them at the present equity, so that a reset breaker guards the next loss instead of tripping again over
+the old one. A baseline that is missing or not positive means "cannot compute", which never trips anything.
+
+A breaker is one of two machines in one table: a daily loss in replay goes ARMED -> TRIPPED -> COOLING (after the
+close) -> ARMED (next session), and so does a drawdown that ``replay_resume_sessions`` lifts; everything else goes
+ARMED -> LATCHED and waits for an operator.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Final
+
+from actors.messages.portfolio import CashFlowed, EquityMarked, SessionRolled
+from actors.messages.risk import BreakerReset, BreakerTripped, LimitBreached
+from actors.risk.params import RiskLimits
+from actors.values.fixed import mul, to_fixed
+from daemon.kernel.state_machine import StateMachine
+
+
+class BreakerState(StrEnum):
+    """ARMED watches. TRIPPED and COOLING lift themselves, LATCHED waits for a human."""
+
+    ARMED = "armed"
+    TRIPPED = "tripped"
+    COOLING = "cooling"
+    LATCHED = "latched"
+
+
+ARMED: Final = BreakerState.ARMED
+TRIPPED: Final = BreakerState.TRIPPED
+COOLING: Final = BreakerState.COOLING
+LATCHED: Final = BreakerState.LATCHED
+
+BREAKER: Final[StateMachine[BreakerState, str]] = StateMachine(
+    "trading breaker",
+    {
+        (ARMED, "trip"): TRIPPED,
+        (ARMED, "latch"): LATCHED,
+        (TRIPPED, "close"): COOLING,
+        (TRIPPED, "reset"): ARMED,
+        (COOLING, "reset"): ARMED,
+        (LATCHED, "reset"): ARMED,
+    },
+)
+
+DAILY_LOSS: Final = "daily_loss"
+DRAWDOWN: Final = "drawdown"
+BREAKER_NAMES: Final = (DAILY_LOSS, DRAWDOWN)
+
+WARN: Final = "warn"
+BLOCK: Final = "block_entries"
+HALT: Final = "halt"
+
+_NEVER: Final = -(1 << 200)
+"""A floor no equity reaches: nothing is left to happen."""
+
+
+class Guard:
+    """One portfolio's baselines and breakers.
+
+    Attributes:
+        equity: last mark, units of 1e-8, flows added.
+        day_base: close of the last session plus flows since; the opening deposit before the first.
+        mark: high-water mark of session closes, flows added.
+        base_session: exchange date YYYYMMDD of the close in ``day_base``, 0 before the first.
+        warned, blocked: limits breached since they were last cleared.
+        floor: the highest equity at which something has still to happen; the quiet path compares with it alone.
+    """
+
+    __slots__ = (
+        "_daily_latches",
+        "_drawdown_latches",
+        "_limits",
+        "base_session",
+        "blocked",
+        "daily",
+        "daily_session",
+        "day_base",
+        "drawdown",
+        "drawdown_session",
+        "equity",
+        "floor",
+        "mark",
+        "name",
+        "warned",
+    )
+
+    def __init__(self, name: str, limits: RiskLimits) -> None:
+        self.name = name
+        self._limits = limits
+        self._daily_latches = not limits.replay
+        self._drawdown_latches = not limits.replay or limits.replay_resume_sessions <= 0
+        self.equity = 0
+        self.day_base = 0
+        self.mark = 0
+        self.base_session = 0
+        self.warned = False
+        self.blocked = False
+        self.daily = ARMED
+        self.drawdown = ARMED
+        self.daily_session = 0
+        self.drawdown_session = 0
+        self.floor = _NEVER
+
+    # -- folds -----------------------------------------------------------------------------------------------------
+
+    def fold_mark(self, event: EquityMarked) -> None:
+        """Equity at the last prices."""
+        self.equity = event.equity
+
+    def fold_flow(self, event: CashFlowed) -> None:
+        """An external flow moves equity and both baselines alike: it is neither gain nor loss."""
+        self.equity += event.amount
+        self.day_base += event.amount
+        self.mark += event.amount
+        self._refloor()
+
+    def fold_rolled(self, event: SessionRolled) -> None:
+        """A session ended: its close is the next day's baseline, and a new mark if it is the highest."""
+        self.equity = self.day_base = event.equity
+        self.base_session = event.session
+        self.mark = max(self.mark, event.equity)
+        self._refloor()
+
+    def fold_breached(self, event: LimitBreached) -> None:
+        """A limit was reported; it is not reported again before it is cleared."""
+        self.warned = True
+        if event.action == BLOCK:
+            self.blocked = True
+        self._refloor()
+
+    def fold_tripped(self, event: BreakerTripped, session: int) -> None:
+        """A breaker tripped in the session with this number."""
+        trigger = "latch" if event.latched else "trip"
+        if event.breaker == DAILY_LOSS:
+            self.warned = self.blocked = True
+            self.daily = BREAKER.table.get((self.daily, trigger), self.daily)
+            self.daily_session = session
+        else:
+            self.drawdown = BREAKER.table.get((self.drawdown, trigger), self.drawdown)
+            self.drawdown_session = session
+        self._refloor()
+
+    def fold_reset(self, event: BreakerReset) -> None:
+        """A breaker is armed again and starts from the present equity."""
+        if event.breaker == DAILY_LOSS:
+            self.daily = BREAKER.table.get((self.daily, "reset"), self.daily)
+            self.warned = self.blocked = False
+            self.day_base = self.equity
+        else:
+            self.drawdown = BREAKER.table.get((self.drawdown, "reset"), self.drawdown)
+            self.mark = self.equity
+        self._refloor()
+
+    def fold_opened(self) -> None:
+        """A session opened: what was only a warning may be given again."""
+        if self.warned and not self.blocked:
+            self.warned = False
+            self._refloor()
+
+    def fold_closed(self) -> None:
+        """A session closed: breakers that lift themselves begin to cool."""
+        self.daily = BREAKER.table.get((self.daily, "close"), self.daily)
+        self.drawdown = BREAKER.table.get((self.drawdown, "close"), self.drawdown)
+
+    # -- questions -------------------------------------------------------------------------------------------------
+
+    def breaches(self) -> list[LimitBreached | BreakerTripped]:
+        """Return what the present equity calls for, the strictest word on each measure only."""
+        found: list[LimitBreached | BreakerTripped] = []
+        limits, equity, base = self._limits, self.equity, self.day_base
+        if base > 0:
+            value = round(1.0 - equity / base, 9)
+            if self.daily is ARMED and equity <= _floor(base, limits.daily_loss_halt):
+                limit = limits.daily_loss_halt
+                found.append(
+                    BreakerTripped(self.name, DAILY_LOSS, value, limit, equity, base, HALT, self._daily_latches)
+                )
+            elif not self.blocked and equity <= _floor(base, limits.daily_loss_block):
+                found.append(LimitBreached(self.name, DAILY_LOSS, value, limits.daily_loss_block, BLOCK))
+            elif not self.warned and equity <= _floor(base, limits.daily_loss_warn):
+                found.append(LimitBreached(self.name, DAILY_LOSS, value, limits.daily_loss_warn, WARN))
+        mark = self.mark
+        if mark > 0 and self.drawdown is ARMED and equity <= _floor(mark, limits.max_drawdown):
+            value = round(1.0 - equity / mark, 9)
+            found.append(
+                BreakerTripped(
+                    self.name, DRAWDOWN, value, limits.max_drawdown, equity, mark, HALT, self._drawdown_latches
+                )
+            )
+        return found
+
+    def standing(self) -> list[str]:
+        """Return the names of the breakers that are not armed."""
+        pairs = ((DAILY_LOSS, self.daily), (DRAWDOWN, self.drawdown))
+        return [name for name, state in pairs if state is not ARMED]
+
+    def opens_daily(self) -> bool:
+        """Whether the replay's rule clears the day loss at this session's open."""
+        return self._limits.replay and self.blocked
+
+    def resumes_drawdown(self, session: int) -> bool:
+        """Whether the replay's rule lifts the drawdown at the close of the session with this number."""
+        return self.drawdown is COOLING and session - self.drawdown_session >= self._limits.replay_resume_sessions
+
+    def _refloor(self) -> None:
+        limits = self._limits
+        floor = _NEVER
+        base, mark = self.day_base, self.mark
+        if base > 0:
+            if self.daily is ARMED:
+                floor = max(floor, _floor(base, limits.daily_loss_halt))
+            if not self.blocked:
+                floor = max(floor, _floor(base, limits.daily_loss_block))
+            if not self.warned:
+                floor = max(floor, _floor(base, limits.daily_loss_warn))
+        if mark > 0 and self.drawdown is ARMED:
+            floor = max(floor, _floor(mark, limits.max_drawdown))
+        self.floor = floor
+
+    def snapshot(self) -> list[Any]:
+        """Return plain values."""
+        return [
+            self.equity,
+            self.day_base,
+            self.mark,
+            self.base_session,
+            self.warned,
+            self.blocked,
+            self.daily.value,
+            self.drawdown.value,
+            self.daily_session,
+            self.drawdown_session,
+        ]
+
+    def restore(self, state: list[Any]) -> None:
+        """Take over what :meth:`snapshot` gave."""
+        self.equity, self.day_base, self.mark, self.base_session, self.warned, self.blocked = state[:6]
+        self.daily = BreakerState(state[6])
+        self.drawdown = BreakerState(state[7])
+        self.daily_session, self.drawdown_session = state[8:]
+        self._refloor()
+
+
+def _floor(base: int, limit: float) -> int:
+    """Return the equity at which a loss of ``limit`` of ``base`` is reached; never where the limit is off."""
+    return base - mul(base, to_fixed(limit)) if limit > 0 else _NEVER

@@ -1,0 +1,355 @@
+"""Worst-case exposure: positions, working orders, reserved cash. What the gate measures an order against.
+
+Everything here is a fold of order events and of the portfolio's bookings. A fill changes cash and position the
+moment it is folded and stays in ``pending`` until the portfolio's own booking of it arrives; the booking is the
+truth, corrected by the fills that are not booked yet. So a gate pass between two fills of one bar never sees the
+cash of one and the position of the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from actors.messages.orders import (
+    BUY,
+    SELL,
+    Fill,
+    OrderAccepted,
+    OrderReplaced,
+    OrderType,
+    SubmitOrder,
+)
+from actors.messages.portfolio import CashFlowed, EquityMarked, PositionChanged, SessionRolled
+from actors.risk.fees import FeeEstimate, settlement_sessions
+from actors.risk.prices import Prices
+from actors.values.fixed import SCALE, mul, mul_ratio
+
+# A short ties up 150 % of its value (Reg T): its proceeds, which are no buying power, and half of them again.
+SHORT_TIED_UP_NUMERATOR: Final = 3
+SHORT_TIED_UP_DENOMINATOR: Final = 2
+
+
+class Holding:
+    """One symbol in one portfolio, in units of 1e-8 shares.
+
+    Attributes:
+        qty: position, negative for short, fills counted as soon as they are known.
+        buys, sells: what is still open of working orders that are not reduce-only.
+        exits: what is still open of working market orders that close the position.
+        counted: whether it takes one of the portfolio's places: held and not being closed, or being entered.
+    """
+
+    __slots__ = ("buys", "counted", "exits", "qty", "sells")
+
+    def __init__(self) -> None:
+        self.qty = 0
+        self.buys = 0
+        self.sells = 0
+        self.exits = 0
+        self.counted = False
+
+
+class Working:
+    """An order at the broker. ``reserved`` and ``expected`` shrink with what is still open."""
+
+    __slots__ = (
+        "base_expected",
+        "base_leaves",
+        "base_reserved",
+        "cum",
+        "expected",
+        "is_exit",
+        "leaves",
+        "limit_px",
+        "order",
+        "qty",
+        "reserved",
+        "stop_px",
+    )
+
+    def __init__(self, order: SubmitOrder, reserved: int) -> None:
+        self.order = order
+        self.qty = order.qty
+        self.cum = 0
+        self.leaves = order.qty
+        self.limit_px = order.limit_px
+        self.stop_px = order.stop_px
+        self.reserved = self.base_reserved = reserved
+        self.base_leaves = order.qty
+        self.expected = self.base_expected = 0
+        self.is_exit = False
+
+
+class Book:
+    """One portfolio's money and holdings, amounts in units of 1e-8.
+
+    Attributes:
+        cash: fills counted as soon as they are known.
+        equity: last mark, external flows added.
+        reserved: cash set aside for working orders.
+        proceeds: expected from working market sells that close a long (account ``cash`` only).
+        names: number of holdings that take a place.
+        shorts: symbols held short, in order of opening.
+        pending: exec_id -> (symbol, shares, cash) of fills the portfolio has not booked yet.
+        unsettled: [session number at which it settles, amount] of sales (account ``cash_strict`` only).
+    """
+
+    __slots__ = ("cash", "equity", "holdings", "names", "pending", "proceeds", "reserved", "shorts", "unsettled")
+
+    def __init__(self) -> None:
+        self.cash = 0
+        self.equity = 0
+        self.reserved = 0
+        self.proceeds = 0
+        self.names = 0
+        self.holdings: dict[int, Holding] = {}
+        self.shorts: dict[int, None] = {}
+        self.pending: dict[str, tuple[int, int, int]] = {}
+        self.unsettled: list[list[int]] = []
+
+
+class Exposure:
+    """All books and working orders of the run."""
+
+    __slots__ = ("_fees", "_haircut", "_prices", "_strict", "books", "working")
+
+    def __init__(
+        self, portfolios: tuple[str, ...], prices: Prices, fees: FeeEstimate, *, cash_reserve: int, account: str
+    ) -> None:
+        """Start empty.
+
+        Args:
+            portfolios: their names.
+            prices: last known prices, shared with the gate.
+            fees: estimate of commissions.
+            cash_reserve: what a buy reserves per reference value (1.02 is 102_000_000); a sale is expected to
+                bring as much less as a buy may cost more.
+            account: ``cash`` or ``cash_strict``.
+        """
+        self.books = {name: Book() for name in portfolios}
+        self.working: dict[str, Working] = {}
+        self._prices = prices
+        self._fees = fees
+        self._haircut = max(0, 2 * SCALE - cash_reserve)
+        self._strict = account == "cash_strict"
+
+    def available(self, book: Book) -> int:
+        """Return the cash a new order may still reserve."""
+        cash = book.cash - book.reserved + book.proceeds
+        if book.unsettled:
+            cash -= sum(amount for _, amount in book.unsettled)
+        if book.shorts:
+            last, holdings = self._prices.last, book.holdings
+            value = sum(mul(-holdings[symbol].qty, last(symbol)) for symbol in book.shorts)
+            cash -= mul_ratio(value, SHORT_TIED_UP_NUMERATOR, SHORT_TIED_UP_DENOMINATOR)
+        return cash
+
+    # -- orders ----------------------------------------------------------------------------------------------------
+
+    def fold_accepted(self, event: OrderAccepted) -> None:
+        """An order works: count it against every limit from now on."""
+        order = event.order
+        working = Working(order, event.reserved)
+        self.working[order.client_order_id] = working
+        book = self._book(order.portfolio)
+        book.reserved += event.reserved
+        holding = self._holding(book, order.symbol)
+        leaves = order.qty
+        if order.type is OrderType.MARKET and holding.qty * order.side < 0:
+            working.is_exit = True
+            if order.side == SELL and not self._strict:
+                closing = min(leaves, max(0, holding.qty - holding.exits))
+                value = mul(self._prices.last(order.symbol), closing)
+                fees = self._fees.of(value, closing) if value else 0
+                expected = max(0, mul(value, self._haircut) - fees)
+                working.expected = working.base_expected = expected
+                book.proceeds += expected
+        self._count(book, holding, working, leaves)
+
+    def fold_fill(self, event: Fill) -> None:
+        """A fill: release what it used and move shares and cash at once."""
+        working = self.working.get(event.client_order_id)
+        book = self._book(event.portfolio)
+        if working is not None:
+            self._resize(book, working, event.leaves_qty)
+            working.cum = event.cum_qty
+            if event.leaves_qty == 0:
+                del self.working[event.client_order_id]
+        shares = event.side * event.last_qty
+        value = mul(event.last_qty, event.last_px)
+        cash = -event.side * value - event.commission - event.regulatory
+        book.pending[event.exec_id] = (event.symbol, shares, cash)
+        book.cash += cash
+        holding = self._holding(book, event.symbol)
+        if self._strict and event.side == SELL and holding.qty > 0:
+            due = self._prices.session + settlement_sessions(self._prices.session_date)
+            book.unsettled.append([due, cash])
+        self._move(book, event.symbol, holding, holding.qty + shares)
+
+    def fold_ended(self, client_order_id: str) -> None:
+        """An order is terminal: release everything."""
+        working = self.working.pop(client_order_id, None)
+        if working is not None:
+            self._resize(self._book(working.order.portfolio), working, 0)
+
+    def fold_replaced(self, event: OrderReplaced) -> None:
+        """An order has new terms; ``reserved`` is for what is open of them."""
+        working = self.working.get(event.client_order_id)
+        if working is None:
+            return
+        book = self._book(working.order.portfolio)
+        working.qty = event.qty
+        working.limit_px = event.limit_px
+        working.stop_px = event.stop_px
+        leaves = event.qty - working.cum
+        expected = mul_ratio(working.base_expected, min(leaves, working.base_leaves), working.base_leaves or 1)
+        self._resize(book, working, leaves)
+        book.reserved += event.reserved - working.reserved
+        book.proceeds += expected - working.expected
+        working.reserved = working.base_reserved = event.reserved
+        working.expected = working.base_expected = expected
+        working.base_leaves = leaves
+
+    # -- the portfolio's bookings ----------------------------------------------------------------------------------
+
+    def fold_position(self, event: PositionChanged) -> None:
+        """The portfolio booked a fill: its numbers are the truth, plus the fills it has not booked yet."""
+        book = self._book(event.portfolio)
+        pending = book.pending
+        pending.pop(event.exec_id, None)
+        qty, cash = event.qty, event.cash
+        for symbol, shares, amount in pending.values():
+            cash += amount
+            if symbol == event.symbol:
+                qty += shares
+        book.cash = cash
+        holding = self._holding(book, event.symbol)
+        if holding.qty != qty:
+            self._move(book, event.symbol, holding, qty)
+
+    def fold_flow(self, event: CashFlowed) -> None:
+        """Cash came or went from outside; equity moves with it."""
+        book = self._book(event.portfolio)
+        book.cash += event.amount
+        book.equity += event.amount
+
+    def fold_mark(self, event: EquityMarked | SessionRolled) -> None:
+        """Equity at the last prices."""
+        book = self._book(event.portfolio)
+        book.equity = event.equity
+        if not book.pending:
+            book.cash = event.cash
+
+    def settle(self, session: int) -> None:
+        """A session opened: drop what has settled by now."""
+        for book in self.books.values():
+            if book.unsettled:
+                book.unsettled = [entry for entry in book.unsettled if entry[0] > session]
+
+    # -- internals -------------------------------------------------------------------------------------------------
+
+    def _book(self, portfolio: str) -> Book:
+        book = self.books.get(portfolio)
+        if book is None:
+            book = self.books[portfolio] = Book()
+        return book
+
+    @staticmethod
+    def _holding(book: Book, symbol: int) -> Holding:
+        holding = book.holdings.get(symbol)
+        if holding is None:
+            holding = book.holdings[symbol] = Holding()
+        return holding
+
+    def _move(self, book: Book, symbol: int, holding: Holding, qty: int) -> None:
+        holding.qty = qty
+        if qty < 0:
+            book.shorts[symbol] = None
+        elif book.shorts:
+            book.shorts.pop(symbol, None)
+        self._recount(book, holding)
+
+    def _resize(self, book: Book, working: Working, leaves: int) -> None:
+        base = working.base_leaves or 1
+        reserved = mul_ratio(working.base_reserved, leaves, base) if leaves and working.base_reserved else 0
+        expected = mul_ratio(working.base_expected, leaves, base) if leaves and working.base_expected else 0
+        book.reserved += reserved - working.reserved
+        book.proceeds += expected - working.expected
+        working.reserved = reserved
+        working.expected = expected
+        delta = leaves - working.leaves
+        working.leaves = leaves
+        self._count(book, self._holding(book, working.order.symbol), working, delta)
+
+    def _count(self, book: Book, holding: Holding, working: Working, delta: int) -> None:
+        order = working.order
+        if working.is_exit:
+            holding.exits += delta
+        if not order.reduce_only:
+            if order.side == BUY:
+                holding.buys += delta
+            else:
+                holding.sells += delta
+        self._recount(book, holding)
+
+    @staticmethod
+    def _recount(book: Book, holding: Holding) -> None:
+        qty = holding.qty
+        counted = (qty != 0 and holding.exits < abs(qty)) or holding.buys > max(-qty, 0) or holding.sells > max(qty, 0)
+        if counted is not holding.counted:
+            holding.counted = counted
+            book.names += 1 if counted else -1
+
+    # -- snapshots -------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "books": [[name, *_book_out(book)] for name, book in self.books.items()],
+            "working": [_working_out(working) for working in self.working.values()],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`snapshot` gave."""
+        self.books = {}
+        for name, *rest in state["books"]:
+            self.books[name] = _book_in(rest)
+        self.working = {}
+        for entry in state["working"]:
+            working = _working_in(entry)
+            self.working[working.order.client_order_id] = working
+
+
+def _book_out(book: Book) -> list[Any]:
+    holdings = [[s, h.qty, h.buys, h.sells, h.exits, h.counted] for s, h in book.holdings.items()]
+    pending = [[exec_id, *entry] for exec_id, entry in book.pending.items()]
+    money = [book.cash, book.equity, book.reserved, book.proceeds]
+    return [money, book.names, holdings, list(book.shorts), pending, book.unsettled]
+
+
+def _book_in(state: list[Any]) -> Book:
+    book = Book()
+    money, book.names, holdings, shorts, pending, book.unsettled = state
+    book.cash, book.equity, book.reserved, book.proceeds = money
+    for symbol, qty, buys, sells, exits, counted in holdings:
+        holding = book.holdings[symbol] = Holding()
+        holding.qty, holding.buys, holding.sells, holding.exits, holding.counted = qty, buys, sells, exits, counted
+    book.shorts = dict.fromkeys(shorts)
+    book.pending = {exec_id: (symbol, shares, cash) for exec_id, symbol, shares, cash in pending}
+    return book
+
+
+def _working_out(w: Working) -> list[Any]:
+    numbers = [w.qty, w.cum, w.leaves, w.limit_px, w.stop_px, w.base_leaves, w.is_exit]
+    money = [w.reserved, w.base_reserved, w.expected, w.base_expected]
+    return [msgspec.msgpack.encode(w.order), numbers, money]
+
+
+def _working_in(state: list[Any]) -> Working:
+    order = msgspec.msgpack.decode(state[0], type=SubmitOrder)
+    w = Working(order, 0)
+    w.qty, w.cum, w.leaves, w.limit_px, w.stop_px, w.base_leaves, w.is_exit = state[1]
+    w.reserved, w.base_reserved, w.expected, w.base_expected = state[2]
+    return w

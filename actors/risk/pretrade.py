@@ -1,0 +1,408 @@
+"""The gate: straight-line checks in a fixed order, on the only path to the broker.
+
+Order of the checks and their codes; the first that fails speaks:
+
+1. form: the border's own code, ``UNKNOWN_PORTFOLIO``, ``UNKNOWN_SYMBOL``, ``NOT_TRADABLE``, ``BAD_SIDE``, ``BAD_QTY``,
+   ``BAD_PRICE``, ``DUPLICATE``;
+2. state: ``KILLED``, ``HALTED``, ``REDUCING``, and for entries ``ENTRIES_BLOCKED``, ``STRATEGY_DISABLED``,
+   ``NO_REF_PRICE``, ``STALE_PRICE``;
+3. size: for entries ``MAX_QTY``, ``MIN_NOTIONAL``, ``MAX_NOTIONAL``; for all ``PRICE_COLLAR``, ``CONFIDENCE``;
+4. exposure: ``SHORT_NOT_ALLOWED``, and for entries ``MAX_POSITION``, ``MAX_POSITIONS``, ``CASH``.
+
+An *entry* adds risk. An order reduces risk if it is marked reduce-only (the broker cuts it to the position), or if
+it sells no more than is held and not already being sold (buys no more than is short). An order that would do both is
+a flip: it is split, so that each half meets its own checks.
+
+The *reference* is the last known price. An order is judged at its limit where it has one, a buy that waits for a
+trigger at the higher of trigger and reference, everything else at the reference. A buy reserves that price times
+``cash_reserve`` plus fees; one with a limit reserves the limit plus fees, which is the worst it can pay: the reserve
+is there for prices that move, and a limit does not.
+
+An exit's limit may lie as far on the patient side of the reference as its owner likes (a take-profit), and its stop
+anywhere: the collar stops only a price that gives money away.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from actors.messages.orders import BUY, SELL, OrderType, SubmitOrder
+from actors.messages.risk import TradingState
+from actors.risk.breakers import Guard
+from actors.risk.exposure import Book, Exposure, Holding, Working
+from actors.risk.fees import FeeEstimate
+from actors.risk.params import RiskLimits
+from actors.risk.prices import Prices
+from actors.risk.trading_state import StateKeeper
+from actors.values.fixed import SCALE, fmt, mul, to_fixed
+from actors.values.time import SECOND_NS
+from actors.values.universe import Universe
+
+# (limit price, stop price) each type needs; an order type that is not here is the broker's to refuse.
+_PRICES: Final[dict[OrderType, tuple[bool, bool]]] = {
+    OrderType.MARKET: (False, False),
+    OrderType.LIMIT: (True, False),
+    OrderType.STOP: (False, True),
+    OrderType.STOP_LIMIT: (True, True),
+    OrderType.MARKET_IF_TOUCHED: (False, True),
+    OrderType.LIMIT_IF_TOUCHED: (True, True),
+    OrderType.TAKE_PROFIT: (True, False),
+    OrderType.MARKET_ON_OPEN: (False, False),
+    OrderType.MARKET_ON_CLOSE: (False, False),
+}
+_STATE_TEXT: Final = {
+    TradingState.REDUCING: "only orders that reduce a position pass while trading is reducing",
+    TradingState.HALTED: "only verified exits pass while trading is halted",
+    TradingState.KILLED: "nothing but cancels passes while trading is killed",
+}
+
+
+class Denial(NamedTuple):
+    """Why an order does not pass: stable code, sentence with the remedy, value and limit as plain decimals."""
+
+    code: str
+    reason: str
+    value: str = ""
+    limit: str = ""
+
+
+class Split(NamedTuple):
+    """An order that would flip the position: ``closing`` shares of it close, the rest opens."""
+
+    closing: int
+
+
+class Terms(NamedTuple):
+    """What is judged: the complete terms of a new or a replaced order."""
+
+    order: SubmitOrder
+    qty: int
+    leaves: int
+    limit_px: int | None
+    stop_px: int | None
+
+
+Verdict = int | Denial | Split
+"""Cash to reserve where the order passes."""
+
+
+class Gate:
+    """The checks, over state that the actor folds. Reads only; costs a microsecond or two."""
+
+    __slots__ = (
+        "_collar",
+        "_disabled",
+        "_exposure",
+        "_fees",
+        "_fraction",
+        "_guards",
+        "_keeper",
+        "_limits",
+        "_max_position",
+        "_n",
+        "_prices",
+        "_recent",
+        "_seen",
+        "_symbols",
+        "_tradable",
+    )
+
+    def __init__(
+        self,
+        universe: Universe,
+        limits: RiskLimits,
+        fees: FeeEstimate,
+        *,
+        prices: Prices,
+        exposure: Exposure,
+        keeper: StateKeeper,
+        guards: dict[str, Guard],
+        seen: dict[str, None],
+        recent: dict[tuple[str | int | None, ...], int],
+        disabled: dict[str, str],
+    ) -> None:
+        """Build over the actor's live state.
+
+        Args:
+            universe: what may be traded.
+            limits: the limits.
+            fees: estimate of commissions.
+            prices: last known prices, folded by the actor as everything below.
+            exposure: positions, working orders, cash.
+            keeper: the trading state.
+            guards: breakers by portfolio.
+            seen: client order ids of the run.
+            recent: economic terms of strategies' orders -> tape time of their acceptance.
+            disabled: strategies that are switched off -> why.
+        """
+        self._limits = limits
+        self._fees = fees
+        self._prices = prices
+        self._exposure = exposure
+        self._keeper = keeper
+        self._guards = guards
+        self._seen = seen
+        self._recent = recent
+        self._disabled = disabled
+        self._n = len(universe)
+        self._symbols = universe.symbols
+        self._tradable = universe.tradable or (True,) * len(universe)
+        self._max_position = to_fixed(limits.max_position)
+        self._fraction = to_fixed(limits.max_order_fraction)
+        self._collar = to_fixed(limits.price_collar)
+
+    def judge_new(self, order: SubmitOrder, now: int) -> Verdict:
+        """Judge a new order at the instant ``now``."""
+        if order.malformed is not None:
+            return Denial(*order.malformed)
+        terms = Terms(order, order.qty, order.qty, order.limit_px, order.stop_px)
+        denial = self._form(terms) or self._duplicate(order)
+        return denial if denial is not None else self._judge(terms, now, None)
+
+    def judge_replace(
+        self, working: Working, qty: int, limit_px: int | None, stop_px: int | None, now: int
+    ) -> int | Denial:
+        """Judge the complete new terms of a working order; what it holds already counts as free."""
+        terms = Terms(working.order, qty, qty - working.cum, limit_px, stop_px)
+        denial = self._form(terms)
+        if denial is not None:
+            return denial
+        if qty <= working.cum:
+            reason = f"{fmt(working.cum)} are filled already; give a larger quantity or cancel the rest"
+            return Denial("BAD_QTY", reason, fmt(qty), fmt(working.cum))
+        verdict = self._judge(terms, now, working)
+        if isinstance(verdict, Split):
+            reason = f"the new quantity would flip the position; at most {fmt(verdict.closing)} close it"
+            return Denial("WOULD_FLIP", reason, fmt(terms.leaves), fmt(verdict.closing))
+        return verdict
+
+    # -- form ------------------------------------------------------------------------------------------------------
+
+    def _form(self, terms: Terms) -> Denial | None:  # noqa: PLR0911 - one return per check
+        order, qty, _, limit_px, stop_px = terms
+        symbol = order.symbol
+        if order.portfolio not in self._guards:
+            return Denial("UNKNOWN_PORTFOLIO", f"no portfolio is called {order.portfolio!r}; see the configuration")
+        if not 0 <= symbol < self._n:
+            name = order.symbol_text or str(symbol)
+            return Denial("UNKNOWN_SYMBOL", f"{name} is not in the universe of this run; add it to universe.symbols")
+        if not self._tradable[symbol]:
+            return Denial("NOT_TRADABLE", f"{self._symbols[symbol]} is only observed in this run and cannot be traded")
+        if order.side not in (BUY, SELL):
+            return Denial("BAD_SIDE", "the side must be buy or sell", str(order.side))
+        lot = self._limits.lot_size
+        if qty <= 0 or qty % lot:
+            reason = f"the quantity must be a positive multiple of {fmt(lot)}"
+            return Denial("BAD_QTY", reason, fmt(qty), fmt(lot))
+        needs = _PRICES.get(order.type)
+        if needs is None:
+            return None
+        needs_limit, needs_stop = needs
+        for name, price, needed in (("limit_px", limit_px, needs_limit), ("stop_px", stop_px, needs_stop)):
+            if price is None:
+                if needed:
+                    return Denial("BAD_PRICE", f"a {order.type} order needs {name}")
+            elif not needed:
+                return Denial("BAD_PRICE", f"a {order.type} order takes no {name}; leave it out", fmt(price))
+            elif price <= 0:
+                return Denial("BAD_PRICE", f"{name} must be above zero", fmt(price), "0")
+        return None
+
+    def _duplicate(self, order: SubmitOrder) -> Denial | None:
+        if order.client_order_id in self._seen:
+            reason = f"the order id {order.client_order_id} was used before in this run; a resend changes nothing"
+            return Denial("DUPLICATE", reason)
+        window = self._limits.duplicate_window_ns
+        # Scripted and operators' orders have no strategy: two of them with different ids are meant.
+        if window and order.strategy and self._recent:
+            stamp = self._recent.get(economic_key(order))
+            if stamp is not None and self._prices.now - stamp < window:
+                age = fmt((self._prices.now - stamp) * SCALE // SECOND_NS)
+                reason = "the same order of the same decision is already in; wait for a new decision"
+                return Denial("DUPLICATE", reason, age, fmt(window * SCALE // SECOND_NS))
+        return None
+
+    # -- state, size, exposure -------------------------------------------------------------------------------------
+
+    def _judge(  # noqa: C901, PLR0911, PLR0912 - straight-line: one return per check, in the documented order
+        self, terms: Terms, now: int, own: Working | None
+    ) -> Verdict:
+        order, _, leaves, limit_px, stop_px = terms
+        symbol, side = order.symbol, order.side
+        book = self._exposure.books[order.portfolio]
+        holding = book.holdings.get(symbol)
+        held = same = 0
+        if holding is not None:
+            held = holding.qty
+            same = holding.buys if side == BUY else holding.sells
+        if own is not None and not order.reduce_only:
+            same -= own.leaves
+        against = -held * side
+        closable = against - same if against > same else 0
+        if order.reduce_only:
+            entry = False
+            reducing = against > 0
+        else:
+            reducing = leaves <= closable
+            entry = not reducing
+            if entry and closable and (side == BUY or self._limits.allow_short):
+                return Split(closable)
+        ref = self._prices.last(symbol)
+        denial = self._state(order, now, ref, entry=entry, reducing=reducing)
+        if denial is not None:
+            return denial
+        px = limit_px or ref
+        if side == BUY and limit_px is None and stop_px is not None and stop_px > ref:
+            px = stop_px
+        if entry and px:
+            denial = self._size(terms.qty, px, book.equity)
+            if denial is not None:
+                return denial
+        if self._collar and ref and (limit_px is not None or stop_px is not None):
+            denial = self._price_collar(side, ref, limit_px, stop_px, entry=entry)
+            if denial is not None:
+                return denial
+        if order.confidence is not None:
+            denial = self._confidence(side, order.confidence)
+            if denial is not None:
+                return denial
+        if not entry:
+            return 0
+        if side == SELL and not self._limits.allow_short:
+            reason = f"{fmt(leaves)} is more than can be sold; sell at most what is held and not being sold already"
+            return Denial("SHORT_NOT_ALLOWED", reason, fmt(leaves), fmt(closable))
+        return self._entry(terms, own, book, holding, held * side + same, ref, px)
+
+    def _state(  # noqa: PLR0911 - one return per check
+        self, order: SubmitOrder, now: int, ref: int, *, entry: bool, reducing: bool
+    ) -> Denial | None:
+        keeper = self._keeper
+        state = keeper.state
+        if state is not TradingState.ACTIVE and (state is TradingState.KILLED or not reducing):
+            remedy = "unlatch and resume" if state is TradingState.KILLED else "resume"
+            why = f" ({keeper.reason})" if keeper.reason else ""
+            return Denial(state.name, f"{_STATE_TEXT[state]}{why}; an operator must {remedy} first")
+        if not entry:
+            return None
+        limits = self._limits
+        if self._guards[order.portfolio].blocked:
+            reason = "the day's loss limit blocks new entries until the daily_loss breaker is armed again"
+            return Denial("ENTRIES_BLOCKED", reason)
+        if order.strategy and order.strategy in self._disabled:
+            reason = f"{order.strategy} is switched off ({self._disabled[order.strategy]}); enable it first"
+            return Denial("STRATEGY_DISABLED", reason)
+        symbol = order.symbol
+        if not ref:
+            if limits.require_reference:
+                reason = f"{self._symbols[symbol]} has no price yet; send the order after its first bar"
+                return Denial("NO_REF_PRICE", reason)
+            return None
+        if self._prices.daily:
+            if limits.stale_sessions:
+                age = self._prices.sessions_old(symbol)
+                if age > limits.stale_sessions:
+                    reason = f"the last price of {self._symbols[symbol]} is {age} sessions old; wait for a fresh one"
+                    return Denial("STALE_PRICE", reason, str(age), str(limits.stale_sessions))
+        elif limits.stale_ns:
+            age = self._prices.age_ns(symbol, now)
+            if age > limits.stale_ns:
+                value, limit = fmt(age * SCALE // SECOND_NS), fmt(limits.stale_ns * SCALE // SECOND_NS)
+                reason = f"the last price of {self._symbols[symbol]} is {value} s too old; wait for a fresh one"
+                return Denial("STALE_PRICE", reason, value, limit)
+        return None
+
+    def _size(self, qty: int, px: int, equity: int) -> Denial | None:
+        limits = self._limits
+        if limits.max_order_qty and qty > limits.max_order_qty:
+            reason = f"the order is larger than {fmt(limits.max_order_qty)} shares; split it"
+            return Denial("MAX_QTY", reason, fmt(qty), fmt(limits.max_order_qty))
+        value = mul(qty, px)
+        if value < limits.min_order_value:
+            reason = f"the order is worth less than {fmt(limits.min_order_value)}; make it larger"
+            return Denial("MIN_NOTIONAL", reason, fmt(value), fmt(limits.min_order_value))
+        cap = limits.max_order_value
+        if cap or self._fraction:
+            cap = max(cap, mul(equity, self._fraction))
+            if value > cap:
+                reason = f"the order is worth more than {fmt(cap)}; make it smaller"
+                return Denial("MAX_NOTIONAL", reason, fmt(value), fmt(cap))
+        return None
+
+    def _price_collar(
+        self, side: int, ref: int, limit_px: int | None, stop_px: int | None, *, entry: bool
+    ) -> Denial | None:
+        widest = self._collar * ref
+        for name, price in (("limit_px", limit_px), ("stop_px", stop_px)):
+            if price is None or (not entry and (name == "stop_px" or (price - ref) * side < 0)):
+                continue
+            distance = abs(price - ref)
+            if distance * SCALE > widest:
+                limit = fmt(self._collar)
+                reason = f"{name} {fmt(price)} lies more than {limit} of {fmt(ref)} away from it; move it closer"
+                return Denial("PRICE_COLLAR", reason, fmt(distance * SCALE // ref), limit)
+        return None
+
+    def _confidence(self, side: int, confidence: float) -> Denial | None:
+        limit = self._limits.min_confidence_buy if side == BUY else self._limits.min_confidence_sell
+        # Written so that NaN fails: an unknown confidence is no confidence.
+        if limit > 0 and not confidence >= limit:
+            name = "buy" if side == BUY else "sell"
+            reason = f"the signal's confidence is below what a {name} needs; wait for a stronger one"
+            return Denial("CONFIDENCE", reason, _plain(confidence), _plain(limit))
+        return None
+
+    def _entry(
+        self, terms: Terms, own: Working | None, book: Book, holding: Holding | None, working: int, ref: int, px: int
+    ) -> int | Denial:
+        """Judge what an entry may lead to at worst; ``working`` is the position if all that works on its side fills."""
+        order, _, leaves, limit_px, _ = terms
+        limits = self._limits
+        if self._max_position and px:
+            worst = mul(working + leaves, max(ref, px))
+            cap = mul(book.equity, self._max_position)
+            if worst > cap:
+                symbol = self._symbols[order.symbol]
+                reason = f"{symbol} could grow to {fmt(worst)}, more than {fmt(cap)}; order less or cancel what works"
+                return Denial("MAX_POSITION", reason, fmt(worst), fmt(cap))
+        if limits.max_positions and (holding is None or not holding.counted) and book.names >= limits.max_positions:
+            reason = f"{book.names} names are held or being entered already; close one first"
+            return Denial("MAX_POSITIONS", reason, str(book.names + 1), str(limits.max_positions))
+        if not px:
+            return 0
+        value = mul(leaves, px)
+        if order.side == SELL:
+            # Opening a short must leave half of its value free (Reg T); the proceeds come in on top and are tied up.
+            need = mul(value, limits.cash_reserve) // 2 + self._fees.of(value, leaves)
+        elif limit_px is not None:
+            need = value + self._fees.of(value, leaves)
+        else:
+            need = mul(value, limits.cash_reserve) + self._fees.of(value, leaves)
+        free = self._exposure.available(book)
+        if own is not None:
+            free += own.reserved
+        if need > free:
+            reason = f"the order needs {fmt(need)} and {fmt(free)} is free; order less, or put cash in"
+            return Denial("CASH", reason, fmt(need), fmt(free))
+        return need
+
+
+def economic_key(order: SubmitOrder) -> tuple[str | int | None, ...]:
+    """Return what makes two orders economically the same: equal terms for the same purpose of the same decision."""
+    return (
+        order.portfolio,
+        order.strategy,
+        order.symbol,
+        order.side,
+        order.qty,
+        order.type,
+        order.limit_px,
+        order.stop_px,
+        order.decision,
+        order.lot_id,
+        order.parent_id,
+        order.reason,
+    )
+
+
+def _plain(value: float) -> str:
+    return f"{value:.9f}".rstrip("0").rstrip(".")

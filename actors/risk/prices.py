@@ -1,0 +1,135 @@
+"""Last known prices of the universe and how old they are: a fold of the tape, read by the gate.
+
+On daily data age is counted in sessions, on intraday data in nanoseconds of open market: the hours between a close
+and the next open make nothing stale, and a bar's own length is added to what is allowed, because a price that is
+known every minute cannot be fresher than a minute (``semantics.md`` section 4).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.messages.columns import pack_i64, unpack_i64
+from actors.messages.market import BarPanel, SessionClosed, SessionOpened
+
+I64 = npt.NDArray[np.int64]
+
+
+class Prices:
+    """Last close of every symbol in units of 1e-8, 0 where none is known, with its age.
+
+    Attributes:
+        now: the newest instant seen on the tape, nanoseconds UTC.
+        session: number of sessions seen so far, from 1; 0 before the first.
+        session_date: exchange date YYYYMMDD of the newest session.
+    """
+
+    __slots__ = (
+        "_closed_ts",
+        "_interval",
+        "_open_ts",
+        "_owned",
+        "_px",
+        "_seen",
+        "daily",
+        "now",
+        "session",
+        "session_date",
+    )
+
+    def __init__(self, n_symbols: int, *, daily: bool) -> None:
+        self.daily = daily
+        self.now = 0
+        self.session = 0
+        self.session_date = 0
+        self._px: I64 = np.zeros(n_symbols, dtype=np.int64)
+        self._seen: I64 = np.zeros(n_symbols, dtype=np.int64)
+        self._owned = True
+        self._interval = 0
+        self._open_ts = 0
+        self._closed_ts = 0
+
+    def fold_bars(self, panel: BarPanel) -> None:
+        """Take over the closes of a panel; a dense one costs no copy."""
+        if panel.session != self.session_date:
+            self._begin(panel.session, panel.start_ts)
+        ts = panel.ts
+        self.now = ts
+        self._interval = ts - panel.start_ts
+        mark = self.session if self.daily else ts
+        if panel.dense:
+            # Panels are immutable, so their column can be kept instead of copied until a sparse panel has to write.
+            self._px = panel.close_fx
+            self._owned = False
+            self._seen.fill(mark)
+            return
+        if not self._owned:
+            self._px = self._px.copy()
+            self._owned = True
+        self._px[panel.ids] = panel.close_fx
+        self._seen[panel.ids] = mark
+
+    def fold_opened(self, panel: SessionOpened) -> None:
+        """Begin a session."""
+        self.now = panel.ts
+        if panel.session.date != self.session_date:
+            self._begin(panel.session.date, panel.ts)
+        self._open_ts = panel.ts
+
+    def fold_closed(self, panel: SessionClosed) -> None:
+        """End a session: from here to the next open nothing ages."""
+        self.now = panel.ts
+        self._closed_ts = panel.ts
+
+    def last(self, symbol: int) -> int:
+        """Return the last known price, 0 where there is none."""
+        price: int = self._px.item(symbol)
+        return max(price, 0)
+
+    def sessions_old(self, symbol: int) -> int:
+        """Return how many sessions ago the price was seen; meaningful on daily data."""
+        return self.session - int(self._seen.item(symbol))
+
+    def age_ns(self, symbol: int, now: int) -> int:
+        """Return the price's age in nanoseconds of open market at ``now``, less the length of the bar it came from."""
+        seen: int = self._seen.item(symbol)
+        closed = self._closed_ts
+        if seen <= closed:
+            since_open = now - self._open_ts if self._open_ts > closed else 0
+            age = closed - seen + since_open
+        else:
+            age = now - seen
+        return age - self._interval
+
+    def _begin(self, date: int, ts: int) -> None:
+        self.session += 1
+        self.session_date = date
+        self._open_ts = ts
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "now": self.now,
+            "session": self.session,
+            "session_date": self.session_date,
+            "px": pack_i64(self._px),
+            "seen": pack_i64(self._seen),
+            "interval": self._interval,
+            "open_ts": self._open_ts,
+            "closed_ts": self._closed_ts,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`snapshot` gave."""
+        self.now = state["now"]
+        self.session = state["session"]
+        self.session_date = state["session_date"]
+        self._px = unpack_i64(state["px"]).astype(np.int64)
+        self._seen = unpack_i64(state["seen"]).astype(np.int64)
+        self._owned = True
+        self._interval = state["interval"]
+        self._open_ts = state["open_ts"]
+        self._closed_ts = state["closed_ts"]

@@ -1,0 +1,73 @@
+"""The trading state: what the gate lets pass, who may change it, and how.
+
+Anyone may tighten. Loosening takes one step and a human: ``resume`` leads from reducing or halted to active unless a
+breaker stands in the way, ``unlatch`` from killed to halted. In replay one rule may stand in for the human where it
+undoes nothing but a breaker's own halt (``semantics.md`` section 4).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from actors.messages.risk import TradingState, TradingStateChanged
+from daemon.kernel.state_machine import StateMachine
+
+ACTIVE: Final = TradingState.ACTIVE
+REDUCING: Final = TradingState.REDUCING
+HALTED: Final = TradingState.HALTED
+KILLED: Final = TradingState.KILLED
+
+BREAKER: Final = "breaker"
+"""``by`` of a halt that a breaker asked for."""
+REPLAY_RULE: Final = "replay rule"
+"""``by`` of what the replay's reset rules do."""
+
+# A trigger that would loosen a stricter state has no row: `reduce` while halted is refused, not silently dropped.
+# `halt` while killed has one, because the safe direction must never be an error.
+TRADING_STATE: Final[StateMachine[TradingState, str]] = StateMachine(
+    "trading state",
+    {
+        (ACTIVE, "reduce"): REDUCING,
+        (ACTIVE, "halt"): HALTED,
+        (ACTIVE, "kill"): KILLED,
+        (REDUCING, "reduce"): REDUCING,
+        (REDUCING, "halt"): HALTED,
+        (REDUCING, "kill"): KILLED,
+        (REDUCING, "resume"): ACTIVE,
+        (HALTED, "halt"): HALTED,
+        (HALTED, "kill"): KILLED,
+        (HALTED, "resume"): ACTIVE,
+        (KILLED, "halt"): KILLED,
+        (KILLED, "kill"): KILLED,
+        (KILLED, "unlatch"): HALTED,
+    },
+)
+
+
+class StateKeeper:
+    """The present state and whether the replay's rule may lift it; a fold of ``TradingStateChanged``."""
+
+    __slots__ = ("latched", "reason", "rule_may_resume", "state")
+
+    def __init__(self) -> None:
+        self.state = ACTIVE
+        self.reason = ""
+        self.latched = False
+        self.rule_may_resume = False
+
+    def fold(self, event: TradingStateChanged) -> None:
+        """Take over a change. A breaker's halt of an active state may be lifted by rule; nothing else may."""
+        own = event.by == BREAKER and (event.old is ACTIVE or self.rule_may_resume)
+        self.rule_may_resume = own and event.new is HALTED
+        self.state = event.new
+        self.reason = event.reason
+        self.latched = event.latched
+
+    def snapshot(self) -> list[Any]:
+        """Return plain values."""
+        return [self.state.value, self.reason, self.latched, self.rule_may_resume]
+
+    def restore(self, state: list[Any]) -> None:
+        """Take over what :meth:`snapshot` gave."""
+        self.state = TradingState(state[0])
+        self.reason, self.latched, self.rule_may_resume = state[1:]
