@@ -24,62 +24,26 @@ anywhere: the collar stops only a price that gives money away.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from actors.messages.orders import BUY, SELL, OrderType, SubmitOrder
 from actors.messages.risk import TradingState
 from actors.risk.breakers import Guard
 from actors.risk.exposure import Book, Exposure, Holding, Working
 from actors.risk.fees import FeeEstimate
+from actors.risk.form import Denial, Split, bad_price, economic_key, plain, seconds
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
-from actors.risk.trading_state import StateKeeper
-from actors.values.fixed import SCALE, fmt, mul, to_fixed
-from actors.values.time import SECOND_NS
+from actors.risk.trading_state import ACTIVE, KILLED, StateKeeper
+from actors.values.fixed import SCALE, div_round, fmt, mul, to_fixed
 from actors.values.universe import Universe
 
-# (limit price, stop price) each type needs; an order type that is not here is the broker's to refuse.
-_PRICES: Final[dict[OrderType, tuple[bool, bool]]] = {
-    OrderType.MARKET: (False, False),
-    OrderType.LIMIT: (True, False),
-    OrderType.STOP: (False, True),
-    OrderType.STOP_LIMIT: (True, True),
-    OrderType.MARKET_IF_TOUCHED: (False, True),
-    OrderType.LIMIT_IF_TOUCHED: (True, True),
-    OrderType.TAKE_PROFIT: (True, False),
-    OrderType.MARKET_ON_OPEN: (False, False),
-    OrderType.MARKET_ON_CLOSE: (False, False),
-}
+_MARKET: Final = OrderType.MARKET
 _STATE_TEXT: Final = {
     TradingState.REDUCING: "only orders that reduce a position pass while trading is reducing",
     TradingState.HALTED: "only verified exits pass while trading is halted",
     TradingState.KILLED: "nothing but cancels passes while trading is killed",
 }
-
-
-class Denial(NamedTuple):
-    """Why an order does not pass: stable code, sentence with the remedy, value and limit as plain decimals."""
-
-    code: str
-    reason: str
-    value: str = ""
-    limit: str = ""
-
-
-class Split(NamedTuple):
-    """An order that would flip the position: ``closing`` shares of it close, the rest opens."""
-
-    closing: int
-
-
-class Terms(NamedTuple):
-    """What is judged: the complete terms of a new or a replaced order."""
-
-    order: SubmitOrder
-    qty: int
-    leaves: int
-    limit_px: int | None
-    stop_px: int | None
 
 
 Verdict = int | Denial | Split
@@ -91,6 +55,8 @@ class Gate:
 
     __slots__ = (
         "_collar",
+        "_confidence_buy",
+        "_confidence_sell",
         "_disabled",
         "_exposure",
         "_fees",
@@ -98,6 +64,7 @@ class Gate:
         "_guards",
         "_keeper",
         "_limits",
+        "_lot",
         "_max_position",
         "_n",
         "_prices",
@@ -147,6 +114,9 @@ class Gate:
         self._n = len(universe)
         self._symbols = universe.symbols
         self._tradable = universe.tradable or (True,) * len(universe)
+        self._lot = limits.lot_size
+        self._confidence_buy = limits.min_confidence_buy
+        self._confidence_sell = limits.min_confidence_sell
         self._max_position = to_fixed(limits.max_position)
         self._fraction = to_fixed(limits.max_order_fraction)
         self._collar = to_fixed(limits.price_collar)
@@ -155,31 +125,35 @@ class Gate:
         """Judge a new order at the instant ``now``."""
         if order.malformed is not None:
             return Denial(*order.malformed)
-        terms = Terms(order, order.qty, order.qty, order.limit_px, order.stop_px)
-        denial = self._form(terms) or self._duplicate(order)
-        return denial if denial is not None else self._judge(terms, now, None)
+        qty = order.qty
+        denial = self._form(order, qty, order.limit_px, order.stop_px) or self._duplicate(order, now)
+        if denial is not None:
+            return denial
+        return self._judge(order, qty, qty, order.limit_px, order.stop_px, now, None)
 
     def judge_replace(
         self, working: Working, qty: int, limit_px: int | None, stop_px: int | None, now: int
     ) -> int | Denial:
         """Judge the complete new terms of a working order; what it holds already counts as free."""
-        terms = Terms(working.order, qty, qty - working.cum, limit_px, stop_px)
-        denial = self._form(terms)
+        order = working.order
+        denial = self._form(order, qty, limit_px, stop_px)
         if denial is not None:
             return denial
-        if qty <= working.cum:
+        leaves = qty - working.cum
+        if leaves <= 0:
             reason = f"{fmt(working.cum)} are filled already; give a larger quantity or cancel the rest"
             return Denial("BAD_QTY", reason, fmt(qty), fmt(working.cum))
-        verdict = self._judge(terms, now, working)
+        verdict = self._judge(order, qty, leaves, limit_px, stop_px, now, working)
         if isinstance(verdict, Split):
             reason = f"the new quantity would flip the position; at most {fmt(verdict.closing)} close it"
-            return Denial("WOULD_FLIP", reason, fmt(terms.leaves), fmt(verdict.closing))
+            return Denial("WOULD_FLIP", reason, fmt(leaves), fmt(verdict.closing))
         return verdict
 
     # -- form ------------------------------------------------------------------------------------------------------
 
-    def _form(self, terms: Terms) -> Denial | None:  # noqa: PLR0911 - one return per check
-        order, qty, _, limit_px, stop_px = terms
+    def _form(  # noqa: PLR0911 - one return per check
+        self, order: SubmitOrder, qty: int, limit_px: int | None, stop_px: int | None
+    ) -> Denial | None:
         symbol = order.symbol
         if order.portfolio not in self._guards:
             return Denial("UNKNOWN_PORTFOLIO", f"no portfolio is called {order.portfolio!r}; see the configuration")
@@ -188,64 +162,58 @@ class Gate:
             return Denial("UNKNOWN_SYMBOL", f"{name} is not in the universe of this run; add it to universe.symbols")
         if not self._tradable[symbol]:
             return Denial("NOT_TRADABLE", f"{self._symbols[symbol]} is only observed in this run and cannot be traded")
-        if order.side not in (BUY, SELL):
+        if order.side not in (1, -1):
             return Denial("BAD_SIDE", "the side must be buy or sell", str(order.side))
-        lot = self._limits.lot_size
+        lot = self._lot
         if qty <= 0 or qty % lot:
             reason = f"the quantity must be a positive multiple of {fmt(lot)}"
             return Denial("BAD_QTY", reason, fmt(qty), fmt(lot))
-        needs = _PRICES.get(order.type)
-        if needs is None:
+        if order.type is _MARKET and limit_px is None and stop_px is None:
             return None
-        needs_limit, needs_stop = needs
-        for name, price, needed in (("limit_px", limit_px, needs_limit), ("stop_px", stop_px, needs_stop)):
-            if price is None:
-                if needed:
-                    return Denial("BAD_PRICE", f"a {order.type} order needs {name}")
-            elif not needed:
-                return Denial("BAD_PRICE", f"a {order.type} order takes no {name}; leave it out", fmt(price))
-            elif price <= 0:
-                return Denial("BAD_PRICE", f"{name} must be above zero", fmt(price), "0")
-        return None
+        return bad_price(order.type, limit_px, stop_px)
 
-    def _duplicate(self, order: SubmitOrder) -> Denial | None:
+    def _duplicate(self, order: SubmitOrder, now: int) -> Denial | None:
         if order.client_order_id in self._seen:
             reason = f"the order id {order.client_order_id} was used before in this run; a resend changes nothing"
             return Denial("DUPLICATE", reason)
-        window = self._limits.duplicate_window_ns
         # Scripted and operators' orders have no strategy: two of them with different ids are meant.
-        if window and order.strategy and self._recent:
+        if self._recent and order.strategy:
+            window = self._limits.duplicate_window_ns
             stamp = self._recent.get(economic_key(order))
-            if stamp is not None and self._prices.now - stamp < window:
-                age = fmt((self._prices.now - stamp) * SCALE // SECOND_NS)
+            if stamp is not None and now - stamp < window:
                 reason = "the same order of the same decision is already in; wait for a new decision"
-                return Denial("DUPLICATE", reason, age, fmt(window * SCALE // SECOND_NS))
+                return Denial("DUPLICATE", reason, seconds(now - stamp), seconds(window))
         return None
 
     # -- state, size, exposure -------------------------------------------------------------------------------------
 
     def _judge(  # noqa: C901, PLR0911, PLR0912 - straight-line: one return per check, in the documented order
-        self, terms: Terms, now: int, own: Working | None
+        self,
+        order: SubmitOrder,
+        qty: int,
+        leaves: int,
+        limit_px: int | None,
+        stop_px: int | None,
+        now: int,
+        own: Working | None,
     ) -> Verdict:
-        order, _, leaves, limit_px, stop_px = terms
         symbol, side = order.symbol, order.side
         book = self._exposure.books[order.portfolio]
         holding = book.holdings.get(symbol)
         held = same = 0
         if holding is not None:
-            held = holding.qty
+            held = holding.qty * side
             same = holding.buys if side == BUY else holding.sells
-        if own is not None and not order.reduce_only:
-            same -= own.leaves
-        against = -held * side
-        closable = against - same if against > same else 0
+            if own is not None and not order.reduce_only:
+                same -= own.leaves
+        closable = -held - same
         if order.reduce_only:
             entry = False
-            reducing = against > 0
+            reducing = held < 0
         else:
             reducing = leaves <= closable
             entry = not reducing
-            if entry and closable and (side == BUY or self._limits.allow_short):
+            if entry and closable > 0 and (side == BUY or self._limits.allow_short):
                 return Split(closable)
         ref = self._prices.last(symbol)
         denial = self._state(order, now, ref, entry=entry, reducing=reducing)
@@ -255,7 +223,7 @@ class Gate:
         if side == BUY and limit_px is None and stop_px is not None and stop_px > ref:
             px = stop_px
         if entry and px:
-            denial = self._size(terms.qty, px, book.equity)
+            denial = self._size(qty, px, book.equity)
             if denial is not None:
                 return denial
         if self._collar and ref and (limit_px is not None or stop_px is not None):
@@ -263,23 +231,25 @@ class Gate:
             if denial is not None:
                 return denial
         if order.confidence is not None:
-            denial = self._confidence(side, order.confidence)
-            if denial is not None:
-                return denial
+            least = self._confidence_buy if side == BUY else self._confidence_sell
+            # Written so that NaN fails: an unknown confidence is no confidence.
+            if least > 0 and not order.confidence >= least:
+                reason = f"the signal's confidence is below {plain(least)}; wait for a stronger one"
+                return Denial("CONFIDENCE", reason, plain(order.confidence), plain(least))
         if not entry:
             return 0
         if side == SELL and not self._limits.allow_short:
             reason = f"{fmt(leaves)} is more than can be sold; sell at most what is held and not being sold already"
-            return Denial("SHORT_NOT_ALLOWED", reason, fmt(leaves), fmt(closable))
-        return self._entry(terms, own, book, holding, held * side + same, ref, px)
+            return Denial("SHORT_NOT_ALLOWED", reason, fmt(leaves), fmt(max(closable, 0)))
+        return self._entry(order, leaves, limit_px, own, book, holding, held + same + leaves, ref, px)
 
     def _state(  # noqa: PLR0911 - one return per check
         self, order: SubmitOrder, now: int, ref: int, *, entry: bool, reducing: bool
     ) -> Denial | None:
         keeper = self._keeper
         state = keeper.state
-        if state is not TradingState.ACTIVE and (state is TradingState.KILLED or not reducing):
-            remedy = "unlatch and resume" if state is TradingState.KILLED else "resume"
+        if state is not ACTIVE and (state is KILLED or not reducing):
+            remedy = "unlatch and resume" if state is KILLED else "resume"
             why = f" ({keeper.reason})" if keeper.reason else ""
             return Denial(state.name, f"{_STATE_TEXT[state]}{why}; an operator must {remedy} first")
         if not entry:
@@ -306,26 +276,29 @@ class Gate:
         elif limits.stale_ns:
             age = self._prices.age_ns(symbol, now)
             if age > limits.stale_ns:
-                value, limit = fmt(age * SCALE // SECOND_NS), fmt(limits.stale_ns * SCALE // SECOND_NS)
+                value, limit = seconds(age), seconds(limits.stale_ns)
                 reason = f"the last price of {self._symbols[symbol]} is {value} s too old; wait for a fresh one"
                 return Denial("STALE_PRICE", reason, value, limit)
         return None
 
     def _size(self, qty: int, px: int, equity: int) -> Denial | None:
+        # Compared as products of two fixed-point numbers: exact, and without a division.
+        value = qty * px
         limits = self._limits
         if limits.max_order_qty and qty > limits.max_order_qty:
             reason = f"the order is larger than {fmt(limits.max_order_qty)} shares; split it"
             return Denial("MAX_QTY", reason, fmt(qty), fmt(limits.max_order_qty))
-        value = mul(qty, px)
-        if value < limits.min_order_value:
+        if value < limits.min_order_value * SCALE:
             reason = f"the order is worth less than {fmt(limits.min_order_value)}; make it larger"
-            return Denial("MIN_NOTIONAL", reason, fmt(value), fmt(limits.min_order_value))
-        cap = limits.max_order_value
+            return Denial("MIN_NOTIONAL", reason, fmt(mul(qty, px)), fmt(limits.min_order_value))
+        cap = limits.max_order_value * SCALE
         if cap or self._fraction:
-            cap = max(cap, mul(equity, self._fraction))
+            cap = max(cap, equity * self._fraction)
             if value > cap:
-                reason = f"the order is worth more than {fmt(cap)}; make it smaller"
-                return Denial("MAX_NOTIONAL", reason, fmt(value), fmt(cap))
+                shown = fmt(div_round(cap, SCALE))
+                return Denial(
+                    "MAX_NOTIONAL", f"the order is worth more than {shown}; make it smaller", fmt(mul(qty, px)), shown
+                )
         return None
 
     def _price_collar(
@@ -342,41 +315,41 @@ class Gate:
                 return Denial("PRICE_COLLAR", reason, fmt(distance * SCALE // ref), limit)
         return None
 
-    def _confidence(self, side: int, confidence: float) -> Denial | None:
-        limit = self._limits.min_confidence_buy if side == BUY else self._limits.min_confidence_sell
-        # Written so that NaN fails: an unknown confidence is no confidence.
-        if limit > 0 and not confidence >= limit:
-            name = "buy" if side == BUY else "sell"
-            reason = f"the signal's confidence is below what a {name} needs; wait for a stronger one"
-            return Denial("CONFIDENCE", reason, _plain(confidence), _plain(limit))
-        return None
-
     def _entry(
-        self, terms: Terms, own: Working | None, book: Book, holding: Holding | None, working: int, ref: int, px: int
+        self,
+        order: SubmitOrder,
+        leaves: int,
+        limit_px: int | None,
+        own: Working | None,
+        book: Book,
+        holding: Holding | None,
+        worst: int,
+        ref: int,
+        px: int,
     ) -> int | Denial:
-        """Judge what an entry may lead to at worst; ``working`` is the position if all that works on its side fills."""
-        order, _, leaves, limit_px, _ = terms
-        limits = self._limits
+        """Judge what an entry may lead to: ``worst`` is the position if all that works on its side fills."""
         if self._max_position and px:
-            worst = mul(working + leaves, max(ref, px))
-            cap = mul(book.equity, self._max_position)
-            if worst > cap:
-                symbol = self._symbols[order.symbol]
-                reason = f"{symbol} could grow to {fmt(worst)}, more than {fmt(cap)}; order less or cancel what works"
-                return Denial("MAX_POSITION", reason, fmt(worst), fmt(cap))
-        if limits.max_positions and (holding is None or not holding.counted) and book.names >= limits.max_positions:
+            mark = max(px, ref)
+            if worst * mark > book.equity * self._max_position:
+                shown, cap = fmt(mul(worst, mark)), fmt(mul(book.equity, self._max_position))
+                name = self._symbols[order.symbol]
+                reason = f"{name} could grow to {shown}, more than {cap}; order less or cancel what works"
+                return Denial("MAX_POSITION", reason, shown, cap)
+        places = self._limits.max_positions
+        if places and book.names >= places and (holding is None or not holding.counted):
             reason = f"{book.names} names are held or being entered already; close one first"
-            return Denial("MAX_POSITIONS", reason, str(book.names + 1), str(limits.max_positions))
+            return Denial("MAX_POSITIONS", reason, str(book.names + 1), str(places))
         if not px:
             return 0
         value = mul(leaves, px)
+        need = self._fees.of(value, leaves)
         if order.side == SELL:
             # Opening a short must leave half of its value free (Reg T); the proceeds come in on top and are tied up.
-            need = mul(value, limits.cash_reserve) // 2 + self._fees.of(value, leaves)
+            need += mul(value, self._limits.cash_reserve) // 2
         elif limit_px is not None:
-            need = value + self._fees.of(value, leaves)
+            need += value
         else:
-            need = mul(value, limits.cash_reserve) + self._fees.of(value, leaves)
+            need += mul(value, self._limits.cash_reserve)
         free = self._exposure.available(book)
         if own is not None:
             free += own.reserved
@@ -384,25 +357,3 @@ class Gate:
             reason = f"the order needs {fmt(need)} and {fmt(free)} is free; order less, or put cash in"
             return Denial("CASH", reason, fmt(need), fmt(free))
         return need
-
-
-def economic_key(order: SubmitOrder) -> tuple[str | int | None, ...]:
-    """Return what makes two orders economically the same: equal terms for the same purpose of the same decision."""
-    return (
-        order.portfolio,
-        order.strategy,
-        order.symbol,
-        order.side,
-        order.qty,
-        order.type,
-        order.limit_px,
-        order.stop_px,
-        order.decision,
-        order.lot_id,
-        order.parent_id,
-        order.reason,
-    )
-
-
-def _plain(value: float) -> str:
-    return f"{value:.9f}".rstrip("0").rstrip(".")
