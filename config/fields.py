@@ -52,10 +52,10 @@ class Bounds:
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         """Return the bounds as JSON Schema; a decimal may also be written as text."""
-        kind = "integer" if handler(schema).get("type") == "integer" else "number"
-        span: JsonSchemaValue = {"type": kind, "minimum": float(self.low), "maximum": float(self.high)}
-        if kind == "integer":
-            span |= {"minimum": int(self.low), "maximum": int(self.high)}
+        if handler(schema).get("type") == "integer":
+            span: JsonSchemaValue = {"type": "integer", "minimum": int(self.low), "maximum": int(self.high)}
+        else:
+            span = {"type": ["number", "string"], "minimum": float(self.low), "maximum": float(self.high)}
         return {"anyOf": [{"const": 0}, span]} if self.off else span
 
 

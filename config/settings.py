@@ -121,6 +121,8 @@ class PredictorSettings(Section):
     """Parameters by strategy: [predictor.params.NAME]; the name is as in `strategies`, or what follows its colon."""
     decision_interval: Interval = ""
     """How often intraday strategies decide (5m, 1h); empty for every closed bar."""
+    latency_ms: Millis = 0
+    """In a replay, how long after its request a model's answer comes in."""
 
 
 class RiskSettings(Section):

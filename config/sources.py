@@ -73,7 +73,7 @@ def load_settings(
     profile: str,
     sets: Sequence[str],
     environ: Mapping[str, str],
-    flags: Mapping[str, tuple[object, str]] | None = None,
+    flags: Mapping[Key, tuple[object, str]] | None = None,
 ) -> Loaded:
     """Lay all sources over each other and validate the result.
 
@@ -82,7 +82,8 @@ def load_settings(
         profile: one of ``PROFILES``.
         sets: ``section.key=value`` texts, the last wins.
         environ: variables; those named ``TRADINGD_SECTION__KEY`` count.
-        flags: dotted key -> (value, flag), for options that are shorthand for a key.
+        flags: key -> (value, flag), for options that are shorthand for a key; ``("portfolio", "cash")`` means every
+            portfolio's.
 
     Raises:
         ConfigError: one sentence that names source and key.
@@ -98,9 +99,7 @@ def load_settings(
         layers.append(_flatten(tree, str(file), portfolios, base=file.parent))
     layers.append(_environment(environ, portfolios))
     layers += [_set(text, portfolios) for text in sets]
-    layers += [
-        _locate(tuple(dotted.split(".")), value, flag, portfolios) for dotted, (value, flag) in (flags or {}).items()
-    ]
+    layers += [_locate(key, value, flag, portfolios) for key, (value, flag) in (flags or {}).items()]
     merged: Layer = {}
     for layer in layers:
         merged |= layer
@@ -272,13 +271,13 @@ def _json_like(value: Any) -> Any:
 
 
 def _parse(value: object, model: type[BaseModel], leaf: str) -> object:
-    """Read a variable's or flag's text as TOML would, save where the field is text itself."""
+    """Read a variable's or flag's text as TOML would, save where the field is text or a list of texts itself."""
     if not isinstance(value, str):
         return value
     annotation = str(model.model_fields[leaf].annotation)
-    if annotation in {"<class 'str'>", "<class 'pathlib.Path'>"} and not value.startswith(('"', "'")):
-        return value
-    return _toml_value(value)
+    is_text = annotation in {"<class 'str'>", "<class 'pathlib.Path'>"} and not value.startswith(('"', "'"))
+    is_list = "tuple" in annotation and not value.startswith("[")
+    return value if is_text or is_list else _toml_value(value)
 
 
 def _toml_value(text: str) -> Any:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from actors.values.time import Interval
-from actors.values.universe import Adjustment
+if TYPE_CHECKING:  # the command line's --help reads this module and must not pay for msgspec
+    from pathlib import Path
+
+    from actors.values.time import Interval
+    from actors.values.universe import Adjustment
 
 DEFAULT_SEED = 42
 

@@ -1,0 +1,94 @@
+"""``tradingd config``: look at the configuration, check it, start one."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from daemon.cli.options import AsJson, ConfigFile, Profile, Sets, check_profile
+from daemon.cli.render import note, say, say_json, table
+from daemon.kernel.errors import OperatorError
+
+if TYPE_CHECKING:
+    from config.sources import Loaded
+
+app = typer.Typer(help="Look at the configuration, check it, start one.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def show(
+    *,
+    config: ConfigFile = None,
+    profile: Profile = "plan",
+    sets: Sets = None,
+    origin: Annotated[bool, typer.Option("--origin", help="Say where each value comes from.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print every key with its value, default and bounds."""
+    from config import show as view
+
+    loaded = _load(config, profile, sets)
+    if as_json:
+        say(view.rows_json(loaded))
+        return
+    columns = ["key", "value", "default", "bounds", *(["origin"] if origin else [])]
+    rows = view.rows(loaded)
+    cells = [[row.key, row.value, row.default, row.bounds, *([row.origin] if origin else [])] for row in rows]
+    say(table(columns, cells))
+
+
+@app.command()
+def check(
+    file: Annotated[Path | None, typer.Argument(help="Configuration file (TOML).", show_default=False)] = None,
+    *,
+    config: ConfigFile = None,
+    profile: Profile = "plan",
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a configuration with everything that is laid over it; exit 78 where it does not hold."""
+    from config.params import portfolio_specs
+    from config.settings import settings_digest
+
+    loaded = _load(file or config, profile, sets)
+    specs = portfolio_specs(loaded.settings)
+    digest = settings_digest(loaded.settings)
+    if as_json:
+        say_json({"schema": "tradingd.config-check/1", "ok": True, "digest": digest})
+        return
+    source = loaded.file if loaded.file is not None else "the defaults"
+    changed = sum(1 for row_origin in loaded.origins.values() if row_origin)
+    say(f"{source}: ok; {changed} keys set, {len(specs)} portfolios, digest {digest[:16]}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a configuration file, for editors."""
+    from config import show as view
+
+    say(view.schema())
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("tradingd.toml"),
+) -> None:
+    """Write a configuration file to start from; never over an existing one."""
+    text = resources.files("config").joinpath("example.toml").read_text("utf-8")
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        message = f"{path} exists already"
+        raise OperatorError(message, code="EXISTS", remedy="name another file") from None
+    note(f"wrote {path}; check it with: tradingd config check {path}")
+
+
+def _load(config: Path | None, profile: str, sets: list[str] | None) -> Loaded:
+    from config.sources import load_settings
+
+    return load_settings(file=config, profile=check_profile(profile), sets=sets or (), environ=os.environ)

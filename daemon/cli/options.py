@@ -1,0 +1,87 @@
+"""Options that several commands share, and their parsers."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from daemon.kernel.errors import UsageError
+
+if TYPE_CHECKING:
+    from actors.values.time import Interval
+    from actors.values.universe import Adjustment
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration file (TOML).")]
+Profile = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Ground to build on: plan, frictionless, alpaca, ibkr, institutional or swing."),
+]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Set one key; may be repeated.")
+]
+
+
+def check_profile(name: str) -> str:
+    """Return a profile's name, or refuse it."""
+    from config.settings import PROFILES
+
+    if name not in PROFILES:
+        message = f"--profile {name} is unknown"
+        raise UsageError(message, code="PROFILE", remedy=f"choose from {', '.join(PROFILES)}")
+    return name
+
+
+def parse_date(flag: str, text: str | None) -> int | None:
+    """Return ``YYYY-MM-DD`` as the int ``YYYYMMDD``."""
+    if text is None:
+        return None
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        message = f"{flag} {text} is not a date"
+        raise UsageError(message, code="DATE", remedy="write YYYY-MM-DD") from None
+    return day.year * 10_000 + day.month * 100 + day.day
+
+
+def parse_interval_option(text: str | None) -> Interval | None:
+    """Return the interval an option names."""
+    if text is None:
+        return None
+    from actors.values.time import parse_interval
+
+    try:
+        return parse_interval(text)
+    except ValueError as error:
+        message = f"--interval: {error}"
+        raise UsageError(message, code="INTERVAL") from None
+
+
+def parse_adjustment(text: str | None) -> Adjustment | None:
+    """Return the adjustment an option names."""
+    if text is None:
+        return None
+    from actors.values.universe import Adjustment
+
+    try:
+        return Adjustment(text)
+    except ValueError:
+        message = f"--adjustment {text} is unknown"
+        raise UsageError(message, code="ADJUSTMENT", remedy="choose raw, split or total") from None
+
+
+def parse_json_object(flag: str, text: str) -> dict[str, Any]:
+    """Return the JSON object an option holds."""
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        message = f"{flag} is not JSON: {error.msg} at character {error.pos + 1}"
+        raise UsageError(message, code="PARAMS", remedy="""write an object such as '{"fast": 5}'""") from None
+    if not isinstance(found, dict):
+        message = f"{flag} is not a JSON object"
+        raise UsageError(message, code="PARAMS", remedy="""write an object such as '{"fast": 5}'""")
+    return found

@@ -1,0 +1,154 @@
+"""``tradingd``: the daemon and its offline jobs.
+
+Importing this module must stay cheap (``tradingd --help`` answers at once), so it and its neighbours import typer and
+the standard library; whatever a command needs beyond that is imported when the command runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from daemon.cli import calc, configuration, replay, strategies
+from daemon.cli.options import AsJson
+from daemon.cli.render import note, say, say_json, table
+from daemon.kernel.errors import OperatorError, TradingdError
+
+DEBUG_FLAG = "--debug"
+DEBUG_VARIABLE = "TRADINGD_DEBUG"
+
+app = typer.Typer(
+    name="tradingd",
+    help="Test trading predictions on real market data in a simulation one can believe.",
+    epilog="Start with: tradingd demo",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(replay.demo)
+app.command("replay")(replay.replay)
+
+
+@app.callback()
+def _root(
+    debug: Annotated[bool, typer.Option(DEBUG_FLAG, help="Show tracebacks; TRADINGD_DEBUG=1 does the same.")] = False,
+) -> None:
+    del debug  # taken from the arguments by main, so that it may stand anywhere
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(help="Run folder or ledger.", show_default=False)], *, as_json: AsJson = False
+) -> None:
+    """Check a run folder or ledger: integrity, hash chain, double entry, invariants. Exit 0 only if all hold."""
+    from daemon.system.verify import verify_path
+
+    report = verify_path(path)
+    if as_json:
+        checks = [{"name": c.name, "ok": c.ok, "detail": c.detail} for c in report.checks]
+        say_json({"schema": "tradingd.verify/1", "path": str(path), "ok": report.ok, "checks": checks})
+    else:
+        say(table(["check", "holds", "found"], [[c.name, "yes" if c.ok else "NO", c.detail] for c in report.checks]))
+    if not report.ok:
+        broken = ", ".join(c.name for c in report.checks if not c.ok)
+        message = f"{path} does not verify: {broken}"
+        raise OperatorError(message, code="VERIFY", remedy="do not trust these files")
+
+
+@app.command()
+def routes(*, as_json: AsJson = False) -> None:
+    """Show which actor sends, decides and folds each message, in the order of the stages."""
+    from daemon.system.composition import routes as rows
+
+    columns = ("message", "kind", "sent_by", "observed_by", "decided_by", "folded_by", "sealed_by")
+    found = rows()
+    if as_json:
+        say_json({"schema": "tradingd.routes/1", "rows": [{c: getattr(row, c) for c in columns} for row in found]})
+        return
+    cells = [[_cell(getattr(row, column)) for column in columns] for row in found]
+    say(table([column.replace("_", " ") for column in columns], cells))
+
+
+@app.command()
+def version(*, as_json: AsJson = False) -> None:
+    """Print the version."""
+    from daemon.cli.version import program_version
+
+    text = program_version()
+    if as_json:
+        say_json({"schema": "tradingd.version/1", "version": text})
+    else:
+        say(f"tradingd {text}")
+
+
+app.add_typer(calc.app, name="calc")
+app.add_typer(strategies.app, name="strategy")
+app.add_typer(configuration.app, name="config")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code (``contract.md`` section 1)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = DEBUG_FLAG in arguments or os.environ.get(DEBUG_VARIABLE, "0") not in {"", "0"}
+    arguments = [a for a in arguments if a != DEBUG_FLAG]
+    try:
+        return _run(arguments)
+    except BrokenPipeError:  # the reader of our pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (KeyboardInterrupt, typer.Abort):
+        note("tradingd: interrupted; nothing half-written was left")
+        return 130
+    except Exception as error:  # noqa: BLE001 - the last handler: every error becomes one sentence and a code
+        if debug:
+            traceback.print_exc()
+        return _explain(error, debug=debug)
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        result = app(arguments, prog_name="tradingd", standalone_mode=False)
+    except typer.Exit as stop:
+        return stop.exit_code
+    sys.stdout.flush()
+    return result if isinstance(result, int) else 0
+
+
+def _explain(error: Exception, *, debug: bool) -> int:
+    """Print one sentence that says what to do, and return the exit code."""
+    if isinstance(error, typer.TyperException):  # the command line itself
+        if error.format_message().startswith("Usage:"):  # a group without a command shows its help
+            note(error.format_message())
+            return int(error.exit_code)
+        message = " ".join(error.format_message().split()).rstrip(".")
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "tradingd"
+        note(f"tradingd: {message[:1].lower()}{message[1:]}; see {command} --help")
+        return int(error.exit_code)
+    if isinstance(error, TradingdError):
+        note(f"tradingd: {' '.join(str(error).split())}")
+        return error.exit_code if isinstance(error, OperatorError) else 1
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        note(f"tradingd: {where}{error.strerror[:1].lower()}{error.strerror[1:]}")
+        return 1
+    text = " ".join(str(error).split())
+    hint = "" if debug else "; run it again with --debug and report what it shows"
+    note(f"tradingd: a fault of the program, not yours: {type(error).__name__}: {text}{hint}")
+    return 1
+
+
+def _cell(value: object) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
