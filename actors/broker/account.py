@@ -1,0 +1,62 @@
+"""A portfolio's account as the broker sees it: cash, positions, and what of the cash has not settled yet."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+T3_LAST: Final = 20170904
+T2_LAST: Final = 20240527
+
+
+def settlement_lag(date: int) -> int:
+    """Return the sessions until a trade of ``date`` (YYYYMMDD) settles: SEC Rule 15c6-1 as amended in 2017 and 2023."""
+    if date <= T3_LAST:
+        return 3
+    return 2 if date <= T2_LAST else 1
+
+
+class Account:
+    """Cash in units of 1e-8, positions by symbol id (no zeros), and unsettled sale proceeds."""
+
+    __slots__ = ("cash", "positions", "unsettled", "unsettled_total")
+
+    def __init__(self) -> None:
+        self.cash = 0
+        self.positions: dict[int, int] = {}
+        self.unsettled: list[tuple[int, int]] = []
+        """(number of the session in which it settles, amount), in order of trading."""
+        self.unsettled_total = 0
+
+    def trade(self, symbol: int, qty: int, cash: int) -> None:
+        """Book a fill: ``qty`` signed, ``cash`` what came in (negative: went out), fees included."""
+        self.cash += cash
+        held = self.positions.get(symbol, 0) + qty
+        if held:
+            self.positions[symbol] = held
+        else:
+            self.positions.pop(symbol, None)
+
+    def hold_back(self, session: int, amount: int) -> None:
+        """Keep sale proceeds from being spent until ``session``."""
+        self.unsettled.append((session, amount))
+        self.unsettled_total += amount
+
+    def settle(self, session: int) -> None:
+        """Free what has settled by ``session``."""
+        if self.unsettled:
+            self.unsettled = [entry for entry in self.unsettled if entry[0] > session]
+            self.unsettled_total = sum(amount for _, amount in self.unsettled)
+
+    def to_row(self) -> list[Any]:
+        """Return plain values for a snapshot."""
+        return [self.cash, list(self.positions.items()), self.unsettled]
+
+    @classmethod
+    def from_row(cls, row: list[Any]) -> Account:
+        """Build from what :meth:`to_row` gave."""
+        self = cls()
+        self.cash = row[0]
+        self.positions = {symbol: qty for symbol, qty in row[1]}  # noqa: C416 - pairs came back as lists
+        self.unsettled = [(session, amount) for session, amount in row[2]]
+        self.unsettled_total = sum(amount for _, amount in self.unsettled)
+        return self

@@ -1,0 +1,103 @@
+"""Average daily volume: the mean over the sessions among the last twenty whose volume is known."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.messages.market import BarPanel
+from actors.values.fixed import SCALE
+
+F64 = npt.NDArray[np.float64]
+
+SESSIONS: Final = 20
+
+
+class AverageVolume:
+    """Session volumes of the whole universe; today's is not in the mean before the session is over.
+
+    A session whose volume is null, or in which a symbol had no bar, is left out of that symbol's mean.
+    """
+
+    def __init__(self, n_symbols: int, *, daily: bool) -> None:
+        """Start without any session; with ``daily`` each panel is a whole session."""
+        self._n = n_symbols
+        self._daily = daily
+        self._rows = np.full((SESSIONS, n_symbols), np.nan)
+        self._next = 0
+        self._count = 0
+        self._today = np.zeros(n_symbols)
+        self._seen = np.zeros(n_symbols, dtype=np.bool_)
+        self._means: list[int] | None = None
+
+    def add(self, panel: BarPanel, volume: F64, *, has_null: bool) -> None:
+        """Fold a panel's volumes; ``has_null`` says whether any is NaN."""
+        if self._daily:
+            row = self._rows[self._next]
+            if panel.dense:
+                row[:] = volume
+            else:
+                row[:] = np.nan
+                row[panel.ids] = volume
+            self._close_row()
+            return
+        ids: Any = slice(None) if panel.dense else panel.ids
+        if has_null:
+            known = ~np.isnan(volume)
+            self._today[ids] += np.where(known, volume, 0.0)
+            self._seen[ids] |= known
+        else:
+            self._today[ids] += volume
+            self._seen[ids] = True
+
+    def end_session(self) -> None:
+        """Close today's row of intraday volumes."""
+        if self._daily or not self._seen.any():
+            return
+        self._rows[self._next] = np.where(self._seen, self._today, np.nan)
+        self._today[:] = 0.0
+        self._seen[:] = False
+        self._close_row()
+
+    def _close_row(self) -> None:
+        self._next = (self._next + 1) % SESSIONS
+        self._count = min(self._count + 1, SESSIONS)
+        self._means = None
+
+    def of(self, symbol: int) -> int:
+        """Return the mean in units of 1e-8 shares, 0 where unknown."""
+        means = self._means
+        if means is None:
+            means = self._means = self._compute()
+        return means[symbol]
+
+    def _compute(self) -> list[int]:
+        if not self._count:
+            return [0] * self._n
+        rows = self._rows[: self._count]
+        mean = rows.sum(axis=0) / self._count
+        if np.isnan(mean).any():
+            known = ~np.isnan(rows)
+            days = known.sum(axis=0)
+            mean = np.where(known, rows, 0.0).sum(axis=0) / np.maximum(days, 1)
+        return [round(value * SCALE) for value in mean.tolist()]
+
+    def snapshot(self) -> list[Any]:
+        """Return plain values."""
+        return [
+            self._rows.tobytes(),
+            self._next,
+            self._count,
+            self._today.tobytes(),
+            self._seen.tobytes(),
+        ]
+
+    def restore(self, state: list[Any]) -> None:
+        """Take over what :meth:`snapshot` gave."""
+        self._rows = np.frombuffer(state[0], dtype=np.float64).reshape(SESSIONS, self._n).copy()
+        self._next, self._count = state[1], state[2]
+        self._today = np.frombuffer(state[3], dtype=np.float64).copy()
+        self._seen = np.frombuffer(state[4], dtype=np.bool_).copy()
+        self._means = None

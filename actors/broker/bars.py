@@ -1,0 +1,93 @@
+"""Walks the bars of one instant past the working orders, in the order in which fills happen."""
+
+from __future__ import annotations
+
+from actors.broker.costs import half_spread
+from actors.broker.execution import Execution
+from actors.broker.matching import INTRABAR, OPEN, Bar, Match, match_limit, match_market, match_stop, path_time
+from actors.broker.order_state import WorkingOrder
+from actors.broker.panels import trades
+from actors.broker.resting import RestingOrders
+from actors.messages.market import BarPanel
+from actors.messages.orders import OrderType
+from actors.values.fixed import SCALE
+
+
+def quoted(panel: BarPanel, row: int, source: str) -> int | None:
+    """Return half the quoted spread where a bar was traded at: its last known quote before, or None."""
+    bid, ask = (panel.bid_open, panel.ask_open) if source in (OPEN, INTRABAR) else (panel.bid_close, panel.ask_close)
+    if bid is None or ask is None:
+        return None
+    return half_spread(bid.item(row), ask.item(row))
+
+
+def offer(panel: BarPanel, row: int, symbol: int, execution: Execution, used: int = 0) -> None:
+    """Give the symbol's orders their share of the bar's volume, where volume is known."""
+    if panel.volume is not None:
+        execution.offer_volume(symbol, panel.volume.item(row), used)
+
+
+def match_bars(
+    panel: BarPanel, rows: list[int], resting: RestingOrders, execution: Execution, *, on_touch: bool
+) -> None:
+    """Fill what the bars of ``rows`` fill: sales at the open, purchases at the open, then along the paths.
+
+    Args:
+        panel: the instant.
+        rows: its rows that may touch an order, ascending.
+        resting: the working orders.
+        execution: takes the fills.
+        on_touch: whether a limit fills where a bar only touches it.
+    """
+    opens: list[tuple[int, int, int, WorkingOrder, Match]] = []
+    inside: list[tuple[int, Bar, WorkingOrder, Match]] = []
+    start_ts = panel.start_ts
+    for row in rows:
+        if not trades(panel, row):
+            continue
+        symbol = row if panel.dense else panel.ids.item(row)
+        bar = Bar(
+            round(panel.open.item(row) * SCALE),
+            round(panel.high.item(row) * SCALE),
+            round(panel.low.item(row) * SCALE),
+            int(panel.close_fx[row]),
+            panel.close_only,
+        )
+        offer(panel, row, symbol, execution)
+        for order in resting.of(symbol):
+            if order.live_from > start_ts:
+                continue
+            match = _meet(order, bar, on_touch=on_touch)
+            if match is None:
+                continue
+            if match.source == INTRABAR:
+                inside.append((row, bar, order, match))
+            else:
+                opens.append((order.side, order.n, row, order, match))
+    opens.sort()  # an order's number is unique, so nothing behind it is compared
+    for _, _, row, order, match in opens:
+        execution.fill(order, match, quoted(panel, row, match.source))
+    if inside:
+        _fill_inside(panel, inside, execution)
+
+
+def _meet(order: WorkingOrder, bar: Bar, *, on_touch: bool) -> Match | None:
+    if order.limit_px is not None:
+        return match_limit(order.side, order.limit_px, bar, on_touch=on_touch, taking=order.taking)
+    if order.stop_px is not None and not order.triggered:
+        return match_stop(order.side, order.stop_px, bar)
+    return match_market(bar)
+
+
+def _fill_inside(panel: BarPanel, inside: list[tuple[int, Bar, WorkingOrder, Match]], execution: Execution) -> None:
+    """Fill what the paths meet, in the order in which they do; positions are those after the open."""
+    timed: list[tuple[float, int, int, WorkingOrder, Match]] = []
+    for row, bar, order, match in inside:
+        # Whoever is flat is hurt by the side that is worse for what the order would open.
+        held = execution.held(order.portfolio, order.symbol) or order.side
+        rising = (order.side < 0) == (order.order.type is OrderType.LIMIT)
+        when = path_time(match.ref, bar, rising=rising, position=held)
+        timed.append((when, order.n, row, order, match))
+    timed.sort()
+    for _, _, row, order, match in timed:
+        execution.fill(order, match, quoted(panel, row, match.source))

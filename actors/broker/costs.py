@@ -1,0 +1,125 @@
+"""What a fill costs: spread, slippage and impact inside the price, commission and regulatory fees beside it.
+
+Price of liquidity taken = reference + side x (half spread + slippage + impact), each a fraction of the reference and
+rounded half to even at 1e-8, and never worse than the order's limit: what does not fit is taken off impact first, then
+slippage, then spread. A sale's price stays positive. A limit that rested trades at its reference and pays none of them.
+
+* Half spread: half of the quoted spread where one is known at the bar's end that was traded at, else half of
+  ``spread_rate``. A ``spread_rate`` of 0 switches the spread off, quoted or not (``frictionless``).
+* Impact ``sqrt``: ``impact_sqrt_rate`` x sqrt(fill quantity / ADV); where ADV is unknown, and for ``linear``:
+  ``impact_linear_rate`` per 100,000 of the fill's value at the reference.
+* Commission per order: per share and per value on what is filled so far, at least the minimum, at most the maximum
+  rate (the maximum wins); a fill is charged the growth.
+"""
+
+from __future__ import annotations
+
+from math import isqrt
+from typing import Final, NamedTuple
+
+from actors.broker.params import BrokerParams
+from actors.values.fixed import SCALE, div_round, mul
+from daemon.kernel.errors import ConfigError
+
+IMPACTS: Final = ("none", "linear", "sqrt")
+LINEAR_VALUE: Final = 100_000 * SCALE
+
+
+class Price(NamedTuple):
+    """A price after costs, and the money of each part; spread + slippage + impact = quantity x |px - reference|."""
+
+    px: int
+    spread: int
+    slippage: int
+    impact: int
+
+
+class CostModel:
+    """The costs of one broker's schedule; holds no state."""
+
+    __slots__ = (
+        "_cap_rate",
+        "_impact",
+        "_linear_rate",
+        "_min_commission",
+        "_per_share",
+        "_rate",
+        "_slippage_rate",
+        "_spread_rate",
+        "_sqrt_rate",
+    )
+
+    def __init__(self, params: BrokerParams) -> None:
+        """Read the schedule.
+
+        Raises:
+            ConfigError: an unknown impact model.
+        """
+        if params.impact not in IMPACTS:
+            message = f"broker.impact is {params.impact!r}; choose one of {', '.join(IMPACTS)}"
+            raise ConfigError(message, code="BAD_IMPACT")
+        self._impact = params.impact
+        self._spread_rate = params.spread_rate
+        self._slippage_rate = params.slippage_rate
+        self._linear_rate = params.impact_linear_rate
+        self._sqrt_rate = params.impact_sqrt_rate
+        self._per_share = params.commission_per_share
+        self._rate = params.commission_rate
+        self._min_commission = params.min_commission
+        self._cap_rate = params.max_commission_rate
+
+    def take(self, ref: int, side: int, qty: int, limit: int | None, half_quoted: int | None, adv: int) -> Price:
+        """Price a fill that takes liquidity.
+
+        Args:
+            ref: reference price.
+            side: +1 buy, -1 sell.
+            qty: of the fill.
+            limit: worst price allowed, or None.
+            half_quoted: half of the quoted spread, or None where no quote is known.
+            adv: average daily volume in units of 1e-8 shares, 0 where unknown.
+        """
+        half = 0
+        if self._spread_rate:
+            half = div_round(ref * self._spread_rate, 2 * SCALE) if half_quoted is None else half_quoted
+        slip = mul(ref, self._slippage_rate) if self._slippage_rate else 0
+        hit = 0 if self._impact == "none" else self._impact_px(ref, qty, adv)
+        total = half + slip + hit
+        if not total:
+            return Price(ref, 0, 0, 0)
+        room = side * (limit - ref) if limit is not None else total if side > 0 else ref - 1
+        if total > room:
+            half = min(half, room)
+            slip = min(slip, room - half)
+            hit = room - half - slip
+            total = room
+        money = mul(qty, total)
+        spread = mul(qty, half)
+        # The last part takes what rounding fractional quantities leaves, so that the parts sum exactly.
+        if hit:
+            slippage = mul(qty, slip)
+            return Price(ref + side * total, spread, slippage, money - spread - slippage)
+        if slip:
+            return Price(ref + side * total, spread, money - spread, 0)
+        return Price(ref + side * total, money, 0, 0)
+
+    def _impact_px(self, ref: int, qty: int, adv: int) -> int:
+        if adv and self._impact == "sqrt":
+            scaled = ref * self._sqrt_rate
+            return div_round(isqrt(scaled * scaled * qty // adv), SCALE)
+        return div_round(ref * ref * qty * self._linear_rate, LINEAR_VALUE * SCALE * SCALE)
+
+    def commission_due(self, cum_qty: int, cum_value: int) -> int:
+        """Return the whole commission of an order that has filled ``cum_qty`` for ``cum_value``."""
+        due = div_round(self._per_share * cum_qty + self._rate * cum_value, SCALE)
+        due = max(due, self._min_commission)
+        if self._cap_rate:
+            due = min(due, mul(cum_value, self._cap_rate))
+        return due
+
+
+def half_spread(bid: float, ask: float) -> int | None:
+    """Return half of a quoted spread in units of 1e-8; None where a side is missing or the quote is crossed."""
+    if bid > 0 and ask >= bid and ask - bid < float("inf"):  # false for NaN
+        return div_round(round(ask * SCALE) - round(bid * SCALE), 2)
+    return None

@@ -1,0 +1,72 @@
+"""What the broker remembers of the market: last prices, the session under way, and the bars of the present instant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from actors.broker.panels import pack_panel, unpack_panel
+from actors.messages.market import I64, BarPanel
+
+
+class MarketMemory:
+    """A fold of panels and sessions.
+
+    Attributes:
+        date: trade date of the last panel, YYYYMMDD.
+        session_number: of the session under way or last seen, -1 before the first.
+        session_close: stamp of the close of the session under way, 0 between sessions.
+        panel: the last panel, kept only where orders may fill at the event they arrive with.
+        used: volume that fills took from that panel, by symbol, units of 1e-8 shares.
+    """
+
+    def __init__(self, n_symbols: int, *, keep_panel: bool) -> None:
+        """Start knowing nothing."""
+        self._keep_panel = keep_panel
+        self._last_fx: I64 = np.zeros(n_symbols, dtype=np.int64)
+        self._owned = True
+        self.date = 0
+        self.session_number = -1
+        self.session_close = 0
+        self.panel: BarPanel | None = None
+        self.used: dict[int, int] = {}
+
+    def note(self, panel: BarPanel) -> None:
+        """Fold a panel."""
+        self.date = panel.session
+        if self._keep_panel:
+            self.panel = panel
+            self.used = {}
+        if panel.dense:
+            # Panels are read-only and never change, so a dense one's closes need no copy.
+            self._last_fx = panel.close_fx
+            self._owned = False
+            return
+        if not self._owned:
+            self._last_fx = self._last_fx.copy()
+            self._owned = True
+        self._last_fx[panel.ids] = panel.close_fx
+
+    def last(self, symbol: int) -> int:
+        """Return the last close in units of 1e-8, 0 where none was seen."""
+        return int(self._last_fx[symbol])
+
+    def take_volume(self, symbol: int, qty: int) -> None:
+        """Note a fill against the present panel."""
+        if self._keep_panel:
+            self.used[symbol] = self.used.get(symbol, 0) + qty
+
+    def snapshot(self) -> list[Any]:
+        """Return plain values."""
+        panel = None if self.panel is None else pack_panel(self.panel)
+        used = list(self.used.items())
+        return [self._last_fx.tobytes(), self.date, self.session_number, self.session_close, panel, used]
+
+    def restore(self, state: list[Any]) -> None:
+        """Take over what :meth:`snapshot` gave."""
+        self._last_fx = np.frombuffer(state[0], dtype=np.int64)
+        self._owned = False
+        self.date, self.session_number, self.session_close = state[1:4]
+        self.panel = None if state[4] is None else unpack_panel(state[4])
+        self.used = dict(state[5])

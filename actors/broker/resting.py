@@ -1,0 +1,169 @@
+"""The working orders, by symbol, with the nearest price that would touch one: what a quiet bar is tested against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.broker.account import Account
+from actors.broker.order_state import WorkingOrder
+from actors.broker.panels import row_of, trades
+from actors.messages.market import BarPanel
+from actors.messages.orders import OrderType
+from actors.values.fixed import SCALE
+
+F64 = npt.NDArray[np.float64]
+
+_INF: Final = float("inf")
+# A bar's floats and an order's integers are compared exactly later; this first test must only never miss. One unit
+# covers the rounding to 1e-8, five units in the last place cover the division.
+_WIDE: Final = 1e-15
+
+
+class RestingOrders:
+    """All working orders in order of acceptance, and per symbol the levels that would make a bar interesting.
+
+    ``up[s]``: the lowest price at or above which some order of the symbol may trade (buy stops, sell limits), minus
+    infinity where one trades at any price. ``down[s]``: the highest at or below which one may (sell stops, buy limits).
+    """
+
+    def __init__(self, n_symbols: int) -> None:
+        """Start empty."""
+        self.orders: dict[str, WorkingOrder] = {}
+        """By client order id."""
+        self.taking: dict[int, WorkingOrder] = {}
+        """Limits that were marketable when they came in and have not met an open yet, by number."""
+        self._by_symbol: dict[int, dict[int, WorkingOrder]] = {}
+        self._up = np.full(n_symbols, _INF)
+        self._down = np.full(n_symbols, -_INF)
+        self._dirty: dict[int, None] = {}
+        self._hit = np.empty(n_symbols, dtype=np.bool_)
+        self._hit_low = np.empty(n_symbols, dtype=np.bool_)
+
+    def add(self, order: WorkingOrder) -> None:
+        """Take in an order."""
+        self.orders[order.order.client_order_id] = order
+        symbol = order.symbol
+        by_number = self._by_symbol.get(symbol)
+        if by_number is None:
+            by_number = self._by_symbol[symbol] = {}
+        by_number[order.n] = order
+        if order.taking:
+            self.taking[order.n] = order
+        self._dirty[symbol] = None
+
+    def remove(self, order: WorkingOrder) -> None:
+        """Let go of an order."""
+        del self.orders[order.order.client_order_id]
+        symbol = order.symbol
+        by_number = self._by_symbol[symbol]
+        del by_number[order.n]
+        if not by_number:
+            del self._by_symbol[symbol]
+        if order.taking:
+            del self.taking[order.n]
+        self._dirty[symbol] = None
+
+    def touch(self, order: WorkingOrder) -> None:
+        """Note that an order's terms changed."""
+        self._dirty[order.symbol] = None
+
+    def of(self, symbol: int) -> Iterable[WorkingOrder]:
+        """Return the symbol's orders, oldest first."""
+        found: Mapping[int, WorkingOrder] = self._by_symbol.get(symbol, {})
+        return found.values()
+
+    def judge_arrival(self, order: WorkingOrder, last: int) -> None:
+        """Note whether a limit takes liquidity at its first open: it does if it came in at or beyond the last price.
+
+        Args:
+            order: which just came in or has new terms.
+            last: last price, 0 where none is known: then it may take, too.
+        """
+        self.taking.pop(order.n, None)
+        order.taking = order.limit_px is not None and (not last or order.side * (order.limit_px - last) >= 0)
+        if order.taking:
+            self.taking[order.n] = order
+
+    def meet_open(self, panel: BarPanel) -> None:
+        """Let every such limit rest from now on that met an open it did not cross."""
+        for order in list(self.taking.values()):
+            row = row_of(panel, order.symbol)
+            if row < 0 or order.live_from > panel.start_ts or not trades(panel, row):
+                continue
+            if order.limit_px is not None and order.side * (order.limit_px - round(panel.open.item(row) * SCALE)) <= 0:
+                order.taking = False
+                del self.taking[order.n]
+
+    def count_null(self, panel: BarPanel, volume: F64) -> int:
+        """Return how many orders were live for a bar whose volume is null."""
+        found = 0
+        for row in np.isnan(volume).nonzero()[0].tolist():
+            for order in self.of(panel.ids.item(row)):
+                found += order.live_from <= panel.start_ts
+        return found
+
+    def refresh(self) -> None:
+        """Bring the levels of changed symbols up to date; call before :meth:`hits`."""
+        for symbol in self._dirty:
+            up, down = _INF, -_INF
+            for order in self.of(symbol):
+                level, rising = touch_level(order)
+                if rising:
+                    up = min(up, level)
+                else:
+                    down = max(down, level)
+            self._up[symbol] = up
+            self._down[symbol] = down
+        self._dirty.clear()
+
+    def hits(self, panel: BarPanel) -> npt.NDArray[np.intp]:
+        """Return the rows of ``panel`` whose range reaches a level; a superset of the rows that trade."""
+        if panel.dense:
+            hit = np.greater_equal(panel.high, self._up, out=self._hit)
+            hit |= np.less_equal(panel.low, self._down, out=self._hit_low)
+        else:
+            ids = panel.ids
+            hit = panel.high >= self._up[ids]
+            hit |= panel.low <= self._down[ids]
+        rows: npt.NDArray[np.intp] = hit.nonzero()[0]
+        return rows
+
+
+def touch_level(order: WorkingOrder) -> tuple[float, bool]:
+    """Return a float price from which an order may trade, a hair too near, and whether prices must rise to it."""
+    if order.market or order.triggered:
+        return -_INF, True
+    if order.order.type is OrderType.LIMIT:
+        level, rising = order.limit_px, order.side < 0
+    else:
+        level, rising = order.stop_px, order.side > 0
+    assert level is not None  # noqa: S101 - acceptance checked the price; mypy cannot know
+    if rising:
+        return (level - 1) / SCALE * (1 - _WIDE), True
+    return (level + 1) / SCALE * (1 + _WIDE), False
+
+
+def adding_risk(orders: Sequence[WorkingOrder], accounts: Mapping[str, Account]) -> list[WorkingOrder]:
+    """Return the orders that may add risk, oldest first.
+
+    An order adds none if it may only reduce, or if it and the older orders counted so close no more than the position.
+    """
+    adding: list[WorkingOrder] = []
+    left: dict[tuple[str, int], int] = {}
+    for order in orders:
+        if order.order.reduce_only:
+            continue
+        key = (order.portfolio, order.symbol)
+        held = left.get(key)
+        if held is None:
+            held = accounts[order.portfolio].positions.get(order.symbol, 0)
+        if order.leaves <= -order.side * held:
+            held += order.side * order.leaves
+        else:
+            adding.append(order)
+        left[key] = held
+    return adding
