@@ -73,6 +73,12 @@ def to_toml(settings: Settings, *, comments: bool = False) -> str:
     return "\n".join(lines[1:]) + "\n"
 
 
+def default_toml() -> str:
+    """Return ``config/default.toml``: every key with its default, meaning and bounds."""
+    head = "# Every key with its default (profile plan). Copy what you want to change; leave out the rest.\n\n"
+    return head + to_toml(Settings(), comments=True)
+
+
 def toml_value(value: object) -> str:
     """Return a value as TOML; what has no TOML form (None) as an empty text."""
     match value:

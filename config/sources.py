@@ -92,7 +92,7 @@ def load_settings(
         raise _unknown(f"profile {profile}", profile, PROFILES, "--profile")
     tree = _read(file) if file is not None else {}
     portfolios = _Portfolios(_portfolio_names(tree, str(file)))
-    layers: list[Layer] = []
+    layers: list[Layer] = [_systemd(environ)]
     if profile != "plan":
         layers.append(_flatten(_profile(profile), f"profile {profile}", portfolios))
     if file is not None:
@@ -198,12 +198,16 @@ def _anchored(item: object, base: Path) -> object:
     return f"{base / path}{colon}{function}"
 
 
+def _systemd(environ: Mapping[str, str]) -> Layer:
+    """Return the default that systemd gives: the folder it made for us, the first of several."""
+    folder = environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return {("paths", "state_dir"): (folder, "STATE_DIRECTORY")} if folder else {}
+
+
 def _environment(environ: Mapping[str, str], portfolios: _Portfolios) -> Layer:
     layer: Layer = {}
-    state = environ.get("STATE_DIRECTORY", "").split(":")[0]
-    if state:  # systemd names the folder it made for us
-        layer["paths", "state_dir"] = (state, "STATE_DIRECTORY")
-    for name in sorted(environ):
+    # The more specific name comes later and wins: one portfolio's key over every portfolio's.
+    for name in sorted(environ, key=lambda name: (name.count("__"), name)):
         # Variables without a double underscore (TRADINGD_DEBUG) are no configuration keys.
         if not name.startswith(ENV_PREFIX) or "__" not in name:
             continue

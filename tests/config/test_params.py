@@ -1,0 +1,162 @@
+"""From human units to the rooms' integers: exact, complete, and nothing lost on the way."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.broker.params import BrokerParams
+from actors.portfolio.params import PortfolioSpec
+from actors.risk.params import RiskLimits
+from config.params import broker_params, portfolio_specs, risk_limits, strategy_requests
+from config.settings import Settings
+from config.sources import load_settings
+from daemon.kernel.errors import ConfigError
+
+
+def settings(*sets: str, profile: str = "plan") -> Settings:
+    """Return settings with some keys set."""
+    return load_settings(file=None, profile=profile, sets=sets, environ={}).settings
+
+
+def test_the_plan_is_what_the_rooms_default_to() -> None:
+    """One truth: the defaults of the configuration and of the rooms' structs are the same values."""
+    assert broker_params(Settings()) == BrokerParams()
+    assert risk_limits(Settings(), replay=True) == RiskLimits()
+    assert portfolio_specs(Settings()) == (PortfolioSpec("main", 100_000 * 10**8),)
+
+
+def test_money_and_rates_are_converted_exactly() -> None:
+    """Values that binary floats cannot hold arrive to the last digit."""
+    found = broker_params(
+        settings(
+            "broker.commission_rate=0.001",
+            "broker.commission_per_share=0.0049",
+            "broker.slippage_bps=1.4999",
+            "broker.spread_bps=0.0001",
+            "broker.participation=0.07",
+            "broker.min_commission=0.35",
+            "broker.latency_ms=250",
+            "portfolio.lot_size=0.000001",
+        )
+    )
+    assert found.commission_rate == 100_000
+    assert found.commission_per_share == 490_000
+    assert found.slippage_rate == 14_999
+    assert found.spread_rate == 1
+    assert found.participation == 7_000_000
+    assert found.min_commission == 35_000_000
+    assert found.latency_ns == 250_000_000
+    assert found.lot_size == 100
+
+
+@given(
+    bps=st.decimals(min_value=0, max_value=1000, places=4, allow_nan=False, allow_infinity=False),
+    cash=st.decimals(min_value=1, max_value=9 * 10**9, places=8, allow_nan=False, allow_infinity=False),
+)
+def test_any_representable_number_survives(bps: Decimal, cash: Decimal) -> None:
+    """Basis points and money equal the exact fraction, whatever their digits."""
+    found = settings(f"broker.slippage_bps={bps:f}", f"portfolio.cash={cash:f}")
+    assert Fraction(broker_params(found).slippage_rate, 10**8) == Fraction(bps) / 10_000
+    assert Fraction(portfolio_specs(found)[0].cash, 10**8) == Fraction(cash)
+
+
+def test_frictionless_switches_off_every_cost_cap_and_exit() -> None:
+    """What is left is arithmetic: the reserve is the price itself, limits fill on touch."""
+    found = settings(profile="frictionless")
+    broker = broker_params(found)
+    kept = {"account": "cash", "lot_size": 10**8, "fill_on_touch": True, "impact": "none"}
+    unused = {"impact_linear_rate", "impact_sqrt_rate"}
+    for name, value in msgspec.structs.asdict(broker).items():
+        if name not in unused:
+            assert value == kept.get(name, 0), name
+    limits = msgspec.structs.asdict(risk_limits(found, replay=True))
+    open_limits = {"cash_reserve": 10**8, "lot_size": 10**8, "replay": True}
+    assert limits == {name: open_limits.get(name, 0) for name in limits}
+    spec = portfolio_specs(found)[0]
+    assert (spec.max_weight, spec.min_weight, spec.cash_buffer, spec.max_positions) == (0, 0, 0, 0)
+    assert (spec.stop_loss, spec.take_profit, spec.min_confidence_buy, spec.min_confidence_sell) == (0, 0, 0, 0)
+    assert (spec.min_order_value, spec.cost_rate, spec.cash_reserve, spec.rebalance) == (0, 0, 10**8, "weekly")
+
+
+# Fields of the rooms that no single key of their section feeds, with what does.
+DERIVED = {
+    "BrokerParams": {
+        "slippage_rate": "broker.slippage_bps=7",
+        "spread_rate": "broker.spread_bps=7",
+        "latency_ns": "broker.latency_ms=7",
+        "lot_size": "portfolio.lot_size=0.5",
+        "account": "broker.account=margin",
+        "impact": "broker.impact=none",
+    },
+    "RiskLimits": {
+        "stale_ns": "risk.stale_ms=7",
+        "duplicate_window_ns": "risk.duplicate_window_ms=7",
+        "lot_size": "portfolio.lot_size=0.5",
+        "allow_short": "broker.allow_short=true",
+        "require_reference": "risk.require_reference=false",
+        "daily_loss_warn": "risk.daily_loss_warn=0.01",
+        "daily_loss_block": "risk.daily_loss_block=0.03",
+        "cash_reserve": "risk.cash_reserve=1.5",
+        "max_order_value": "risk.max_order_value=700",
+    },
+}
+
+
+@pytest.mark.parametrize("struct", [BrokerParams, RiskLimits])
+def test_every_field_of_a_room_is_fed_by_the_configuration(struct: type[BrokerParams | RiskLimits]) -> None:
+    """Changing one key changes one field: nothing is forgotten, nothing is crossed."""
+    section = "broker" if struct is BrokerParams else "risk"
+
+    def build(found: Settings) -> BrokerParams | RiskLimits:
+        return broker_params(found) if struct is BrokerParams else risk_limits(found, replay=True)
+
+    base = msgspec.structs.asdict(build(settings("portfolio.min_weight=0")))
+    for name, value in base.items():
+        if name == "replay":
+            continue
+        other = "true" if value is False else "0.07" if name not in {"max_positions", "stale_sessions"} else "7"
+        if name in {"replay_resume_sessions", "max_order_qty", "min_commission", "min_order_value"}:
+            other = "7"
+        text = DERIVED[struct.__name__].get(name, f"{section}.{name}={other}")
+        changed = msgspec.structs.asdict(build(settings("portfolio.min_weight=0", text)))
+        assert [key for key in base if base[key] != changed[key]] == [name]
+
+
+def test_replay_chooses_the_reset_rules() -> None:
+    """Live breakers wait for an operator."""
+    assert risk_limits(Settings(), replay=False).replay is False
+
+
+def test_targets_respect_the_gate() -> None:
+    """A portfolio never aims beyond what the gate lets pass: the tighter of two bounds binds, 0 is no bound."""
+    spec = portfolio_specs(settings("risk.max_position=0.1", "risk.max_positions=3"))[0]
+    assert (spec.max_weight, spec.max_positions) == (0.1, 3)
+    spec = portfolio_specs(settings("risk.max_position=0", "portfolio.max_positions=0"))[0]
+    assert (spec.max_weight, spec.max_positions) == (0.2, 10)
+
+
+def test_portfolios_follow_all_strategies_unless_they_say_which() -> None:
+    """Left out: all, by their registered names; empty: none; unknown: refused with the nearest name."""
+    both = ("predictor.strategies=x.py:mine,momentum",)
+    registered = {"x.py:mine": "my_name", "momentum": "momentum"}
+    assert portfolio_specs(settings(*both), registered)[0].strategies == ("my_name", "momentum")
+    assert portfolio_specs(settings(*both, "portfolio.strategies=x.py:mine"), registered)[0].strategies == ("my_name",)
+    assert portfolio_specs(settings(*both, "portfolio.strategies=my_name"), registered)[0].strategies == ("my_name",)
+    assert portfolio_specs(settings(*both, "portfolio.strategies=[]"), registered)[0].strategies == ()
+    with pytest.raises(ConfigError) as caught:
+        portfolio_specs(settings(*both, "portfolio.strategies=momentun"))
+    assert str(caught.value) == (
+        "portfolio main follows momentun, which is not among predictor.strategies; did you mean momentum?"
+    )
+
+
+def test_strategies_come_with_their_parameters() -> None:
+    """Found by the reference, or by what follows its colon."""
+    found = strategy_requests(settings("predictor.strategies=x.py:mine,momentum", "predictor.params.mine.fast=3"))
+    assert [(r.reference, r.params) for r in found] == [("x.py:mine", {"fast": 3}), ("momentum", {})]
