@@ -1,0 +1,408 @@
+"""The portfolio: books fills, marks equity, turns signals into targets and orders, and guards each lot's exits.
+
+Facts are folded from ``PositionChanged``, ``CashFlowed``, ``SessionRolled``, ``TargetsProposed``, ``TradeClosed``,
+``SignalsReady`` and the broker's order events; marks, the session's date, extremes since entry and closes for
+volatilities are folded from the tape. A booking is computed when a fill is decided on and carries every value its fold
+needs, so two fills of one frame are booked one after the other, each on what the first left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from actors.messages.columns import unpack_f64, unpack_i32
+from actors.messages.market import BarPanel, SessionClosed, SessionOpened
+from actors.messages.orders import (
+    BUY,
+    SELL,
+    CancelOrder,
+    OrderAccepted,
+    OrderCanceled,
+    OrderExpired,
+    OrderFilled,
+    OrderPartiallyFilled,
+    OrderRejected,
+    OrderReplaced,
+    ReplaceOrder,
+    SubmitOrder,
+)
+from actors.messages.portfolio import (
+    CashFlowed,
+    ClosePositions,
+    DepositCash,
+    EquityMarked,
+    PositionChanged,
+    SessionRolled,
+    SignalsReady,
+    TargetsProposed,
+    TradeClosed,
+)
+from actors.portfolio.booking import RATIO_DIGITS, OrderFill, position_changed, trade_closed
+from actors.portfolio.excursions import Excursions
+from actors.portfolio.exits import adjust_exits, opening_exits
+from actors.portfolio.ledger import flow_postings
+from actors.portfolio.marks import Marks
+from actors.portfolio.params import PortfolioSpec
+from actors.portfolio.planning import Draft, Market, plan
+from actors.portfolio.positions import Booking, Lot, book
+from actors.portfolio.state import EXIT_REASONS, PortfolioState, Working
+from actors.portfolio.validation import AMOUNT_MAX, check_specs
+from actors.portfolio.views import Views
+from actors.values import Universe
+from actors.values.fixed import SCALE, fmt
+from daemon.kernel.actor import Context, CoreActor, decides, evolves, observes, seals
+from daemon.kernel.errors import InvariantError, OperatorError
+from daemon.kernel.ids import client_order_id
+from daemon.kernel.message import Command, Event
+
+
+class PortfolioActor(CoreActor):
+    """Every portfolio of the run.
+
+    Args:
+        universe: of the run.
+        specs: the portfolios, with distinct names.
+        daily: whether the run's bars are session bars; panels of the other kind are not looked at.
+
+    Raises:
+        ConfigError: a spec that does not hold.
+    """
+
+    name = "portfolio"
+    sends: ClassVar[tuple[type[Command], ...]] = (SubmitOrder, CancelOrder, ReplaceOrder)
+    emits: ClassVar[tuple[type[Event], ...]] = (
+        CashFlowed,
+        PositionChanged,
+        TradeClosed,
+        EquityMarked,
+        SessionRolled,
+        TargetsProposed,
+    )
+
+    def __init__(self, universe: Universe, specs: Sequence[PortfolioSpec], *, daily: bool) -> None:
+        check_specs(specs)
+        n = len(universe)
+        self._universe = universe
+        self._daily = daily
+        self._states = {spec.name: PortfolioState(spec, n) for spec in specs}
+        self._portfolios = tuple(self._states.values())
+        self._orders: dict[str, tuple[PortfolioState, Working]] = {}
+        rows = [spec.lookback for spec in specs if spec.allocation == "inverse_volatility"]
+        self._marks = Marks(n, max(rows) + 1 if rows else 0)
+        self._excursions = Excursions(n)
+        self._tradable = np.array([universe.is_tradable(i) for i in range(n)], dtype=bool)
+        self._followers: dict[str, list[tuple[PortfolioState, Views]]] = {}
+        for pf in self._portfolios:
+            for views in pf.views:
+                self._followers.setdefault(views.strategy, []).append((pf, views))
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def portfolio(self, name: str) -> PortfolioState:
+        """Return a portfolio's state, to be read only.
+
+        Raises:
+            OperatorError: there is no such portfolio.
+        """
+        found = self._states.get(name)
+        if found is None:
+            message = f"there is no portfolio {name!r}"
+            names = ", ".join(self._states)
+            raise OperatorError(message, code="UNKNOWN_PORTFOLIO", remedy=f"name one of: {names}")
+        return found
+
+    def equity(self, name: str) -> int:
+        """Return a portfolio's equity at the last known prices, units of 1e-8."""
+        pf = self.portfolio(name)
+        return pf.cash + pf.valuation(self._marks.px, self._marks.px_f)[1]
+
+    def _lots_in(self, symbol: int) -> Iterator[Lot]:
+        for pf in self._portfolios:
+            yield from pf.lots(symbol)
+
+    # -- market state ----------------------------------------------------------------------------------------------
+
+    @observes(BarPanel)
+    def mark(self, panel: BarPanel) -> None:
+        """Take over the closes; fills of this very bar are then marked at them."""
+        if panel.daily is not self._daily:
+            return
+        self._marks.fold(panel)
+        self._excursions.begin(panel)
+
+    @seals(BarPanel)
+    def stretch(self, panel: BarPanel) -> None:
+        """Fold the bar's extremes into the lots that were held through it."""
+        if panel.daily is self._daily:
+            held = any(pf.n_lots for pf in self._portfolios)
+            self._excursions.seal(panel, self._lots_in, held=held)
+
+    @observes(SessionOpened, SessionClosed)
+    def date(self, panel: SessionOpened | SessionClosed) -> None:
+        """Remember the session decisions fall into."""
+        self._marks.session = panel.session.date
+
+    # -- equity ----------------------------------------------------------------------------------------------------
+
+    @decides(BarPanel)
+    def mark_equity(self, panel: BarPanel, ctx: Context) -> None:
+        """State every portfolio's equity at the new prices."""
+        if panel.daily is not self._daily:
+            return
+        px, px_f = self._marks.px, self._marks.px_f
+        for pf in self._portfolios:
+            gross, net = pf.valuation(px, px_f)
+            ctx.emit(EquityMarked(pf.name, pf.cash + net, pf.cash, gross, net))
+
+    @decides(SessionClosed)
+    def roll(self, panel: SessionClosed, ctx: Context) -> None:
+        """State the closing equity, which is the next session's baseline."""
+        for pf in self._portfolios:
+            gross, net = pf.valuation(self._marks.px, self._marks.px_f)
+            equity = pf.cash + net
+            peak = max(pf.peak, equity)
+            drawdown = round(equity / peak - 1.0, RATIO_DIGITS) + 0.0 if peak > 0 else 0.0
+            ctx.emit(
+                SessionRolled(
+                    portfolio=pf.name,
+                    session=panel.session.date,
+                    equity=equity,
+                    cash=pf.cash,
+                    gross=gross,
+                    net=net,
+                    flows=pf.flows,
+                    peak=peak,
+                    drawdown=drawdown,
+                )
+            )
+
+    @evolves(SessionRolled)
+    def fold_roll(self, event: SessionRolled) -> None:
+        """Start the next session."""
+        self._states[event.portfolio].fold_roll(event)
+
+    # -- external flows --------------------------------------------------------------------------------------------
+
+    @decides(DepositCash)
+    def flow(self, command: DepositCash, ctx: Context) -> None:
+        """Book an external flow.
+
+        Raises:
+            OperatorError: nothing to book, more than there is, or more than the ledger holds.
+        """
+        pf = self.portfolio(command.portfolio)
+        amount = command.amount
+        if amount == 0:
+            message = f"a flow of 0 into {pf.name} is no flow"
+            raise OperatorError(message, code="BAD_AMOUNT", remedy="name an amount above or below 0")
+        free = pf.cash - sum(w.reserved for w in pf.entries.values())
+        if amount < 0 and -amount > free:
+            message = f"{pf.name} has {fmt(free)} of free cash, less than the {fmt(-amount)} asked for"
+            raise OperatorError(message, code="INSUFFICIENT_CASH", remedy="take out less, or cancel or sell first")
+        if pf.cash + amount > AMOUNT_MAX:
+            message = f"{pf.name} would hold {fmt(pf.cash + amount)}, and the ledger ends at {fmt(AMOUNT_MAX)}"
+            raise OperatorError(message, code="BAD_AMOUNT", remedy="deposit less")
+        ctx.emit(
+            CashFlowed(
+                portfolio=pf.name,
+                amount=amount,
+                reason=command.reason,
+                cash=pf.cash + amount,
+                postings=flow_postings(amount),
+                equity=pf.cash + pf.valuation(self._marks.px, self._marks.px_f)[1],
+            )
+        )
+
+    @evolves(CashFlowed)
+    def fold_flow(self, event: CashFlowed) -> None:
+        """Take over the new cash."""
+        self._states[event.portfolio].fold_flow(event)
+
+    # -- fills -----------------------------------------------------------------------------------------------------
+
+    @decides(OrderFilled, OrderPartiallyFilled)
+    def book(self, fill: OrderFill, ctx: Context) -> None:
+        """Book a fill, close what it closes, and bring the exits of the lots it touched in line."""
+        pf = self._states.get(fill.portfolio)
+        if pf is None:
+            message = f"the fill {fill.exec_id} belongs to an unknown portfolio {fill.portfolio!r}"
+            raise InvariantError(message, code="UNKNOWN_PORTFOLIO")
+        fees = fill.commission + fill.regulatory
+        booking = book(pf.position(fill.symbol), fill.side, fill.last_qty, fill.last_px, fees, fill.lot_id)
+        changed = position_changed(fill, booking, pf.cash, ctx.now)
+        ctx.emit(changed)
+        if booking.pieces:
+            self._close(pf, fill, booking, ctx)
+        if changed.opened is not None and not fill.exempt and fill.strategy in pf.spec.strategies:
+            ticker = self._universe.symbols[fill.symbol]
+            owner = self._owner(pf, fill.strategy)
+            args = (fill.symbol, fill.exec_id, booking.opened_qty, fill.last_px, fill.strategy)
+            for order in opening_exits(pf.spec, owner, ticker, *args):
+                ctx.send(order)
+
+    def _close(self, pf: PortfolioState, fill: OrderFill, booking: Booking, ctx: Context) -> None:
+        exit_px = fill.last_px / SCALE
+        for piece in booking.pieces:
+            low, high = self._excursions.range_of(piece.lot, exit_px, fill.px_source, ctx.now)
+            ctx.emit(trade_closed(fill, piece, low, high, ctx.now))
+        for piece in booking.pieces:
+            working = pf.exits.get(piece.lot.lot_id)
+            if working:
+                for command in adjust_exits(working.values(), abs(piece.lot.qty) - piece.qty):
+                    ctx.send(command)
+
+    @evolves(PositionChanged)
+    def fold_position(self, event: PositionChanged) -> None:
+        """Apply a booking; an unmarked symbol is worth what it was traded at until a bar says otherwise."""
+        symbol = event.symbol
+        px = event.px / SCALE
+        opened = self._states[event.portfolio].fold_position(event, px)
+        if opened is not None:
+            self._excursions.opened(opened, self._lots_in(symbol), event.px_source)
+            self._marks.fold_fill(symbol, event.px)
+
+    @evolves(TradeClosed)
+    def fold_trade(self, event: TradeClosed) -> None:
+        """After a close that no strategy asked for, its view has to be stated anew."""
+        if event.exit_reason in EXIT_REASONS or event.exit_reason == "flatten":
+            self._states[event.portfolio].fold_stopped(event.symbol)
+
+    # -- working orders --------------------------------------------------------------------------------------------
+
+    @evolves(OrderAccepted)
+    def fold_accepted(self, event: OrderAccepted) -> None:
+        """The broker works an order."""
+        order = event.order
+        pf = self._states.get(order.portfolio)
+        if pf is not None:
+            self._orders[order.client_order_id] = pf, pf.fold_accepted(order, event.reserved)
+
+    @evolves(OrderPartiallyFilled)
+    def fold_part(self, event: OrderPartiallyFilled) -> None:
+        """Less of an order is open."""
+        found = self._orders.get(event.client_order_id)
+        if found is not None:
+            found[0].fold_part(found[1], event.last_qty)
+
+    @evolves(OrderReplaced)
+    def fold_replaced(self, event: OrderReplaced) -> None:
+        """An order has new terms."""
+        found = self._orders.get(event.client_order_id)
+        if found is not None:
+            found[0].fold_replaced(found[1], event)
+
+    @evolves(OrderFilled, OrderCanceled, OrderExpired)
+    def fold_ended(self, event: OrderFilled | OrderCanceled | OrderExpired) -> None:
+        """An order is no longer open."""
+        found = self._orders.pop(event.client_order_id, None)
+        if found is not None:
+            found[0].fold_ended(found[1])
+
+    @evolves(OrderRejected)
+    def fold_rejected(self, event: OrderRejected) -> None:
+        """The broker gave an order up, possibly one it worked already."""
+        found = self._orders.pop(event.order.client_order_id, None)
+        if found is not None:
+            found[0].fold_ended(found[1])
+
+    # -- signals ---------------------------------------------------------------------------------------------------
+
+    @evolves(SignalsReady)
+    def fold_signals(self, event: SignalsReady) -> None:
+        """Keep what passed the gates as the strategy's standing views."""
+        for pf, views in self._followers.get(event.strategy, ()):
+            views.fold(event, pf.spec)
+
+    @decides(SignalsReady)
+    def decide(self, event: SignalsReady, ctx: Context) -> None:
+        """Propose targets and send the orders that lead there."""
+        for pf, views in self._followers.get(event.strategy, ()):
+            equity = pf.cash + pf.valuation(self._marks.px, self._marks.px_f)[1]
+            marks = self._marks
+            market = Market(marks.px, marks.session, equity, marks.closes(), self._tradable)
+            result = plan(pf, views, event, market)
+            if result.targets is not None:
+                ctx.emit(result.targets)
+            for order_id in result.cancels:
+                ctx.send(CancelOrder(order_id, "superseded"))
+            for draft in result.drafts:
+                ctx.send(self._order(pf, event, draft))
+
+    def _order(self, pf: PortfolioState, event: SignalsReady, draft: Draft) -> SubmitOrder:
+        ticker = self._universe.symbols[draft.symbol]
+        return SubmitOrder(
+            client_order_id=client_order_id(self._owner(pf, event.strategy), ticker, event.decision, draft.leg),
+            portfolio=pf.name,
+            symbol=draft.symbol,
+            side=draft.side,
+            qty=draft.qty,
+            strategy=event.strategy,
+            confidence=draft.confidence,
+            decision=event.decision,
+            reason=draft.reason,
+            reduce_only=draft.reduce_only,
+            exempt=draft.exempt,
+        )
+
+    @evolves(TargetsProposed)
+    def fold_targets(self, event: TargetsProposed) -> None:
+        """Keep the targets that drift is measured against."""
+        targets = dict(zip(unpack_i32(event.ids).tolist(), unpack_f64(event.weights).tolist(), strict=True))
+        self._states[event.portfolio].fold_targets(event, targets, self._marks.session)
+
+    def _owner(self, pf: PortfolioState, strategy: str) -> str:
+        """Return the strategy as it stands in order ids: two portfolios may follow the same one."""
+        return strategy if len(self._portfolios) == 1 else f"{pf.name}.{strategy}"
+
+    # -- closing out -----------------------------------------------------------------------------------------------
+
+    @decides(ClosePositions)
+    def close_positions(self, command: ClosePositions, ctx: Context) -> None:
+        """Send reduce-only market orders for what is held and not already being closed by such an order.
+
+        Raises:
+            OperatorError: there is no such portfolio.
+        """
+        portfolios = (self.portfolio(command.portfolio),) if command.portfolio else self._portfolios
+        for pf in portfolios:
+            for symbol in pf.held() if command.symbol < 0 else [command.symbol]:
+                held = pf.qty(symbol)
+                side = SELL if held > 0 else BUY
+                closing = sum(w.leaves for w in pf.entries_in(symbol) if w.market and w.side == side)
+                if abs(held) > closing:
+                    ctx.send(self._flatten(pf, symbol, side, abs(held) - closing, ctx.now))
+
+    def _flatten(self, pf: PortfolioState, symbol: int, side: int, qty: int, now: int) -> SubmitOrder:
+        owner = self._owner(pf, "flatten")
+        return SubmitOrder(
+            client_order_id=client_order_id(owner, self._universe.symbols[symbol], now),
+            portfolio=pf.name,
+            symbol=symbol,
+            side=side,
+            qty=qty,
+            reason="flatten",
+            reduce_only=True,
+        )
+
+    # -- snapshots -------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return plain values; closes travel along, so nothing needs to be warmed up."""
+        return {
+            "portfolios": [[pf.name, pf.snapshot()] for pf in self._portfolios],
+            "marks": self._marks.snapshot(),
+            "excursions": self._excursions.snapshot(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`snapshot` gave, in a fresh actor with the same specs."""
+        self._orders = {}
+        for name, raw in state["portfolios"]:
+            pf = self._states[name]
+            for working in pf.restore(raw):
+                self._orders[working.client_order_id] = pf, working
+        self._marks.restore(state["marks"])
+        self._excursions.restore(state["excursions"])

@@ -1,0 +1,68 @@
+"""Automatic exits: a resting stop and a resting target for every entry lot of a strategy.
+
+Both are reduce-only, good till cancelled, and name their lot. What closes or cuts the lot cancels or cuts them too, so
+that together they never offer more shares than the lot still has. Lots that operators or scripts opened, and lots of
+a strategy that buys and holds, have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from actors.messages.orders import CancelOrder, OrderType, ReplaceOrder, SubmitOrder, TimeInForce
+from actors.portfolio.params import PortfolioSpec
+from actors.portfolio.state import Working
+from actors.values.fixed import SCALE, mul
+from daemon.kernel.ids import client_order_id
+from daemon.kernel.message import Command
+
+
+def exit_px(px: int, move: float) -> int:
+    """Return an entry price moved by a fraction, in units of 1e-8."""
+    return mul(px, SCALE + round(move * SCALE))
+
+
+def opening_exits(
+    spec: PortfolioSpec, owner: str, ticker: str, symbol: int, lot_id: str, qty: int, px: int, strategy: str
+) -> list[SubmitOrder]:
+    """Return the exits of a lot just opened.
+
+    ``owner`` is the strategy's name as it stands in order ids, ``qty`` the signed quantity of the lot, ``px`` its entry
+    price. A target of a short below zero is left out.
+    """
+    side = 1 if qty > 0 else -1
+    orders: list[tuple[str, OrderType, int | None, int | None]] = []
+    if spec.stop_loss:
+        orders.append(("stop_loss", OrderType.STOP, None, exit_px(px, -side * spec.stop_loss)))
+    if spec.take_profit:
+        orders.append(("take_profit", OrderType.LIMIT, exit_px(px, side * spec.take_profit), None))
+    return [
+        SubmitOrder(
+            client_order_id=client_order_id(owner, ticker, 0, f"{reason[:4]}-{lot_id}"),
+            portfolio=spec.name,
+            symbol=symbol,
+            side=-side,
+            qty=abs(qty),
+            type=kind,
+            tif=TimeInForce.GTC,
+            limit_px=limit_px,
+            stop_px=stop_px,
+            strategy=strategy,
+            reason=reason,
+            reduce_only=True,
+            lot_id=lot_id,
+        )
+        for reason, kind, limit_px, stop_px in orders
+        if (limit_px or stop_px or 0) > 0
+    ]
+
+
+def adjust_exits(working: Iterable[Working], remaining: int) -> list[Command]:
+    """Return what brings a lot's exits down to its ``remaining`` quantity: replaces, or cancels at 0."""
+    commands: list[Command] = []
+    for order in working:
+        if remaining <= 0:
+            commands.append(CancelOrder(order.client_order_id, "lot_closed"))
+        elif order.leaves > remaining:
+            commands.append(ReplaceOrder(order.client_order_id, qty=order.cum + remaining))
+    return commands

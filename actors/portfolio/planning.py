@@ -1,0 +1,275 @@
+"""From a strategy's signals to targets and orders: a pure reading of one portfolio's state.
+
+A view above 0 wants the name, at or below 0 closes it (or shorts it, with ``allow_short``). A symbol without a view is
+left as it is, and so is a wanted name for whose weight data are missing. Between rebalances only closes act
+(:mod:`actors.portfolio.rebalance`). A name of a strategy that buys and holds is bought once and never trimmed or
+topped up.
+
+Orders of this portfolio's strategies that still work in a symbol are netted if they lead to the target, else
+cancelled first. Sells go out before buys; the cash buys may use is a local of one decision.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from actors.messages.columns import F64, I64, SCORE_DIGITS, pack_f64, pack_i32
+from actors.messages.orders import BUY, SELL
+from actors.messages.portfolio import SignalsReady, TargetsProposed
+from actors.portfolio.allocation import Candidate, Proposal, propose, volatilities
+from actors.portfolio.params import PortfolioSpec
+from actors.portfolio.rebalance import has_drifted, is_due
+from actors.portfolio.sizing import bound_buys, need, proceeds, target_qty
+from actors.portfolio.state import PortfolioState, Working
+from actors.portfolio.views import Mask, Views, combine, gate
+from actors.values.fixed import mul
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """An order to send; ``leg`` tells several orders of one decision in one symbol apart."""
+
+    symbol: int
+    side: int
+    qty: int
+    leg: str
+    reason: str
+    confidence: float | None
+    reduce_only: bool
+    exempt: bool
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What follows from a decision: targets to record, client order ids to cancel, orders in the order of sending."""
+
+    targets: TargetsProposed | None
+    cancels: tuple[str, ...] = ()
+    drafts: tuple[Draft, ...] = ()
+
+
+class Market(msgspec.Struct, frozen=True):
+    """What of the market a plan may see.
+
+    Attributes:
+        marks: last prices by symbol in units of 1e-8, 0 where unknown.
+        session: YYYYMMDD.
+        equity: of the portfolio at those prices.
+        closes: ``[rows, N]`` closes for volatilities; None where no portfolio needs them.
+        tradable: whether orders may be placed, by symbol.
+    """
+
+    marks: I64
+    session: int
+    equity: int
+    closes: F64 | None
+    tradable: Mask
+
+
+class _Goal(msgspec.Struct, frozen=True):
+    symbol: int
+    weight: float
+    reason: str
+    confidence: float | None
+
+
+class _Step(msgspec.Struct):
+    """Shares to move in one symbol: first towards flat, then away from it."""
+
+    goal: _Goal
+    side: int
+    reduce: int
+    extend: int
+    px: int
+    exempt: bool
+
+
+def plan(pf: PortfolioState, views: Views, event: SignalsReady, market: Market) -> Plan:
+    """Return what a decision of one of the portfolio's strategies leads to; the views hold its signals already."""
+    ids, _, _, cut_buy, cut_sell = gate(event, pf.spec)
+    score, confidence, hold = combine(pf.views)
+    reason = _reason(pf, views, market, hold)
+    proposal: Proposal | None = None
+    if reason:
+        proposal = _propose(pf, market, score, confidence)
+        if views.rebalanced == 0 and not proposal.symbols and not pf.held():
+            proposal = None  # the first rebalance waits for somebody to want something
+    if proposal is not None:
+        targets = dict(zip(proposal.symbols, proposal.weights, strict=True))
+        goals = _goals(pf, proposal, score, confidence)
+    else:
+        reason = "signal"
+        goals = _closes(pf, ids.tolist(), score, confidence)
+        if not goals and not cut_buy and not cut_sell:
+            return Plan(None)
+        closed = dict.fromkeys(goal.symbol for goal in goals)
+        targets = {symbol: weight for symbol, weight in pf.targets.items() if symbol not in closed}
+    proposed = TargetsProposed(
+        portfolio=pf.name,
+        strategy=event.strategy,
+        decision=event.decision,
+        ids=pack_i32(list(targets)),
+        weights=pack_f64(list(targets.values())),
+        cut_buy=cut_buy,
+        cut_sell=cut_sell,
+        reason=reason,
+        abstained=pack_i32(proposal.abstained) if proposal is not None else b"",
+    )
+    cancels, steps = _steps(pf, goals, market, hold)
+    drafts = _drafts(pf, steps, market, cancels)
+    return Plan(proposed, tuple(w.client_order_id for w in cancels), tuple(drafts))
+
+
+def _reason(pf: PortfolioState, views: Views, market: Market, hold: Mask) -> str:
+    """Return why this decision is a rebalance, "" if it is none."""
+    spec = pf.spec
+    if is_due(spec.rebalance, views.rebalanced, market.session):
+        return "signal" if spec.rebalance == "signal" else "schedule"
+    if spec.rebalance == "never" or market.equity <= 0:
+        return ""
+    invested = 1.0 - spec.cash_buffer
+    pairs = [
+        (mul(pf.qty(symbol), int(market.marks[symbol])) / market.equity, target * invested)
+        for symbol, target in sorted(pf.targets.items())
+        if pf.qty(symbol) and not hold[symbol]
+    ]
+    return "drift" if has_drifted(pairs, spec.drift) else ""
+
+
+def _propose(pf: PortfolioState, market: Market, score: F64, confidence: F64) -> Proposal:
+    spec = pf.spec
+    wanted = score > 0.0
+    if spec.allow_short:
+        wanted = wanted | (score < 0.0)
+    wanted = wanted & market.tradable & (market.marks > 0)
+    symbols = np.flatnonzero(wanted).tolist()
+    sigmas = None
+    if spec.allocation == "inverse_volatility":
+        sigmas = _sigmas(spec, symbols, market)
+    slots = None
+    if spec.max_positions:
+        # Names held without anybody's view stay, and take up room.
+        slots = spec.max_positions - sum(1 for symbol in pf.held() if not np.isfinite(score[symbol]))
+    candidates = []
+    for symbol in symbols:
+        side = BUY if score[symbol] > 0.0 else SELL
+        candidates.append(Candidate(symbol, side, float(confidence[symbol]), pf.qty(symbol) * side > 0))
+    return propose(
+        spec.allocation,
+        candidates,
+        slots=slots,
+        max_weight=spec.max_weight,
+        min_weight=spec.min_weight,
+        sigmas=sigmas,
+    )
+
+
+def _sigmas(spec: PortfolioSpec, symbols: list[int], market: Market) -> dict[int, float]:
+    if market.closes is None or not symbols:
+        return {}
+    sigma = volatilities(market.closes[:, symbols], spec.lookback)
+    return {symbol: float(s) for symbol, s in zip(symbols, sigma, strict=True) if np.isfinite(s)}
+
+
+def _goals(pf: PortfolioState, proposal: Proposal, score: F64, confidence: F64) -> list[_Goal]:
+    """Return the weight every symbol with a view should have, ascending by symbol."""
+    weights = dict(zip(proposal.symbols, proposal.weights, strict=True))
+    left_alone = dict.fromkeys(proposal.abstained)
+    involved = dict.fromkeys((*pf.held(), *(w.symbol for w in pf.entries.values()), *proposal.symbols))
+    goals = []
+    for symbol in sorted(involved):
+        if symbol in left_alone or not np.isfinite(score[symbol]):
+            continue
+        weight = weights.get(symbol, 0.0)
+        opposed = weight == 0.0 and not _wants(pf.spec, float(score[symbol]))
+        opens = weight != 0.0 and pf.qty(symbol) == 0
+        trust = round(float(confidence[symbol]), SCORE_DIGITS) if weight != 0.0 or opposed else None
+        goals.append(_Goal(symbol, weight, "signal" if opposed or opens else "rebalance", trust))
+    return goals
+
+
+def _closes(pf: PortfolioState, ids: list[int], score: F64, confidence: F64) -> list[_Goal]:
+    """Return the symbols of this decision whose position or working entry the views now oppose."""
+    goals = []
+    for symbol in sorted(ids):
+        exposure = pf.qty(symbol) or sum(w.side * w.leaves for w in pf.entries_in(symbol))
+        if exposure and not score[symbol] * exposure > 0.0:
+            goals.append(_Goal(symbol, 0.0, "signal", round(float(confidence[symbol]), SCORE_DIGITS)))
+    return goals
+
+
+def _wants(spec: PortfolioSpec, score: float) -> bool:
+    return score > 0.0 or (spec.allow_short and score < 0.0)
+
+
+def _steps(pf: PortfolioState, goals: list[_Goal], market: Market, hold: Mask) -> tuple[list[Working], list[_Step]]:
+    """Return working orders to cancel and the shares to move to reach each goal."""
+    spec = pf.spec
+    cancels: list[Working] = []
+    steps: list[_Step] = []
+    for goal in goals:
+        symbol = goal.symbol
+        px = int(market.marks[symbol])
+        held = pf.qty(symbol)
+        working = pf.entries_in(symbol)
+        if hold[symbol] and goal.weight != 0.0 and (held or working):
+            continue
+        want = target_qty(goal.weight, market.equity, spec.cash_buffer, px, spec.lot_size) if goal.weight else 0
+        effective = held + sum(w.side * w.leaves for w in working)
+        if want == effective or (goal.weight and abs(mul(want - effective, px)) < spec.min_order_value):
+            continue
+        own = [w for w in working if w.strategy in spec.strategies]
+        others = [w for w in working if w.strategy not in spec.strategies]
+        cancels += own
+        delta = want - held - sum(w.side * w.leaves for w in others)
+        if delta == 0 or (goal.weight and abs(mul(delta, px)) < spec.min_order_value):
+            continue
+        side = BUY if delta > 0 else SELL
+        closing = abs(held) - sum(w.leaves for w in others if w.side == side) if held * side < 0 else 0
+        reduce = min(abs(delta), max(closing, 0))
+        extend = abs(delta) - reduce if want * side > 0 else 0
+        if side == SELL and not spec.allow_short:
+            extend = 0
+        steps.append(_Step(goal, side, reduce, extend, px, bool(hold[symbol])))
+    return cancels, steps
+
+
+def _drafts(pf: PortfolioState, steps: list[_Step], market: Market, cancels: list[Working]) -> list[Draft]:
+    """Return orders: what sells longs, what covers shorts, what opens; the last two within the cash at hand."""
+    spec = pf.spec
+    sells = [_draft(s, s.reduce, "sell", reduce_only=True) for s in steps if s.reduce and s.side == SELL]
+    budget = _budget(pf, market, cancels)
+    if spec.reuse_proceeds:
+        budget += sum(proceeds(spec, s.px, s.reduce) for s in steps if s.reduce and s.side == SELL)
+    covers = [s for s in steps if s.reduce and s.side == BUY]
+    opens = [s for s in steps if s.extend]
+    wanted = [(s.px, s.reduce) for s in covers]
+    cut = bound_buys(spec, wanted, budget)
+    drafts = sells + [_draft(s, q, "cover", reduce_only=True) for s, q in zip(covers, cut, strict=True) if q]
+    budget -= sum(need(spec, s.px, q) for s, q in zip(covers, cut, strict=True))
+    cut = bound_buys(spec, [(s.px, s.extend) for s in opens], budget)
+    for step, qty in zip(opens, cut, strict=True):
+        if qty and mul(step.px, qty) >= spec.min_order_value:
+            drafts.append(_draft(step, qty, "buy" if step.side == BUY else "short", reduce_only=False))
+    return drafts
+
+
+def _draft(step: _Step, qty: int, leg: str, *, reduce_only: bool) -> Draft:
+    goal = step.goal
+    trims = reduce_only and goal.reason == "rebalance"
+    confidence = None if trims else goal.confidence
+    return Draft(goal.symbol, step.side, qty, leg, goal.reason, confidence, reduce_only, step.exempt)
+
+
+def _budget(pf: PortfolioState, market: Market, cancels: list[Working]) -> int:
+    """Return the cash new buys may reserve: cash, less what working orders reserve, plus what working sells bring."""
+    spec = pf.spec
+    gone = dict.fromkeys(w.client_order_id for w in cancels)
+    budget = pf.cash
+    for working in pf.entries.values():
+        if working.client_order_id in gone:
+            continue
+        budget -= working.reserved
+        held = pf.qty(working.symbol)
+        if spec.reuse_proceeds and working.market and working.side == SELL and held > 0:
+            budget += proceeds(spec, int(market.marks[working.symbol]), min(working.leaves, held))
+    return budget

@@ -1,0 +1,77 @@
+"""From weights to whole lots, within the cash that the gate will let an order reserve. Units of 1e-8 throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from actors.portfolio.params import PortfolioSpec
+from actors.values.fixed import SCALE, mul
+
+WEIGHT_UNIT: Final = 10**9
+"""Weights and fractions are counted in units of their ninth digit, so that no float touches money."""
+
+
+def target_qty(weight: float, equity: int, cash_buffer: float, px: int, lot_size: int) -> int:
+    """Return the signed quantity worth ``weight`` x equity x (1 - cash_buffer), cut towards zero to a whole lot."""
+    if equity <= 0 or px <= 0:
+        return 0
+    size = abs(round(weight * WEIGHT_UNIT)) * (WEIGHT_UNIT - round(cash_buffer * WEIGHT_UNIT))
+    qty = equity * size * SCALE // (px * WEIGHT_UNIT * WEIGHT_UNIT)
+    qty -= qty % lot_size
+    return qty if weight > 0 else -qty
+
+
+def fees(spec: PortfolioSpec, value: int, qty: int) -> int:
+    """Return the fees to expect of an order."""
+    fee = mul(value, spec.cost_rate) + mul(qty, spec.cost_per_share)
+    return max(fee, spec.cost_min)
+
+
+def need(spec: PortfolioSpec, px: int, qty: int) -> int:
+    """Return the cash the gate reserves for buying ``qty`` at a reference of ``px``: value x reserve + fees."""
+    value = mul(px, qty)
+    reserve = mul(value, spec.cash_reserve)
+    return reserve + fees(spec, max(value, reserve), qty)
+
+
+def proceeds(spec: PortfolioSpec, px: int, qty: int) -> int:
+    """Return the cash to count on from selling ``qty``: as far below the reference as a buy reserves above it."""
+    value = mul(px, qty)
+    return max(0, mul(value, 2 * SCALE - spec.cash_reserve) - fees(spec, value, qty))
+
+
+def affordable(spec: PortfolioSpec, px: int, qty: int, budget: int) -> int:
+    """Return the largest whole-lot quantity up to ``qty`` whose :func:`need` is within ``budget``."""
+    if need(spec, px, qty) <= budget:
+        return qty
+    # need() grows with the number of lots: bisect, which also holds with minimum fees and rounding.
+    lot = spec.lot_size
+    low, high = 0, qty // lot
+    while high - low > 1:
+        middle = (low + high) // 2
+        if need(spec, px, middle * lot) <= budget:
+            low = middle
+        else:
+            high = middle
+    return low * lot
+
+
+def bound_buys(spec: PortfolioSpec, wanted: Sequence[tuple[int, int]], budget: int) -> list[int]:
+    """Cut buys, given as (px, qty), so that together they need no more than ``budget``.
+
+    Where the budget is short every buy shrinks by the same fraction, so that no name pays for its place in the list.
+    """
+    total = sum(need(spec, px, qty) for px, qty in wanted) if len(wanted) > 1 else 0
+    left = max(budget, 0)
+    result = []
+    for px, qty in wanted:
+        part = qty
+        if total > budget:
+            part = qty * max(budget, 0) // total
+            part -= part % spec.lot_size
+        part = affordable(spec, px, part, left)
+        if part:
+            left -= need(spec, px, part)
+        result.append(part)
+    return result

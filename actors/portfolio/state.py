@@ -1,0 +1,259 @@
+"""Everything one portfolio remembers: books, working orders, views and targets. Folds only; nothing decides here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from actors.messages.columns import F64, I64
+from actors.messages.orders import OrderReplaced, OrderType, SubmitOrder
+from actors.messages.portfolio import CashFlowed, PositionChanged, SessionRolled, TargetsProposed
+from actors.portfolio.params import PortfolioSpec
+from actors.portfolio.positions import Lot, Position, fold
+from actors.portfolio.views import Views
+from actors.values.fixed import SCALE, mul, mul_ratio
+
+EXIT_REASONS: Final = ("stop_loss", "take_profit")
+
+VECTOR_MAX: Final = 2.0**62 / SCALE
+"""Above this gross value (46 billion) the 64-bit sums of whole shares could overflow, so plain integers are used."""
+
+WHOLE_SHARE: Final = SCALE
+
+
+class Working(msgspec.Struct):
+    """An order the broker works for this portfolio.
+
+    Attributes:
+        qty, cum: total and filled quantity.
+        reserved: cash still set aside for it.
+        exit_of: the lot whose automatic exit it is, "" for any other order.
+    """
+
+    client_order_id: str
+    symbol: int
+    side: int
+    qty: int
+    cum: int
+    reserved: int
+    market: bool
+    strategy: str
+    exit_of: str
+
+    @property
+    def leaves(self) -> int:
+        """Quantity still open."""
+        return self.qty - self.cum
+
+
+class PortfolioState:
+    """One portfolio; see the module. Amounts are ``int`` in units of 1e-8."""
+
+    def __init__(self, spec: PortfolioSpec, n_symbols: int) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.cash = 0
+        self.flows = 0
+        """External flows since the last session close."""
+        self.peak = 0
+        """Highest session-close equity, scaled with every flow as the equity was."""
+        self.positions: dict[int, Position] = {}
+        self.targets: dict[int, float] = {}
+        self.views = tuple(Views(strategy, n_symbols) for strategy in spec.strategies)
+        self.entries: dict[str, Working] = {}
+        """Working orders other than automatic exits, by client order id."""
+        self.exits: dict[str, dict[str, Working]] = {}
+        """Automatic exits by lot, then by client order id."""
+        self.n_lots = 0
+        self._shares: I64 = np.zeros(n_symbols, dtype=np.int64)
+        self._sizes: I64 = np.zeros(n_symbols, dtype=np.int64)
+        self._sizes_f: F64 = np.zeros(n_symbols)
+        self._held = 0
+        self._short = 0
+        self._fractional = 0
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def position(self, symbol: int) -> Position:
+        """Return the position in a symbol; an empty one that is not kept where there was none."""
+        found = self.positions.get(symbol)
+        return found if found is not None else Position(symbol)
+
+    def qty(self, symbol: int) -> int:
+        """Return the signed quantity held."""
+        found = self.positions.get(symbol)
+        return found.qty if found is not None else 0
+
+    def held(self) -> list[int]:
+        """Return the symbols held, ascending."""
+        return sorted(symbol for symbol, position in self.positions.items() if position.qty)
+
+    def lots(self, symbol: int) -> list[Lot]:
+        """Return the open lots in a symbol, oldest first."""
+        found = self.positions.get(symbol)
+        return found.lots if found is not None else []
+
+    def entries_in(self, symbol: int) -> list[Working]:
+        """Return working orders in a symbol that are no automatic exits, in order of acceptance."""
+        return [w for w in self.entries.values() if w.symbol == symbol]
+
+    def valuation(self, marks: I64, marks_f: F64) -> tuple[int, int]:
+        """Return (gross, net) value of the positions, exact.
+
+        Args:
+            marks: last prices by symbol in units of 1e-8.
+            marks_f: the same as floats, to bound the sum before it is taken.
+
+        Whole shares are summed in 64 bits where the bound allows it, anything else in unbounded integers, each
+        position rounded half to even.
+        """
+        if not self._held:
+            return 0, 0
+        if not self._fractional and np.dot(self._sizes_f, marks_f) < VECTOR_MAX:
+            net = int(np.dot(self._shares, marks))
+            return (int(np.dot(self._sizes, marks)) if self._short else net), net
+        gross = net = 0
+        for symbol, position in self.positions.items():
+            if position.qty:
+                value = mul(position.qty, int(marks[symbol]))
+                net += value
+                gross += abs(value)
+        return gross, net
+
+    def _working(self) -> Iterator[Working]:
+        yield from self.entries.values()
+        for group in self.exits.values():
+            yield from group.values()
+
+    # -- folds -----------------------------------------------------------------------------------------------------
+
+    def fold_flow(self, event: CashFlowed) -> None:
+        """Cash came or went; the peak moves with the equity, so that a flow is neither gain nor drawdown."""
+        before = event.equity
+        after = before + event.amount
+        self.peak = mul_ratio(self.peak, max(after, 0), before) if before > 0 and self.peak > 0 else max(after, 0)
+        self.cash = event.cash
+        self.flows += event.amount
+
+    def fold_roll(self, event: SessionRolled) -> None:
+        """A session ended."""
+        self.peak = event.peak
+        self.flows = 0
+
+    def fold_position(self, event: PositionChanged, px: float) -> Lot | None:
+        """A fill was booked; return the lot it opened."""
+        symbol = event.symbol
+        position = self.positions.get(symbol)
+        if position is None:
+            position = self.positions[symbol] = Position(symbol)
+        old = position.qty
+        lots = len(position.lots)
+        opened = fold(position, event, px)
+        self.n_lots += len(position.lots) - lots
+        self.cash = event.cash
+        self._count(symbol, old, event.qty)
+        return opened
+
+    def fold_targets(self, event: TargetsProposed, targets: dict[int, float], session: int) -> None:
+        """New targets; a rebalance (anything but exits in between) is remembered by the session it fell into."""
+        self.targets = targets
+        if event.reason in ("schedule", "drift") or self.spec.rebalance == "signal":
+            for views in self.views:
+                if views.strategy == event.strategy:
+                    views.rebalanced = session
+
+    def fold_accepted(self, order: SubmitOrder, reserved: int) -> Working:
+        """The broker works an order of this portfolio."""
+        exit_of = order.lot_id if order.reason in EXIT_REASONS else ""
+        market = order.type is OrderType.MARKET
+        working = Working(
+            order.client_order_id,
+            order.symbol,
+            order.side,
+            order.qty,
+            0,
+            reserved,
+            market,
+            order.strategy,
+            exit_of,
+        )
+        if exit_of:
+            self.exits.setdefault(exit_of, {})[order.client_order_id] = working
+        else:
+            self.entries[order.client_order_id] = working
+        return working
+
+    def fold_part(self, working: Working, last_qty: int) -> None:
+        """Part of an order was filled: its reservation shrinks in proportion."""
+        leaves = working.qty - working.cum
+        if working.reserved and leaves > 0:
+            working.reserved -= mul_ratio(working.reserved, min(last_qty, leaves), leaves)
+        working.cum += last_qty
+
+    def fold_replaced(self, working: Working, event: OrderReplaced) -> None:
+        """A working order has new terms."""
+        working.qty = event.qty
+        working.reserved = event.reserved
+
+    def fold_ended(self, working: Working) -> None:
+        """An order is terminal."""
+        if working.exit_of:
+            group = self.exits[working.exit_of]
+            del group[working.client_order_id]
+            if not group:
+                del self.exits[working.exit_of]
+        else:
+            del self.entries[working.client_order_id]
+
+    def fold_stopped(self, symbol: int) -> None:
+        """A position was closed against the strategies' will: forget their views until they state them anew."""
+        for views in self.views:
+            views.forget(symbol)
+        self.targets.pop(symbol, None)
+
+    def _count(self, symbol: int, old: int, new: int) -> None:
+        self._held += (new != 0) - (old != 0)
+        self._short += (new < 0) - (old < 0)
+        self._fractional += (new % WHOLE_SHARE != 0) - (old % WHOLE_SHARE != 0)
+        shares = new // WHOLE_SHARE  # not used while any position is fractional
+        self._shares[symbol] = shares
+        self._sizes[symbol] = abs(shares)
+        self._sizes_f[symbol] = abs(shares)
+
+    # -- snapshots -------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "cash": self.cash,
+            "flows": self.flows,
+            "peak": self.peak,
+            "positions": [msgspec.to_builtins(p) for p in self.positions.values()],
+            "targets": [[symbol, weight] for symbol, weight in self.targets.items()],
+            "views": [views.snapshot() for views in self.views],
+            "working": [msgspec.to_builtins(w) for w in self._working()],
+        }
+
+    def restore(self, state: dict[str, Any]) -> list[Working]:
+        """Take over what :meth:`snapshot` gave, in a fresh object; return the working orders."""
+        self.cash = state["cash"]
+        self.flows = state["flows"]
+        self.peak = state["peak"]
+        for raw in state["positions"]:
+            position = msgspec.convert(raw, Position)
+            self.positions[position.symbol] = position
+            self.n_lots += len(position.lots)
+            self._count(position.symbol, 0, position.qty)
+        self.targets = {int(symbol): float(weight) for symbol, weight in state["targets"]}
+        for views, raw in zip(self.views, state["views"], strict=True):
+            views.restore(raw)
+        orders = [msgspec.convert(raw, Working) for raw in state["working"]]
+        for working in orders:
+            if working.exit_of:
+                self.exits.setdefault(working.exit_of, {})[working.client_order_id] = working
+            else:
+                self.entries[working.client_order_id] = working
+        return orders
