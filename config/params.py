@@ -16,7 +16,7 @@ from actors.broker.params import BrokerParams
 from actors.portfolio.params import PortfolioSpec
 from actors.risk.params import RiskLimits
 from actors.values.fixed import parse_fixed
-from config.settings import Settings
+from config.settings import Settings, reference_aliases
 from daemon.kernel.errors import ConfigError
 
 N = TypeVar("N", int, Decimal)
@@ -39,7 +39,10 @@ def strategy_requests(settings: Settings) -> tuple[StrategyRequest, ...]:
     """Return the strategies in the order of the configuration."""
     params = settings.predictor.params
     return tuple(
-        StrategyRequest(reference, dict(params.get(reference) or params.get(reference.rpartition(":")[2]) or {}))
+        StrategyRequest(
+            reference,
+            next((dict(params[alias]) for alias in reference_aliases(reference) if alias in params), {}),
+        )
         for reference in settings.predictor.strategies
     )
 
@@ -139,19 +142,22 @@ def portfolio_specs(settings: Settings, registered: Mapping[str, str] | None = N
 
 
 def _followed(portfolio: str, wanted: tuple[str, ...] | None, names: Mapping[str, str]) -> tuple[str, ...]:
-    known = dict.fromkeys(names.values())
+    known = tuple(dict.fromkeys(names.values()))
     if wanted is None:
-        return tuple(known)
+        return known
+    by_alias = {name: name for name in known}
+    for reference, name in names.items():
+        for alias in reference_aliases(reference):
+            by_alias.setdefault(alias, name)
     followed = []
     for reference in wanted:
-        name = names.get(reference, reference)
-        if name not in known:
-            close = difflib.get_close_matches(reference, [*names, *known], n=1)
+        if reference not in by_alias:
+            close = difflib.get_close_matches(reference, by_alias, n=1)
             message = f"portfolio {portfolio} follows {reference}, which is not among predictor.strategies"
             remedy = f"did you mean {close[0]}?" if close else "name it there"
             raise ConfigError(message, code="CONFIG_UNKNOWN", remedy=remedy)
-        followed.append(name)
-    return tuple(followed)
+        followed.append(by_alias[reference])
+    return tuple(dict.fromkeys(followed))
 
 
 def _tighter(a: N, b: N) -> N:

@@ -64,6 +64,8 @@ class UniverseSettings(Section):
     """Symbol that is only observed and compared with; empty for none beside the source's own index."""
     calendar: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_/]{2,24}$")] = "XNYS"
     """Exchange calendar (a name of exchange_calendars), or `always`: no sessions, days end at 00:00 UTC."""
+    sectors: dict[str, str] = Field(default_factory=dict)
+    """Sector by symbol, [universe.sectors]; the embedded data know theirs."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -221,6 +223,15 @@ class BrokerSettings(Section):
     """Selling more than is held opens a short."""
 
 
+class ReporterSettings(Section):
+    """What the run folder and the report say."""
+
+    equity: Literal["session", "bar"] = "session"
+    """Rows of equity.csv: one at each session's close, or one for each bar."""
+    risk_free_rate: Annotated[Decimal, Bounds("0", "0.5")] = Decimal("0.02")
+    """Risk-free rate a year behind Sharpe and the scoreboard."""
+
+
 class Settings(BaseSettings):
     """All sections. Built by :func:`config.sources.load_settings`, which knows where each value came from."""
 
@@ -232,6 +243,7 @@ class Settings(BaseSettings):
     predictor: PredictorSettings = PredictorSettings()
     risk: RiskSettings = RiskSettings()
     broker: BrokerSettings = BrokerSettings()
+    reporter: ReporterSettings = ReporterSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -267,19 +279,34 @@ class Settings(BaseSettings):
         return self
 
 
-def settings_digest(settings: Settings) -> str:
-    """Return the SHA-256 of everything that can change a result.
+def reference_aliases(reference: str) -> tuple[str, ...]:
+    """Return the names a strategy's reference may be called by: itself, without its folders, its function or file."""
+    name = PurePath(reference).name
+    short = name.partition(".py:")[2] if ".py:" in name else name.removesuffix(".py")
+    return tuple(dict.fromkeys((reference, name, short)))
+
+
+def settings_tree(settings: Settings) -> dict[str, Any]:
+    """Return everything that can change a result as plain values for JSON, decimals as their text.
 
     ``[paths]`` is left out and strategy files count by name (their content is the manifest's business), so that the
-    same run in another folder or home has the same digest.
+    same run in another folder or home has the same tree.
     """
-    tree = settings.model_dump(mode="python", exclude={"paths"})
-    tree["predictor"]["strategies"] = [PurePath(s).name for s in settings.predictor.strategies]
-    tree["predictor"]["params"] = {PurePath(name).name: values for name, values in settings.predictor.params.items()}
+    tree: dict[str, Any] = json.loads(
+        json.dumps(settings.model_dump(mode="python", exclude={"paths"}), default=_canonical)
+    )
+    predictor = tree["predictor"]
+    predictor["strategies"] = [PurePath(reference).name for reference in predictor["strategies"]]
+    predictor["params"] = {PurePath(name).name: values for name, values in predictor["params"].items()}
     for portfolio in tree["portfolio"]:
         if portfolio["strategies"] is not None:
-            portfolio["strategies"] = [PurePath(s).name for s in portfolio["strategies"]]
-    text = json.dumps(tree, sort_keys=True, separators=(",", ":"), default=_canonical)
+            portfolio["strategies"] = [PurePath(reference).name for reference in portfolio["strategies"]]
+    return tree
+
+
+def settings_digest(settings: Settings) -> str:
+    """Return the SHA-256 of :func:`settings_tree`."""
+    text = json.dumps(settings_tree(settings), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import PurePath
@@ -69,7 +69,10 @@ def to_toml(settings: Settings, *, comments: bool = False) -> str:
                 lines.insert(-1, f"# {doc}")
             lines += _section_lines(section, comments=comments)
         if name == "predictor":
-            lines += _params_lines(settings)
+            for strategy, params in settings.predictor.params.items():
+                lines += _table_lines(f"predictor.params.{_key(strategy)}", params)
+        if name == "universe" and settings.universe.sectors:
+            lines += _table_lines("universe.sectors", settings.universe.sectors)
     return "\n".join(lines[1:]) + "\n"
 
 
@@ -140,12 +143,8 @@ def _section_lines(section: BaseModel, *, comments: bool) -> Iterator[str]:
         yield f"{leaf} = {toml_value(value)}"
 
 
-def _params_lines(settings: Settings) -> Iterator[str]:
-    for strategy, params in settings.predictor.params.items():
-        yield ""
-        yield f"[predictor.params.{_key(strategy)}]"
-        for name, value in params.items():
-            yield f"{_key(name)} = {toml_value(value)}"
+def _table_lines(name: str, table: Mapping[str, object]) -> list[str]:
+    return ["", f"[{name}]", *(f"{_key(key)} = {toml_value(value)}" for key, value in table.items())]
 
 
 def _key(name: str) -> str:

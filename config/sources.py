@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from config.fields import plain
-from config.settings import PROFILES, Settings
+from config.settings import PROFILES, Settings, reference_aliases
 from daemon.kernel.errors import ConfigError
 
 ENV_PREFIX: Final = "TRADINGD_"
@@ -181,7 +181,7 @@ def _entry_names(entries: Sequence[Mapping[str, Any]], portfolios: _Portfolios) 
 def _anchor(layer: Layer, base: Path) -> None:
     """Make paths of a file relative to that file's folder."""
     for key, (value, origin) in list(layer.items()):
-        if key == ("predictor", "strategies") and isinstance(value, list | tuple | str):
+        if key[0] in {"predictor", "portfolio"} and key[-1] == "strategies" and isinstance(value, list | tuple | str):
             items = value.split(",") if isinstance(value, str) else value
             layer[key] = ([_anchored(item, base) for item in items], origin)
         elif key == ("paths", "state_dir") and isinstance(value, str) and not value.startswith("~"):
@@ -192,10 +192,8 @@ def _anchored(item: object, base: Path) -> object:
     if not isinstance(item, str):
         return item
     item = item.strip()
-    path, colon, function = item.rpartition(":")
-    if not path.endswith(".py") or path.startswith("~"):
-        return item
-    return f"{base / path}{colon}{function}"
+    is_file = item.endswith(".py") or ".py:" in item
+    return str(base / item) if is_file and not item.startswith("~") else item
 
 
 def _systemd(environ: Mapping[str, str]) -> Layer:
@@ -212,6 +210,8 @@ def _environment(environ: Mapping[str, str], portfolios: _Portfolios) -> Layer:
         if not name.startswith(ENV_PREFIX) or "__" not in name:
             continue
         key = tuple(part.lower() for part in name.removeprefix(ENV_PREFIX).split("__"))
+        if key[:2] == ("universe", "sectors"):  # what follows is a symbol
+            key = (*key[:2], *name.removeprefix(ENV_PREFIX).split("__")[2:])
         layer |= _locate(key, environ[name], name, portfolios, text=True)
     return layer
 
@@ -241,6 +241,8 @@ def _locate(key: Key, value: object, origin: str, portfolios: _Portfolios, *, te
         raise _unknown(_key_name(key, origin), section, _sections(), origin, prefix=(), suffix=rest)
     fields = SECTIONS[section].model_fields
     leaf = rest[0]
+    if (section, leaf) == ("universe", "sectors"):
+        return _sectors_of(rest[1:], value, origin)
     if (section, leaf) == ("predictor", "params"):
         return _params(rest[1:], value, origin, text=text)
     if leaf not in fields or len(rest) > 1:
@@ -262,6 +264,14 @@ def _params(path: Key, value: object, origin: str, *, text: bool) -> Layer:
         for name, table in tables.items()
         for key, item in table.items()
     }
+
+
+def _sectors_of(path: Key, value: object, origin: str) -> Layer:
+    table = {path[0]: value} if len(path) == 1 else value
+    if len(path) > 1 or not isinstance(table, Mapping):
+        message = f"{origin}: universe.sectors is a table of sectors by symbol"
+        raise ConfigError(message, code="CONFIG_TYPE", remedy='write [universe.sectors] and AAPL = "Technology" below')
+    return {("universe", "sectors", symbol): (sector, origin) for symbol, sector in table.items()}
 
 
 def _json_like(value: Any) -> Any:
@@ -346,7 +356,7 @@ def _check_params(layers: Iterable[Layer], merged: Layer) -> None:
     for layer in layers:
         value = layer.get(("predictor", "strategies"), ((), ""))[0]
         for item in value.split(",") if isinstance(value, str) else value:
-            named |= dict.fromkeys((item.strip(), item.strip().rpartition(":")[2]))
+            named |= dict.fromkeys(reference_aliases(item.strip()))
     for key, (_, origin) in merged.items():
         if key[:2] == ("predictor", "params") and key[2] not in named:
             raise _unknown(f"strategy in predictor.params.{key[2]}", key[2], named, origin)
@@ -376,7 +386,7 @@ def _sentence(problem: ErrorDetails, merged: Layer, names: Sequence[str]) -> str
     location = [part for part in problem["loc"] if part not in {"tuple", "constrained-str"}]
     if location[:1] == ["portfolio"] and len(location) > 1:
         location[1] = names[int(location[1])]
-    depth = 3 if location[:1] == ["portfolio"] else 2
+    depth = 3 if location[:1] == ["portfolio"] or location[:2] == ["universe", "sectors"] else 2
     key = tuple(str(part) for part in location[:depth])
     if key not in merged:  # a rule between keys: its text names them
         where = f"[{'.'.join(key)}] " if key else ""

@@ -75,13 +75,23 @@ def parse_adjustment(text: str | None) -> Adjustment | None:
 
 
 def parse_json_object(flag: str, text: str) -> dict[str, Any]:
-    """Return the JSON object an option holds."""
+    """Return the JSON object an option holds, or that the file behind ``@`` holds."""
+    where = flag
+    if text.startswith("@"):
+        where = f"{flag} {text}"
+        try:
+            text = Path(text[1:]).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            message = f"{where} cannot be read: {reason}"
+            raise UsageError(message, code="PARAMS") from None
+    remedy = """write an object such as '{"fast": 5}'"""
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
-        message = f"{flag} is not JSON: {error.msg} at character {error.pos + 1}"
-        raise UsageError(message, code="PARAMS", remedy="""write an object such as '{"fast": 5}'""") from None
+        message = f"{where} is not JSON: {error.msg} at character {error.pos + 1}"
+        raise UsageError(message, code="PARAMS", remedy=remedy) from None
     if not isinstance(found, dict):
-        message = f"{flag} is not a JSON object"
-        raise UsageError(message, code="PARAMS", remedy="""write an object such as '{"fast": 5}'""")
+        message = f"{where} is not a JSON object"
+        raise UsageError(message, code="PARAMS", remedy=remedy)
     return found

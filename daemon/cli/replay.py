@@ -58,7 +58,7 @@ def replay(
     ] = None,
     params: Annotated[
         str | None,
-        typer.Option(metavar="JSON", help="Parameters of the strategy; of several, an object by --strategy."),
+        typer.Option(metavar="JSON", help="Parameters or @FILE; of several strategies an object by name."),
     ] = None,
     interval: Annotated[
         str | None, typer.Option(metavar="SPAN", help="Bars to replay: 1d, 1m, 5m; default as in the data.")
