@@ -34,6 +34,27 @@ class Route(msgspec.Struct, frozen=True):
     is_dead_end: bool
 
 
+def fold_failed(handler: Handler, message: Message, error: Exception) -> InvariantError:
+    """Return the error for a fold that raised, which it never may; it names the method."""
+    owner = getattr(handler, "__qualname__", repr(handler))
+    text = f"{owner} failed on {type(message).__name__}: {type(error).__name__}: {error}"
+    return InvariantError(text, code="FOLD_FAILED")
+
+
+def fold_all(handlers: tuple[Handler, ...], message: Message) -> None:
+    """Hand ``message`` to every handler.
+
+    Raises:
+        InvariantError: one of them raised.
+    """
+    handler: Handler
+    try:
+        for handler in handlers:
+            handler(message)
+    except Exception as error:
+        raise fold_failed(handler, message, error) from error
+
+
 class RouteRow(msgspec.Struct, frozen=True):
     """One line of ``tradingd routes``."""
 
@@ -51,6 +72,19 @@ def _require(actor: CoreActor, verb: str, types: Iterable[type[Message]], base: 
         if not issubclass(t, base):
             message = f"{actor.name} {verb} {t.__name__}, which is no {what}"
             raise InvariantError(message, code="BAD_DECLARATION")
+
+
+class RouteTable(dict[type[Message], Route]):
+    """Routes by type; one that is missing is built on first use."""
+
+    def __init__(self, build: Callable[[type[Message]], Route]) -> None:
+        super().__init__()
+        self._build = build
+
+    def __missing__(self, message_type: type[Message]) -> Route:
+        """Build and keep the route of a type."""
+        route = self[message_type] = self._build(message_type)
+        return route
 
 
 class Routing:
@@ -75,14 +109,11 @@ class Routing:
             _require(actor, "seals", actor.handlers["seals"], Market, "market data")
         self.actors = tuple(actors)
         self.allowed = tuple(frozenset((*actor.sends, *actor.emits)) for actor in actors)
-        self._routes: dict[type[Message], Route] = {}
+        self.table = RouteTable(self._build)
 
     def route(self, message_type: type[Message]) -> Route:
         """Return the handlers of a type."""
-        found = self._routes.get(message_type)
-        if found is None:
-            found = self._routes[message_type] = self._build(message_type)
-        return found
+        return self.table[message_type]
 
     def _build(self, message_type: type[Message]) -> Route:
         tables: dict[str, list[tuple[int, Handler]]] = {kind: [] for kind in KINDS}

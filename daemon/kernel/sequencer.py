@@ -22,9 +22,7 @@ so it refuses everything from then on: no later frame, no snapshot.
 
 from __future__ import annotations
 
-import hashlib
 import traceback
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
@@ -33,66 +31,29 @@ import msgspec
 from daemon.kernel.actor import Context, CoreActor, Frame, Sink
 from daemon.kernel.clock import Clock, TimerHeap
 from daemon.kernel.codec import Codec
+from daemon.kernel.digest import DIGEST_START, extend_digest
 from daemon.kernel.errors import FrameAbandonedError, InvariantError, OperatorError, VenueError
 from daemon.kernel.message import Command, CommandRejected, DeadLettered, Envelope, Event, InputQuarantined, Message
-from daemon.kernel.routing import Route, Routing
+from daemon.kernel.poison import POISON_MAX, POISON_WINDOW_NS, PoisonRecord, PoisonWindow
+from daemon.kernel.routing import Handler, Route, Routing, fold_all, fold_failed
+
+__all__ = [
+    "CASCADE_MAX",
+    "DIGEST_START",
+    "POISON_MAX",
+    "POISON_WINDOW_NS",
+    "CascadeError",
+    "PoisonRecord",
+    "Sequencer",
+    "extend_digest",
+]
 
 CASCADE_MAX: Final = 10_000
-POISON_MAX: Final = 3
-POISON_WINDOW_NS: Final = 60 * 1_000_000_000
-DIGEST_START: Final = bytes(32)
 _BLAMED_ELSEWHERE: Final = (OperatorError, VenueError)
-
-
-def extend_digest(digest: bytes, ts_event: int, body: bytes) -> bytes:
-    """Return the event digest after one more frame with events (``contract.md`` section 3).
-
-    Args:
-        digest: before it, :data:`DIGEST_START` at the beginning.
-        ts_event: of the frame's input, nanoseconds UTC; not its stamp, which live is wall time.
-        body: the frame's encoded events.
-    """
-    return hashlib.sha256(digest + ts_event.to_bytes(8, "big", signed=True) + body).digest()
-
-
-class PoisonRecord(msgspec.Struct, frozen=True):
-    """What the quarantine keeps of a poisoned input; the traceback is for people and never an event."""
-
-    envelope: Envelope
-    actor: str
-    error: str
-    traceback: str
 
 
 class CascadeError(InvariantError):
     """An input caused more deliveries than any honest one can: a feedback loop."""
-
-
-class _Routes(dict[type[Message], Route]):
-    """Routes by type; one that is missing is built on first use."""
-
-    def __init__(self, routing: Routing) -> None:
-        super().__init__()
-        self._routing = routing
-
-    def __missing__(self, message_type: type[Message]) -> Route:
-        route = self[message_type] = self._routing.route(message_type)
-        return route
-
-
-def _fold_failed(handler: Callable[..., None], message: Message, error: Exception) -> InvariantError:
-    owner = getattr(handler, "__qualname__", repr(handler))
-    text = f"{owner} failed on {type(message).__name__}: {type(error).__name__}: {error}"
-    return InvariantError(text, code="FOLD_FAILED")
-
-
-def _fold(handlers: tuple[Callable[..., None], ...], message: Message) -> None:
-    handler: Callable[..., None]
-    try:
-        for handler in handlers:
-            handler(message)
-    except Exception as error:
-        raise _fold_failed(handler, message, error) from error
 
 
 class Sequencer:
@@ -133,14 +94,14 @@ class Sequencer:
         self._cascade_max = cascade_max
         self._budget = cascade_max
         self._on_quarantine = on_quarantine
-        self._poisonings: deque[tuple[int, str]] = deque()
+        self._poisonings = PoisonWindow()
         self._names = tuple(actor.name for actor in actors)
         self._allowed = tuple(allowed | {CommandRejected} for allowed in self.routing.allowed)
         # A timer may bring what the actor may send anyway, or what only comes back to itself.
         self._schedulable = tuple(
             allowed.union(actor.accepts) for allowed, actor in zip(self.routing.allowed, actors, strict=True)
         )
-        self._routes = _Routes(self.routing)
+        self._routes = self.routing.table
         self._timers_set: list[tuple[int, Command]] = []
         self._immediate_ts = 0
         self._immediate = 0
@@ -202,7 +163,7 @@ class Sequencer:
         causes: list[int] = []
         self._within = True
         if route.opening:
-            _fold(route.opening, body)
+            fold_all(route.opening, body)
         if route.stages:
             try:
                 self._run_stages(route, body, events, causes)
@@ -216,7 +177,7 @@ class Sequencer:
         elif route.is_dead_end:
             self._state(DeadLettered(type(body).__name__), -1, events, causes)
         if route.sealers:
-            _fold(route.sealers, body)
+            fold_all(route.sealers, body)
         if events or not route.is_market:
             envelope = Envelope(
                 self.seq, ts if ts_event is None else ts_event, ts, source, body, correlation_id, causation_id
@@ -332,18 +293,18 @@ class Sequencer:
                 pending.append((item, route, len(events)))
             events.append(item)  # type: ignore[arg-type]
             causes.append(cause)
-            fold: Callable[..., None]
+            fold: Handler
             try:
                 for fold in route.folders:
                     fold(item)
             except Exception as error:
-                raise _fold_failed(fold, item, error) from error
+                raise fold_failed(fold, item, error) from error
 
     def _state(self, event: Event, cause: int, events: list[Event], causes: list[int]) -> None:
         """State a fact of the kernel's own: recorded and folded, decided by nobody."""
         events.append(event)
         causes.append(cause)
-        _fold(self._routes[type(event)].folders, event)
+        fold_all(self._routes[type(event)].folders, event)
 
     def _reject(self, error: OperatorError | VenueError, message: Message) -> None:
         """Put the rejection in the place of everything the failed delivery buffered."""
@@ -383,11 +344,7 @@ class Sequencer:
         if self._on_quarantine is not None:
             trace = "".join(traceback.format_exception(error))
             self._on_quarantine(PoisonRecord(envelope, actor, text, trace))
-        recent = self._poisonings
-        recent.append((envelope.ts_init, type_name))
-        while recent[0][0] <= envelope.ts_init - POISON_WINDOW_NS:
-            recent.popleft()
-        if sum(name == type_name for _, name in recent) >= POISON_MAX:
+        if self._poisonings.is_storm(envelope.ts_init, type_name):
             message = f"{actor} failed {POISON_MAX} times within a minute on {type_name}: {text}"
             raise InvariantError(message, code="POISON_STORM") from error
         route = self._routes[type(envelope.body)]
@@ -418,7 +375,7 @@ class Sequencer:
             "digest": self.digest,
             "events_total": self.events_total,
             "timers": [(due, n, self.codec.encode(command)) for due, n, command in self.timers.entries()],
-            "poisonings": list(self._poisonings),
+            "poisonings": list(self._poisonings.recent),
             "actors": {name: a.snapshot() for name, a in zip(self._names, self.routing.actors, strict=True)},
         }
         return msgspec.msgpack.encode(state)
@@ -439,13 +396,16 @@ class Sequencer:
         self.events_total = state["events_total"]
         entries = [(due, n, cast("Command", self.codec.decode(raw))) for due, n, raw in state["timers"]]
         self.timers.restore(entries)
-        self._poisonings = deque((ts, name) for ts, name in state["poisonings"])
+        self._poisonings = PoisonWindow((ts, name) for ts, name in state["poisonings"])
         for name, actor in zip(self._names, self.routing.actors, strict=True):
             actor.restore(state["actors"][name])
         self._begun = True
 
     def rewarm(self, panels: Sequence[Message]) -> None:
-        """Observe and seal market rows again after a restore, in the actors that ask for it; nothing is decided."""
+        """Observe and seal market rows again after a restore, in the actors that ask for it; nothing is decided.
+
+        The rows lie before the snapshot, so an actor has folded them once already: it warms its rings and no more.
+        """
         for actor in self.routing.actors:
             if not actor.warmup_rows():
                 continue
