@@ -1,0 +1,331 @@
+"""``tradingd replay``: recorded data through the same actors as live, into a run folder.
+
+The folder is staged and appears complete or not at all. The ledger in it is written while the run goes on; every
+table is derived from the ledger afterwards, so what the tables say is what the ledger says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from actors.alerter.actor import AlerterActor
+from actors.alerter.params import AlertParams
+from actors.feed.history import History, HistorySpec, open_history
+from actors.feed.session import calendar_zone
+from actors.messages.alerts import AlertRaised
+from actors.messages.catalogue import codec
+from actors.messages.portfolio import DepositCash
+from actors.predictor.binding import StrategyBinding
+from actors.predictor.pool.inprocess import InProcessPool
+from actors.predictor.registry import bind
+from actors.reporter.benchmarks import CostRates
+from actors.reporter.record import IndexSeries, RunRecord, RunResult
+from actors.reporter.runfolder import write_events, write_run_folder
+from actors.values import Universe, fmt, parse_interval
+from config.params import broker_params, portfolio_specs, risk_limits, strategy_requests
+from config.settings import Settings, settings_digest
+from daemon.journal.journal import Manifest
+from daemon.journal.sqlite import SqliteJournal, open_readonly, read_frames
+from daemon.kernel.clock import VirtualClock
+from daemon.kernel.errors import UsageError
+from daemon.system.composition import CoreSpec, build_core
+from daemon.system.engine import ReplayEngine, Tee
+from daemon.system.options import ReplayOptions
+from daemon.system.script import ScriptLine, read_script
+from daemon.system.staging import staged_folder
+from daemon.system.version import program_version
+from daemon.system.when import TimeReader
+
+Progress = Callable[[int, int], None]
+LEDGER: Final = "ledger.db"
+EMBEDDED: Final = "sp500"
+
+
+class ReplayResult(msgspec.Struct, frozen=True):
+    """What a replay leaves behind.
+
+    Attributes:
+        folder: of the run.
+        run: what the reporter computed.
+        alerts: raised, in order.
+        notices: sentences the operator should read.
+        digest: of the events, hex.
+        instants, bars: how much was replayed.
+        phases: seconds of wall time by phase.
+    """
+
+    folder: Path
+    run: RunResult
+    alerts: tuple[AlertRaised, ...]
+    notices: tuple[str, ...]
+    digest: str
+    instants: int
+    bars: int
+    phases: dict[str, float]
+
+
+def run_replay(options: ReplayOptions, settings: Settings, progress: Progress | None = None) -> ReplayResult:
+    """Replay recorded data and write the run folder.
+
+    Args:
+        options: inputs and outputs.
+        settings: everything that can stand in a configuration file.
+        progress: called with (instants done, instants expected).
+
+    Raises:
+        OperatorError: any mistake in files, parameters or options; nothing is left behind.
+    """
+    phases = _Stopwatch()
+    started = _now_text()
+    history = open_history(_history_spec(options, settings))
+    phases.lap("load")
+    bindings = _bindings(settings)
+    portfolios = portfolio_specs(settings, {ref: b.name for ref, b in bindings.items()})
+    script = _script(options, settings, history.universe, tuple(p.name for p in portfolios))
+    if not script and not any(p.strategies for p in portfolios):
+        raise UsageError(
+            "there is nothing to trade", code="NO_TRADER", remedy="name a --strategy or a file of --orders"
+        )
+    spec = CoreSpec(
+        universe=history.universe,
+        interval=history.interval,
+        bindings=tuple(bindings.values()),
+        decision_interval=_decision_interval(settings),
+        broker=broker_params(settings),
+        limits=risk_limits(settings, replay=True),
+        portfolios=portfolios,
+        seed=options.seed,
+    )
+    with staged_folder(options.out) as staging:
+        run = _Run(options, settings, history, spec, script, started)
+        run.play(staging, progress)
+        phases.lap("replay")
+        result = run.report(staging)
+        phases.lap("report")
+    return ReplayResult(
+        folder=options.out,
+        run=result,
+        alerts=tuple(run.alerter.raised),
+        notices=run.notices(),
+        digest=run.digest,
+        instants=history.n_instants,
+        bars=history.n_bars,
+        phases=phases.seconds,
+    )
+
+
+class _Stopwatch:
+    """Wall time by phase, for people; nothing that is recorded depends on it."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = now - self._last
+        self._last = now
+
+
+class _Run:
+    """One run from the first input to the tables."""
+
+    def __init__(
+        self,
+        options: ReplayOptions,
+        settings: Settings,
+        history: History,
+        spec: CoreSpec,
+        script: list[ScriptLine],
+        started: str,
+    ) -> None:
+        self.options = options
+        self.settings = settings
+        self.history = history
+        self.spec = spec
+        self.script = script
+        self.started = started
+        self.alerter = AlerterActor(history.universe, AlertParams())
+        self.config_digest = settings_digest(settings)
+        self.digest = ""
+        self._left_over = 0
+
+    def play(self, staging: Path, progress: Progress | None) -> None:
+        """Run the core over the data, writing the ledger."""
+        journal = SqliteJournal(staging / LEDGER, self._manifest(), codec(), durable=self.options.durable)
+        try:
+            clock = VirtualClock()
+            models = [binding.model for binding in self.spec.bindings]
+            core = build_core(
+                self.spec, clock=clock, sink=Tee(journal, [self.alerter]), on_quarantine=journal.quarantine
+            )
+            engine = ReplayEngine(
+                core.sequencer,
+                clock,
+                deposits=[DepositCash(p.name, p.cash, "opening deposit") for p in self.spec.portfolios],
+                script=self.script,
+                taps=[self.alerter],
+                pool=InProcessPool(models) if any(models) else None,
+                latency_ns=self.settings.predictor.latency_ms * 1_000_000,
+            )
+            engine.run(self.history.inputs(), total=self.history.n_instants, progress=progress)
+            self.digest = core.sequencer.digest.hex()
+            self._left_over = engine.left_over
+            journal.close("ended", self.digest)
+        finally:
+            journal.abandon()
+
+    def report(self, staging: Path) -> RunResult:
+        """Derive every table and the report from the ledger."""
+        db = open_readonly(staging / LEDGER)
+        try:
+            if self.options.events:
+                write_events(read_frames(db, codec()), self.history.universe, staging / "events.jsonl")
+            return write_run_folder(self._record(), read_frames(db, codec()), staging)
+        finally:
+            db.close()
+
+    def notices(self) -> tuple[str, ...]:
+        """Sentences the operator should read."""
+        notices = list(self.history.notices)
+        if self._left_over:
+            notices.append(
+                f"{self._left_over} scripted lines never came in: they are dated after the data or wait for what did not"
+                " happen"
+            )
+        return tuple(notices)
+
+    def _manifest(self) -> Manifest:
+        return Manifest(
+            run_id=hashlib.sha256(f"{self.config_digest}{self.options.seed}{self.started}".encode()).hexdigest()[:16],
+            version=program_version(),
+            mode="replay",
+            seed=self.options.seed,
+            config=_plain(self.settings),
+            config_digest=self.config_digest,
+            digests=self._digests(),
+            universe=msgspec.to_builtins(self.history.universe),
+            started=self.started,
+        )
+
+    def _digests(self) -> dict[str, str]:
+        digests = dict(self.history.digests)
+        sources = [Path(b.origin) for b in self.spec.bindings if b.origin.endswith(".py")]
+        if self.options.orders is not None:
+            sources.append(self.options.orders)
+        for path in sources:
+            digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return digests
+
+    def _record(self) -> RunRecord:
+        history, settings, spec = self.history, self.settings, self.spec
+        dates, closes = history.session_closes()
+        _, opens = history.session_opens()
+        index = history.benchmark_closes()
+        # Only the embedded index is known to leave out dividends; a file's prices are what the file says they are.
+        label = None if index is None else index[0]
+        return RunRecord(
+            version=program_version(),
+            seed=self.options.seed,
+            config=_plain(settings),
+            config_digest=self.config_digest,
+            universe=history.universe,
+            event_digest=self.digest,
+            session_dates=dates,
+            session_closes=closes,
+            session_opens=opens,
+            digests=self._digests(),
+            data_label=history.label,
+            portfolios=tuple((p.name, fmt(p.cash)) for p in spec.portfolios),
+            strategies=tuple(b.name for b in spec.bindings),
+            command=self.options.command,
+            interval=history.interval.text,
+            from_date=_date_text(self.options.date_from),
+            to_date=_date_text(self.options.date_to),
+            started=self.started,
+            ended=_now_text(),
+            index=None if index is None or label is None else IndexSeries(label, index[1], index[2]),
+            costs=CostRates(
+                commission_rate=spec.broker.commission_rate / 1e8,
+                slippage=spec.broker.slippage_rate / 1e8,
+                spread=spec.broker.spread_rate / 1e8,
+            ),
+            gates=(spec.limits.min_confidence_buy, spec.limits.min_confidence_sell),
+            alerts=tuple(self.alerter.raised),
+            notices=self.notices(),
+            quality=msgspec.to_builtins(history.quality),
+            survivorship=self.options.source == EMBEDDED,
+            close_only=history.close_only,
+            volume_known=history.volume_known,
+        )
+
+
+def _history_spec(options: ReplayOptions, settings: Settings) -> HistorySpec:
+    return HistorySpec(
+        bars=tuple(str(path) for path in options.bars),
+        source=options.source or "",
+        symbols=settings.universe.symbols,
+        from_date=options.date_from,
+        to_date=options.date_to,
+        tz=options.tz,
+        adjustment=options.adjustment,
+        interval=options.interval,
+        calendar=settings.universe.calendar,
+        extended_hours=settings.broker.extended_hours,
+        benchmark=settings.universe.benchmark or None,
+    )
+
+
+def _bindings(settings: Settings) -> dict[str, StrategyBinding]:
+    """Return strategies by the reference that names them."""
+    bindings: dict[str, StrategyBinding] = {}
+    names: dict[str, str] = {}
+    for request in strategy_requests(settings):
+        binding = bind(request.reference, request.params)
+        if binding.name in names:
+            raise UsageError(
+                f"{request.reference} and {names[binding.name]} are both registered as {binding.name}",
+                code="STRATEGY_TWICE",
+                remedy="give one of them another name in @strategy",
+            )
+        names[binding.name] = request.reference
+        bindings[request.reference] = binding
+    return bindings
+
+
+def _script(
+    options: ReplayOptions, settings: Settings, universe: Universe, portfolios: tuple[str, ...]
+) -> list[ScriptLine]:
+    if options.orders is None:
+        return []
+    reader = TimeReader(options.tz, calendar_zone(settings.universe.calendar))
+    return read_script(options.orders, universe.index(), portfolios, reader)
+
+
+def _decision_interval(settings: Settings) -> Any:
+    text = settings.predictor.decision_interval
+    return parse_interval(text) if text else None
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    plain: dict[str, Any] = settings.model_dump(mode="json")
+    plain.pop("paths", None)  # where a run was kept says nothing about it
+    return plain
+
+
+def _date_text(date: int | None) -> str:
+    if date is None:
+        return ""
+    text = str(date)
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}"
+
+
+def _now_text() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
