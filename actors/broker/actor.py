@@ -48,7 +48,7 @@ from actors.messages.orders import (
     TimeInForce,
 )
 from actors.messages.portfolio import CashFlowed
-from actors.values.fixed import mul, mul_ratio
+from actors.values.fixed import SCALE, mul, mul_ratio
 from actors.values.universe import Universe
 from daemon.kernel.actor import Context, CoreActor, Health, decides, evolves, observes, seals
 from daemon.kernel.errors import ConfigError, OperatorError
@@ -322,7 +322,7 @@ class BrokerActor(CoreActor):
         """Book a fill in the order and in the account."""
         order = self._resting.orders[event.client_order_id]
         qty = event.last_qty
-        value = mul(qty, event.last_px)
+        value = qty * event.last_px // SCALE if qty % SCALE == 0 else mul(qty, event.last_px)
         charged = event.commission + event.regulatory
         cash = -event.side * value - charged
         account = self._accounts[event.portfolio]

@@ -30,7 +30,7 @@ class AverageVolume:
         self._count = 0
         self._today = np.zeros(n_symbols)
         self._seen = np.zeros(n_symbols, dtype=np.bool_)
-        self._means: list[int] | None = None
+        self._means: F64 | None = None
 
     def add(self, panel: BarPanel, volume: F64, *, has_null: bool) -> None:
         """Fold a panel's volumes; ``has_null`` says whether any is NaN."""
@@ -71,18 +71,19 @@ class AverageVolume:
         means = self._means
         if means is None:
             means = self._means = self._compute()
-        return means[symbol]
+        return round(means.item(symbol) * SCALE)
 
-    def _compute(self) -> list[int]:
+    def _compute(self) -> F64:
         if not self._count:
-            return [0] * self._n
+            return np.zeros(self._n)
         rows = self._rows[: self._count]
-        mean = rows.sum(axis=0) / self._count
-        if np.isnan(mean).any():
+        mean: F64 = rows.sum(axis=0)
+        mean /= self._count
+        total = float(mean.sum())
+        if total != total:  # noqa: PLR0124 - NaN
             known = ~np.isnan(rows)
-            days = known.sum(axis=0)
-            mean = np.where(known, rows, 0.0).sum(axis=0) / np.maximum(days, 1)
-        return [round(value * SCALE) for value in mean.tolist()]
+            mean = np.where(known, rows, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        return mean
 
     def snapshot(self) -> list[Any]:
         """Return plain values."""

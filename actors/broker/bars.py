@@ -46,17 +46,19 @@ def match_bars(
         if not trades(panel, row):
             continue
         symbol = row if panel.dense else panel.ids.item(row)
-        bar = Bar(
-            round(panel.open.item(row) * SCALE),
-            round(panel.high.item(row) * SCALE),
-            round(panel.low.item(row) * SCALE),
-            int(panel.close_fx[row]),
-            panel.close_only,
-        )
         offer(panel, row, symbol, execution)
+        bar: Bar | None = None
+        at_open: Match | None = None
         for order in resting.of(symbol):
             if order.live_from > start_ts:
                 continue
+            if order.market or order.triggered:
+                if at_open is None:
+                    at_open = match_market(round(panel.open.item(row) * SCALE), close_only=panel.close_only)
+                opens.append((order.side, order.n, row, order, at_open))
+                continue
+            if bar is None:
+                bar = _bar(panel, row)
             match = _meet(order, bar, on_touch=on_touch)
             if match is None:
                 continue
@@ -71,12 +73,21 @@ def match_bars(
         _fill_inside(panel, inside, execution)
 
 
+def _bar(panel: BarPanel, row: int) -> Bar:
+    return Bar(
+        round(panel.open.item(row) * SCALE),
+        round(panel.high.item(row) * SCALE),
+        round(panel.low.item(row) * SCALE),
+        panel.close_fx.item(row),
+        panel.close_only,
+    )
+
+
 def _meet(order: WorkingOrder, bar: Bar, *, on_touch: bool) -> Match | None:
     if order.limit_px is not None:
         return match_limit(order.side, order.limit_px, bar, on_touch=on_touch, taking=order.taking)
-    if order.stop_px is not None and not order.triggered:
-        return match_stop(order.side, order.stop_px, bar)
-    return match_market(bar)
+    assert order.stop_px is not None  # noqa: S101 - market orders were met before, and there is no fourth type
+    return match_stop(order.side, order.stop_px, bar)
 
 
 def _fill_inside(panel: BarPanel, inside: list[tuple[int, Bar, WorkingOrder, Match]], execution: Execution) -> None:

@@ -15,7 +15,9 @@ slippage, then spread. A sale's price stays positive. A limit that rested trades
 from __future__ import annotations
 
 from math import isqrt
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from actors.broker.params import BrokerParams
 from actors.values.fixed import SCALE, div_round, mul
@@ -25,7 +27,7 @@ IMPACTS: Final = ("none", "linear", "sqrt")
 LINEAR_VALUE: Final = 100_000 * SCALE
 
 
-class Price(NamedTuple):
+class Price(msgspec.Struct, frozen=True, gc=False):
     """A price after costs, and the money of each part; spread + slippage + impact = quantity x |px - reference|."""
 
     px: int
@@ -58,7 +60,7 @@ class CostModel:
         if params.impact not in IMPACTS:
             message = f"broker.impact is {params.impact!r}; choose one of {', '.join(IMPACTS)}"
             raise ConfigError(message, code="BAD_IMPACT")
-        self._impact = params.impact
+        self._impact = params.impact if params.impact != "none" else ""
         self._spread_rate = params.spread_rate
         self._slippage_rate = params.slippage_rate
         self._linear_rate = params.impact_linear_rate
@@ -83,25 +85,25 @@ class CostModel:
         if self._spread_rate:
             half = div_round(ref * self._spread_rate, 2 * SCALE) if half_quoted is None else half_quoted
         slip = mul(ref, self._slippage_rate) if self._slippage_rate else 0
-        hit = 0 if self._impact == "none" else self._impact_px(ref, qty, adv)
+        hit = self._impact_px(ref, qty, adv) if self._impact else 0
         total = half + slip + hit
         if not total:
             return Price(ref, 0, 0, 0)
-        room = side * (limit - ref) if limit is not None else total if side > 0 else ref - 1
-        if total > room:
-            half = min(half, room)
-            slip = min(slip, room - half)
-            hit = room - half - slip
-            total = room
-        money = mul(qty, total)
-        spread = mul(qty, half)
+        if side < 0 or limit is not None:
+            room = ref - 1 if limit is None else side * (limit - ref)
+            if total > room:
+                half = min(half, room)
+                slip = min(slip, room - half)
+                hit = room - half - slip
+                total = room
+        shares, odd = divmod(qty, SCALE)
+        if not odd:
+            return Price(ref + side * total, shares * half, shares * slip, shares * hit)
         # The last part takes what rounding fractional quantities leaves, so that the parts sum exactly.
-        if hit:
-            slippage = mul(qty, slip)
-            return Price(ref + side * total, spread, slippage, money - spread - slippage)
-        if slip:
-            return Price(ref + side * total, spread, money - spread, 0)
-        return Price(ref + side * total, money, 0, 0)
+        money = mul(qty, total)
+        spread = mul(qty, half) if slip or hit else money
+        slippage = mul(qty, slip) if hit else money - spread
+        return Price(ref + side * total, spread, slippage, money - spread - slippage)
 
     def _impact_px(self, ref: int, qty: int, adv: int) -> int:
         if adv and self._impact == "sqrt":
@@ -114,7 +116,8 @@ class CostModel:
         due = div_round(self._per_share * cum_qty + self._rate * cum_value, SCALE)
         due = max(due, self._min_commission)
         if self._cap_rate:
-            due = min(due, mul(cum_value, self._cap_rate))
+            cap = mul(cum_value, self._cap_rate)
+            return min(due, cap)
         return due
 
 

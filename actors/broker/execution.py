@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from actors.broker import fees
 from actors.broker.account import Account
 from actors.broker.adv import AverageVolume
@@ -41,7 +43,7 @@ class Terms(NamedTuple):
     adv: AverageVolume | None
 
 
-class Fill(NamedTuple):
+class Fill(msgspec.Struct, frozen=True, gc=False):
     """A fill that all limits allow. ``cash`` is what comes in, fees deducted; negative: what goes out."""
 
     qty: int
@@ -105,47 +107,43 @@ class Execution:
             qty = offered - offered % params.lot_size
             if not qty:
                 return
-        wanted = qty
+        cash = self._cash.get(order.portfolio)
+        if cash is None:
+            account = self._accounts[order.portfolio]
+            cash = account.cash - account.unsettled_total
         try:
-            fill = self._afford(order, match, qty, half_quoted)
+            fill = self._quote(order, match, qty, half_quoted)
+            if cash + fill.cash < 0:
+                self._fill_affordable(order, match, qty, half_quoted, cash)
+                return
         except fees.FeeScheduleError as error:
             self._cancel(order, 0, error.message)
             return
-        if fill is None:
-            self._cancel(order, 0, INSUFFICIENT_CASH)
-            return
-        self._book(order, match, fill)
-        if fill.qty < wanted:
-            self._cancel(order, fill.qty, INSUFFICIENT_CASH)
-        elif closing and fill.qty < order.leaves and not self.held(order.portfolio, symbol):
-            self._cancel(order, fill.qty, REDUCE_ONLY_FLAT if order.order.reduce_only else NO_POSITION)
+        self._book(order, match, fill, cash)
+        if closing and qty < order.leaves and not self.held(order.portfolio, symbol):
+            self._cancel(order, qty, REDUCE_ONLY_FLAT if order.order.reduce_only else NO_POSITION)
 
     def _cancel(self, order: WorkingOrder, filled_now: int, reason: str) -> None:
         client_order_id = order.order.client_order_id
         self.events.append(OrderCanceled(order.order_id, client_order_id, order.cum_qty + filled_now, reason))
 
-    def _afford(self, order: WorkingOrder, match: Match, qty: int, half_quoted: int | None) -> Fill | None:
-        """Return the largest affordable fill up to ``qty``, or None."""
-        account = self._accounts[order.portfolio]
-        cash = self._cash.get(order.portfolio)
-        if cash is None:
-            cash = account.cash - account.unsettled_total
-        fill = self._quote(order, match, qty, half_quoted)
-        if cash + fill.cash >= 0:
-            return fill
-        if order.side != BUY:
-            return None  # a sale whose fees exceed its proceeds and what cash there is
-        lot = self._terms.params.lot_size
-        low, high = 0, -(-qty // lot)  # low lots are affordable, high lots are not
+    def _fill_affordable(self, order: WorkingOrder, match: Match, qty: int, half_quoted: int | None, cash: int) -> None:
+        """Fill the largest quantity below ``qty`` that cash pays, if any, and cancel the rest."""
         best: Fill | None = None
-        while high - low > 1:
-            middle = (low + high) // 2
-            trial = self._quote(order, match, middle * lot, half_quoted)
-            if cash + trial.cash >= 0:
-                low, best = middle, trial
-            else:
-                high = middle
-        return best
+        # A sale that cash cannot pay is one whose fees exceed its proceeds; less of it would not help.
+        if order.side == BUY:
+            lot = self._terms.params.lot_size
+            low, high = 0, -(-qty // lot)  # low lots are affordable, high lots are not
+            while high - low > 1:
+                middle = (low + high) // 2
+                trial = self._quote(order, match, middle * lot, half_quoted)
+                if cash + trial.cash >= 0:
+                    low, best = middle, trial
+                else:
+                    high = middle
+        if best is not None:
+            self._book(order, match, best, cash)
+        self._cancel(order, 0 if best is None else best.qty, INSUFFICIENT_CASH)
 
     def _quote(self, order: WorkingOrder, match: Match, qty: int, half_quoted: int | None) -> Fill:
         """Price a fill of exactly ``qty``."""
@@ -157,7 +155,8 @@ class Execution:
             adv = terms.adv.of(order.symbol) if terms.adv is not None else 0
             limit = order.limit_px
             price = terms.costs.take(match.ref, side, qty, limit, half_quoted, adv)
-        value = mul(qty, price.px)
+        px = price.px
+        value = qty * px // SCALE if qty % SCALE == 0 else mul(qty, px)
         cum_value = order.cum_value + value
         commission = terms.costs.commission_due(order.cum_qty + qty, cum_value) - order.commission
         regulatory = 0
@@ -168,22 +167,19 @@ class Execution:
             regulatory = max(0, due - order.regulatory)
         return Fill(qty, price, value, commission, regulatory, -side * value - commission - regulatory)
 
-    def _book(self, order: WorkingOrder, match: Match, fill: Fill) -> None:
+    def _book(self, order: WorkingOrder, match: Match, fill: Fill, spendable: int) -> None:
         """State the fill and spend the budgets."""
-        qty, price, value, commission, regulatory, cash = fill
+        qty = fill.qty
+        price = fill.price
         portfolio, symbol, side = order.portfolio, order.symbol, order.side
-        account = self._accounts[portfolio]
-        spendable = self._cash.get(portfolio)
-        if spendable is None:
-            spendable = account.cash - account.unsettled_total
         # Proceeds of a sale are spendable at once, except where they must settle first.
-        if cash < 0 or self._terms.params.account != "cash_strict":
-            spendable += cash
+        if fill.cash < 0 or self._terms.params.account != "cash_strict":
+            spendable += fill.cash
         self._cash[portfolio] = spendable
         key = (portfolio, symbol)
         held = self._held.get(key)
         if held is None:
-            held = account.positions.get(symbol, 0)
+            held = self._accounts[portfolio].positions.get(symbol, 0)
         self._held[key] = held + side * qty
         if symbol in self._volume:
             self._volume[symbol] -= qty
@@ -204,9 +200,9 @@ class Execution:
                 match.ref,
                 cum_qty,
                 leaves,
-                div_round((order.cum_value + value) * SCALE, cum_qty),
-                commission,
-                regulatory,
+                div_round((order.cum_value + fill.value) * SCALE, cum_qty),
+                fill.commission,
+                fill.regulatory,
                 price.spread,
                 price.slippage,
                 price.impact,

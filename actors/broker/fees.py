@@ -20,6 +20,7 @@ our knowledge ends; a date outside them is an error and never a guess.
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from actors.values.fixed import SCALE
@@ -80,6 +81,7 @@ class RegulatoryRates(NamedTuple):
     taf_max: int
 
 
+@lru_cache(maxsize=64)
 def rates_on(date: int) -> RegulatoryRates:
     """Return the rates of a trade date (YYYYMMDD).
 

@@ -14,14 +14,16 @@ Prices are ``int`` in units of 1e-8.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 OPEN: Final = "open"
 INTRABAR: Final = "intrabar"
 CLOSE: Final = "close"
 
 
-class Bar(NamedTuple):
+class Bar(msgspec.Struct, frozen=True, gc=False):
     """One symbol's bar; low <= open, close <= high; all equal where the source has closes only."""
 
     open: int
@@ -31,7 +33,7 @@ class Bar(NamedTuple):
     close_only: bool = False
 
 
-class Match(NamedTuple):
+class Match(msgspec.Struct, frozen=True, gc=False):
     """A price at which an order trades on a bar, before costs.
 
     Attributes:
@@ -45,9 +47,9 @@ class Match(NamedTuple):
     maker: bool
 
 
-def match_market(bar: Bar) -> Match:
+def match_market(open_px: int, *, close_only: bool) -> Match:
     """Return where a market order that was live before the bar trades: at its open, or its only price."""
-    return Match(bar.open, CLOSE if bar.close_only else OPEN, maker=False)
+    return Match(open_px, CLOSE if close_only else OPEN, maker=False)
 
 
 def match_limit(side: int, limit: int, bar: Bar, *, on_touch: bool, taking: bool) -> Match | None:
