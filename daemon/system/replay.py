@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-
 from actors.alerter.actor import AlerterActor
 from actors.alerter.params import AlertParams
+
 from actors.feed.history import History, HistorySpec, open_history
 from actors.feed.session import calendar_zone
 from actors.messages.alerts import AlertRaised

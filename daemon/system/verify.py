@@ -1,0 +1,263 @@
+"""``tradingd verify``: is a run what it says it is?
+
+Each check has a stable name. A ledger is checked for integrity, order and its hash chain, then its events are folded
+again: double entry, positions, orders. A run folder is checked on top of that against its own list of digests and
+against the tables that its ledger gives when they are derived again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from actors.messages.catalogue import codec
+from actors.messages.orders import (
+    OrderAccepted,
+    OrderCanceled,
+    OrderExpired,
+    OrderFilled,
+    OrderPartiallyFilled,
+    OrderReplaced,
+)
+from actors.messages.risk import TradingState, TradingStateChanged
+from actors.portfolio.books import replay_books
+from actors.reporter.performance import curve
+from actors.reporter.story import Story, gather
+from actors.reporter.tables import equity_csv, fills_csv, orders_csv, predictions_csv, signals_csv, trades_csv
+from daemon.journal.check import Check, RunRow, check_chain, check_integrity, check_sealed, read_run
+from daemon.journal.journal import StoredFrame
+from daemon.journal.sqlite import open_readonly, read_frames
+from daemon.kernel.errors import OperatorError, TradingdError
+from daemon.kernel.message import Event
+
+MANIFEST: Final = "run.json"
+LEDGER: Final = "ledger.db"
+PROBLEMS_MAX: Final = 3
+
+
+class VerifyReport(msgspec.Struct, frozen=True):
+    """What was checked and whether all of it holds."""
+
+    path: str
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check holds."""
+        return all(check.ok for check in self.checks)
+
+
+def verify_path(path: Path) -> VerifyReport:
+    """Check a run folder or a ledger file.
+
+    Raises:
+        OperatorError: there is nothing at ``path`` that could be checked.
+    """
+    if path.is_dir():
+        if not (path / MANIFEST).is_file() and not (path / LEDGER).is_file():
+            raise OperatorError(
+                f"{path} is not a run folder: it has neither {MANIFEST} nor {LEDGER}",
+                code="NO_RUN",
+                remedy="name a run folder or a ledger.db",
+            )
+        return VerifyReport(str(path), tuple(_folder_checks(path)))
+    return VerifyReport(str(path), tuple(_ledger_checks(path)[0]))
+
+
+# -- ledger ------------------------------------------------------------------------------------------------------------
+
+
+def _ledger_checks(path: Path) -> tuple[list[Check], RunRow | None, list[StoredFrame]]:
+    """Check a ledger; return the run row and the frames too, as far as they can be read."""
+    db = open_readonly(path)
+    try:
+        checks = [check_integrity(db)]
+        if not checks[0].ok:
+            return checks, None, []
+        run = read_run(db)
+        if run is None:
+            checks.append(Check("sealed", ok=False, detail="the ledger has no row about its run"))
+            return checks, None, []
+        checks += [check_sealed(run), *check_chain(db, run)]
+        frames = list(read_frames(db, codec()))
+    except (sqlite3.DatabaseError, msgspec.MsgspecError, TradingdError, ValueError, TypeError) as error:
+        # A row that was tampered with may not even decode; that is a finding, not a failure of the program.
+        checks.append(Check("decode", ok=False, detail=str(error)))
+        return checks, None, []
+    finally:
+        db.close()
+    checks.append(Check("decode", ok=True, detail=f"{sum(len(f.events) for f in frames)} events"))
+    books = replay_books(event for frame in frames for event in frame.events)
+    checks += [Check(c.name, c.ok, c.detail) for c in books.checks]
+    checks.append(check_orders(frames))
+    checks.append(check_kill(frames))
+    return checks, run, frames
+
+
+class _Orders:
+    """Orders as their events tell it."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, list[int]] = {}
+        self.seen: dict[str, None] = {}
+        self.execs: dict[str, None] = {}
+        self.problems: list[str] = []
+        self.fills = 0
+
+    def take(self, event: Event) -> None:
+        if isinstance(event, OrderAccepted):
+            if event.order_id in self.seen:
+                self.problems.append(f"{event.order_id} was accepted twice")
+            self.seen[event.order_id] = None
+            self.open[event.order_id] = [event.order.qty, 0]
+        elif isinstance(event, (OrderFilled, OrderPartiallyFilled)):
+            self._fill(event)
+        elif isinstance(event, OrderReplaced):
+            if event.order_id in self.open:
+                self.open[event.order_id][0] = event.qty
+            else:
+                self.problems.append(f"{event.order_id} was replaced while not working")
+        elif isinstance(event, (OrderCanceled, OrderExpired)) and self.open.pop(event.order_id, None) is None:
+            self.problems.append(f"{event.order_id} ended twice or was never accepted")
+
+    def _fill(self, event: OrderFilled | OrderPartiallyFilled) -> None:
+        self.fills += 1
+        if event.exec_id in self.execs:
+            self.problems.append(f"the fill {event.exec_id} stands there twice")
+        self.execs[event.exec_id] = None
+        terms = self.open.get(event.order_id)
+        if terms is None:
+            self.problems.append(f"{event.order_id} was filled while not working")
+            return
+        terms[1] += event.last_qty
+        if terms[1] > terms[0] or event.last_qty <= 0 or terms[1] != event.cum_qty:
+            self.problems.append(f"the fills of {event.order_id} do not add up to its quantity")
+        if isinstance(event, OrderFilled):
+            del self.open[event.order_id]
+
+
+def check_orders(frames: list[StoredFrame]) -> Check:
+    """No fill without a working order, none twice, never more than the quantity, nothing after the end."""
+    orders = _Orders()
+    for frame in frames:
+        for event in frame.events:
+            orders.take(event)
+    problems = orders.problems
+    detail = "; ".join(problems[:PROBLEMS_MAX]) or f"{len(orders.seen)} orders, {orders.fills} fills"
+    return Check("orders", ok=not problems, detail=detail)
+
+
+def check_kill(frames: list[StoredFrame]) -> Check:
+    """Nothing is accepted or filled while killed."""
+    killed = False
+    count = 0
+    problem = ""
+    for frame in frames:
+        for event in frame.events:
+            if isinstance(event, TradingStateChanged):
+                killed = event.new is TradingState.KILLED
+                count += killed
+            elif killed and isinstance(event, (OrderAccepted, OrderFilled, OrderPartiallyFilled)):
+                problem = problem or f"seq {frame.seq}: {type(event).__name__} while killed"
+    return Check("nothing_after_kill", ok=not problem, detail=problem or f"{count} kills")
+
+
+# -- folder ------------------------------------------------------------------------------------------------------------
+
+
+def _folder_checks(folder: Path) -> Iterator[Check]:
+    manifest, problem = _read_manifest(folder / MANIFEST)
+    yield Check("manifest", ok=not problem, detail=problem or f"{len(manifest.get('files', {}))} files listed")
+    yield _check_files(folder, manifest)
+    if not (folder / LEDGER).is_file():
+        yield Check("ledger", ok=False, detail=f"there is no {LEDGER}")
+        return
+    try:
+        checks, run, frames = _ledger_checks(folder / LEDGER)
+    except OperatorError as error:
+        yield Check("ledger", ok=False, detail=str(error))
+        return
+    yield from checks
+    if run is None:
+        return
+    yield _check_same_run(manifest, run)
+    try:
+        derived = _derive(run, frames)
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        yield Check("tables", ok=False, detail=f"they cannot be derived from the ledger: {error!r}")
+        return
+    for name, text in derived.items():
+        yield _check_table(folder / name, text)
+
+
+def _read_manifest(path: Path) -> tuple[dict[str, Any], str]:
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        return {}, f"there is no {MANIFEST}"
+    except (OSError, msgspec.DecodeError) as error:
+        return {}, f"{MANIFEST} cannot be read: {error}"
+    if not isinstance(manifest.get("files"), dict):
+        return {}, f"{MANIFEST} lists no files"
+    return manifest, ""
+
+
+def _check_files(folder: Path, manifest: dict[str, Any]) -> Check:
+    listed: dict[str, str] = manifest.get("files", {})
+    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST}
+    problems = [f"{name} is missing" for name in listed if name not in present]
+    problems += [f"{name} is not listed" for name in sorted(present) if name not in listed]
+    for name, digest in listed.items():
+        if name in present and hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+            problems.append(f"{name} was changed")
+    detail = "; ".join(problems[:PROBLEMS_MAX]) or f"{len(listed)} files as written"
+    return Check("files", ok=bool(listed) and not problems, detail=detail)
+
+
+def _check_same_run(manifest: dict[str, Any], run: RunRow) -> Check:
+    pairs = {
+        "version": run.version,
+        "mode": run.mode,
+        "seed": run.seed,
+        "config_digest": run.config_digest,
+        "event_digest": run.event_digest,
+    }
+    wrong = [name for name, value in pairs.items() if manifest.get(name) != value]
+    detail = f"{MANIFEST} and {LEDGER} differ in {', '.join(wrong)}" if wrong else "run.json and ledger agree"
+    return Check("same_run", ok=not wrong, detail=detail)
+
+
+def _derive(run: RunRow, frames: list[StoredFrame]) -> dict[str, str]:
+    """Return the tables that need nothing but the ledger."""
+    written = run.manifest_dict()
+    symbols: list[str] = written["universe"]["symbols"]
+    risk = written["config"]["risk"]
+    gates = (float(risk["min_confidence_buy"]), float(risk["min_confidence_sell"]))
+    story: Story = gather(frames)
+    several = len(story.opening) > 1
+    return {
+        "equity.csv": equity_csv(curve(story)),
+        "orders.csv": orders_csv(story, symbols, several),
+        "fills.csv": fills_csv(story, symbols, several),
+        "trades.csv": trades_csv(story, symbols, several),
+        "predictions.csv": predictions_csv(story, symbols),
+        "signals.csv": signals_csv(story, symbols, gates),
+    }
+
+
+def _check_table(path: Path, text: str) -> Check:
+    name = f"table:{path.name}"
+    try:
+        found = path.read_bytes()
+    except OSError as error:
+        return Check(name, ok=False, detail=f"cannot be read: {error.strerror}")
+    if found == text.encode():
+        return Check(name, ok=True, detail=f"{text.count(chr(10)) - 1} rows, as the ledger says")
+    lines = zip(found.decode("utf-8", "replace").splitlines(), text.splitlines(), strict=False)
+    line = next((n for n, (a, b) in enumerate(lines, start=1) if a != b), "its length")
+    return Check(name, ok=False, detail=f"differs from what the ledger says at line {line}")
