@@ -171,10 +171,10 @@ def test_every_price_up_to_67_million_survives_as_a_float(value: int) -> None:
 @given(st.integers(2**26 * SCALE, int(PRICE_MAX) * SCALE))
 @example(int(PRICE_MAX) * SCALE)
 def test_prices_up_to_the_bound_miss_by_one_unit_at_most(value: int) -> None:
-    """Floats are 1.5e-8 apart there; whole cents are still exact."""
+    """Floats are 1.5e-8 apart there; whole amounts are still exact."""
     assert abs(to_fixed(to_float(value)) - value) <= 1
-    cents = value // 1_000_000 * 1_000_000
-    assert to_fixed(to_float(cents)) == cents
+    whole = value // SCALE * SCALE
+    assert to_fixed(to_float(whole)) == whole
 
 
 def test_a_narrow_float_is_multiplied_in_full_width() -> None:
