@@ -140,8 +140,10 @@ def index(closes: F64, cash: float, label: str, total_return: bool = False) -> B
     values = _carry(closes[known[0] :, None])[:, 0]
     equity = np.full(closes.size + 1, cash)
     equity[known[0] + 1 :] = cash * values / values[0]
-    kind = "total return" if total_return else "price only, without dividends"
-    rule = f"{label}, {kind}; no costs; it cannot be bought as such."
+    kind = "total return" if total_return else "price only"
+    rule = (
+        f"{label}, {'with' if total_return else 'without'} dividends ({kind}); no costs; it cannot be bought as such."
+    )
     return BenchmarkCurve("index", f"{label} ({kind})", rule, equity, total_return, False)
 
 

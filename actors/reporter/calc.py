@@ -168,9 +168,7 @@ def calc_psr(returns: Path | None = None, moments: Moments | None = None, benchm
     m = _moments(returns, moments)
     value = sharpe.psr(m.sr, m.n, m.skew, m.kurt, benchmark_sr)
     inputs = msgspec.to_builtins(m) | {"benchmark_sr": benchmark_sr}
-    formula = (
-        "Phi((sr - benchmark_sr) * sqrt(n - 1) / sqrt(1 - skew * sr + (kurt - 1) / 4 * sr^2)), per period, raw kurt"
-    )
+    formula = "Phi((sr - benchmark_sr) * sqrt(n - 1) / sqrt(1 - skew sr + (kurt - 1)/4 sr^2)), per period, raw kurtosis"
     return _answer("psr", value, inputs, formula)
 
 
@@ -232,7 +230,7 @@ def calc_dsr(
         "benchmark_sr": benchmark_sr,
     }
     formula = (
-        "PSR against sqrt(trials_variance) * E[max of trials standard normals]; the expectation exact below 5 trials, else"
+        "PSR against sqrt(trials_variance) * E[max of N standard normals], N trials; exact below 5 trials, else"
         " (1 - gamma) * Phi^-1(1 - 1/N) + gamma * Phi^-1(1 - 1/(N e))"
     )
     return _answer("dsr", value, inputs, formula)

@@ -1,0 +1,145 @@
+"""``events.jsonl``: every event as a line of JSON, columns decoded, ids as symbols, money as plain decimals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from actors.messages.columns import unpack_f64, unpack_i32, unpack_i64
+from actors.values.fixed import fmt
+from actors.values.time import format_ts
+from actors.values.universe import Universe
+from daemon.journal.journal import StoredFrame
+from daemon.kernel.message import Message
+
+# Whole-number fields that are amounts in units of 1e-8, in any message.
+FIXED_FIELDS: Final = frozenset(
+    (
+        "qty",
+        "limit_px",
+        "stop_px",
+        "reserved",
+        "last_qty",
+        "last_px",
+        "ref_px",
+        "cum_qty",
+        "leaves_qty",
+        "avg_px",
+        "commission",
+        "regulatory",
+        "spread",
+        "slippage",
+        "impact",
+        "level",
+        "cost",
+        "realized",
+        "realized_fifo",
+        "cash",
+        "entry_px",
+        "exit_px",
+        "fees",
+        "pnl",
+        "amount",
+        "equity",
+        "gross",
+        "net",
+        "flows",
+        "peak",
+        "baseline",
+    )
+)
+STAMP_FIELDS: Final = frozenset({"entry_ts", "exit_ts", "deadline"})
+_PAIRS: Final = frozenset({"postings", "closed", "opened"})
+
+
+def _plain(value: int) -> msgspec.Raw:
+    return msgspec.Raw(fmt(value).encode())
+
+
+def _floats(data: bytes) -> list[float | None]:
+    values = unpack_f64(data)
+    if np.isfinite(values).all():
+        out: list[float | None] = values.tolist()
+        return out
+    return [v if np.isfinite(v) else None for v in values.tolist()]
+
+
+def _other(value: Any) -> Any:
+    return _floats(value) if isinstance(value, bytes) else value
+
+
+class EventWriter:
+    """Turns messages into plain values; one converter per type, built when first met."""
+
+    def __init__(self, universe: Universe) -> None:
+        """Build for a universe."""
+        self._symbols = universe.symbols
+        self._encoder = msgspec.json.Encoder()
+        self._fields: dict[type[Message], list[tuple[str, Callable[[Any], Any] | None]]] = {}
+
+    def line(self, frame: StoredFrame, event: Message, number: int) -> bytes:
+        """Return one event as a line of JSON without its end."""
+        head = {"seq": frame.seq, "n": number, "ts": format_ts(frame.ts), "type": type(event).__name__}
+        return self._encoder.encode(head | self.values(event))
+
+    def values(self, message: Message) -> dict[str, Any]:
+        """Return the fields of a message as plain values."""
+        fields = self._fields.get(type(message))
+        if fields is None:
+            fields = [(name, self._converter(name)) for name in message.__struct_fields__]
+            self._fields[type(message)] = fields
+        out = {}
+        for name, convert in fields:
+            value = getattr(message, name)
+            out[name] = convert(value) if convert is not None and value is not None else value
+        return out
+
+    def _converter(self, name: str) -> Callable[[Any], Any] | None:
+        special: dict[str, Callable[[Any], Any]] = {
+            "symbol": lambda v: self._symbols[v] if v >= 0 else None,
+            "ids": lambda v: [self._symbols[i] for i in unpack_i32(v).tolist()],
+            "order": self.values,
+            "ts": format_ts,
+            "price": self._amounts,
+        }
+        if name in special:
+            return special[name]
+        if name in STAMP_FIELDS:
+            return format_ts
+        if name in _PAIRS:
+            return self._pairs
+        if name in FIXED_FIELDS:
+            return self._amount
+        return _other
+
+    @staticmethod
+    def _amount(value: Any) -> Any:
+        if isinstance(value, int):
+            return _plain(value)
+        return _other(value)  # PredictionsScored.realized is a float64 column under the name of an amount
+
+    @staticmethod
+    def _amounts(value: bytes) -> list[msgspec.Raw]:
+        return [_plain(v) for v in unpack_i64(value).tolist()]
+
+    @staticmethod
+    def _pairs(value: Any) -> Any:
+        if value and isinstance(value[0], str):
+            return [value[0], _plain(value[1])]
+        return [[name, _plain(amount)] for name, amount in value]
+
+
+def write_events(frames: Iterable[StoredFrame], universe: Universe, path: Path) -> int:
+    """Write every event of every frame to ``path``; return how many lines."""
+    writer = EventWriter(universe)
+    count = 0
+    with path.open("wb") as handle:
+        for frame in frames:
+            for number, event in enumerate(frame.events):
+                handle.write(writer.line(frame, event, number) + b"\n")
+                count += 1
+    return count
