@@ -89,59 +89,41 @@ class PanelSource:
         ids, all_ids, close_fx, volume = self._ids, self._all_ids, self._close_fx, self._volume
         o, h, l, c = self._prices  # noqa: E741 - low, beside its three brothers
         extras = self._extras
-        plain = not extras
+        average = bid_open = ask_open = bid_close = ask_close = None
         lo = offsets[begin]
         for i in range(begin, finish):
             hi = offsets[i + 1]
             cut = slice(lo, hi)
             dense = hi - lo == n
-            at = all_ids if dense else ids[cut]
             close = c[cut]
             if close_only:
                 opened = high = low = close
             else:
                 opened, high, low = o[cut], h[cut], l[cut]
-            traded = None if volume is None else volume[cut]
-            if plain:
-                yield build(
-                    ends[i],
-                    starts[i],
-                    date,
-                    daily,
-                    at,
-                    dense,
-                    opened,
-                    high,
-                    low,
-                    close,
-                    close_fx[cut],
-                    traded,
-                    close_only,
-                )
-            else:
+            if extras:
                 average, bid_open, ask_open, bid_close, ask_close = (
                     None if column is None else column[cut] for column in extras
                 )
-                yield build(
-                    ends[i],
-                    starts[i],
-                    date,
-                    daily,
-                    at,
-                    dense,
-                    opened,
-                    high,
-                    low,
-                    close,
-                    close_fx[cut],
-                    traded,
-                    close_only,
-                    average,
-                    bid_open,
-                    ask_open,
-                    bid_close,
-                    ask_close,
-                )
+            yield build(
+                ends[i],
+                starts[i],
+                date,
+                daily,
+                all_ids if dense else ids[cut],
+                dense,
+                opened,
+                high,
+                low,
+                close,
+                close_fx[cut],
+                None if volume is None else volume[cut],
+                close_only,
+                average,
+                bid_open,
+                ask_open,
+                bid_close,
+                ask_close,
+            )
             lo = hi
 
     def session_prices(self, name: str) -> F64:

@@ -9,6 +9,7 @@ is one. Lunch breaks of calendars that have them are not modelled: a session run
 from __future__ import annotations
 
 import functools
+import warnings
 from importlib import resources
 from typing import Any, Final
 
@@ -146,9 +147,9 @@ def next_session(calendar: str, date: int) -> Session:
         OperatorError: the date does not exist, or the calendar knows no later session.
     """
     day = date_to_day(date)
-    # A month is enough but for wars (1914: four months), and rarely leaves the shipped years.
-    for reach in (31, 366):
-        table = _full(calendar, day, day + reach).between(day + 1, day + reach)
+    # What is at hand first, so that the shipped years are not left in December 2030; then a month, then (1914) a year.
+    for reach in (0, 31, 366):
+        table = _full(calendar, day, day + reach).between(day + 1, day + 366)
         if len(table):
             return table.between(int(table.days[0]), int(table.days[0])).sessions()[0]
     message = f"the calendar {calendar} knows no session after {day_text(day)}"
@@ -185,6 +186,13 @@ def _shipped() -> SessionTable:
 @functools.cache
 def _from_library(calendar: str, first_year: int, last_year: int) -> SessionTable:
     """Expand a calendar with exchange_calendars, within the years it knows."""
+    with warnings.catch_warnings():
+        # exchange_calendars 4.13 calls what pandas 3.1 deprecates; nothing we or the operator could change.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return _ask_library(calendar, first_year, last_year)
+
+
+def _ask_library(calendar: str, first_year: int, last_year: int) -> SessionTable:
     import exchange_calendars  # noqa: PLC0415 - a second and 145 MB, only for what the shipped table lacks
     import pandas as pd  # noqa: PLC0415 - comes with exchange_calendars
 

@@ -164,6 +164,10 @@ def _choose(header: list[str], path: str) -> tuple[dict[str, str], list[str]]:
         for name, aliases in ALIASES.items()
         if (alias := next((a for a in aliases if a in by_name), None)) is not None
     }
+    times = [by_name[alias] for alias in ALIASES["ts"] if alias in by_name]
+    if len(times) > 1 and names["ts"] != by_name.get("ts"):
+        message = f"{path} has several columns of time: {', '.join(times)}"
+        raise OperatorError(message, code="AMBIGUOUS_TIME", remedy="join them into one column named ts")
     required = ("ts", "symbol") if any(q in names for q in QUOTES) else ("ts", "symbol", "close")
     missing = [name for name in required if name not in names]
     if missing:
