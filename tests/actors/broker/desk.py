@@ -143,7 +143,8 @@ class Desk:
         self, hour: float, *rows: tuple[float, ...] | None, volume: Any = None, width: float = 1.0, **extra: Any
     ) -> list[Event]:
         """Feed bars (open, high, low, close) that end at ``hour``, one per symbol; None leaves a symbol out."""
-        panel = make_panel(rows, int(hour * HOUR), int(width * HOUR), self.date, volume, daily=self.daily, **extra)
+        ts, span, n = int(hour * HOUR), int(width * HOUR), len(self.universe)
+        panel = make_panel(rows, ts, span, self.date, volume, n=n, daily=self.daily, **extra)
         return self.put(panel, panel.ts)
 
     def session(self, day: int) -> Session:
@@ -166,6 +167,7 @@ def make_panel(
     date: int,
     volume: Any,
     *,
+    n: int | None = None,
     daily: bool = True,
     **extra: Any,
 ) -> BarPanel:
@@ -186,7 +188,7 @@ def make_panel(
         session=date,
         daily=daily,
         ids=ids,
-        dense=all(row is not None for row in rows),
+        dense=len(ids) == (n or len(rows)),
         open=columns[0],
         high=columns[1],
         low=columns[2],
