@@ -79,6 +79,7 @@ class PredictionsScored(Event, tag=25, frozen=True):
         ids: int32 column of symbol ids.
         realized: float64 column, simple return from the decision price.
         realized_tradable: float64 column, simple return from the first tradable price; NaN where there was none.
+        strategy: the strategy, which with ``decision`` and ``horizon`` names the ``SignalsReady`` it scores.
     """
 
     model: str
@@ -87,6 +88,7 @@ class PredictionsScored(Event, tag=25, frozen=True):
     ids: bytes
     realized: bytes
     realized_tradable: bytes
+    strategy: str = ""
 
 
 class StrategyDisabled(Event, tag=26, frozen=True):

@@ -1,0 +1,462 @@
+"""The predictor actor: closed bars in, signals out; every signal is scored when its horizon is over.
+
+Market state (rings, last prices, fold-form states, first tradable prices) is folded in ``observe``; what strategies
+made of it and what was done about their mistakes are events. Intraday strategies decide on the panel that closes
+their bar, daily ones on ``SessionClosed``. A strategy without anything to say leaves no event.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from actors.messages.columns import pack_f64, pack_i32, pack_i64, unpack_f64, unpack_i32
+from actors.messages.control import DisableStrategy, EnableStrategy
+from actors.messages.inference import (
+    InferenceRequested,
+    PredictionReady,
+    PredictionsScored,
+    PredictionUnavailable,
+    StrategyDisabled,
+    StrategyEnabled,
+    StrategyFailed,
+)
+from actors.messages.market import BarPanel, SessionClosed, SessionOpened
+from actors.messages.portfolio import SignalsReady
+from actors.predictor.bars import SessionClock
+from actors.predictor.binding import StrategyBinding
+from actors.predictor.evaluate import WHOLE_CALL, Batch, Failure, Outcome, Scope, evaluate
+from actors.predictor.ledger import PredictionLedger
+from actors.predictor.models.manifest import date_text
+from actors.predictor.runner import TRAINING_WINDOW, Runner, build_bars, decides_at_close
+from actors.values.time import MINUTE_NS, Interval
+from actors.values.universe import Universe
+from daemon.kernel.actor import Context, CoreActor, decides, evolves, observes
+from daemon.kernel.errors import OperatorError, VenueError
+from daemon.kernel.message import Command, Event
+
+FAILURES_KEPT: Final = 100
+MAX_ERRORS: Final = 3
+DEADLINE_NS: Final = 5 * MINUTE_NS
+_SCALE: Final = 1e9  # nine digits, as columns.SCORE_DIGITS
+
+
+class PredictorActor(CoreActor):
+    """Runs strategies.
+
+    Attributes:
+        failures: the latest failed calls as sentences with file and line, for people; never in an event.
+        ledger: predictions that wait for their horizon.
+    """
+
+    name: ClassVar[str] = "predictor"
+    sends: ClassVar[tuple[type[Command], ...]] = ()
+    emits: ClassVar[tuple[type[Event], ...]] = (
+        SignalsReady,
+        InferenceRequested,
+        PredictionsScored,
+        StrategyFailed,
+        StrategyDisabled,
+        StrategyEnabled,
+    )
+
+    def __init__(
+        self,
+        universe: Universe,
+        bindings: Sequence[StrategyBinding],
+        *,
+        interval: Interval,
+        decision_interval: Interval | None = None,
+        max_errors: int = MAX_ERRORS,
+        deadline_ns: int = DEADLINE_NS,
+    ) -> None:
+        """Build for a run.
+
+        Args:
+            universe: the run's symbols.
+            bindings: strategies with parameters, each under a name of its own.
+            interval: of the run's bars.
+            decision_interval: decide no more often than this, counted from the session's open; None: every closed bar.
+            max_errors: failed decisions in a row after which a strategy is switched off.
+            deadline_ns: how long an inference may take.
+
+        Raises:
+            OperatorError: two bindings share a name, or a strategy's bars or horizon do not fit the run.
+        """
+        n = len(universe)
+        names = [binding.name for binding in bindings]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise OperatorError(
+                    f"the strategy {name} is there twice", code="DUPLICATE_STRATEGY", remedy="give one of them an alias"
+                )
+        tradable = np.array([universe.is_tradable(i) for i in range(n)], dtype=np.bool_)
+        tradable.setflags(write=False)
+        self._scope = Scope(universe.symbols, tradable, bool(tradable.all()))
+        self._daily = interval.is_daily
+        self._decision = decision_interval
+        self._max_errors = max_errors
+        self._deadline_ns = deadline_ns
+        self._runners = {b.name: Runner(b, interval, n) for b in bindings}
+        self._bars = build_bars(list(self._runners.values()), interval, n)
+        self._all_ids = pack_i32(range(n))
+        self._clock = SessionClock()
+        self._last_ts = 0
+        self._closed_date = 0
+        self._due: Iterable[Runner] = ()
+        self.ledger = PredictionLedger(n)
+        self.failures: deque[str] = deque(maxlen=FAILURES_KEPT)
+
+    # -- market ----------------------------------------------------------------------------------------------------
+
+    @observes(SessionOpened)
+    def fold_open(self, message: SessionOpened) -> None:
+        """Enter a session."""
+        session = message.session
+        if session.date > self._clock.date:
+            self._clock.enter(session)
+            self._new_session()
+
+    def _new_session(self) -> None:
+        for runner in self._runners.values():
+            runner.bucket = 0
+
+    @observes(BarPanel)
+    def fold_bar(self, panel: BarPanel) -> None:
+        """Append a panel to the rings and find out who decides on it.
+
+        A revision changes nothing: a decision already made on the first version stands, and a latecomer's missing bar
+        stays a gap. After a restore, panels from before the snapshot only warm the rings.
+        """
+        self._due = ()
+        ts = panel.ts
+        if panel.revision or panel.daily is not self._daily:
+            return
+        if ts <= self._last_ts:
+            self._warm(panel)
+            return
+        self._last_ts = ts
+        clock = self._clock
+        if panel.session != clock.date:
+            clock.meet(panel)
+            self._new_session()
+        self.ledger.observe(panel)
+        due: list[Runner] | None = None
+        for bars in self._bars:
+            if bars.add(panel, clock):
+                for runner in bars.runners:
+                    if runner.due(ts, clock.open_ts, self._decision) and self._prepare(runner, ts):
+                        if due is None:
+                            due = [runner]
+                        else:
+                            due.append(runner)
+        if due is not None:
+            self._due = due
+
+    @observes(SessionClosed)
+    def fold_close(self, message: SessionClosed) -> None:
+        """Close what ends with the session and find out who decides on it."""
+        self._due = ()
+        session = message.session
+        if session.date <= self._closed_date:
+            return
+        self._closed_date = session.date
+        self._clock.enter(session)
+        at_close = decides_at_close(self._decision, session.number)
+        due: list[Runner] = []
+        for bars in self._bars:
+            closed = bars.session_closed(session)
+            if bars.bar.is_daily:
+                decide = closed and at_close
+            elif self._decision is not None and self._decision.is_daily:
+                decide = at_close and bars.series.session == session.date
+            else:
+                decide = closed
+            if decide:
+                due += [runner for runner in bars.runners if self._prepare(runner, message.ts)]
+        self._due = due
+
+    def _prepare(self, runner: Runner, ts: int) -> bool:
+        """Begin a decision: settle the last one's success, advance fold states; False where the strategy is off."""
+        if runner.off and runner.off != TRAINING_WINDOW:
+            return False
+        if runner.failed:
+            runner.failed = False
+        else:
+            runner.streak = 0
+        if runner.states:
+            with np.errstate(all="ignore"):
+                runner.outcome = evaluate(runner, self._scope, ts)
+        return True
+
+    def _warm(self, panel: BarPanel) -> None:
+        for bars in self._bars:
+            if bars.aggregator is None and panel.ts > bars.series.last_ts:
+                bars.push(panel)
+
+    # -- decisions -------------------------------------------------------------------------------------------------
+
+    @decides(BarPanel)
+    def decide_bar(self, panel: BarPanel, ctx: Context) -> None:
+        """Score what is over, then let intraday strategies decide."""
+        for scored in self.ledger.due_at(panel.ts):
+            ctx.emit(scored)
+        for runner in self._due:
+            self._decide(runner, panel.ts, ctx)
+
+    @decides(SessionClosed)
+    def decide_close(self, message: SessionClosed, ctx: Context) -> None:
+        """Score what is over, then let daily strategies decide."""
+        for scored in self.ledger.due_in(message.session.number):
+            ctx.emit(scored)
+        for runner in self._due:
+            self._decide(runner, message.ts, ctx)
+
+    def _decide(self, runner: Runner, ts: int, ctx: Context) -> None:
+        model = runner.binding.model
+        if model is not None:
+            date = self._clock.date
+            if model.blocks(date):
+                if not runner.off:
+                    reason = (
+                        f"the model {model.model_id} has seen {date_text(model.blocked_from)}.."
+                        f"{date_text(model.blocked_to)}; predictions on {date_text(date)} would be look-ahead"
+                    )
+                    ctx.emit(StrategyDisabled(runner.name, reason, TRAINING_WINDOW))
+                return
+            if runner.off:
+                reason = f"{date_text(date)} lies outside what the model {model.model_id} has seen"
+                ctx.emit(StrategyEnabled(runner.name, reason, TRAINING_WINDOW))
+        if runner.states:
+            outcome = runner.outcome
+        else:
+            with np.errstate(all="ignore"):
+                outcome = evaluate(runner, self._scope, ts)
+        decision = runner.decisions + 1
+        if outcome.failures:
+            self._fail(runner, decision, outcome, ctx)
+        for batch in outcome.batches:
+            ctx.emit(self._signals(runner, decision, batch, runner.name))
+        if outcome.features is not None and model is not None:
+            ids, rows = outcome.features
+            ctx.emit(
+                InferenceRequested(
+                    request_id=f"{runner.name}-{decision}",
+                    model_id=model.model_id,
+                    strategy=runner.name,
+                    decision=decision,
+                    ids=pack_i32(ids),
+                    features=pack_f64(rows),
+                    deadline=ctx.now + self._deadline_ns,
+                )
+            )
+
+    def _fail(self, runner: Runner, decision: int, outcome: Outcome, ctx: Context) -> None:
+        for failure in outcome.failures:
+            ctx.emit(StrategyFailed(runner.name, decision, failure.symbol, failure.error))
+            self.failures.append(failure.sentence)
+        streak = runner.streak + (not runner.failed)
+        if streak >= self._max_errors:
+            last = outcome.failures[-1].error
+            reason = f"{streak} failed decisions in a row, the last: {last}"
+            ctx.emit(StrategyDisabled(runner.name, reason, self.name))
+
+    def _signals(self, runner: Runner, decision: int, batch: Batch, model: str) -> SignalsReady:
+        """Pack a batch; all float columns are rounded to nine digits in one go, as ``pack_f64`` does one by one."""
+        p_up, expected = batch.p_up, batch.expected_bps
+        block = np.empty((2 + (p_up is not None) + (expected is not None), len(batch.score)), dtype="<f8")
+        block[0] = batch.score
+        block[1] = batch.confidence
+        if p_up is not None:
+            block[2] = p_up
+        if expected is not None:
+            block[-1] = expected
+        np.multiply(block, _SCALE, out=block)
+        np.rint(block, out=block)
+        np.divide(block, _SCALE, out=block)
+        np.add(block, 0.0, out=block)
+        ids = batch.ids
+        price = self.ledger.last_fx
+        return SignalsReady(
+            runner.name,
+            decision,
+            batch.horizon,
+            self._all_ids if ids is None else pack_i32(ids),
+            block[0].tobytes(),
+            block[1].tobytes(),
+            b"" if p_up is None else block[2].tobytes(),
+            pack_i64(price if ids is None else price[ids]),
+            b"" if expected is None else block[-1].tobytes(),
+            model,
+            batch.reasons,
+            runner.binding.spec.buy_and_hold,
+        )
+
+    # -- inference -------------------------------------------------------------------------------------------------
+
+    @decides(PredictionReady)
+    def decide_prediction(self, message: PredictionReady, ctx: Context) -> None:
+        """Turn a model's answer into signals; an answer too late or to no open question is dropped and recorded."""
+        runner, decision, deadline, asked = self._request(message.request_id)
+        model = runner.binding.model
+        if model is None or message.model_id != model.model_id:
+            raise VenueError(
+                f"the answer to {message.request_id} comes from {message.model_id}", code="PREDICTION_WRONG_MODEL"
+            )
+        if ctx.now > deadline:
+            late_ms = (ctx.now - deadline) // 1_000_000
+            raise VenueError(
+                f"the answer to {message.request_id} came {late_ms} ms after its deadline; holding",
+                code="PREDICTION_LATE",
+            )
+        ids = unpack_i32(asked)
+        p_up = unpack_f64(message.p_up)
+        valid = message.ids == asked and len(p_up) == len(ids) and message.horizon == model.horizon
+        if not valid or ((p_up < 0.0) | (p_up > 1.0)).any():
+            sentence = f"strategy {runner.name}: the model {model.model_id} answered {message.request_id} with nonsense"
+            failure = Failure(WHOLE_CALL, "bad_prediction", sentence)
+            self._fail(runner, decision, Outcome(failures=(failure,)), ctx)
+            return
+        known = ~np.isnan(p_up)
+        if not known.any():
+            return
+        p_up = p_up[known]
+        levels = np.linspace(0.0, 1.0, len(model.confidence))
+        confidence = np.interp(np.abs(p_up - 0.5), np.asarray(model.confidence), levels)
+        batch = Batch(model.horizon, ids[known], 2.0 * p_up - 1.0, confidence, p_up)
+        ctx.emit(self._signals(runner, decision, batch, model.model_id))
+
+    @decides(PredictionUnavailable)
+    def decide_unavailable(self, message: PredictionUnavailable, ctx: Context) -> None:  # noqa: ARG002 - raises only
+        """Hold, and put on record why."""
+        runner, decision, _, _ = self._request(message.request_id)
+        raise VenueError(
+            f"{message.model_id} gave no prediction for decision {decision} of {runner.name}: "
+            f"{message.reason}; holding",
+            code="PREDICTION_UNAVAILABLE",
+        )
+
+    def _request(self, request_id: str) -> tuple[Runner, int, int, bytes]:
+        for runner in self._runners.values():
+            if runner.request is not None and runner.request[0] == request_id:
+                return runner, *runner.request[1:]
+        raise VenueError(f"no strategy waits for the answer to {request_id}", code="PREDICTION_STALE")
+
+    # -- operators -------------------------------------------------------------------------------------------------
+
+    @decides(DisableStrategy)
+    def decide_disable(self, message: DisableStrategy, ctx: Context) -> None:
+        """Switch a strategy off; its positions stay, its fold state stands still."""
+        runner = self._known(message.strategy)
+        if runner.off:
+            raise OperatorError(f"the strategy {runner.name} is off already, by {runner.off}", code="STRATEGY_OFF")
+        ctx.emit(StrategyDisabled(runner.name, message.reason, message.by or "operator"))
+
+    @decides(EnableStrategy)
+    def decide_enable(self, message: EnableStrategy, ctx: Context) -> None:
+        """Switch a strategy on again, with a clean record."""
+        runner = self._known(message.strategy)
+        if not runner.off:
+            raise OperatorError(f"the strategy {runner.name} is on already", code="STRATEGY_ON")
+        if runner.off == TRAINING_WINDOW:
+            raise OperatorError(
+                f"the strategy {runner.name} is off because its model has seen this period",
+                code="TRAINING_WINDOW",
+                remedy="it comes back by itself on the first date it has not seen",
+            )
+        ctx.emit(StrategyEnabled(runner.name, message.reason, message.by or "operator"))
+
+    def _known(self, name: str) -> Runner:
+        runner = self._runners.get(name)
+        if runner is None:
+            known = ", ".join(self._runners) or "none"
+            raise OperatorError(f"this run has no strategy {name!r}", code="NO_STRATEGY", remedy=f"it has: {known}")
+        return runner
+
+    # -- facts -----------------------------------------------------------------------------------------------------
+
+    @evolves(SignalsReady)
+    def fold_signals(self, event: SignalsReady) -> None:
+        """Count the decision and remember its predictions."""
+        runner = self._runners.get(event.strategy)
+        if runner is None:
+            return
+        runner.decisions = max(runner.decisions, event.decision)
+        if runner.request is not None and runner.request[1] == event.decision:
+            runner.request = None
+        self.ledger.add(event, self._last_ts, self._clock.number)
+
+    @evolves(PredictionsScored)
+    def fold_scored(self, event: PredictionsScored) -> None:
+        """Forget what has been scored."""
+        self.ledger.drop(event)
+
+    @evolves(InferenceRequested)
+    def fold_requested(self, event: InferenceRequested) -> None:
+        """Wait for an answer; an older question of the strategy is given up."""
+        runner = self._runners.get(event.strategy)
+        if runner is not None:
+            runner.decisions = event.decision
+            runner.request = (event.request_id, event.decision, event.deadline, event.ids)
+
+    @evolves(StrategyFailed)
+    def fold_failed(self, event: StrategyFailed) -> None:
+        """Count failed decisions in a row."""
+        runner = self._runners.get(event.strategy)
+        if runner is None:
+            return
+        runner.decisions = max(runner.decisions, event.decision)
+        if not runner.failed:
+            runner.failed = True
+            runner.streak += 1
+        if runner.request is not None and runner.request[1] == event.decision:
+            runner.request = None
+
+    @evolves(StrategyDisabled)
+    def fold_disabled(self, event: StrategyDisabled) -> None:
+        """Note who switched it off."""
+        runner = self._runners.get(event.strategy)
+        if runner is not None:
+            runner.off = event.by
+            runner.request = None
+
+    @evolves(StrategyEnabled)
+    def fold_enabled(self, event: StrategyEnabled) -> None:
+        """Start over with a clean record."""
+        runner = self._runners.get(event.strategy)
+        if runner is not None:
+            runner.off = ""
+            runner.streak = 0
+            runner.failed = False
+
+    # -- snapshots -------------------------------------------------------------------------------------------------
+
+    def warmup_rows(self) -> int:
+        """Return the longest lookback on the run's own bars; aggregated bars travel in the snapshot."""
+        return max((bars.series.ring.length for bars in self._bars if bars.aggregator is None), default=0)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything but the rings of the run's own bars."""
+        return {
+            "last_ts": self._last_ts,
+            "closed_date": self._closed_date,
+            "clock": self._clock.snapshot(),
+            "ledger": self.ledger.snapshot(),
+            "runners": {name: runner.snapshot() for name, runner in self._runners.items()},
+            "aggregators": [b.aggregator.snapshot() for b in self._bars if b.aggregator is not None],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`snapshot` gave; rings fill when the rows before it are observed again."""
+        self._last_ts = state["last_ts"]
+        self._closed_date = state["closed_date"]
+        self._clock.restore(state["clock"])
+        self.ledger.restore(state["ledger"])
+        for name, runner in self._runners.items():
+            runner.restore(state["runners"][name])
+        aggregators = [b.aggregator for b in self._bars if b.aggregator is not None]
+        for aggregator, saved in zip(aggregators, state["aggregators"], strict=True):
+            aggregator.restore(saved)

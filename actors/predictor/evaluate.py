@@ -1,0 +1,424 @@
+"""Calling strategies: windows cut from rings, answers checked, mistakes contained.
+
+Whatever an author's function does, what leaves this module is an :class:`Outcome`: valid columns and the list of what
+went wrong. The core folds it, checks and tests use the same path.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from actors.api import FIELDS, Features, PanelWindow, Scores, Signal, Window
+from actors.predictor.bars import BarSeries
+from actors.predictor.binding import StrategyBinding, horizon_fits, horizon_of
+from actors.values.time import Interval, format_ts
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+I32 = npt.NDArray[np.int32]
+Bools = npt.NDArray[np.bool_]
+
+WHOLE_CALL: Final = -1
+REASON_CHARS_MAX: Final = 200
+
+
+class UndeclaredFieldError(AttributeError):
+    """A strategy read a field of its window that it did not declare."""
+
+
+class RefusalError(Exception):
+    """An answer that breaks the contract; never leaves this module."""
+
+    def __init__(self, error: str, what: str, symbol: int = WHOLE_CALL) -> None:
+        super().__init__(what)
+        self.error = error
+        self.what = what
+        self.symbol = symbol
+
+
+class Undeclared:
+    """Stands where an undeclared field would be; any use says what to write."""
+
+    __slots__ = ("_field", "_strategy")
+
+    def __init__(self, field: str, strategy: str) -> None:
+        self._field = field
+        self._strategy = strategy
+
+    def _refuse(self, *_: object, **__: object) -> Any:
+        raise UndeclaredFieldError(
+            f"strategy {self._strategy} reads w.{self._field} without declaring it; "
+            f"write fields=(..., {self._field!r}) in @strategy"
+        )
+
+    __len__ = __iter__ = __getitem__ = __array__ = __add__ = __radd__ = __sub__ = __rsub__ = _refuse
+    __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __lt__ = __le__ = __gt__ = __ge__ = __neg__ = _refuse
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse ``mean()``, ``shape`` and whatever else an array has."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._refuse()
+
+
+class Failure(Struct, frozen=True):
+    """A call that failed: ``error`` goes into the event, ``sentence`` to people."""
+
+    symbol: int
+    error: str
+    sentence: str
+
+
+class Batch(Struct, frozen=True, gc=False):
+    """Signals of one decision with one horizon; columns are parallel.
+
+    ``ids`` None means every symbol of the universe, in order.
+    """
+
+    horizon: str
+    ids: I32 | None
+    score: F64
+    confidence: F64
+    p_up: F64 | None = None
+    expected_bps: F64 | None = None
+    reasons: tuple[str, ...] = ()
+
+
+class Outcome(Struct, frozen=True, gc=False):
+    """What one decision gave. ``features`` is (ids, rows) of a model-form strategy."""
+
+    batches: Sequence[Batch] = ()
+    failures: Sequence[Failure] = ()
+    features: tuple[I32, F64] | None = None
+
+
+NOTHING: Final = Outcome()
+
+
+class Answerable(Protocol):
+    """A strategy's place in a run: what the calls need to know."""
+
+    binding: StrategyBinding
+    series: BarSeries
+    lookback: int
+    horizon: str
+    run: Interval
+    bar_text: str
+    undeclared: dict[str, Undeclared]
+    states: list[Any]
+
+
+class Scope(Struct, frozen=True):
+    """What is fixed for a run: the universe's names and which of them may be traded."""
+
+    symbols: tuple[str, ...]
+    tradable: Bools
+    all_tradable: bool
+
+
+def evaluate(runner: Answerable, scope: Scope, now: int) -> Outcome:
+    """Ask a strategy at an instant; fold-form states in ``runner.states`` are advanced.
+
+    Never raises for anything the author's code does, short of ending the process.
+    """
+    if not runner.series.ring.rows:
+        return NOTHING
+    return _FORMS[runner.binding.spec.form](runner, scope, now)
+
+
+# -- panel and model -------------------------------------------------------------------------------------------------
+
+
+def _panel_window(runner: Answerable, scope: Scope, now: int, fresh: Bools) -> PanelWindow:
+    series = runner.series
+    view = series.ring.view
+    rows = runner.lookback
+    undeclared = runner.undeclared
+    if len(undeclared) == len(FIELDS) - 1:
+        missing = cast("dict[str, F64]", undeclared)
+        return PanelWindow(
+            scope.symbols,
+            now,
+            runner.bar_text,
+            series.stamps(rows),
+            fresh,
+            missing["open"],
+            missing["high"],
+            missing["low"],
+            view("close", rows),
+            missing["volume"],
+        )
+    columns = [cast("F64", undeclared[f]) if f in undeclared else view(f, rows) for f in FIELDS]
+    return PanelWindow(scope.symbols, now, runner.bar_text, series.stamps(rows), fresh, *columns)
+
+
+def _fresh(series: BarSeries, scope: Scope) -> tuple[Bools, bool]:
+    """Return the mask of symbols that may be predicted now, and whether that is all of them."""
+    if series.fresh_ids is None:
+        return scope.tradable, scope.all_tradable
+    mask = np.zeros(len(scope.symbols), dtype=np.bool_)
+    mask[series.fresh_ids] = True
+    mask &= scope.tradable
+    mask.setflags(write=False)
+    return mask, False
+
+
+def _ask_panel(runner: Answerable, scope: Scope, now: int) -> Outcome:
+    fresh, everyone = _fresh(runner.series, scope)
+    try:
+        scores = runner.binding.spec.function(_panel_window(runner, scope, now, fresh), runner.binding.params)
+    except Exception as error:  # noqa: BLE001 - whatever an author's function raises
+        return Outcome(failures=(_raised(runner, scope, now, WHOLE_CALL, error),))
+    try:
+        batch = _panel_batch(runner, scores, len(scope.symbols), None if everyone else fresh)
+    except RefusalError as refusal:
+        return _refused(runner, scope, now, refusal)
+    return NOTHING if batch is None else Outcome((batch,))
+
+
+def _panel_batch(runner: Answerable, scores: Any, n: int, fresh: Bools | None) -> Batch | None:
+    """Return the valid columns of the symbols that did not abstain; ``fresh`` None means that all may be predicted.
+
+    Raises:
+        RefusalError: the answer breaks the contract of ``Scores``.
+    """
+    if type(scores) is not Scores:
+        raise RefusalError("not_scores", f"returned {type(scores).__name__} instead of Scores")
+    score = _column("score", scores.score, n)
+    if scores.horizon is not None and not _good_horizon(runner, scores.horizon):
+        raise RefusalError("bad_horizon", f"returned the horizon {scores.horizon!r}")
+    size = np.abs(score)
+    inside = size <= 1.0  # false for NaN, which abstains
+    keep = fresh
+    if not inside.all():
+        beyond = size > 1.0 if fresh is None else (size > 1.0) & fresh
+        if beyond.any():
+            first = int(np.flatnonzero(beyond)[0])
+            raise RefusalError("score_out_of_range", f"returned the score {float(score[first])!r}", first)
+        keep = inside if fresh is None else inside & fresh
+    ids: I32 | None = None
+    if keep is not None and not keep.all():
+        ids = np.flatnonzero(keep).astype(np.int32)
+        if not len(ids):
+            return None
+        score, size = score[ids], size[ids]
+    confidence = _optional("confidence", scores.confidence, n, ids)
+    p_up = _optional("p_up", scores.p_up, n, ids)
+    expected = _optional("expected_bps", scores.expected_bps, n, ids)
+    if confidence is None:
+        confidence = size
+    elif not ((confidence >= 0.0) & (confidence <= 1.0)).all():
+        raise RefusalError("confidence_out_of_range", "returned a confidence outside [0, 1]")
+    if p_up is not None and ((p_up < 0.0) | (p_up > 1.0)).any():
+        raise RefusalError("p_up_out_of_range", "returned a p_up outside [0, 1]")
+    if expected is not None and np.isinf(expected).any():
+        raise RefusalError("expected_bps_not_finite", "returned an infinite expected_bps")
+    return Batch(scores.horizon or runner.horizon, ids, score, confidence, p_up, expected)
+
+
+def _column(name: str, column: Any, n: int) -> F64:
+    if type(column) is not np.ndarray or column.dtype != np.float64 or column.shape != (n,):
+        given = f"{type(column).__name__} {getattr(column, 'dtype', '')} {getattr(column, 'shape', '')}"
+        raise RefusalError("bad_shape", f"returned {name} as {given}; it must be float64 of shape ({n},)")
+    return column
+
+
+def _optional(name: str, column: Any, n: int, ids: I32 | None) -> F64 | None:
+    if column is None:
+        return None
+    whole = _column(name, column, n)
+    return whole if ids is None else whole[ids]
+
+
+def _ask_model(runner: Answerable, scope: Scope, now: int) -> Outcome:
+    fresh, _ = _fresh(runner.series, scope)
+    model = runner.binding.model
+    assert model is not None  # noqa: S101 - bound with its manifest
+    try:
+        answer = runner.binding.spec.function(_panel_window(runner, scope, now, fresh), runner.binding.params)
+    except Exception as error:  # noqa: BLE001 - whatever an author's function raises
+        return Outcome(failures=(_raised(runner, scope, now, WHOLE_CALL, error),))
+    shape = (len(scope.symbols), len(model.features))
+    rows = answer.rows if type(answer) is Features else None
+    if type(rows) is not np.ndarray or rows.dtype != np.float64 or rows.shape != shape:
+        what = f"must return Features with float64 rows of shape {shape}"
+        return _refused(runner, scope, now, RefusalError("bad_shape", what))
+    keep = fresh & ~np.isnan(rows).any(axis=1)
+    ids = np.flatnonzero(keep).astype(np.int32)
+    if not len(ids):
+        return NOTHING
+    chosen = rows[ids]
+    if np.isinf(chosen).any():
+        return _refused(runner, scope, now, RefusalError("features_not_finite", "returned an infinite feature"))
+    return Outcome(features=(ids, chosen))
+
+
+# -- one symbol at a time --------------------------------------------------------------------------------------------
+
+
+def _ask_symbols(runner: Answerable, scope: Scope, now: int) -> Outcome:
+    function = runner.binding.spec.function
+    params = runner.binding.params
+    return _each_symbol(runner, scope, now, lambda _, window: function(window, params))
+
+
+def _ask_fold(runner: Answerable, scope: Scope, now: int) -> Outcome:
+    function = runner.binding.spec.function
+    params = runner.binding.params
+    states = runner.states
+    state_type = runner.binding.spec.state
+    assert state_type is not None  # noqa: S101 - the form has one
+
+    def ask(symbol: int, window: Window) -> Any:
+        state = states[symbol]
+        answer = function(state_type() if state is None else state, window, params)
+        pair: tuple[Any, ...] = answer if type(answer) is tuple else ()
+        if len(pair) != 2 or not isinstance(pair[0], state_type):
+            raise TypeError(f"the fold form returns ({state_type.__name__}, Signal or None)")
+        states[symbol] = pair[0]
+        return pair[1]
+
+    return _each_symbol(runner, scope, now, ask)
+
+
+def _each_symbol(runner: Answerable, scope: Scope, now: int, ask: Callable[[int, Window], Any]) -> Outcome:
+    series = runner.series
+    rows = runner.lookback
+    stamps = series.stamps(rows)
+    undeclared = runner.undeclared
+    blocks = [None if f in undeclared else series.ring.view(f, rows) for f in FIELDS]
+    missing = [cast("F64", undeclared.get(f)) for f in FIELDS]
+    gaps = np.isnan(series.ring.view("close", rows)).any(axis=0).tolist()
+    symbols = scope.symbols
+    tradable = scope.tradable
+    bar = runner.bar_text
+    signals: dict[str, list[tuple[int, Signal]]] = {}
+    failures: list[Failure] = []
+    ids = range(len(symbols)) if series.fresh_ids is None else series.fresh_ids.tolist()
+    close = series.ring.view("close", rows)
+    for i in ids:
+        if not tradable[i]:
+            continue
+        if gaps[i]:
+            kept = ~np.isnan(close[:, i])
+            columns = [m if b is None else _frozen(b[kept, i]) for b, m in zip(blocks, missing, strict=True)]
+            window = Window(symbols[i], now, bar, _frozen(stamps[kept]), *columns)
+        else:
+            columns = [m if b is None else b[:, i] for b, m in zip(blocks, missing, strict=True)]
+            window = Window(symbols[i], now, bar, stamps, *columns)
+        try:
+            signal = ask(i, window)
+        except Exception as error:  # noqa: BLE001 - whatever an author's function raises
+            failures.append(_raised(runner, scope, now, i, error))
+            continue
+        if signal is None:
+            continue
+        error_kind = signal_error(signal, runner)
+        if error_kind:
+            what = f"returned {signal!r}"[:REASON_CHARS_MAX]
+            failures.append(Failure(i, error_kind, _sentence(runner, scope, now, i, error_kind, what)))
+            continue
+        horizon = signal.horizon or runner.horizon
+        group = signals.get(horizon)
+        if group is None:
+            signals[horizon] = [(i, signal)]
+        else:
+            group.append((i, signal))
+    return Outcome([_batch(h, group, len(symbols)) for h, group in signals.items()], failures)
+
+
+def signal_error(signal: Any, runner: Answerable) -> str:
+    """Return what is wrong with a signal, "" where nothing is."""
+    if type(signal) is not Signal:
+        return "not_a_signal"
+    try:
+        if not -1.0 <= signal.score <= 1.0:
+            return "score_not_finite" if signal.score != signal.score else "score_out_of_range"
+        for value, low, high, error in (
+            (signal.confidence, 0.0, 1.0, "confidence_out_of_range"),
+            (signal.p_up, 0.0, 1.0, "p_up_out_of_range"),
+            (signal.expected_bps, -1e6, 1e6, "expected_bps_not_finite"),
+        ):
+            if value is not None and not low <= value <= high:
+                return error
+    except (TypeError, ValueError):
+        return "not_a_number"
+    if signal.horizon is not None and not _good_horizon(runner, signal.horizon):
+        return "bad_horizon"
+    return "" if type(signal.reason) is str else "reason_not_text"
+
+
+def _batch(horizon: str, group: list[tuple[int, Signal]], n: int) -> Batch:
+    signals = [signal for _, signal in group]
+    nan = float("nan")
+    reasons = tuple(s.reason[:REASON_CHARS_MAX] for s in signals) if any(s.reason for s in signals) else ()
+    return Batch(
+        horizon,
+        None if len(group) == n else np.array([i for i, _ in group], dtype=np.int32),
+        np.array([s.score for s in signals], dtype=np.float64),
+        np.array([abs(s.score) if s.confidence is None else s.confidence for s in signals], dtype=np.float64),
+        None
+        if all(s.p_up is None for s in signals)
+        else np.array([nan if s.p_up is None else s.p_up for s in signals], dtype=np.float64),
+        None
+        if all(s.expected_bps is None for s in signals)
+        else np.array([nan if s.expected_bps is None else s.expected_bps for s in signals], dtype=np.float64),
+        reasons,
+    )
+
+
+def _good_horizon(runner: Answerable, text: Any) -> bool:
+    if type(text) is not str:
+        return False
+    found = horizon_of(text)
+    return found is not None and horizon_fits(found, runner.run)
+
+
+def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    array.setflags(write=False)
+    return array
+
+
+# -- what went wrong -------------------------------------------------------------------------------------------------
+
+
+def _refused(runner: Answerable, scope: Scope, now: int, refusal: RefusalError) -> Outcome:
+    sentence = _sentence(runner, scope, now, refusal.symbol, refusal.error, refusal.what)
+    return Outcome(failures=(Failure(refusal.symbol, refusal.error, sentence),))
+
+
+def _raised(runner: Answerable, scope: Scope, now: int, symbol: int, error: Exception) -> Failure:
+    kind = f"raised {type(error).__name__}"
+    code = runner.binding.spec.function.__code__
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == code.co_filename]
+    sentence = _sentence(runner, scope, now, symbol, kind, str(error), lines[-1] if lines else None)
+    return Failure(symbol, kind, sentence)
+
+
+def _sentence(
+    runner: Answerable,
+    scope: Scope,
+    now: int,
+    symbol: int,
+    error: str,
+    what: str,
+    line: int | None = None,
+) -> str:
+    code = runner.binding.spec.function.__code__
+    where = f"{code.co_filename}:{code.co_firstlineno if line is None else line}"
+    whom = "" if symbol == WHOLE_CALL else f" for {scope.symbols[symbol]}"
+    return f"{where}: strategy {runner.binding.name}{whom} at {format_ts(now)}: {error}: {what}"
+
+
+_FORMS: Final[dict[str, Callable[[Any, Scope, int], Outcome]]] = {
+    "panel": _ask_panel,
+    "model": _ask_model,
+    "symbol": _ask_symbols,
+    "fold": _ask_fold,
+}

@@ -1,0 +1,1 @@
+"""Inference pools: the only modules of the predictor that know onnxruntime."""

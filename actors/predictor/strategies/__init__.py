@@ -1,0 +1,1 @@
+"""Built-in strategies: short, scale-invariant, honest baselines to measure anything else against."""
