@@ -208,15 +208,17 @@ class Sequencer:
         self.sink.append(Frame(envelope, events, causes, encoded, self.digest))
 
     def _not_encodable(self, events: list[Event], error: Exception) -> InvariantError:
-        """Find the event to blame: the encoder's own message names a type at best."""
-        culprit = ""
-        for event in events:
+        """Find the events to blame: the encoder's own message names a value's type at best."""
+
+        def fails(event: Event) -> bool:
             try:
                 self.codec.encode(event)
-            except Exception:  # noqa: BLE001 - whatever the encoder raises, this is the one
-                culprit = type(event).__name__
-                break
-        text = f"{culprit} cannot be written to the journal: {type(error).__name__}: {error}"
+            except type(error):
+                return True
+            return False
+
+        culprits = ", ".join(dict.fromkeys(type(event).__name__ for event in events if fails(event)))
+        text = f"{culprits} cannot be written to the journal: {type(error).__name__}: {error}"
         return InvariantError(text, code="NOT_ENCODABLE")
 
     def _run_stages(self, route: Route, body: Message, events: list[Event], causes: list[int]) -> None:

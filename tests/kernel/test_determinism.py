@@ -8,9 +8,14 @@ delivery out of order changes every later event.
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
@@ -479,8 +484,8 @@ def test_events_come_in_the_order_of_a_naive_recursive_reference(program: list[A
     event(f"facts: {min(100, 20 * (sum(len(frame[5]) for frame in frames) // 20))} or more")
 
 
-def test_the_reference_and_the_sequencer_agree_on_a_program_that_has_everything() -> None:
-    """A fixed deep program, so that this file tests something even where random ones happen to be shallow."""
+def full_program() -> list[Any]:
+    """Return a fixed deep program that has everything in it but a fatal error."""
     leaf = ((("emit", 0, None),), (("draw", "x"), ("emit", 0, None)), (("emit", 0, None), ("refuse",)))
     loud = ((("send", 1, leaf), ("emit", 0, None)), (), (("send", 0, leaf), ("timer", 2, 1, leaf)))
     wide = (
@@ -488,7 +493,12 @@ def test_the_reference_and_the_sequencer_agree_on_a_program_that_has_everything(
         (("send", 0, loud), ("emit", 0, None)),
         (("emit", 1, leaf), ("timer", 0, 0, leaf)),
     )
-    program = [(0, 1, wide), (1, 0, wide), (2, -5, wide), (3, 9, loud), (0, 0, ((), (("crash",),), ())), (0, 1, wide)]
+    return [(0, 1, wide), (1, 0, wide), (2, -5, wide), (3, 9, loud), (0, 0, ((), (("crash",),), ())), (0, 1, wide)]
+
+
+def test_the_reference_and_the_sequencer_agree_on_a_program_that_has_everything() -> None:
+    """So that this file tests something even where random programs happen to be shallow."""
+    program = full_program()
     frames, digest, _, ended = execute(program)
     reference = Reference()
     assert reference.run(program) == ended == ""
@@ -496,3 +506,18 @@ def test_the_reference_and_the_sequencer_agree_on_a_program_that_has_everything(
     assert digest == reference.digest
     assert sum(len(frame[5]) for frame in frames) > 70
     assert all(execute(program, split_at=at)[1] == digest for at in range(1, len(program)))
+
+
+@pytest.mark.parametrize("surroundings", [{"PYTHONHASHSEED": "1"}, {"PYTHONHASHSEED": "2", "TZ": "Asia/Tokyo"}])
+def test_another_process_with_other_hashes_and_time_zone_gives_the_same_digest(surroundings: dict[str, str]) -> None:
+    """No order of a set or of hashes, and no local time, reaches an event."""
+    code = "import runpy, sys; m = runpy.run_path(sys.argv[1]); print(m['execute'](m['full_program']())[1].hex())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, __file__],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, **surroundings},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == execute(full_program())[1].hex()
