@@ -386,11 +386,10 @@ class BrokerActor(CoreActor):
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything: orders, accounts, counters, volumes."""
-        working = self._resting.orders
         adv = self._terms.adv
         return {
-            "orders": [order.to_row() for order in working.values()],
-            "terminal": [client_order_id for client_order_id in self._seen if client_order_id not in working],
+            "orders": [order.to_row() for order in self._resting.orders.values()],
+            "seen": list(self._seen),
             "next": self._next,
             "accounts": {portfolio: account.to_row() for portfolio, account in self._accounts.items()},
             "market": self._market.snapshot(),
@@ -401,11 +400,9 @@ class BrokerActor(CoreActor):
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
         self._resting = RestingOrders(len(self._universe))
-        self._seen = dict.fromkeys(state["terminal"])
+        self._seen = dict.fromkeys(state["seen"])
         for row in state["orders"]:
-            order = WorkingOrder.from_row(row)
-            self._resting.add(order)
-            self._seen[order.order.client_order_id] = None
+            self._resting.add(WorkingOrder.from_row(row))
         self._next = state["next"]
         self._accounts = {portfolio: Account.from_row(row) for portfolio, row in state["accounts"].items()}
         self._market.restore(state["market"])

@@ -398,6 +398,17 @@ def test_null_volumes_are_left_out_of_the_mean_and_zero_ones_are_not():
     assert fill.impact / SCALE == pytest.approx(100 * 100 * 0.02 * math.sqrt(100 / 500_000), rel=1e-6)
 
 
+def test_a_session_without_a_bar_is_left_out_of_the_mean():
+    """The symbol was missing from the second panel: one session of 800,000."""
+    params = with_params(PLAN, commission_rate=0, spread_rate=0, slippage_rate=0)
+    desk = Desk(params, n=2)
+    desk.bar(24, FLAT, FLAT, volume=800_000)
+    desk.bar(48, None, FLAT, volume=[100_000])
+    desk.route(BUY, 100)
+    (fill,) = fills(desk.bar(72, FLAT, None, volume=[5_000]))
+    assert fill.impact / SCALE == pytest.approx(100 * 100 * 0.02 * math.sqrt(100 / 800_000), rel=1e-6)
+
+
 def test_intraday_volumes_count_by_session_and_not_before_the_session_is_over():
     """Two bars of 300,000 are one session of 600,000; during it impact is linear, as ADV is unknown."""
     params = with_params(PLAN, commission_rate=0, spread_rate=0, slippage_rate=0)
