@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     version.add_argument("--json", action="store_true", help="as JSON")
     arguments = parser.parse_args(argv)
 
-    from daemon.cli.version import program_version
+    from daemon.system.version import program_version
 
     text = program_version()
     if arguments.json:

@@ -80,7 +80,7 @@ def routes(*, as_json: AsJson = False) -> None:
 @app.command()
 def version(*, as_json: AsJson = False) -> None:
     """Print the version."""
-    from daemon.cli.version import program_version
+    from daemon.system.version import program_version
 
     text = program_version()
     if as_json:
