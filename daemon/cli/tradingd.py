@@ -46,7 +46,9 @@ def _root(
 
 @app.command()
 def verify(
-    path: Annotated[Path, typer.Argument(help="Run folder or ledger.", show_default=False)], *, as_json: AsJson = False
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Run folder or ledger.", show_default=False)],
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Check a run folder or ledger: integrity, hash chain, double entry, invariants. Exit 0 only if all hold."""
     from daemon.system.verify import verify_path
