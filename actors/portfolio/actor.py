@@ -143,7 +143,7 @@ class PortfolioActor(CoreActor):
     @observes(SessionOpened, SessionClosed)
     def date(self, panel: SessionOpened | SessionClosed) -> None:
         """Remember the session decisions fall into."""
-        self._marks.session = panel.session.date
+        self._marks.begin(panel.session.date)
 
     # -- equity ----------------------------------------------------------------------------------------------------
 
@@ -259,7 +259,7 @@ class PortfolioActor(CoreActor):
         """Apply a booking; an unmarked symbol is worth what it was traded at until a bar says otherwise."""
         symbol = event.symbol
         px = event.px / SCALE
-        opened = self._states[event.portfolio].fold_position(event, px)
+        opened = self._states[event.portfolio].fold_position(event, px, self._marks.session, self._marks.number)
         if opened is not None:
             self._excursions.opened(opened, self._lots_in(symbol), event.px_source)
             self._marks.fold_fill(symbol, event.px)
@@ -322,7 +322,7 @@ class PortfolioActor(CoreActor):
         for pf, views in self._followers.get(event.strategy, ()):
             equity = pf.cash + pf.valuation(self._marks.px, self._marks.px_f)[1]
             marks = self._marks
-            market = Market(marks.px, marks.session, equity, marks.closes(), self._tradable)
+            market = Market(marks.px, marks.session, marks.number, equity, marks.closes(), self._tradable)
             result = plan(pf, views, event, market)
             if result.targets is not None:
                 ctx.emit(result.targets)

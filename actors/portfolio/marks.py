@@ -19,20 +19,23 @@ class Marks:
         px: last prices by symbol in units of 1e-8, 0 where unknown.
         px_f: the same as floats; they only bound sums and never become money.
         session: exchange date YYYYMMDD of the newest bar, open or close.
+        number: of that session in the run, from 1.
     """
 
-    __slots__ = ("_ring", "px", "px_f", "session")
+    __slots__ = ("_ring", "number", "px", "px_f", "session")
 
     def __init__(self, n_symbols: int, rows: int) -> None:
         """Allocate; ``rows`` of closes are kept, 0 for none."""
         self.px: I64 = np.zeros(n_symbols, dtype=np.int64)
         self.px_f: F64 = np.zeros(n_symbols)
         self.session = 0
+        self.number = 0
         self._ring = PanelRing(n_symbols, rows, ("close",)) if rows else None
 
     def fold(self, panel: BarPanel) -> None:
         """Take over a panel's closes. A latecomer (revision > 0) corrects the marks but is no further row of closes."""
-        self.session = panel.session
+        if panel.session != self.session:
+            self.begin(panel.session)
         ring = self._ring
         if panel.dense:
             self.px[:] = panel.close_fx
@@ -45,6 +48,12 @@ class Marks:
             self.px_f[ids] = panel.close
             if ring is not None and not panel.revision:
                 ring.push(ids, {"close": panel.close})
+
+    def begin(self, session: int) -> None:
+        """Remember the session decisions fall into; hearing of it twice changes nothing."""
+        if session != self.session:
+            self.session = session
+            self.number += 1
 
     def fold_fill(self, symbol: int, px: int) -> None:
         """A symbol that no bar has marked yet is worth what it was traded at."""
@@ -60,13 +69,14 @@ class Marks:
         """Return plain values; the ring travels along, so nothing needs to be warmed up."""
         closes = self.closes()
         rows = closes.tobytes() if closes is not None else b""
-        return [self.session, self.px.tobytes(), self.px_f.tobytes(), rows]
+        return [self.session, self.number, self.px.tobytes(), self.px_f.tobytes(), rows]
 
     def restore(self, state: list[Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
         self.session = state[0]
-        self.px = np.frombuffer(state[1], dtype=np.int64).copy()
-        self.px_f = np.frombuffer(state[2], dtype=np.float64).copy()
+        self.number = state[1]
+        self.px = np.frombuffer(state[2], dtype=np.int64).copy()
+        self.px_f = np.frombuffer(state[3], dtype=np.float64).copy()
         if self._ring is not None:
-            for row in np.frombuffer(state[3], dtype=np.float64).reshape(-1, len(self.px)):
+            for row in np.frombuffer(state[4], dtype=np.float64).reshape(-1, len(self.px)):
                 self._ring.push(None, {"close": row})

@@ -14,15 +14,15 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from actors.messages.columns import F64, I64, SCORE_DIGITS, pack_f64, pack_i32
+from actors.messages.columns import F64, I32, I64, SCORE_DIGITS, pack_f64, pack_i32
 from actors.messages.orders import BUY, SELL
 from actors.messages.portfolio import SignalsReady, TargetsProposed
 from actors.portfolio.allocation import Candidate, Proposal, propose, volatilities
 from actors.portfolio.params import PortfolioSpec
 from actors.portfolio.rebalance import has_drifted, is_due
-from actors.portfolio.sizing import bound_buys, need, proceeds, target_qty
+from actors.portfolio.sizing import Want, bound_entries, need, proceeds, target_qty, tied_up
 from actors.portfolio.state import PortfolioState, Working
-from actors.portfolio.views import Mask, Views, combine, gate
+from actors.portfolio.views import Mask, Views, combine
 from actors.values.fixed import mul
 
 
@@ -53,6 +53,7 @@ class Market(msgspec.Struct, frozen=True):
     Attributes:
         marks: last prices by symbol in units of 1e-8, 0 where unknown.
         session: YYYYMMDD.
+        number: of that session in the run.
         equity: of the portfolio at those prices.
         closes: ``[rows, N]`` closes for volatilities; None where no portfolio needs them.
         tradable: whether orders may be placed, by symbol.
@@ -60,6 +61,7 @@ class Market(msgspec.Struct, frozen=True):
 
     marks: I64
     session: int
+    number: int
     equity: int
     closes: F64 | None
     tradable: Mask
@@ -85,7 +87,7 @@ class _Step(msgspec.Struct):
 
 def plan(pf: PortfolioState, views: Views, event: SignalsReady, market: Market) -> Plan:
     """Return what a decision of one of the portfolio's strategies leads to; the views hold its signals already."""
-    ids, _, _, cut_buy, cut_sell = gate(event, pf.spec)
+    cut_buy, cut_sell = views.cut_buy, views.cut_sell
     score, confidence, hold = combine(pf.views)
     reason = _reason(pf, views, market, hold)
     proposal: Proposal | None = None
@@ -98,7 +100,7 @@ def plan(pf: PortfolioState, views: Views, event: SignalsReady, market: Market) 
         goals = _goals(pf, proposal, score, confidence)
     else:
         reason = "signal"
-        goals = _closes(pf, ids.tolist(), score, confidence)
+        goals = _closes(pf, views.stated, score, confidence)
         if not goals and not cut_buy and not cut_sell:
             return Plan(None)
         closed = dict.fromkeys(goal.symbol for goal in goals)
@@ -187,12 +189,18 @@ def _goals(pf: PortfolioState, proposal: Proposal, score: F64, confidence: F64) 
     return goals
 
 
-def _closes(pf: PortfolioState, ids: list[int], score: F64, confidence: F64) -> list[_Goal]:
+def _closes(pf: PortfolioState, stated: I32, score: F64, confidence: F64) -> list[_Goal]:
     """Return the symbols of this decision whose position or working entry the views now oppose."""
+    entries = pf.entries_by_symbol()
+    exposed = sorted(dict.fromkeys((*pf.held(), *entries)))
+    if not exposed:
+        return []
+    spoken = np.zeros(len(score), dtype=bool)
+    spoken[stated] = True
     goals = []
-    for symbol in sorted(ids):
-        exposure = pf.qty(symbol) or sum(w.side * w.leaves for w in pf.entries_in(symbol))
-        if exposure and not score[symbol] * exposure > 0.0:
+    for symbol in exposed:
+        exposure = pf.qty(symbol) or sum(w.side * w.leaves for w in entries.get(symbol, ()))
+        if spoken[symbol] and exposure and not score[symbol] * exposure > 0.0:
             goals.append(_Goal(symbol, 0.0, "signal", round(float(confidence[symbol]), SCORE_DIGITS)))
     return goals
 
@@ -206,11 +214,12 @@ def _steps(pf: PortfolioState, goals: list[_Goal], market: Market, hold: Mask) -
     spec = pf.spec
     cancels: list[Working] = []
     steps: list[_Step] = []
+    entries = pf.entries_by_symbol()
     for goal in goals:
         symbol = goal.symbol
         px = int(market.marks[symbol])
         held = pf.qty(symbol)
-        working = pf.entries_in(symbol)
+        working = entries.get(symbol, [])
         if hold[symbol] and goal.weight != 0.0 and (held or working):
             continue
         want = target_qty(goal.weight, market.equity, spec.cash_buffer, px, spec.lot_size) if goal.weight else 0
@@ -234,20 +243,20 @@ def _steps(pf: PortfolioState, goals: list[_Goal], market: Market, hold: Mask) -
 
 
 def _drafts(pf: PortfolioState, steps: list[_Step], market: Market, cancels: list[Working]) -> list[Draft]:
-    """Return orders: what sells longs, what covers shorts, what opens; the last two within the cash at hand."""
+    """Return orders: what sells longs, what covers shorts, then what opens, the last within the cash at hand."""
     spec = pf.spec
-    sells = [_draft(s, s.reduce, "sell", reduce_only=True) for s in steps if s.reduce and s.side == SELL]
-    budget = _budget(pf, market, cancels)
-    if spec.reuse_proceeds:
-        budget += sum(proceeds(spec, s.px, s.reduce) for s in steps if s.reduce and s.side == SELL)
+    sells = [s for s in steps if s.reduce and s.side == SELL]
     covers = [s for s in steps if s.reduce and s.side == BUY]
     opens = [s for s in steps if s.extend]
-    wanted = [(s.px, s.reduce) for s in covers]
-    cut = bound_buys(spec, wanted, budget)
-    drafts = sells + [_draft(s, q, "cover", reduce_only=True) for s, q in zip(covers, cut, strict=True) if q]
-    budget -= sum(need(spec, s.px, q) for s, q in zip(covers, cut, strict=True))
-    cut = bound_buys(spec, [(s.px, s.extend) for s in opens], budget)
-    for step, qty in zip(opens, cut, strict=True):
+    drafts = [_draft(s, s.reduce, "sell", reduce_only=True) for s in sells]
+    drafts += [_draft(s, s.reduce, "cover", reduce_only=True) for s in covers]
+    budget = _budget(pf, market, cancels)
+    if spec.reuse_proceeds:
+        budget += sum(proceeds(spec, s.px, s.reduce) for s in sells)
+    # The gate reserves nothing for a cover, whose cash is tied up already: buying back may cost more than that.
+    budget -= sum(need(spec, s.px, s.reduce) - tied_up(mul(s.px, s.reduce)) for s in covers)
+    wants = [Want(s.px, s.extend, s.side == SELL) for s in opens]
+    for step, qty in zip(opens, bound_entries(spec, wants, budget), strict=True):
         if qty and mul(step.px, qty) >= spec.min_order_value:
             drafts.append(_draft(step, qty, "buy" if step.side == BUY else "short", reduce_only=False))
     return drafts
@@ -261,10 +270,14 @@ def _draft(step: _Step, qty: int, leg: str, *, reduce_only: bool) -> Draft:
 
 
 def _budget(pf: PortfolioState, market: Market, cancels: list[Working]) -> int:
-    """Return the cash new buys may reserve: cash, less what working orders reserve, plus what working sells bring."""
+    """Return the cash new entries may reserve.
+
+    Cash, less what has not settled, working orders reserve and shorts tie up, plus what working sells will bring.
+    """
     spec = pf.spec
     gone = dict.fromkeys(w.client_order_id for w in cancels)
-    budget = pf.cash
+    budget = pf.cash - sum(tied_up(mul(-pf.qty(s), int(market.marks[s]))) for s in pf.held() if pf.qty(s) < 0)
+    budget -= pf.unsettled.total(market.number)
     for working in pf.entries.values():
         if working.client_order_id in gone:
             continue

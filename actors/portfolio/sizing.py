@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from actors.portfolio.params import PortfolioSpec
 from actors.values.fixed import SCALE, mul
 
 WEIGHT_UNIT: Final = 10**9
 """Weights and fractions are counted in units of their ninth digit, so that no float touches money."""
+
+
+class Want(msgspec.Struct, frozen=True, gc=False):
+    """An entry to be paid for: ``qty`` > 0 at a reference of ``px``, long or short."""
+
+    px: int
+    qty: int
+    short: bool = False
 
 
 def target_qty(weight: float, equity: int, cash_buffer: float, px: int, lot_size: int) -> int:
@@ -28,11 +38,14 @@ def fees(spec: PortfolioSpec, value: int, qty: int) -> int:
     return max(fee, spec.cost_min)
 
 
-def need(spec: PortfolioSpec, px: int, qty: int) -> int:
-    """Return the cash the gate reserves for buying ``qty`` at a reference of ``px``: value x reserve + fees."""
+def need(spec: PortfolioSpec, px: int, qty: int, *, short: bool = False) -> int:
+    """Return the cash the gate reserves for opening ``qty`` at a reference of ``px``.
+
+    A buy reserves value x reserve + fees; a short half of the value (the margin beyond its own proceeds) + fees.
+    """
     value = mul(px, qty)
     reserve = mul(value, spec.cash_reserve)
-    return reserve + fees(spec, max(value, reserve), qty)
+    return (reserve // 2 if short else reserve) + fees(spec, value, qty)
 
 
 def proceeds(spec: PortfolioSpec, px: int, qty: int) -> int:
@@ -41,37 +54,42 @@ def proceeds(spec: PortfolioSpec, px: int, qty: int) -> int:
     return max(0, mul(value, 2 * SCALE - spec.cash_reserve) - fees(spec, value, qty))
 
 
-def affordable(spec: PortfolioSpec, px: int, qty: int, budget: int) -> int:
+def tied_up(value: int) -> int:
+    """Return the cash a short position of this value ties up: its proceeds and half as much again (Reg T)."""
+    return value + value // 2
+
+
+def affordable(spec: PortfolioSpec, want: Want, qty: int, budget: int) -> int:
     """Return the largest whole-lot quantity up to ``qty`` whose :func:`need` is within ``budget``."""
-    if need(spec, px, qty) <= budget:
+    if need(spec, want.px, qty, short=want.short) <= budget:
         return qty
     # need() grows with the number of lots: bisect, which also holds with minimum fees and rounding.
     lot = spec.lot_size
-    low, high = 0, qty // lot
+    low, high = 0, -(-qty // lot)
     while high - low > 1:
         middle = (low + high) // 2
-        if need(spec, px, middle * lot) <= budget:
+        if need(spec, want.px, middle * lot, short=want.short) <= budget:
             low = middle
         else:
             high = middle
     return low * lot
 
 
-def bound_buys(spec: PortfolioSpec, wanted: Sequence[tuple[int, int]], budget: int) -> list[int]:
-    """Cut buys, given as (px, qty), so that together they need no more than ``budget``.
+def bound_entries(spec: PortfolioSpec, wants: Sequence[Want], budget: int) -> list[int]:
+    """Cut entries so that together they need no more than ``budget``; return their quantities.
 
-    Where the budget is short every buy shrinks by the same fraction, so that no name pays for its place in the list.
+    Where the budget is short every entry shrinks by the same fraction, so that no name pays for its place in the list.
     """
-    total = sum(need(spec, px, qty) for px, qty in wanted) if len(wanted) > 1 else 0
-    left = max(budget, 0)
+    total = sum(need(spec, w.px, w.qty, short=w.short) for w in wants) if len(wants) > 1 else 0
+    budget = left = max(budget, 0)
     result = []
-    for px, qty in wanted:
-        part = qty
+    for want in wants:
+        part = want.qty
         if total > budget:
-            part = qty * max(budget, 0) // total
+            part = part * budget // total
             part -= part % spec.lot_size
-        part = affordable(spec, px, part, left)
+        part = affordable(spec, want, part, left)
         if part:
-            left -= need(spec, px, part)
+            left -= need(spec, want.px, part, short=want.short)
         result.append(part)
     return result

@@ -13,6 +13,7 @@ from actors.messages.orders import OrderReplaced, OrderType, SubmitOrder
 from actors.messages.portfolio import CashFlowed, PositionChanged, SessionRolled, TargetsProposed
 from actors.portfolio.params import PortfolioSpec
 from actors.portfolio.positions import Lot, Position, fold
+from actors.portfolio.settlement import Unsettled
 from actors.portfolio.views import Views
 from actors.values.fixed import SCALE, mul, mul_ratio
 
@@ -67,6 +68,7 @@ class PortfolioState:
         """Working orders other than automatic exits, by client order id."""
         self.exits: dict[str, dict[str, Working]] = {}
         """Automatic exits by lot, then by client order id."""
+        self.unsettled = Unsettled()
         self.n_lots = 0
         self._shares: I64 = np.zeros(n_symbols, dtype=np.int64)
         self._sizes: I64 = np.zeros(n_symbols, dtype=np.int64)
@@ -99,6 +101,13 @@ class PortfolioState:
     def entries_in(self, symbol: int) -> list[Working]:
         """Return working orders in a symbol that are no automatic exits, in order of acceptance."""
         return [w for w in self.entries.values() if w.symbol == symbol]
+
+    def entries_by_symbol(self) -> dict[int, list[Working]]:
+        """Return :meth:`entries_in` of every symbol that has any."""
+        found: dict[int, list[Working]] = {}
+        for working in self.entries.values():
+            found.setdefault(working.symbol, []).append(working)
+        return found
 
     def valuation(self, marks: I64, marks_f: F64) -> tuple[int, int]:
         """Return (gross, net) value of the positions, exact.
@@ -143,13 +152,15 @@ class PortfolioState:
         self.peak = event.peak
         self.flows = 0
 
-    def fold_position(self, event: PositionChanged, px: float) -> Lot | None:
-        """A fill was booked; return the lot it opened."""
+    def fold_position(self, event: PositionChanged, px: float, session: int, number: int) -> Lot | None:
+        """A fill was booked in a session of this date and number; return the lot it opened."""
         symbol = event.symbol
         position = self.positions.get(symbol)
         if position is None:
             position = self.positions[symbol] = Position(symbol)
         old = position.qty
+        if old > 0 and event.cash > self.cash and not self.spec.reuse_proceeds:
+            self.unsettled.fold(event.cash - self.cash, session, number)
         lots = len(position.lots)
         opened = fold(position, event, px)
         self.n_lots += len(position.lots) - lots
@@ -231,6 +242,7 @@ class PortfolioState:
             "cash": self.cash,
             "flows": self.flows,
             "peak": self.peak,
+            "unsettled": self.unsettled.entries,
             "positions": [msgspec.to_builtins(p) for p in self.positions.values()],
             "targets": [[symbol, weight] for symbol, weight in self.targets.items()],
             "views": [views.snapshot() for views in self.views],
@@ -242,6 +254,7 @@ class PortfolioState:
         self.cash = state["cash"]
         self.flows = state["flows"]
         self.peak = state["peak"]
+        self.unsettled.entries = [list(entry) for entry in state["unsettled"]]
         for raw in state["positions"]:
             position = msgspec.convert(raw, Position)
             self.positions[position.symbol] = position

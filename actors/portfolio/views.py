@@ -27,12 +27,12 @@ def gate(event: SignalsReady, spec: PortfolioSpec) -> tuple[I32, F64, F64, int, 
     confidences = unpack_f64(event.confidence)
     buys = scores > 0.0
     passed = confidences >= np.where(buys, spec.min_confidence_buy, spec.min_confidence_sell)
-    usable = np.isfinite(scores) & np.isfinite(confidences)
-    cut_buy = int(np.count_nonzero(buys & ~passed & usable))
-    cut_sell = int(np.count_nonzero((scores < 0.0) & ~passed & usable))
-    passed &= usable
+    passed &= scores == scores  # noqa: PLR0124 - NaN differs from itself; a NaN confidence has not passed anyway
     if passed.all():
-        return ids, scores, confidences, cut_buy, cut_sell
+        return ids, scores, confidences, 0, 0
+    cut = ~passed & np.isfinite(confidences)
+    cut_buy = int(np.count_nonzero(buys & cut))
+    cut_sell = int(np.count_nonzero((scores < 0.0) & cut))
     return ids[passed], scores[passed], confidences[passed], cut_buy, cut_sell
 
 
@@ -42,9 +42,11 @@ class Views:
     Attributes:
         hold: symbols whose view came from a strategy that buys and holds.
         rebalanced: session (YYYYMMDD) of the last rebalance on this strategy's account, 0 for none.
+        stated: ids of the newest signals that passed.
+        cut_buy, cut_sell: how many of the newest did not.
     """
 
-    __slots__ = ("confidence", "hold", "rebalanced", "score", "strategy")
+    __slots__ = ("confidence", "cut_buy", "cut_sell", "hold", "rebalanced", "score", "stated", "strategy")
 
     def __init__(self, strategy: str, n_symbols: int) -> None:
         self.strategy = strategy
@@ -52,10 +54,13 @@ class Views:
         self.confidence: F64 = np.full(n_symbols, np.nan)
         self.hold: Mask = np.zeros(n_symbols, dtype=bool)
         self.rebalanced = 0
+        self.stated: I32 = np.zeros(0, dtype=np.int32)
+        self.cut_buy = self.cut_sell = 0
 
     def fold(self, event: SignalsReady, spec: PortfolioSpec) -> None:
         """Take over the signals that pass the gates."""
-        ids, scores, confidences, _, _ = gate(event, spec)
+        ids, scores, confidences, self.cut_buy, self.cut_sell = gate(event, spec)
+        self.stated = ids
         self.score[ids] = scores
         self.confidence[ids] = confidences
         self.hold[ids] = event.buy_and_hold

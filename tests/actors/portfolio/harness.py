@@ -24,7 +24,7 @@ from actors.messages.orders import (
     SubmitOrder,
     TimeInForce,
 )
-from actors.messages.portfolio import DepositCash, PositionChanged, SignalsReady
+from actors.messages.portfolio import DepositCash, EquityMarked, PositionChanged, SignalsReady
 from actors.portfolio.actor import PortfolioActor
 from actors.portfolio.params import PortfolioSpec
 from actors.portfolio.sizing import need
@@ -78,6 +78,8 @@ class Venue(CoreActor):
         self.qty: dict[tuple[str, int], int] = {}
         self.marks: dict[int, int] = {}
         self.now = 0
+        self.scripted: tuple[OrderFilled | OrderPartiallyFilled, ...] = ()
+        """Fills to state at the next bar, as if it had caused them."""
 
     @decides(Inject)
     def inject(self, command: Inject, ctx: Context) -> None:
@@ -124,6 +126,8 @@ class Venue(CoreActor):
     @decides(BarPanel)
     def match(self, panel: BarPanel, ctx: Context) -> None:
         """Fill what the bar reaches: sells at the open first, then the rest in order of acceptance."""
+        for fill in self.scripted:
+            ctx.emit(fill)
         rows = {int(s): i for i, s in enumerate(panel.ids)}
         for symbol, row in rows.items():
             self.marks[symbol] = int(panel.close_fx[row])
@@ -170,6 +174,11 @@ class Venue(CoreActor):
             confidence=order.confidence,
             exempt=order.exempt,
         )
+
+    @evolves(EquityMarked)
+    def fold_bar(self, _: EquityMarked) -> None:
+        """The bar is through: what was scripted for it is done."""
+        self.scripted = ()
 
     @evolves(OrderAccepted)
     def fold_accepted(self, event: OrderAccepted) -> None:
