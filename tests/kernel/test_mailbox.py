@@ -67,6 +67,15 @@ def test_conflate_replaces_in_place_even_when_full() -> None:
     assert mailbox.drain(9) == [Item("c", 3), Item("a", 4)]
 
 
+def test_a_conflated_message_is_delivered_in_its_newest_version() -> None:
+    """In the first one's turn, and with the versions in between gone."""
+    mailbox = Mailbox(MailboxSpec(5, Overflow.CONFLATE, by_key))
+    for n, key in enumerate(["a", "b", "a", "a", "b", "c"]):
+        mailbox.offer(Item(key, n))
+    assert mailbox.drain(9) == [Item("a", 3), Item("b", 4), Item("c", 5)]
+    assert (mailbox.conflated, mailbox.dropped) == (3, 0)
+
+
 def test_a_message_whose_key_is_none_is_conflated_like_any_other() -> None:
     """None is an identity too: after it was taken, the next one must be queued and not vanish into the taken one."""
     mailbox = Mailbox(MailboxSpec(2, Overflow.CONFLATE, by_key))

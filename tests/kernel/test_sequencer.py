@@ -467,6 +467,10 @@ def test_a_feedback_loop_ends_at_the_cascade_bound() -> None:
     with pytest.raises(CascadeError, match="more than 20 deliveries, the last of Also"):
         bench.do(Also("x"))
     assert bench.log == ["two.decide Also:x"] * 22
+    both = Bench(cascade_max=20).on("two.decide Do:x", lambda _, ctx: ctx.send(Do("x")))
+    with pytest.raises(CascadeError):
+        both.do(Do("x"))
+    assert len(both.log) == 2 + 22
     honest = Bench(cascade_max=20)
     for name in ("one", "two"):
         honest.on(f"{name}.decide Tick", lambda _, ctx: [ctx.send(Also("x")) for _ in range(10)])
@@ -576,6 +580,10 @@ def test_timers_that_set_timers_for_the_same_instant_are_a_loop() -> None:
         assert bench.core.fire_due(1_000)
     with pytest.raises(CascadeError, match="more than 10 timers"):
         bench.core.fire_due(1_000)
+    many = Bench(cascade_max=10)
+    many.on("two.decide Also:plan", lambda _, ctx: [ctx.call_at(ctx.now + 1, Also()) for _ in range(50)])
+    many.do(Also("plan"))
+    assert len(many.core.timers) == 50
     moving = Bench(cascade_max=10).on("two.decide Also:on", lambda _, ctx: ctx.call_at(ctx.now, Also("on")))
     moving.do(Also("on"))
     for ts in range(1_001, 1_050):
