@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 Progress = Callable[[int, int], None]
 GAP: Final = "  "
@@ -115,19 +115,3 @@ def _lines(label: str) -> Progress:
             note(f"{label} {shown:3d} %  {time.monotonic() - started:.1f} s")
 
     return update
-
-
-def percent(value: float | None, digits: int = 2) -> str:
-    """Return a fraction as ``+12.34 %``, a dash where it is undefined."""
-    return "-" if value is None else f"{100 * value:+.{digits}f} %"
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """Return a rounded number, a dash where it is undefined."""
-    return "-" if value is None else f"{value:,.{digits}f}"
-
-
-def metric(document: Mapping[str, Any], name: str) -> float | None:
-    """Return a metric's value from a ``metrics.json`` document, None where undefined."""
-    value = document["metrics"][name]["value"]
-    return None if value is None else float(value)

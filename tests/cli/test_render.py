@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
+from actors.messages.alerts import AlertRaised, Severity
 from daemon.cli import render
+from daemon.cli.summary import ALERTS_SHOWN, alert_lines, shown
 
 
 class Terminal(io.StringIO):
@@ -29,12 +32,6 @@ def test_pairs_align_values() -> None:
     """A mapping or a sequence."""
     assert render.pairs({"a": 1, "long": 2}) == "a     1\nlong  2"
     assert render.pairs([("", "x")]) == "  x"
-
-
-def test_numbers_for_people() -> None:
-    """Undefined is a dash, never a zero."""
-    assert (render.percent(0.12345), render.percent(None)) == ("+12.35 %", "-")
-    assert (render.number(1234.5), render.number(None)) == ("1,234.50", "-")
 
 
 def test_json_refuses_what_json_cannot_say() -> None:
@@ -84,3 +81,31 @@ def test_quiet_progress_calls_nothing() -> None:
     """The caller may skip its bookkeeping."""
     with render.progress("x", quiet=True) as update:
         assert update is None
+
+
+def alert(n: int, severity: Severity, title: str) -> AlertRaised:
+    """Return the n-th alert."""
+    return AlertRaised(f"a{n}", f"k{n}", n, severity, title, ())
+
+
+def test_alerts_are_shown_once_a_kind_the_gravest_first() -> None:
+    """With how often each fired; what does not fit is counted."""
+    assert alert_lines([], 10) == ["alerts    none fired"]
+    raised = [alert(1, Severity.INFO, "new high"), alert(2, Severity.CRITICAL, "halted")]
+    raised += [alert(3 + i, Severity.WARNING, "stop hit") for i in range(1200)]
+    assert alert_lines(raised, 10) == [
+        "alerts    1,202 fired",
+        "            critical: halted",
+        "            warning: stop hit (1200 times)",
+        "            info: new high",
+    ]
+    many = [alert(i, Severity.INFO, f"kind {i}") for i in range(ALERTS_SHOWN + 3)]
+    assert alert_lines(many, 10)[-1] == "            and 3 more kinds: see alerts.csv"
+
+
+def test_paths_are_shown_as_one_would_type_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative below the working directory, else as they are."""
+    monkeypatch.chdir(tmp_path)
+    assert shown(tmp_path / "demo") == Path("demo")
+    assert shown(Path("demo")) == Path("demo")
+    assert shown(tmp_path.parent / "other") == tmp_path.parent / "other"

@@ -160,3 +160,13 @@ def test_strategies_come_with_their_parameters() -> None:
     """Found by the reference, or by what follows its colon."""
     found = strategy_requests(settings("predictor.strategies=x.py:mine,momentum", "predictor.params.mine.fast=3"))
     assert [(r.reference, r.params) for r in found] == [("x.py:mine", {"fast": 3}), ("momentum", {})]
+
+
+def test_a_portfolio_may_call_a_strategy_by_its_short_name() -> None:
+    """By the reference without its folders, the function's name, or the registered name."""
+    for name in ("/x/s.py:mine", "s.py:mine", "mine", "registered"):
+        found = portfolio_specs(
+            settings("predictor.strategies=/x/s.py:mine", f"portfolio.strategies={name}"),
+            {"/x/s.py:mine": "registered"},
+        )
+        assert found[0].strategies == ("registered",)

@@ -265,3 +265,32 @@ def test_an_unknown_profile_is_refused() -> None:
     """With the nearest name."""
     with pytest.raises(ConfigError, match=r"unknown profile frictionles; did you mean frictionless\?"):
         load(profile="frictionles")
+
+
+def test_sectors_are_a_table_by_symbol(tmp_path: Path) -> None:
+    """Each symbol has its own origin; a variable keeps the symbol's case."""
+    text = '[universe.sectors]\nAAPL = "Technology"\n"BRK.B" = "Financials"\n'
+    loaded = load(
+        text,
+        tmp_path=tmp_path,
+        environ={"TRADINGD_UNIVERSE__SECTORS__XOM": "Energy"},
+        sets=("universe.sectors.AAPL=Tech",),
+    )
+    assert loaded.settings.universe.sectors == {"AAPL": "Tech", "BRK.B": "Financials", "XOM": "Energy"}
+    assert loaded.origins["universe.sectors.AAPL"] == "--set"
+    with pytest.raises(ConfigError, match=r"universe\.sectors is a table of sectors by symbol"):
+        load("[universe]\nsectors = 5\n", tmp_path=tmp_path)
+    with pytest.raises(ConfigError, match=r"universe\.sectors\.AAPL = 5 is not text"):
+        load("[universe.sectors]\nAAPL = 5\n", tmp_path=tmp_path)
+
+
+def test_a_strategy_file_without_function_is_found_beside_the_configuration(tmp_path: Path) -> None:
+    """Also by a portfolio that follows it, and by its parameters under the file's name."""
+    text = (
+        '[predictor]\nstrategies = ["mine.py"]\n[predictor.params.mine]\nx = 1\n'
+        '[[portfolio]]\nname = "a"\nstrategies = ["mine.py"]\n'
+    )
+    settings = load(text, tmp_path=tmp_path).settings
+    assert settings.predictor.strategies == (str(tmp_path / "mine.py"),)
+    assert settings.portfolio[0].strategies == settings.predictor.strategies
+    assert settings.predictor.params == {"mine": {"x": 1}}
