@@ -76,8 +76,13 @@ class RawBars(msgspec.Struct, eq=False):
         """What orders the rows in time: instants, or dates where there are no instants."""
         return self.day if self.ts is None else self.ts
 
-    def take(self, rows: npt.NDArray[Any]) -> RawBars:
-        """Return the rows of a mask or an index array."""
+    def take(self, rows: Bool) -> RawBars:
+        """Return the rows of a mask; itself, uncopied, where the mask takes everything."""
+        if rows.all():
+            return self
+        return self._index(rows)
+
+    def _index(self, rows: npt.NDArray[Any]) -> RawBars:
         return RawBars(
             files=self.files,
             symbols=self.symbols,
@@ -89,6 +94,12 @@ class RawBars(msgspec.Struct, eq=False):
             cols={name: column[rows] for name, column in self.cols.items()},
             suspicious=None if self.suspicious is None else self.suspicious[rows],
         )
+
+    def pick(self, rows: I64) -> RawBars:
+        """Return rows by position, in that order; itself, uncopied, where that is how they are."""
+        if len(rows) == len(self) and np.array_equal(rows, np.arange(len(self))):
+            return self
+        return self._index(rows)
 
     def where(self, row: int) -> str:
         """Name the place a row came from: ``bars.csv line 17``."""

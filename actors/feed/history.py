@@ -155,7 +155,7 @@ def open_history(spec: HistorySpec) -> History:
     rejected = int(np.count_nonzero(codes))
     if not len(rows):
         _refuse_all_rejected(loaded, len(raw), rejects)
-    good, quote_rejects, quotes_rejected, quotes_used = _with_quotes(raw.take(rows), loaded.quotes)
+    good, quote_rejects, quotes_rejected, quotes_used = _with_quotes(raw.pick(rows), loaded.quotes)
     used = len(rows) + quotes_used
     report = QualityReport(
         rows_read=loaded.rows_read,
@@ -252,10 +252,12 @@ def _with_quotes(good: RawBars, quotes: RawBars | None) -> tuple[RawBars, tuple[
     rejected = used = 0
     if quotes is not None and len(quotes):
         codes = np.zeros(len(quotes), dtype=np.uint8)
+        if quotes.suspicious is not None:
+            codes[quotes.suspicious] = checks.KINDS.index("suspicious")
         rows = checks.order_and_mark_repeats((quotes.stamps, quotes.ids.astype(np.int64)), codes)
         rejects = checks.tally(quotes, codes)
         rejected = int(np.count_nonzero(codes))
-        quotes, faults = _without_bad_quotes(quotes.take(rows))
+        quotes, faults = _without_bad_quotes(quotes.pick(rows))
         rejects += faults
         good, own_faults = _without_bad_quotes(good)
         good, unmatched = merge_quotes(good, quotes)
@@ -323,11 +325,12 @@ def _assemble(
 
 def _universe(spec: HistorySpec, loaded: Loaded, good: RawBars, bars: Bars) -> tuple[Universe, I32, list[str]]:
     """Return the universe, symbol id of the data -> id of the universe (-1: not in it), and notices."""
-    asked = spec.symbols or good.symbols
+    asked = dict.fromkeys(spec.symbols or good.symbols)
     with_bars = [good.symbols[i] for i in np.unique(bars.ids).tolist()]
-    symbols = tuple(s for s in with_bars if s in asked)
+    position = {s: i for i, s in enumerate(s for s in with_bars if s in asked)}
+    symbols = tuple(position)
     notices = []
-    absent = [s for s in asked if s not in symbols]
+    absent = [s for s in asked if s not in position]
     if not symbols:
         message = f"{loaded.what} has no usable bar of {', '.join(absent)} in the dates asked for"
         raise OperatorError(message, code="NO_DATA", remedy="choose other symbols or dates")
@@ -344,7 +347,6 @@ def _universe(spec: HistorySpec, loaded: Loaded, good: RawBars, bars: Bars) -> t
         adjustment=loaded.adjustment,
         benchmark=spec.benchmark or loaded.index_symbol,
     )
-    position = universe.index()
     member = np.array([position.get(s, -1) for s in good.symbols], dtype=np.int32)
     return universe, member, notices
 

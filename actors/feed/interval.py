@@ -34,11 +34,8 @@ class Plan(msgspec.Struct, frozen=True):
 
 def interval_of(ns: int) -> Interval:
     """Return the interval of a whole number of seconds in its largest unit."""
-    for unit, size in (("h", HOUR_NS), ("m", MINUTE_NS), ("s", SECOND_NS)):
-        if ns % size == 0:
-            return Interval(f"{ns // size}{unit}", ns=ns)
-    message = f"{ns} ns is no whole number of seconds"
-    raise ValueError(message)
+    unit, size = next((u, s) for u, s in (("h", HOUR_NS), ("m", MINUTE_NS), ("s", SECOND_NS)) if ns % s == 0)
+    return Interval(f"{ns // size}{unit}", ns=ns)
 
 
 def plan_daily(wanted: Interval | None, what: str) -> Plan:

@@ -144,16 +144,18 @@ def next_session(calendar: str, date: int) -> Session:
 
     Raises:
         ConfigError: there is no such calendar.
-        OperatorError: the date does not exist, or the calendar knows no later session.
+        OperatorError: the date does not exist, or the calendar does not know the years after it.
     """
     day = date_to_day(date)
-    # What is at hand first, so that the shipped years are not left in December 2030; then a month, then (1914) a year.
-    for reach in (0, 31, 366):
-        table = _full(calendar, day, day + reach).between(day + 1, day + 366)
-        if len(table):
-            return table.between(int(table.days[0]), int(table.days[0])).sessions()[0]
-    message = f"the calendar {calendar} knows no session after {day_text(day)}"
-    raise OperatorError(message, code="NO_SESSION", remedy="choose an earlier date")
+    # What is at hand first, so that the shipped years are not left in December 2030; then month by
+    # month, until there is a session or the calendar knows no more.
+    reach = 0
+    later = _full(calendar, day, day).between(day + 1, day + 366)
+    while not len(later):
+        reach += 31
+        later = _full(calendar, day, day + reach).between(day + 1, day + reach)
+    first = int(later.days[0])
+    return later.between(first, first).sessions()[0]
 
 
 def _full(calendar: str, first_day: int, last_day: int) -> SessionTable:
@@ -171,7 +173,12 @@ def _full(calendar: str, first_day: int, last_day: int) -> SessionTable:
     last_year = max(last_year, TABLE_LAST_YEAR)
     if calendar == TABLE_CALENDAR and first_year == TABLE_FIRST_YEAR and last_year == TABLE_LAST_YEAR:
         return _shipped()
-    return _from_library(calendar, first_year, last_year)
+    table = _from_library(calendar, first_year, last_year)
+    # Some calendars know fewer years than asked for; no exchange is closed for a month in years it knows.
+    for day, beyond in ((first_day, first_day < table.days[0] - 31), (last_day, last_day > table.days[-1] + 31)):
+        if beyond:
+            _refuse_years(calendar, int(days_to_dates(np.array([day]))[0]) // 10_000)
+    return table
 
 
 @functools.cache
@@ -198,20 +205,19 @@ def _ask_library(calendar: str, first_year: int, last_year: int) -> SessionTable
 
     try:
         known = exchange_calendars.get_calendar(calendar)
+        lowest, highest = known.bound_min(), known.bound_max()
+        start, end = pd.Timestamp(first_year, 1, 1), pd.Timestamp(last_year, 12, 31)
+        start = start if lowest is None else max(start, lowest)
+        end = end if highest is None else min(end, highest)
+        schedule = exchange_calendars.get_calendar(calendar, start=start, end=end).schedule
     except exchange_calendars.errors.InvalidCalendarName:
         message = f"there is no calendar named {calendar!r}"
         raise ConfigError(
             message, code="UNKNOWN_CALENDAR", remedy="use a name of exchange_calendars such as XNYS, or always"
         ) from None
-    start, end = pd.Timestamp(first_year, 1, 1), pd.Timestamp(last_year, 12, 31)
-    lowest, highest = known.bound_min(), known.bound_max()
-    start = start if lowest is None else max(start, lowest)
-    end = end if highest is None else min(end, highest)
-    if first_year < TABLE_FIRST_YEAR and start.year > first_year:
-        _refuse_years(calendar, first_year)
-    if last_year > TABLE_LAST_YEAR and end.year < last_year:
-        _refuse_years(calendar, last_year)
-    schedule = exchange_calendars.get_calendar(calendar, start=start, end=end).schedule
+    except ValueError as error:  # the library's own data do not fit its version of pandas
+        message = f"exchange_calendars cannot expand the calendar {calendar}: {str(error)[:80]}"
+        raise OperatorError(message, code="CALENDAR_BROKEN", remedy="use another calendar, such as XNYS") from error
     days = schedule.index.to_numpy().astype("datetime64[D]").astype(np.int64)
     epoch = date_to_day(TABLE_FIRST_YEAR * 10_000 + 101)
     first_number = -int(np.searchsorted(days, epoch, "left"))

@@ -81,13 +81,17 @@ def read_file(path: str, *, tz: str | None, zone: str, keep: tuple[str, ...]) ->
     frame = frame.rename({found: name for name, found in names.items()})
     unit = "row" if parquet else "line"
     frame = frame.with_row_index("row#", offset=1 if parquet else 2)
+    height = frame.height
     if not parquet:
-        frame = frame.filter(~pl.all_horizontal(pl.exclude("row#").is_null()))  # blank lines
+        frame = frame.filter(~pl.all_horizontal(pl.exclude("row#").is_null()))
+    blank = height - frame.height
     if not frame.height:
         message = f"{path} has a header but no rows"
         raise OperatorError(message, code="EMPTY_FILE", remedy="give a file with at least one bar")
     rows_read = frame.height
     notices = []
+    if blank:
+        notices.append(f"{path}: skipped {blank} blank line{'s' if blank > 1 else ''}")
     if ignored:
         notices.append(f"{path}: ignored column{'s' if len(ignored) > 1 else ''} {', '.join(ignored)}")
     frame = _with_symbols(frame, path, unit)
@@ -150,7 +154,7 @@ def _unreadable(path: str, error: Exception) -> OperatorError:
 def _choose(header: list[str], path: str) -> tuple[dict[str, str], list[str]]:
     """Return wanted column -> name in the file, and the names of the file that are not wanted."""
     if not any(name.strip() for name in header):
-        message = f"{path} is empty"
+        message = f"{path} is empty or has no header in its first line"
         raise OperatorError(message, code="EMPTY_FILE", remedy="give a file with a header and at least one bar")
     by_name: dict[str, str] = {}
     for found in header:

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from actors.feed.bars import I64
+from actors.feed.session import NEWEST_YEAR, OLDEST_YEAR
 from actors.values.time import DAY_NS, HOUR_NS, SECOND_NS
 from daemon.kernel.errors import OperatorError
 
@@ -58,8 +59,10 @@ def read_times(column: pl.Series, *, tz: str | None, zone: str, place: Place) ->
     if empty.any():
         _refuse(place(_first(empty)), "the time is missing", _HOW, "BAD_TIME")
     if column.dtype == pl.Date:
+        _check_years(column.dt.year(), column, place)
         return Times(_days(column), None)
     if isinstance(column.dtype, pl.Datetime):
+        _check_years(column.dt.year(), column, place)
         if column.dtype.time_zone is None:
             return _naive(column.cast(pl.Datetime("ns")), tz, zone, place)
         return _instants(column.dt.convert_time_zone("UTC").dt.replace_time_zone(None), zone)
@@ -75,6 +78,7 @@ def _texts(column: pl.Series, tz: str | None, zone: str, place: Place) -> Times:
     if date_alone.all():
         dates = column.str.to_date("%Y-%m-%d", strict=False)
         _need_all(dates, column, place, "is not a date")
+        _check_years(dates.dt.year(), column, place)
         return Times(_days(dates), None)
     if date_alone.any():
         row = _first(date_alone != date_alone[0])
@@ -86,6 +90,8 @@ def _texts(column: pl.Series, tz: str | None, zone: str, place: Place) -> Times:
     bare = offset.is_null()
     text = column if bare.all() else column.str.replace(_OFFSET, "")
     text = text.str.replace("[Tt]", " ")
+    # polars wraps years that nanoseconds cannot hold: 9999 would become 1816.
+    _check_years(text.str.slice(0, 4).cast(pl.Int32, strict=False), column, place)
     moments = text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="ns")
     if moments.is_null().any():
         minutes = text.str.to_datetime("%Y-%m-%d %H:%M", strict=False, time_unit="ns")
@@ -201,6 +207,14 @@ def _need_all(parsed: pl.Series, column: pl.Series, place: Place, complaint: str
     if bad.any():
         row = _first(bad)
         _refuse(place(row), f"{column[row]!r} {complaint}", _HOW, "BAD_TIME")
+
+
+def _check_years(years: pl.Series, column: pl.Series, place: Place) -> None:
+    """Refuse years no data of ours can be from; text that is no year at all is left for the parser to refuse."""
+    odd = ((years < OLDEST_YEAR) | (years > NEWEST_YEAR)).fill_null(value=False)
+    if odd.any():
+        row = _first(odd)
+        _refuse(place(row), f"{str(column[row])!r} is not a time of these centuries", _HOW, "BAD_TIME")
 
 
 def _first(mask: pl.Series) -> int:

@@ -154,3 +154,8 @@ def test_the_interval_may_be_stated_where_the_data_have_it(write):
     lonely = write(HEAD + "2020-01-02T15:00:00Z,A,10,11,9,10,1\n", "lonely.csv")
     history = open_history(HistorySpec(bars=(lonely,), interval=parse_interval("5m")))
     assert [m.ts - m.start_ts for m in history.inputs() if isinstance(m, BarPanel)] == [5 * MINUTE]
+    at_open = write(HEAD + "2020-01-02T14:30:00Z,A,10,11,9,10,1\n", "at_open.csv")
+    assert open_history(HistorySpec(bars=(at_open,))).daily
+    assert not open_history(HistorySpec(bars=(at_open,), interval=parse_interval("5m"))).daily
+    apart = write(HEAD + "2020-01-02T15:00:00Z,A,10,11,9,10,1\n2020-01-03T16:00:00Z,A,10,11,9,10,1\n", "apart.csv")
+    assert open_history(HistorySpec(bars=(apart,), interval=parse_interval("1m"))).interval.text == "1m"

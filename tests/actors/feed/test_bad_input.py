@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -33,8 +34,8 @@ CASES = {
     "no ts": ("symbol,close\nA,1\n", ["bars.csv has no column ts"]),
     "several missing": ("open,high\n1,2\n", ["no column ts and no column symbol and no column close"]),
     "semicolons": ("ts;symbol;close\n2020-01-02;A;1\n", ["no column ts", "ts;symbol;close"]),
-    "empty": ("", ["bars.csv is empty", "give a file with a header"]),
-    "blank header": ("\n\n", ["bars.csv is empty"]),
+    "empty": ("", ["bars.csv is empty or", "give a file with a header"]),
+    "blank header": ("\n\n" + HEAD + DAY, ["bars.csv is empty or has no header in its first line"]),
     "header only": (HEAD, ["bars.csv has a header but no rows"]),
     "blank rows only": (HEAD + "\n\n", ["bars.csv has a header but no rows"]),
     "column twice": ("ts,symbol,close,Close \n2020-01-02,A,1,2\n", ["line 1: the column close appears twice"]),
@@ -72,6 +73,14 @@ CASES = {
         ["is in another time zone than"],
     ),
     "impossible offset": (HEAD + "2020-01-02T14:30:00+99:00,A,10,11,9,10,1\n", ["line 2", "impossible offset"]),
+    "year 9999": (
+        HEAD + "9999-12-31T15:00:00Z,A,10,11,9,10,1\n",
+        ["line 2: '9999-12-31T15:00:00Z' is not a time of these"],
+    ),
+    "date of the year 220": (
+        HEAD + DAY + "0220-01-03,A,10,11,9,10,1\n",
+        ["line 3: '0220-01-03' is not a time of these"],
+    ),
     "no symbol cell": (HEAD + DAY + "2020-01-03, ,10,11,9,10.5,100\n", ["bars.csv line 3: the symbol is missing"]),
     "long symbol": (
         HEAD + f"2020-01-02,{'A' * 33},10,11,9,10.5,100\n",
@@ -157,6 +166,8 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path, name: str, content: b
     ("columns", "part"),
     [
         ({"ts": [1577923200], "symbol": ["A"], "close": [1.0]}, "row 1: the time column holds Int64, not times"),
+        ({"ts": [date(9999, 1, 1)], "symbol": ["A"], "close": [1.0]}, "row 1: '9999-01-01' is not a time of these"),
+        ({"ts": [datetime(9999, 1, 1)], "symbol": ["A"], "close": [1.0]}, "row 1: '9999-01-01 00:00:00' is not a time"),  # noqa: DTZ001 - naive on purpose
         ({"ts": ["2020-01-02"], "symbol": [1.5], "close": [1.0]}, "the column symbol holds Float64, not names"),
         ({"ts": ["2020-01-02"], "symbol": ["A"], "close": [True]}, "the column close holds Boolean, not numbers"),
     ],
@@ -185,6 +196,9 @@ def test_symbols_that_do_not_hold_are_refused(write):
     assert "the symbol AAPL is given twice" in refusal(HistorySpec(bars=(path,), symbols=("AAPL", "AAPL")))
     assert "has no bars of TSLA; choose among AAPL, MSFT" in refusal(HistorySpec(bars=(path,), symbols=("TSLA",)))
     assert "every one of the 1 rows was rejected" in refusal(HistorySpec(bars=(path,), symbols=("MSFT",)))
+    bars = HEAD + DAY + "2020-01-03,AAPL,10,11,9,10.5,100\n2020-01-03,MSFT,10,11,9,-1,100\n"
+    sentence = refusal(HistorySpec(bars=(write(bars, "two.csv"),), symbols=("MSFT",), benchmark="AAPL"))
+    assert "has no usable bar of MSFT in the dates asked for" in sentence
     assert "no bars of the benchmark SPY" in refusal(HistorySpec(bars=(path,), benchmark="SPY"))
 
 

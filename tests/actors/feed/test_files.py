@@ -98,7 +98,9 @@ def test_formats_and_line_endings_give_the_same_bars(write, tmp_path):
         ).write_parquet(path)
         paths.append(str(path))
     for path in paths:
-        assert facts(open_history(HistorySpec(bars=(path,)))) == expected, path
+        history = open_history(HistorySpec(bars=(path,)))
+        assert facts(history) == expected, path
+        assert any("skipped 6 blank lines" in notice for notice in history.notices) == path.endswith("blank.csv")
 
 
 def test_the_answer_does_not_depend_on_the_machines_zone(write, monkeypatch: pytest.MonkeyPatch):
@@ -224,6 +226,17 @@ def test_a_second_file_of_quotes_merges_by_time_and_symbol(write):
     quality = history.quality
     assert (quality.rows_read, quality.rows_used, quality.rows_rejected, quality.rows_filtered) == (12, 9, 1, 2)
     assert not any("ignored" in notice for notice in history.notices)
+
+
+def test_quotes_their_source_distrusts_are_skipped(write):
+    """A row flagged suspicious in a file of quotes is counted like one in a file of bars."""
+    bars = write("ts,symbol,close\n2020-01-02,A,10\n2020-01-03,A,10\n")
+    quotes = write("ts,symbol,bid_open,suspicious\n2020-01-02,A,9.5,true\n2020-01-03,A,9.75,false\n", "quotes.csv")
+    history = open_history(HistorySpec(bars=(bars, quotes)))
+    assert history.quality.by_kind() == {"suspicious": 1}
+    bids = [p.bid_open[0] for p in panels(history)]
+    assert np.isnan(bids[0])
+    assert bids[1] == 9.75
 
 
 def test_quotes_and_vwap_may_stand_in_the_bars_file(write):

@@ -96,6 +96,16 @@ def test_other_calendars_come_from_the_library():
     assert calendar_zone("XLON") == "Europe/London"
 
 
+@pytest.mark.filterwarnings("ignore:Series.values:DeprecationWarning")
+def test_the_next_session_of_other_calendars():
+    """Over a weekend of London, into a day of ``always``, and not beyond what the library knows."""
+    assert next_session("XLON", 20201224).date == 20201229
+    assert next_session("always", 20201231).date == 20210101
+    last_year = exchange_calendars.get_calendar("XSHG").bound_max().year
+    with pytest.raises(OperatorError, match=f"XSHG does not know the sessions of {last_year + 1}"):
+        next_session("XSHG", last_year * 10_000 + 1231)
+
+
 @pytest.mark.parametrize(("date", "expected"), [(20201125, 20201127), (20201126, 20201127), (20301224, 20301226)])
 def test_the_next_session_is_the_first_later_one(date: int, expected: int):
     """From a session and from a holiday alike, up to the end of the shipped years."""
@@ -106,12 +116,29 @@ def test_unknown_calendars_years_and_dates_are_refused_with_a_remedy():
     """A calendar nobody knows is configuration; a date that does not exist is the operator's."""
     with pytest.raises(ConfigError, match=r"no calendar named 'XFOO'; use a name of exchange_calendars such as XNYS"):
         sessions("XFOO", 20200101, 20200102)
-    with pytest.raises(OperatorError, match="does not know the sessions of 1950"):
-        sessions("XKRX", 19500101, 19500103)
+    with pytest.raises(OperatorError, match="XSHG does not know the sessions of 1950; restrict the dates"):
+        sessions("XSHG", 19500101, 19500103)
+    with pytest.raises(OperatorError, match="XSHG does not know the sessions of 2040"):
+        sessions("XSHG", 20400101, 20400103)
+    with pytest.raises(OperatorError, match="XSHG does not know the sessions of 2040"):
+        next_session("XSHG", 20400101)
     with pytest.raises(OperatorError, match="does not know the sessions of 2920"):
         sessions("XNYS", 29200102, 29200103)
     with pytest.raises(OperatorError, match="20200231 is not a date; write it as YYYY-MM-DD"):
         sessions("XNYS", 20200231, 20200301)
+
+
+def test_a_calendar_the_library_cannot_expand_is_refused(monkeypatch: pytest.MonkeyPatch):
+    """The library's own failure becomes one short sentence."""
+
+    def fail(*_args: object, **_kwargs: object) -> None:
+        message = "Special dates are not sessions. " * 1000
+        raise ValueError(message)
+
+    monkeypatch.setattr(exchange_calendars, "get_calendar", fail)
+    with pytest.raises(OperatorError, match="exchange_calendars cannot expand the calendar XTAE") as caught:
+        sessions("XTAE", 20200101, 20200103)
+    assert len(str(caught.value)) < 250
 
 
 @given(st.dates())
