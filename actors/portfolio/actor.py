@@ -332,9 +332,9 @@ class PortfolioActor(CoreActor):
                 ctx.send(self._order(pf, event, draft))
 
     def _order(self, pf: PortfolioState, event: SignalsReady, draft: Draft) -> SubmitOrder:
-        ticker = self._universe.symbols[draft.symbol]
+        named = (self._owner(pf, event.strategy), self._universe.symbols[draft.symbol], event.decision)
         return SubmitOrder(
-            client_order_id=client_order_id(self._owner(pf, event.strategy), ticker, event.decision, draft.leg),
+            client_order_id=client_order_id(*named, draft.leg),
             portfolio=pf.name,
             symbol=draft.symbol,
             side=draft.side,
@@ -344,6 +344,7 @@ class PortfolioActor(CoreActor):
             decision=event.decision,
             reason=draft.reason,
             reduce_only=draft.reduce_only,
+            parent_id=client_order_id(*named, draft.parent) if draft.parent else "",
             exempt=draft.exempt,
         )
 

@@ -27,7 +27,11 @@ from actors.values.fixed import mul
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """An order to send; ``leg`` tells several orders of one decision in one symbol apart."""
+    """An order to send.
+
+    ``leg`` tells several orders of one decision in one symbol apart; ``parent`` is the leg that closes what this one
+    reverses, "" where it reverses nothing.
+    """
 
     symbol: int
     side: int
@@ -37,6 +41,7 @@ class Draft(msgspec.Struct, frozen=True):
     confidence: float | None
     reduce_only: bool
     exempt: bool
+    parent: str
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -183,7 +188,7 @@ def _goals(pf: PortfolioState, proposal: Proposal, score: F64, confidence: F64) 
             continue
         weight = weights.get(symbol, 0.0)
         opposed = weight == 0.0 and not _wants(pf.spec, float(score[symbol]))
-        opens = weight != 0.0 and pf.qty(symbol) == 0
+        opens = weight != 0.0 and pf.qty(symbol) * weight <= 0
         trust = round(float(confidence[symbol]), SCORE_DIGITS) if weight != 0.0 or opposed else None
         goals.append(_Goal(symbol, weight, "signal" if opposed or opens else "rebalance", trust))
     return goals
@@ -253,8 +258,8 @@ def _drafts(pf: PortfolioState, steps: list[_Step], market: Market, cancels: lis
     budget = _budget(pf, market, cancels)
     if spec.reuse_proceeds:
         budget += sum(proceeds(spec, s.px, s.reduce) for s in sells)
-    # The gate reserves nothing for a cover, whose cash is tied up already: buying back may cost more than that.
-    budget -= sum(need(spec, s.px, s.reduce) - tied_up(mul(s.px, s.reduce)) for s in covers)
+    # The gate reserves nothing for a cover, and what the short ties up stays so until it is bought back.
+    budget -= sum(max(0, need(spec, s.px, s.reduce) - tied_up(mul(s.px, s.reduce))) for s in covers)
     wants = [Want(s.px, s.extend, s.side == SELL) for s in opens]
     for step, qty in zip(opens, bound_entries(spec, wants, budget), strict=True):
         if qty and mul(step.px, qty) >= spec.min_order_value:
@@ -266,7 +271,8 @@ def _draft(step: _Step, qty: int, leg: str, *, reduce_only: bool) -> Draft:
     goal = step.goal
     trims = reduce_only and goal.reason == "rebalance"
     confidence = None if trims else goal.confidence
-    return Draft(goal.symbol, step.side, qty, leg, goal.reason, confidence, reduce_only, step.exempt)
+    parent = "" if reduce_only or not step.reduce else "sell" if step.side == SELL else "cover"
+    return Draft(goal.symbol, step.side, qty, leg, goal.reason, confidence, reduce_only, step.exempt, parent)
 
 
 def _budget(pf: PortfolioState, market: Market, cancels: list[Working]) -> int:

@@ -72,11 +72,12 @@ def test_a_flip_sends_the_close_before_the_entry():
     events = desk.signal({0: -0.9})
     orders = [e.order for e in events if isinstance(e, OrderAccepted)]
     assert [(o.side, o.qty, o.reduce_only) for o in orders] == [(-1, fx(4_000), True), (-1, fx(4_000), False)]
-    assert [o.client_order_id for o in orders] == ["s-S0-2-sell", "s-S0-2-short"]
+    assert [(o.client_order_id, o.parent_id) for o in orders] == [("s-S0-2-sell", ""), ("s-S0-2-short", "s-S0-2-sell")]
+    assert [(o.reason, o.confidence) for o in orders] == [("signal", 0.9)] * 2
     desk.bar([10])
     assert desk.pf.qty(0) == fx(-4_000)
     orders = [e.order for e in desk.signal({0: 0.9}) if isinstance(e, OrderAccepted)]
-    assert [o.client_order_id for o in orders] == ["s-S0-3-cover", "s-S0-3-buy"]
+    assert [(o.client_order_id, o.parent_id) for o in orders] == [("s-S0-3-cover", ""), ("s-S0-3-buy", "s-S0-3-cover")]
 
 
 def test_sells_go_out_before_buys_and_pay_for_them():
