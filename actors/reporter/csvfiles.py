@@ -71,8 +71,11 @@ def _rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
                 lines = handle.read().splitlines()
         else:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+    except UnicodeDecodeError:
+        message = f"{path} cannot be read: it is not UTF-8 text"
+        raise OperatorError(message, code="BAD_FILE") from None
+    except (OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         message = f"{path} cannot be read: {reason}"
         raise OperatorError(message, code="BAD_FILE") from None
     reader = csv.reader(lines)

@@ -150,7 +150,7 @@ def evaluate(record: RunRecord, story: Story) -> Evaluation:
     found = _benchmarks(record, story, c, closes, opens)
     primary = found[0] if found else None
     inputs = _inputs(record, c, trades, story.costs, primary.returns if primary else None)
-    metrics = compute(inputs)
+    metrics = compute(msgspec.structs.replace(inputs, marks=_mark_values(story, c)))
     k = int(np.searchsorted(c.sessions, record.oos_from)) if record.oos_from else 0
     judged = _cut(c, k)
     random = _random(record, judged, closes[k:], story, positions[k:])
@@ -179,6 +179,12 @@ def evaluate(record: RunRecord, story: Story) -> Evaluation:
     )
 
 
+def _mark_values(story: Story, c: Curve) -> F64 | None:
+    if not story.marks or len(story.flows) != len(story.opening):
+        return None
+    return np.array([c.equity[0], *(p.equity / SCALE for p in story.combined_marks())])
+
+
 def _known(returns: F64) -> F64:
     return np.where(np.isfinite(returns), returns, 0.0)
 
@@ -204,7 +210,6 @@ def _inputs(record: RunRecord, c: Curve, trades: TradeColumns, costs: Costs, ben
 def _costs(costs: Costs) -> dict[str, float]:
     names = ("commission", "regulatory", "spread", "slippage", "impact")
     out = {name: getattr(costs, name) / SCALE for name in names}
-    out |= {"borrow": 0.0, "interest": 0.0}
     out["total"] = sum(getattr(costs, name) for name in names) / SCALE
     out["traded_value"] = costs.traded_value / SCALE
     return out

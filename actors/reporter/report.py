@@ -92,6 +92,10 @@ def shown(value: float | None, unit: str) -> str:
     return num(value, 2 if unit == "money" else 3)
 
 
+def _by_count(item: tuple[tuple[str, str], int]) -> tuple[int, tuple[str, str]]:
+    return -item[1], item[0]
+
+
 def _day(ts: int) -> str:
     return format_ts(ts)[:10]
 
@@ -116,7 +120,8 @@ def _context(record: RunRecord, story: Story, e: Evaluation, metrics: dict[str, 
         "charts": _charts(record, story, e),
         "predictions": _prediction_rows(e),
         "gates": _gate_rows(story),
-        "denials": sorted(story.denials.items(), key=lambda item: (-item[1], item[0])),
+        "refusals": [(who, code, n) for (who, code), n in sorted(story.refusals.items(), key=_by_count)],
+        "limits": [(name, action, n) for (name, action), n in sorted(story.limits.items(), key=_by_count)],
         "failures": [(s, error, count) for (s, error), count in sorted(story.failures.items())],
         "disabled": [(_day(ts), event.strategy, event.reason) for ts, event in story.disabled],
         "trades": _trade_rows(record, story),

@@ -93,14 +93,7 @@ def _tables(record: RunRecord, story: Story, e: Evaluation) -> dict[str, str]:
 def _marks(record: RunRecord, story: Story) -> list[EquityPoint] | None:
     if record.equity_rows != "bar":
         return None
-    by_ts: dict[int, list[EquityPoint]] = {}
-    for points in story.marks.values():
-        for point in points:
-            by_ts.setdefault(point.ts, []).append(point)
-    return [
-        EquityPoint(ts, 0, *(sum(getattr(p, name) for p in group) for name in ("equity", "cash", "gross", "net")))
-        for ts, group in sorted(by_ts.items())
-    ]
+    return story.combined_marks()
 
 
 def sha256(path: Path) -> str:

@@ -15,6 +15,7 @@ from actors.messages.orders import (
     Fill,
     OrderAccepted,
     OrderCanceled,
+    OrderCancelRejected,
     OrderDenied,
     OrderExpired,
     OrderFilled,
@@ -33,9 +34,9 @@ from actors.messages.portfolio import (
     TargetsProposed,
     TradeClosed,
 )
-from actors.messages.risk import BreakerReset, BreakerTripped, TradingState, TradingStateChanged
+from actors.messages.risk import BreakerReset, BreakerTripped, LimitBreached, TradingState, TradingStateChanged
 from daemon.journal.journal import StoredFrame
-from daemon.kernel.message import Event
+from daemon.kernel.message import CommandRejected, Event, InputQuarantined
 
 
 class OrderRow(msgspec.Struct):
@@ -109,7 +110,8 @@ class Story:
         self.signals: list[tuple[int, SignalsReady]] = []
         self.scored: dict[tuple[str, int], PredictionsScored] = {}
         self.cuts: dict[str, list[int]] = {}
-        self.denials: dict[str, int] = {}
+        self.refusals: dict[tuple[str, str], int] = {}
+        self.limits: dict[tuple[str, str], int] = {}
         self.states: list[tuple[int, TradingStateChanged]] = []
         self.breakers: list[tuple[int, BreakerTripped]] = []
         self.resets: list[tuple[int, BreakerReset]] = []
@@ -130,6 +132,10 @@ class Story:
             OrderCanceled: self._canceled,
             OrderExpired: self._expired,
             OrderReplaced: self._replaced,
+            OrderCancelRejected: lambda _ts, event: self._refuse("cancel or replace", event.code),
+            CommandRejected: lambda _ts, event: self._refuse(event.actor, event.code),
+            InputQuarantined: lambda _ts, event: self._refuse("quarantine", f"{event.actor}: {event.error}"),
+            LimitBreached: self._limit,
             TradeClosed: lambda _ts, event: self.trades.append(event),
             PositionChanged: self._position,
             SessionRolled: self._rolled,
@@ -161,6 +167,19 @@ class Story:
         """The trading state at the end."""
         return self.states[-1][1].new if self.states else TradingState.ACTIVE
 
+    def combined_marks(self) -> list[EquityPoint]:
+        """Return equity marks of all portfolios together, one point per instant."""
+        by_ts: dict[int, list[EquityPoint]] = {}
+        for points in self.marks.values():
+            for point in points:
+                by_ts.setdefault(point.ts, []).append(point)
+        return [
+            EquityPoint(ts, 0, *(sum(getattr(p, name) for p in group) for name in ("equity", "cash", "gross", "net")))
+            if len(group) > 1
+            else group[0]
+            for ts, group in sorted(by_ts.items())
+        ]
+
     def halts(self) -> list[tuple[int, int | None, str]]:
         """Return (from, until or None, reason) of every time the state was halted or killed."""
         out: list[tuple[int, int | None, str]] = []
@@ -176,9 +195,16 @@ class Story:
             out.append((start[0], None, start[1]))
         return out
 
+    def _refuse(self, who: str, code: str) -> None:
+        self.refusals[who, code] = self.refusals.get((who, code), 0) + 1
+
+    def _limit(self, _ts: int, event: LimitBreached) -> None:
+        key = event.limit, event.action
+        self.limits[key] = self.limits.get(key, 0) + 1
+
     def _denied(self, ts: int, event: OrderDenied) -> None:
         self.denied.append((ts, event))
-        self.denials[event.code] = self.denials.get(event.code, 0) + 1
+        self._refuse("gate", event.code)
         order = event.order
         reason = f"{event.code}: {event.reason}"
         row = OrderRow(order, ts, "", OrderStatus.DENIED, order.qty, order.limit_px, order.stop_px, reason)
@@ -194,6 +220,7 @@ class Story:
         )
 
     def _rejected(self, ts: int, event: OrderRejected) -> None:
+        self._refuse("broker", event.code)
         order = event.order
         reason = f"{event.code}: {event.reason}"
         row = OrderRow(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from actors.reporter.record import RunResult
 
 LABEL: Final = 14
 _MARKS: Final = {"pass": "32", "fail": "31", "insufficient": "33"}
+_VERDICT: Final = re.compile("pass|fail|insufficient")
 
 
 def summary_lines(result: RunResult, width: int = 100, color: bool = False) -> list[str]:
@@ -28,8 +30,10 @@ def summary_lines(result: RunResult, width: int = 100, color: bool = False) -> l
         ("return", _return_text(doc, m)),
         (
             "sharpe",
-            f"{_num(m['sharpe'])}  (95 %: {_num(m['sharpe_ci_low'])} to {_num(m['sharpe_ci_high'])},"
-            f" rf {_pct(period['rf'], 0)})",
+            (
+                f"{_num(m['sharpe'])}  (95 %: {_num(m['sharpe_ci_low'])} to {_num(m['sharpe_ci_high'])},"
+                f" rf {_pct(period['rf'], 0)})"
+            ),
         ),
         ("max drawdown", _drawdown_text(doc, m)),
         ("trades", f"{_num(m['num_trades'], 0)} closed, win rate {_pct(m['win_rate'])}, {_factor(m)}"),
@@ -37,7 +41,7 @@ def summary_lines(result: RunResult, width: int = 100, color: bool = False) -> l
         ("exposure", f"{_pct(m['exposure_gross'])} mean gross, {_pct(m['time_in_market'])} of sessions in the market"),
         *_prediction_rows(doc),
         ("vs random", _random_text(doc)),
-        ("scoreboard", _scoreboard_text(doc, color)),
+        ("scoreboard", _scoreboard_text(doc)),
     ]
     if result.halted_since is not None:
         rows.insert(0, ("HALTED", f"since {result.halted_since[:10]}: {result.halts[-1][2]}"))
@@ -54,9 +58,9 @@ def summary_lines(result: RunResult, width: int = 100, color: bool = False) -> l
 def _wrap(label: str, text: str, width: int, color: bool) -> list[str]:
     head = f"{label:<{LABEL}}"
     shown = f"\033[1m{head}\033[0m" if color else head
-    if "\033" in text or len(text) + LABEL <= width:
-        return [shown + text]
-    parts = textwrap.wrap(text, max(width - LABEL, 30))
+    parts = textwrap.wrap(text, max(width - LABEL, 30)) or [""]
+    if color and label == "scoreboard":
+        parts = [_VERDICT.sub(lambda found: f"\033[{_MARKS[found[0]]}m{found[0]}\033[0m", part) for part in parts]
     return [shown + parts[0], *(" " * LABEL + part for part in parts[1:])]
 
 
@@ -111,10 +115,5 @@ def _random_text(doc: dict[str, Any]) -> str:
     return f"better than {share:.1f} % of {random['count']:,} random portfolios (95 % needed), same exposure and costs"
 
 
-def _scoreboard_text(doc: dict[str, Any], color: bool) -> str:
-    parts = []
-    for row in doc["scoreboard"]:
-        verdict = row["verdict"]
-        word = f"\033[{_MARKS[verdict]}m{verdict}\033[0m" if color else verdict
-        parts.append(f"{row['name']} {word}")
-    return ", ".join(parts)
+def _scoreboard_text(doc: dict[str, Any]) -> str:
+    return ", ".join(f"{row['name'].replace('_', ' ')} {row['verdict']}" for row in doc["scoreboard"])

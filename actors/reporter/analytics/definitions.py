@@ -41,6 +41,7 @@ annual_return_arithmetic|Mean return a year|mean(r) * A|standard|percent
 volatility|Volatility|std(r, ddof=1) * sqrt(A)|standard|percent
 downside_deviation|Downside deviation|sqrt(mean over all n of min(r - T, 0)^2) * sqrt(A), T = 0|Sortino and van der Meer 1991|percent
 max_drawdown|Maximum drawdown|min over t of E_t / max(E_0..E_t) - 1 on session closes, starting cash included|standard|percent
+max_drawdown_intraday|Maximum drawdown, every mark|as the maximum drawdown, over every equity mark instead of session closes only|standard|percent
 max_drawdown_sessions|Maximum drawdown, sessions|sessions from the peak of the deepest drawdown to its recovery, or to the end of the data if it is ongoing|standard|sessions
 max_drawdown_days|Maximum drawdown, days|calendar days from the peak of the deepest drawdown to its recovery, or to the end of the data if it is ongoing|standard|days
 time_under_water|Time under water|share of sessions that closed below the running maximum|standard|percent
@@ -118,5 +119,5 @@ def _parse() -> dict[str, Definition]:
 DEFINITIONS: Final[dict[str, Definition]] = _parse()
 """Metric name -> definition, in the order they are shown."""
 
-EXTRA: Final = ("sharpe_lo", "alpha_t", "expectancy_return")
+EXTRA: Final = ("sharpe_lo", "alpha_t", "expectancy_return", "max_drawdown_intraday")
 """Names beyond the list of the contract."""

@@ -36,6 +36,7 @@ class MetricInputs(msgspec.Struct, frozen=True):
         mean_equity: mean session-close equity.
         commission, slippage: money.
         fills: number of fills.
+        marks: equity at the base point and every mark, None where there are none or cash flowed in between.
         trials, trials_variance: of the search that chose this strategy, for the deflated Sharpe ratio.
     """
 
@@ -52,6 +53,7 @@ class MetricInputs(msgspec.Struct, frozen=True):
     commission: float | None = None
     slippage: float | None = None
     fills: int = 0
+    marks: F64 | None = None
     trials: int = 0
     trials_variance: float | None = None
 
@@ -98,6 +100,8 @@ def _path(inputs: MetricInputs, values: Values) -> bool:
     values["calmar"] = (rate / -depth if rate is not None and depth < 0 else None), n
     values["recovery_factor"] = (total / -depth if n > 1 and depth < 0 else None), n
     values["upi"] = ((rate - inputs.rf) / ulcer if rate is not None and ulcer else None), n
+    if inputs.marks is not None and inputs.marks.size > 1 and float(inputs.marks.min()) > 0:
+        values["max_drawdown_intraday"] = float(drawdown.drawdowns(inputs.marks).min()), int(inputs.marks.size - 1)
     if inputs.stamps is not None:
         stamps = inputs.stamps // DAY_NS
         days = float(stamps[deepest.end] - stamps[deepest.peak]) if deepest else 0.0

@@ -65,9 +65,11 @@ class Synthetic:
         self.number = 0
 
     def frame(self, ts: int, events: list[Any]) -> None:
+        """Commit events under the next number."""
         self.frames.append(StoredFrame(len(self.frames) + 1, ts, ts, "test", None, events, [-1] * len(events)))
 
     def trade(self, t: int, symbol: int, side: int, qty: int) -> list[Any]:
+        """Buy or sell at the close, with spread, slippage and commission."""
         self.number += 1
         ref = round(self.closes[t, symbol] * SCALE)
         px = ref + side * ref * 6 // 10_000  # 1 bp of spread and 5 bps of slippage
@@ -79,8 +81,8 @@ class Synthetic:
         self.cash -= side * value + fee
         slip = mul(ref, qty) // 2000
         fill = OrderFilled(
-            f"o{self.number}", order.client_order_id, f"o{self.number}-1", "main", symbol, side, qty, px, ref, qty, 0, px,
-            fee, 0, mul(ref, qty) // 10_000, slip, 0, "close", "taker", "m", "signal", "", 0.7, False,
+            f"o{self.number}", order.client_order_id, f"o{self.number}-1", "main", symbol, side, qty, px, ref, qty, 0,
+            px, fee, 0, mul(ref, qty) // 10_000, slip, 0, "close", "taker", "m", "signal", "", 0.7, False,
         )  # fmt: skip
         entry = self.held.get(symbol)
         realized = 0
@@ -107,6 +109,7 @@ class Synthetic:
         return [*events, change]
 
     def rebalance(self, t: int) -> list[Any]:
+        """Hold the eight best scores."""
         events: list[Any] = []
         wanted = np.argsort(-self.scores[t])[:8].tolist()
         for symbol in sorted(self.held):
@@ -120,16 +123,19 @@ class Synthetic:
         return events
 
     def signals(self, t: int) -> list[Any]:
+        """Publish the scores of a close."""
         ids = np.arange(self.n, dtype=np.int32)
         score = self.scores[t]
         ready = SignalsReady(
-            "m", t + 1, "1d", pack_i32(ids), pack_f64(score), pack_f64(np.abs(score)), pack_f64(0.5 + 0.2 * score),
-            pack_i64(np.round(self.closes[t] * SCALE).astype(np.int64)), expected_bps=pack_f64(score * 20), model="net@1",
+            "m", t + 1, "1d", pack_i32(ids), pack_f64(score), pack_f64(np.abs(score)),
+            pack_f64(0.5 + 0.2 * score), pack_i64(np.round(self.closes[t] * SCALE).astype(np.int64)),
+            expected_bps=pack_f64(score * 20), model="net@1",
         )  # fmt: skip
         cut = TargetsProposed("main", "m", t + 1, pack_i32([0]), pack_f64([0.1]), 3, 1, "schedule")
         return [ready, cut]
 
     def run(self, halt: tuple[int, int | None] | None) -> list[StoredFrame]:
+        """Tell the whole story; no trades while halted."""
         start = stamp(self.days[0], 14)
         self.frame(start, [CashFlowed("main", self.cash, "start", self.cash, ())])
         quiet = False
@@ -155,9 +161,7 @@ class Synthetic:
             self.peak = max(self.peak, equity)
             events.append(EquityMarked("main", equity, self.cash, gross, gross))
             drawdown = round(equity / self.peak - 1, 9)
-            rolled = SessionRolled(
-                "main", int(self.dates[t]), equity, self.cash, gross, gross, 0, self.peak, drawdown
-            )
+            rolled = SessionRolled("main", int(self.dates[t]), equity, self.cash, gross, gross, 0, self.peak, drawdown)
             events.append(rolled)
             if t:
                 realized = self.closes[t] / self.closes[t - 1] - 1
