@@ -147,13 +147,41 @@ def test_a_stop_triggers_even_if_the_bars_share_is_less_than_a_lot():
 def test_sales_at_one_open_pay_for_purchases_whoever_came_first():
     """No cash but what the sale brings: the older purchase waits for the younger sale."""
     desk = Desk(FREE, cash=1_000)
-    desk.route(BUY, 10)
-    desk.bar(1, FLAT, FLAT)
     desk.route(BUY, 10, symbol=1)
-    desk.route(SELL, 10)
+    desk.bar(1, FLAT, FLAT)
+    desk.route(BUY, 10)
+    desk.route(SELL, 10, symbol=1)
     found = fills(desk.bar(2, FLAT, FLAT))
-    assert [(f.side, f.symbol, f.last_qty) for f in found] == [(SELL, 0, fx(10)), (BUY, 1, fx(10))]
+    assert [(f.side, f.symbol, f.last_qty) for f in found] == [(SELL, 1, fx(10)), (BUY, 0, fx(10))]
     assert desk.broker.account("main").cash == 0
+
+
+def test_purchases_at_one_open_go_by_age():
+    """The order for the later symbol came first and gets the cash."""
+    desk = Desk(FREE, cash=150)
+    desk.route(BUY, 1, symbol=1)
+    desk.route(BUY, 1)
+    assert [f.symbol for f in fills(desk.bar(1, FLAT, FLAT))] == [1]
+
+
+def test_fills_inside_the_bars_go_by_the_path_and_not_by_age():
+    """Both bars rise first; the younger order's level is nearer to its open and gets the cash."""
+    desk = Desk(FREE, cash=150)
+    desk.route(BUY, 1, "stop", 103)
+    desk.route(BUY, 1, "stop", 101, symbol=1)
+    bar = (100, 104, 90, 100)
+    events = desk.bar(1, bar, bar)
+    assert [(f.symbol, f.last_px) for f in fills(events)] == [(1, fx(101))]
+    assert events[-1].reason == "INSUFFICIENT_CASH"
+
+
+def test_a_tie_of_the_extremes_hurts_what_a_flat_account_would_open():
+    """Whoever wants to buy sees the low first, as a long would: the limit is met before the stop."""
+    desk = Desk(FREE, cash=150)
+    desk.bar(1, FLAT)
+    desk.route(BUY, 1, "stop", 101)
+    desk.route(BUY, 1, "limit", 99)
+    assert [f.last_px for f in fills(desk.bar(2, (100, 102, 98, 100)))] == [fx(99)]
 
 
 def test_a_purchase_is_cut_to_what_cash_pays_and_the_rest_is_cancelled():
@@ -340,6 +368,60 @@ def test_the_reservation_of_an_order_shrinks_with_its_fills():
     desk.bar(1, FLAT, volume=300)
     (order,) = desk.broker.working
     assert order.reserved_left == fx(7_140)
+
+
+# -- resting and taking ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_a_marketable_limit_that_missed_its_open_rests_and_pays_no_costs_later(split):
+    """Bid 101 over 100, the open runs to 103 and stays; the next bar opens at 99: met at the open, as a maker."""
+    desk = Desk(PLAN, n=1)
+    desk.bar(1, FLAT)
+    desk.route(BUY, 1, "limit", 101)
+    if split:
+        desk.split()
+    assert desk.bar(2, (103, 104, 102, 103)) == []
+    (fill,) = fills(desk.bar(3, (99, 100, 98, 99)))
+    assert (fill.last_px, fill.liquidity, fill.px_source) == (fx(99), "maker", "open")
+
+
+def test_a_marketable_limit_is_not_judged_by_bars_it_does_not_see():
+    """No bar of its symbol, a bar without trade and a bar that began too early leave it as it came."""
+    desk = Desk(PLAN)
+    desk.bar(1, FLAT, FLAT)
+    desk.clock.advance_to(HOUR + 1)
+    desk.route(BUY, 1, "limit", 101)
+    desk.bar(2, (103, 104, 102, 103), FLAT)
+    desk.bar(3, None, FLAT)
+    desk.bar(4, (103, 104, 102, 103), FLAT, volume=0.0)
+    (fill,) = fills(desk.bar(5, (99, 100, 98, 99), FLAT))
+    assert fill.liquidity == "taker"
+
+
+def test_new_terms_are_judged_like_a_new_arrival():
+    """Raised through the market it takes; lowered below it rests."""
+    for limit, liquidity in ((105, "taker"), (99.5, "maker")):
+        desk = Desk(PLAN, n=1)
+        desk.bar(1, FLAT)
+        desk.route(BUY, 1, "limit", 95 if liquidity == "taker" else 110)
+        desk.replace("c1", 1, limit=limit)
+        (fill,) = fills(desk.bar(2, (99, 100, 98, 99)))
+        assert fill.liquidity == liquidity
+
+
+def test_nothing_is_remembered_of_orders_that_ended_but_their_ids():
+    """Memory: filled, cancelled and expired orders leave only what duplicate detection needs."""
+    desk = Desk(FREE)
+    for n in range(20):
+        desk.route(BUY, 1, "limit", 200)
+        desk.route(BUY, 1, "limit", 200, symbol=1)
+        desk.cancel(f"c{2 * n + 2}")
+        desk.bar(n + 1, FLAT, FLAT)
+    state = desk.broker.snapshot()
+    assert (state["orders"], len(state["seen"])) == ([], 40)
+    resting = desk.broker._resting
+    assert (resting.orders, resting.taking, resting._by_symbol) == ({}, {}, {})
 
 
 # -- costs -------------------------------------------------------------------------------------------------------------
