@@ -19,9 +19,9 @@ from daemon.journal.journal import Manifest, StoredFrame
 from daemon.journal.memory import MemoryJournal
 from daemon.journal.sqlite import SqliteJournal, decode_causes, encode_causes, open_readonly, read_frames
 from daemon.kernel.actor import Frame
+from daemon.kernel.digest import DIGEST_START, extend_digest
 from daemon.kernel.errors import OperatorError
 from daemon.kernel.message import Envelope, Event, Message
-from daemon.kernel.sequencer import DIGEST_START
 
 CODEC = codec()
 
@@ -50,15 +50,12 @@ def some_frames() -> list[Frame]:
 
 def write(path: Path, *, durable: bool) -> None:
     """Write and seal a small ledger."""
-    import hashlib  # noqa: PLC0415 - only here
-
     journal = SqliteJournal(path, manifest(), CODEC, durable=durable, batch=2)
     digest = DIGEST_START
     for item in some_frames():
         journal.append(item)
         if item.events:
-            stamp = item.envelope.ts_init.to_bytes(8, "big", signed=True)
-            digest = hashlib.sha256(digest + stamp + item.body).digest()
+            digest = extend_digest(digest, item.envelope.ts_event, item.body)
     journal.close("ended", digest.hex())
 
 
