@@ -15,10 +15,13 @@ from actors.messages.orders import (
     OrderAccepted,
     OrderCancelRejected,
     OrderDenied,
+    OrderFilled,
+    OrderRejected,
     OrderType,
     ReplaceOrder,
     SubmitOrder,
 )
+from actors.messages.portfolio import CashFlowed, EquityMarked, PositionChanged
 from actors.risk.actor import RiskActor
 from actors.risk.params import RiskLimits
 from actors.values.fixed import SCALE, fmt, to_fixed
@@ -580,3 +583,51 @@ def test_every_denial_says_what_to_do(world, wide):
         assert isinstance(denied, OrderDenied)
         assert ";" in denied.reason
         assert isinstance(denied.order, SubmitOrder)
+
+
+def test_a_limit_above_the_market_counts_at_its_limit(world, wide):
+    """20 % of 100,000 at 125 a share: 160 shares, although the market says 100."""
+    w = world(limits(wide, max_position=0.20))
+    assert w.submit(BUY, 161, type=LIMIT, limit_px=125) == "MAX_POSITION"
+    assert w.submit(BUY, 160, type=LIMIT, limit_px=125) == "ok"
+
+
+def test_a_position_lends_its_proceeds_once(world, wide):
+    """A second market exit of the same shares (reduce-only, say a stop that fires) adds nothing."""
+    w = world(wide, cash=10_000)
+    w.hold(100)
+    assert w.submit(SELL, 100, client_order_id="a") == "ok"
+    assert w.submit(SELL, 100, reduce_only=True, client_order_id="b") == "ok"
+    assert fmt(w.risk.exposure.books["main"].proceeds) == "10000"
+    assert w.submit(BUY, 101, symbol=1) == "CASH"
+    assert w.submit(BUY, 100, symbol=1) == "ok"
+
+
+def test_an_event_that_books_one_fill_keeps_the_others_in_mind(world, wide):
+    """Two fills are known, one is booked, a mark comes in between: cash and position still count both."""
+    w = world(wide, cash=10_000)
+    for order_id in ("a", "b"):
+        assert w.submit(BUY, 40, client_order_id=order_id) == "ok"
+    events = w.fill(("a", 40, 100), ("b", 40, 100))
+    fills = [e for e in events if isinstance(e, OrderFilled)]
+    bookings = [e for e in events if isinstance(e, PositionChanged)]
+    fresh = RiskActor(w.universe, wide, ["main"], daily=False)
+    fresh.flowed(CashFlowed("main", to_fixed(10_000), "opening", to_fixed(10_000), ()))
+    book = fresh.exposure.books["main"]
+    for fill in fills:
+        fresh.filled(fill)
+    fresh.booked(bookings[0])
+    fresh.equity(EquityMarked("main", to_fixed(10_000), to_fixed(6_000), 0, 0))
+    assert (fmt(book.cash), fmt(book.holdings[0].qty)) == ("2000", "80")
+    fresh.booked(bookings[1])
+    assert (fmt(book.cash), fmt(book.holdings[0].qty), book.pending) == ("2000", "80", {})
+
+
+def test_the_brokers_refusal_frees_the_id_of_nothing_and_the_cash_of_everything(world):
+    """A rejected order holds no cash, and its id stays used."""
+    w = world()
+    assert w.submit(BUY, 10, client_order_id="a") == "ok"
+    order = w.risk.exposure.working["a"].order
+    w.state(OrderRejected("o", order, "NO_SHARES", "test"))
+    assert w.risk.exposure.books["main"].reserved == 0
+    assert w.submit(BUY, 10, client_order_id="a") == "DUPLICATE"
