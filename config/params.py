@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from actors.alerter.params import AlertParams
 from actors.broker.params import BrokerParams
 from actors.portfolio.params import PortfolioSpec
 from actors.risk.params import RiskLimits
@@ -97,6 +98,17 @@ def risk_limits(settings: Settings, *, replay: bool) -> RiskLimits:
         allow_short=settings.broker.allow_short,
         lot_size=_lot_size(settings),
         replay=replay,
+    )
+
+
+def alert_params(settings: Settings) -> AlertParams:
+    """Return the alerter's thresholds."""
+    alerter = settings.alerter
+    return AlertParams(
+        large_move=float(alerter.large_move),
+        milestone_step=float(alerter.milestone_step),
+        stop_losses=alerter.stop_losses,
+        trading_state=alerter.trading_state,
     )
 
 

@@ -223,6 +223,19 @@ class BrokerSettings(Section):
     """Selling more than is held opens a short."""
 
 
+class AlerterSettings(Section):
+    """When an alert is raised. Losses, breakers and risk limits speak for themselves in [risk]."""
+
+    large_move: LossShare = Decimal("0.05")
+    """Move of a held symbol since the last close that is told, again at each multiple of it."""
+    milestone_step: LossShare = Decimal("0.1")
+    """Growth over deposits between two milestones that are told."""
+    stop_losses: bool = True
+    """Tell automatic stop-loss exits."""
+    trading_state: bool = True
+    """Tell changes of the trading state."""
+
+
 class ReporterSettings(Section):
     """What the run folder and the report say."""
 
@@ -243,6 +256,7 @@ class Settings(BaseSettings):
     predictor: PredictorSettings = PredictorSettings()
     risk: RiskSettings = RiskSettings()
     broker: BrokerSettings = BrokerSettings()
+    alerter: AlerterSettings = AlerterSettings()
     reporter: ReporterSettings = ReporterSettings()
 
     @classmethod

@@ -89,3 +89,11 @@ def test_every_dependency_says_under_which_licence(requirement: str) -> None:
     line = next(line for line in text.splitlines() if requirement in line)
     assert re.search(r"# .*\b(MIT|BSD|Apache|MPL)", line), line
     assert "GPL" not in line
+
+
+def test_the_readme_and_ci_run_the_same_commands() -> None:
+    """What a newcomer is told to type is what every change is checked with."""
+    readme, script = (ROOT / "README.md").read_text("utf-8"), (ROOT / ".ci" / "run").read_text("utf-8")
+    for command in ("pip install -q '.[test]'", "-m pytest -q", "tradingd demo"):
+        assert command in readme, command
+        assert command in script, command

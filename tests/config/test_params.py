@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.alerter.params import AlertParams
 from actors.broker.params import BrokerParams
 from actors.portfolio.params import PortfolioSpec
 from actors.risk.params import RiskLimits
-from config.params import broker_params, portfolio_specs, risk_limits, strategy_requests
+from config.params import alert_params, broker_params, portfolio_specs, risk_limits, strategy_requests
 from config.settings import Settings
 from config.sources import load_settings
 from daemon.kernel.errors import ConfigError
@@ -28,6 +30,7 @@ def test_the_plan_is_what_the_rooms_default_to() -> None:
     """One truth: the defaults of the configuration and of the rooms' structs are the same values."""
     assert broker_params(Settings()) == BrokerParams()
     assert risk_limits(Settings(), replay=True) == RiskLimits()
+    assert alert_params(Settings()) == AlertParams()
     assert portfolio_specs(Settings()) == (PortfolioSpec("main", 100_000 * 10**8),)
 
 
@@ -99,7 +102,6 @@ DERIVED = {
         "duplicate_window_ns": "risk.duplicate_window_ms=7",
         "lot_size": "portfolio.lot_size=0.5",
         "allow_short": "broker.allow_short=true",
-        "require_reference": "risk.require_reference=false",
         "daily_loss_warn": "risk.daily_loss_warn=0.01",
         "daily_loss_block": "risk.daily_loss_block=0.03",
         "cash_reserve": "risk.cash_reserve=1.5",
@@ -108,22 +110,32 @@ DERIVED = {
 }
 
 
-@pytest.mark.parametrize("struct", [BrokerParams, RiskLimits])
-def test_every_field_of_a_room_is_fed_by_the_configuration(struct: type[BrokerParams | RiskLimits]) -> None:
-    """Changing one key changes one field: nothing is forgotten, nothing is crossed."""
-    section = "broker" if struct is BrokerParams else "risk"
+ROOMS: dict[type[msgspec.Struct], tuple[str, Callable[[Settings], msgspec.Struct]]] = {
+    AlertParams: ("alerter", alert_params),
+    BrokerParams: ("broker", broker_params),
+    RiskLimits: ("risk", lambda found: risk_limits(found, replay=True)),
+}
 
-    def build(found: Settings) -> BrokerParams | RiskLimits:
-        return broker_params(found) if struct is BrokerParams else risk_limits(found, replay=True)
+
+@pytest.mark.parametrize("struct", ROOMS)
+def test_every_field_of_a_room_is_fed_by_the_configuration(struct: type[msgspec.Struct]) -> None:
+    """Changing one key changes one field: nothing is forgotten, nothing is crossed."""
+    section, build = ROOMS[struct]
 
     base = msgspec.structs.asdict(build(settings("portfolio.min_weight=0")))
     for name, value in base.items():
         if name == "replay":
             continue
-        other = "true" if value is False else "0.07" if name not in {"max_positions", "stale_sessions"} else "7"
+        other = (
+            str(not value).lower()
+            if isinstance(value, bool)
+            else "0.07"
+            if name not in {"max_positions", "stale_sessions"}
+            else "7"
+        )
         if name in {"replay_resume_sessions", "max_order_qty", "min_commission", "min_order_value"}:
             other = "7"
-        text = DERIVED[struct.__name__].get(name, f"{section}.{name}={other}")
+        text = DERIVED.get(struct.__name__, {}).get(name, f"{section}.{name}={other}")
         changed = msgspec.structs.asdict(build(settings("portfolio.min_weight=0", text)))
         assert [key for key in base if base[key] != changed[key]] == [name]
 
