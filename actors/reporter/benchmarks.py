@@ -141,10 +141,9 @@ def index(closes: F64, cash: float, label: str, total_return: bool = False) -> B
     equity = np.full(closes.size + 1, cash)
     equity[known[0] + 1 :] = cash * values / values[0]
     kind = "total return" if total_return else "price only"
-    rule = (
-        f"{label}, {'with' if total_return else 'without'} dividends ({kind}); no costs; it cannot be bought as such."
-    )
-    return BenchmarkCurve("index", f"{label} ({kind})", rule, equity, total_return, False)
+    named = label if kind in label else f"{label} ({kind})"
+    rule = f"{label}: {'with' if total_return else 'without'} dividends, no costs; it cannot be bought as such."
+    return BenchmarkCurve("index", named, rule, equity, total_return, False)
 
 
 def _carry(prices: F64) -> F64:

@@ -19,6 +19,8 @@ I64 = npt.NDArray[np.int64]
 WIDTH: Final = 900
 LEFT: Final = 62
 RIGHT: Final = 14
+FEW_ALERTS: Final = 60
+ALERT_COLOURS: Final = {"critical": svg.RED, "warning": svg.AMBER}
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -91,14 +93,20 @@ def _draw(canvas: Canvas, x: Scale, y: Scale, values: F64, colour: str, width: f
 
 
 def _alerts(canvas: Canvas, x: Scale, marks: Marks, at: float) -> None:
-    seen: set[int] = set()
-    for position, severity, title in marks.alerts:
+    """Mark alerts: triangles while there are few; of many the lesser ones are strokes, so that the grave stand out."""
+    many = len(marks.alerts) > FEW_ALERTS
+    taken: set[tuple[int, bool]] = set()
+    for position, severity, title in sorted(marks.alerts, key=lambda a: a[1] == "critical"):
         where = float(x(np.array([position]))[0])
-        if round(where / 3) in seen:
+        stroke = many and severity != "critical"
+        place = round(where if stroke else where / 3), stroke
+        if place in taken:
             continue
-        seen.add(round(where / 3))
-        colour = {"critical": svg.RED, "warning": svg.AMBER}.get(severity, svg.SLATE)
-        canvas.marker(where, at, colour, title)
+        taken.add(place)
+        if stroke:
+            canvas.line(where, at, where, at + 7, "#f0b86a" if severity == "warning" else "#c3cad4")
+        else:
+            canvas.marker(where, at, ALERT_COLOURS.get(severity, svg.SLATE), title)
 
 
 def equity_chart(axis: TimeAxis, lines: Sequence[Line], fan: F64 | None, marks: Marks) -> str:

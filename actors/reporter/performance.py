@@ -126,9 +126,10 @@ def model_of(signal: SignalsReady) -> str:
 
 def realized_of(story: Story, signal: SignalsReady, ids: npt.NDArray[np.int32]) -> tuple[F64, F64]:
     """Return realised returns from the decision price and from the first tradable one, NaN where not matured."""
-    scored = story.scored.get((model_of(signal), signal.decision)) or story.scored.get(
-        (signal.strategy, signal.decision)
-    )
+    decision, horizon = signal.decision, signal.horizon
+    scored = story.scored.get((signal.strategy, decision, horizon))
+    if scored is None:  # an older record names the model only
+        scored = story.scored.get((model_of(signal), decision, horizon))
     if scored is None:
         nothing = np.full(ids.size, np.nan)
         return nothing, nothing

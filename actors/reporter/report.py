@@ -11,6 +11,7 @@ import numpy.typing as npt
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from actors.messages.alerts import AlertRaised
 from actors.reporter import charts, pictures, svg
 from actors.reporter.analytics.definitions import DEFINITIONS
 from actors.reporter.charts import Line, Marks, TimeAxis
@@ -26,7 +27,8 @@ F64 = npt.NDArray[np.float64]
 TEMPLATES: Final = Path(__file__).parent / "templates"
 SHORT_SAMPLE: Final = 20  # below this a ratio is greyed: it is defined, but says little
 TRADES_SHOWN: Final = 8
-ALERTS_SHOWN: Final = 40
+ALERTS_SHOWN: Final = 25
+SEVERITIES: Final = ("critical", "warning", "info")
 INTERVALS: Final = {"sharpe": ("sharpe_ci_low", "sharpe_ci_high")}
 HIDDEN: Final = ("sharpe_ci_low", "sharpe_ci_high")
 
@@ -126,8 +128,9 @@ def _context(record: RunRecord, story: Story, e: Evaluation, metrics: dict[str, 
         "disabled": [(_day(ts), event.strategy, event.reason) for ts, event in story.disabled],
         "trades": _trade_rows(record, story),
         "positions": _position_rows(record, story, e),
-        "alerts": [_alert_row(a) for a in record.alerts[:ALERTS_SHOWN]],
+        "alerts": [_alert_row(a) for a in sorted(record.alerts, key=_by_gravity)[:ALERTS_SHOWN]],
         "alerts_total": len(record.alerts),
+        "severities": [(name, n) for name, n in _severities(record).items() if n],
         "breakers": [(_day(ts), b.breaker, b.value, b.limit, b.action) for ts, b in story.breakers],
         "costs": _cost_rows(e),
         "simulated": _simulated(record),
@@ -322,7 +325,18 @@ def _position_rows(record: RunRecord, story: Story, e: Evaluation) -> list[dict[
     return sorted(rows, key=lambda r: (not r["open"], -(r["weight"] or 0.0), str(r["symbol"])))
 
 
-def _alert_row(alert: Any) -> dict[str, Any]:
+def _by_gravity(alert: AlertRaised) -> tuple[int, int, str]:
+    return SEVERITIES.index(str(alert.severity)), -alert.ts, alert.alert_id
+
+
+def _severities(record: RunRecord) -> dict[str, int]:
+    counts = dict.fromkeys(SEVERITIES, 0)
+    for alert in record.alerts:
+        counts[str(alert.severity)] += 1
+    return counts
+
+
+def _alert_row(alert: AlertRaised) -> dict[str, Any]:
     return {
         "day": _day(alert.ts),
         "severity": str(alert.severity),

@@ -108,7 +108,7 @@ class Story:
         self.opening: dict[str, EquityPoint] = {}
         self.flows: list[tuple[int, str, int]] = []
         self.signals: list[tuple[int, SignalsReady]] = []
-        self.scored: dict[tuple[str, int], PredictionsScored] = {}
+        self.scored: dict[tuple[str, int, str], PredictionsScored] = {}
         self.cuts: dict[str, list[int]] = {}
         self.refusals: dict[tuple[str, str], int] = {}
         self.limits: dict[tuple[str, str], int] = {}
@@ -294,7 +294,7 @@ class Story:
         self.signals.append((ts, event))
 
     def _score(self, _ts: int, event: PredictionsScored) -> None:
-        self.scored[event.model, event.decision] = event
+        self.scored[event.strategy or event.model, event.decision, event.horizon] = event
 
     def _targets(self, _ts: int, event: TargetsProposed) -> None:
         counts = self.cuts.setdefault(event.strategy, [0, 0])

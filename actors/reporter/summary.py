@@ -102,7 +102,10 @@ def _prediction_rows(doc: dict[str, Any]) -> list[tuple[str, str]]:
             hit = q["hit_rate"]
             if hit["value"] is None:
                 continue
-            bounds = f"95 %: {_pct(hit['low'])} to {_pct(hit['high'])}, n {hit['n']:,}"
+            low, high = hit["block_low"], hit["block_high"]
+            if low is None:
+                low, high = hit["low"], hit["high"]
+            bounds = f"95 %: {_pct(low)} to {_pct(high)}, n {hit['n']:,}"
             rows.append(("predictions", f"{model} {horizon}: {_pct(hit['value'])} right ({bounds})"))
     return rows[:3] or [("predictions", "none matured")]
 

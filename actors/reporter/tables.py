@@ -198,7 +198,7 @@ def _optional(column: bytes, n: int) -> Sequence[float | None]:
 def signals_csv(story: Story, symbols: Sequence[str], gates: tuple[float, float] | None) -> str:
     """Return every signal; ``gates`` are the confidence needed to buy and to sell, None where they are not known.
 
-    ``gate`` is ``passed``, ``cut``, or empty for a score of zero and without gates.
+    ``gate`` is ``passed`` or ``cut``, by the sell gate at a score of zero and below; empty without gates.
     """
     rows: list[str] = []
     names = [cell(s) for s in symbols]
@@ -217,7 +217,7 @@ def signals_csv(story: Story, symbols: Sequence[str], gates: tuple[float, float]
         )
         for i, score, confidence, p_up, reason in columns:
             gate = ""
-            if gates is not None and score != 0:
+            if gates is not None:
                 gate = "passed" if confidence >= gates[0 if score > 0 else 1] else "cut"
             rows.append(
                 f"{head},{names[i]},{number(score)},{number(confidence)},{number(p_up)},{horizon},{gate},"

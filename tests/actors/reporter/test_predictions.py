@@ -8,6 +8,7 @@ import pytest
 from actors.reporter.analytics.predictions import (
     PredictionColumns,
     hit_rate,
+    hit_rate_interval,
     quality,
     reliability_table,
     spearman_interval,
@@ -85,3 +86,15 @@ def test_reliability_bins_have_equal_mass() -> None:
     assert sum(sizes) == 1003
     assert max(sizes) - min(sizes) <= 1
     assert all(row["low"] <= row["observed"] <= row["high"] for row in table)
+
+
+def test_hit_rate_interval_by_blocks_is_honest_about_dependence() -> None:
+    """Symbols that move as one are one piece of evidence: blocks see it, Wilson does not."""
+    c = columns(400, 0.1)
+    copies = np.repeat(np.arange(400), 20)
+    wilson = hit_rate(c.score[copies], c.realized[copies])
+    blocks = hit_rate_interval(c.score[copies], c.realized[copies], copies, 1, 3)
+    once = hit_rate(c.score, c.realized)
+    assert blocks is not None
+    assert wilson["high"] - wilson["low"] < 0.3 * (blocks[1] - blocks[0])
+    assert blocks[1] - blocks[0] == pytest.approx(once["high"] - once["low"], rel=0.15)

@@ -140,7 +140,7 @@ def test_gates_are_shown_by_signal(written) -> None:
     """A signal below its side's confidence gate is marked as cut."""
     _, folder = written
     for r in rows(folder / "signals.csv")[:500]:
-        needed = 0.65 if float(r["score"]) > 0 else 0.60
+        needed = 0.65 if float(r["score"]) > 0 else 0.60  # a score of zero counts as the sell side
         assert r["gate"] == ("passed" if float(r["confidence"]) >= needed else "cut")
 
 
