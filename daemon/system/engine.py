@@ -65,7 +65,7 @@ class FrameSink(Protocol):
 class Tap(Protocol):
     """An edge actor's pure half."""
 
-    def observe(self, panel: BarPanel) -> None:
+    def observe(self, panel: Market) -> Any:
         """Look at market data."""
         ...
 
@@ -176,9 +176,9 @@ class ReplayEngine:
                 self._drain(ts, Rank.MARKET)
             clock.advance_to(ts)
             events = process(message, "feed")
+            for observe in taps:
+                observe(message)
             if type(message) is BarPanel:
-                for observe in taps:
-                    observe(message)
                 bars += 1
                 if progress is not None and not bars % step:
                     progress(bars, total)

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from actors.alerter.actor import AlerterActor
-from actors.alerter.params import AlertParams
 
+from actors.alerter.actor import AlerterActor
 from actors.feed.history import History, HistorySpec, open_history
 from actors.feed.session import calendar_zone
 from actors.messages.alerts import AlertRaised
@@ -29,7 +28,7 @@ from actors.reporter.benchmarks import CostRates
 from actors.reporter.record import IndexSeries, RunRecord, RunResult
 from actors.reporter.runfolder import write_events, write_run_folder
 from actors.values import Universe, fmt, parse_interval
-from config.params import broker_params, portfolio_specs, risk_limits, strategy_requests
+from config.params import alert_params, broker_params, portfolio_specs, risk_limits, strategy_requests
 from config.settings import Settings, settings_digest
 from daemon.journal.journal import Manifest
 from daemon.journal.sqlite import SqliteJournal, open_readonly, read_frames
@@ -152,7 +151,7 @@ class _Run:
         self.spec = spec
         self.script = script
         self.started = started
-        self.alerter = AlerterActor(history.universe, AlertParams())
+        self.alerter = AlerterActor(history.universe, alert_params(settings))
         self.config_digest = settings_digest(settings)
         self.digest = ""
         self._left_over = 0
@@ -197,8 +196,8 @@ class _Run:
         notices = list(self.history.notices)
         if self._left_over:
             notices.append(
-                f"{self._left_over} scripted lines never came in: they are dated after the data or wait for what did not"
-                " happen"
+                f"{self._left_over} scripted line{'s' * (self._left_over > 1)} never came in: dated after the data, or"
+                " waiting for what did not happen"
             )
         return tuple(notices)
 

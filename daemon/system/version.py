@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
 
 def program_version() -> str:
     """Return the installed distribution's version; in a bare checkout, what the project file says."""
-    from importlib.metadata import PackageNotFoundError, version
-
     try:
         return version("tradingd")
     except PackageNotFoundError:
-        import tomllib
-        from pathlib import Path
-
         project = Path(__file__).parents[2] / "pyproject.toml"
         return str(tomllib.loads(project.read_text("utf-8"))["project"]["version"])
