@@ -38,17 +38,21 @@ def result_block(result: ReplayResult) -> str:
 
 
 def alert_lines(alerts: Sequence[AlertRaised], label: int) -> list[str]:
-    """Return each kind of alert once with its count, the gravest first, behind a label of that width."""
-    kinds: dict[tuple[str, str], int] = {}
+    """Return each kind of alert with its count and its last case, the gravest first, behind a label of that width.
+
+    The kind is what stands before the first colon of an alert's key: ``stop_loss:main:GE`` is a ``stop_loss``.
+    """
+    from actors.values.time import format_ts
+
+    kinds: dict[tuple[str, str], list[AlertRaised]] = {}
     for alert in alerts:
-        kind = (str(alert.severity), alert.title)
-        kinds[kind] = kinds.get(kind, 0) + 1
-    ranked = sorted(kinds.items(), key=lambda item: SEVERITIES.index(item[0][0]))
+        kinds.setdefault((str(alert.severity), alert.key.partition(":")[0]), []).append(alert)
+    ranked = sorted(kinds.items(), key=lambda item: (SEVERITIES.index(item[0][0]), -len(item[1])))
     texts = [f"{len(alerts):,} fired" if alerts else "none fired"]
-    texts += [
-        f"{GAP}{severity}: {title}" + (f" ({count} times)" if count > 1 else "")
-        for (severity, title), count in ranked[:ALERTS_SHOWN]
-    ]
+    for (severity, kind), cases in ranked[:ALERTS_SHOWN]:
+        last = f"{format_ts(cases[-1].ts)[:10]} {cases[-1].title}"
+        several = f"{kind.replace('_', ' ')}, {len(cases):,} times, last: "
+        texts.append(f"{GAP}{severity}: {several if len(cases) > 1 else ''}{last}")
     if len(ranked) > ALERTS_SHOWN:
         texts.append(f"{GAP}and {len(ranked) - ALERTS_SHOWN} more kinds: see alerts.csv")
     return [f"{'alerts' if i == 0 else '':<{label}}{text}" for i, text in enumerate(texts)]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from actors.messages.alerts import AlertRaised, Severity
+from actors.values.time import DAY_NS
 from daemon.cli import render
 from daemon.cli.summary import ALERTS_SHOWN, alert_lines, shown
 
@@ -83,23 +84,28 @@ def test_quiet_progress_calls_nothing() -> None:
         assert update is None
 
 
-def alert(n: int, severity: Severity, title: str) -> AlertRaised:
-    """Return the n-th alert."""
-    return AlertRaised(f"a{n}", f"k{n}", n, severity, title, ())
+def alert(n: int, severity: Severity, key: str, title: str) -> AlertRaised:
+    """Return an alert of the n-th day of 1970."""
+    return AlertRaised(f"a{n}", key, n * DAY_NS, severity, title, ())
 
 
 def test_alerts_are_shown_once_a_kind_the_gravest_first() -> None:
-    """With how often each fired; what does not fit is counted."""
+    """With how often each fired and its last case; what does not fit is counted."""
     assert alert_lines([], 10) == ["alerts    none fired"]
-    raised = [alert(1, Severity.INFO, "new high"), alert(2, Severity.CRITICAL, "halted")]
-    raised += [alert(3 + i, Severity.WARNING, "stop hit") for i in range(1200)]
-    assert alert_lines(raised, 10) == [
-        "alerts    1,202 fired",
-        "            critical: halted",
-        "            warning: stop hit (1200 times)",
-        "            info: new high",
+    raised = [
+        alert(0, Severity.INFO, "milestone:main:0.1", "+10 %"),
+        alert(1, Severity.CRITICAL, "breaker:main", "halted"),
     ]
-    many = [alert(i, Severity.INFO, f"kind {i}") for i in range(ALERTS_SHOWN + 3)]
+    raised += [alert(i, Severity.WARNING, f"stop_loss:main:S{i}", f"stop of S{i}") for i in range(1200)]
+    raised.append(alert(3, Severity.WARNING, "large_move:GE", "GE moved"))
+    assert alert_lines(raised, 10) == [
+        "alerts    1,203 fired",
+        "            critical: 1970-01-02 halted",
+        "            warning: stop loss, 1,200 times, last: 1973-04-14 stop of S1199",
+        "            warning: 1970-01-04 GE moved",
+        "            info: 1970-01-01 +10 %",
+    ]
+    many = [alert(i, Severity.INFO, f"kind{i}:x", "x") for i in range(ALERTS_SHOWN + 3)]
     assert alert_lines(many, 10)[-1] == "            and 3 more kinds: see alerts.csv"
 
 

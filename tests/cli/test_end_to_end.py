@@ -1,0 +1,66 @@
+"""A bar file through the real program: replay, verify, tamper, verify again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from daemon.cli.tradingd import main
+
+BARS = "ts,symbol,open,high,low,close,volume\n" + "".join(
+    f"2022-03-{day:02d},ABC,{100 + day},{102 + day},{99 + day},{101 + day},1000000\n"
+    for day in (1, 2, 3, 4, 7, 8, 9, 10, 11)
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """Replay buy_and_hold over nine sessions and return the run folder."""
+    bars = tmp_path / "bars.csv"
+    bars.write_text(BARS, "utf-8")
+    out = tmp_path / "run"
+    arguments = ["replay", "--bars", str(bars), "--adjustment", "total", "--strategy", "buy_and_hold"]
+    assert main([*arguments, "--profile", "frictionless", "--cash", "10000", "--out", str(out)]) == 0
+    block = capsys.readouterr().out
+    assert "equity        10,000.00 -> " in block
+    assert f"tradingd verify {out}" in block
+    return out
+
+
+def test_a_run_verifies_until_a_byte_is_changed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 0 with every check named, then 1 with the broken one named."""
+    assert main(["verify", str(folder), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["ok"] is True
+    assert all(check["ok"] for check in document["checks"])
+    fills = folder / "fills.csv"
+    data = fills.read_bytes()
+    fills.write_bytes(data.replace(b",102,", b",103,", 1))
+    assert fills.read_bytes() != data
+    assert main(["verify", str(folder)]) == 1
+    captured = capsys.readouterr()
+    assert "table:fills.csv" in captured.err
+    assert "does not verify" in captured.err
+    assert " NO " in captured.out
+
+
+def test_json_is_the_metrics_file(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--json prints metrics.json and nothing else on stdout; the same inputs give the same tables."""
+    again = tmp_path / "again"
+    arguments = ["replay", "--bars", str(tmp_path / "bars.csv"), "--adjustment", "total", "--strategy", "buy_and_hold"]
+    assert main([*arguments, "--profile", "frictionless", "--cash", "10000", "--out", str(again), "--json"]) == 0
+    assert capsys.readouterr().out == (again / "metrics.json").read_text("utf-8")
+    for name in ("equity.csv", "fills.csv", "orders.csv", "metrics.json"):
+        assert (again / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_a_run_without_a_trader_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither strategy nor orders: nothing to do, and nothing is left behind."""
+    bars = tmp_path / "bars.csv"
+    bars.write_text(BARS, "utf-8")
+    out = tmp_path / "run"
+    assert main(["replay", "--bars", str(bars), "--adjustment", "total", "--out", str(out)]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("tradingd: there is nothing to trade; ")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bars.csv"]
