@@ -1,0 +1,238 @@
+"""The alerter: a pure policy over committed frames and panels. Channels are ports; see ``delivery.py``.
+
+A panel's frame goes to :meth:`AlerterActor.consume` first, if it has one, then the panel itself to
+:meth:`AlerterActor.observe`: what a bar's fills closed is not held any more when the bar's moves are looked at. Both
+answer with the alerts that are new or whose count went up; ``raised`` holds the newest form of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.alerter import rules
+from actors.alerter.dedupe import Dedupe, alert_id
+from actors.alerter.params import AlertParams
+from actors.messages.alerts import AlertRaised
+from actors.messages.inference import StrategyDisabled
+from actors.messages.market import BarPanel, SessionOpened
+from actors.messages.portfolio import CashFlowed, EquityMarked, PositionChanged, TradeClosed
+from actors.messages.risk import BreakerTripped, LimitBreached, TradingStateChanged
+from actors.values.fixed import SCALE, mul, mul_ratio, to_fixed
+from actors.values.universe import Universe
+from daemon.kernel.actor import EdgeActor
+from daemon.kernel.message import Envelope, Event, InputQuarantined, Message
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+
+_NEVER = 1 << 200
+"""A level no equity reaches."""
+
+
+class _Growth:
+    """Where a portfolio's next milestone lies: ``base`` is its deposits, moved by later flows as equity is."""
+
+    __slots__ = ("base", "next", "reached", "step")
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.base = 0
+        self.reached = 0
+        self.next = _NEVER
+
+    def flow(self, amount: int, equity: int) -> None:
+        """Take an external flow: it scales base and equity alike, so it is no growth and no loss."""
+        if equity > 0 and self.base > 0:
+            self.base = mul_ratio(self.base, equity + amount, equity)
+        else:
+            self.base += amount
+        self._aim()
+
+    def reach(self, equity: int) -> int:
+        """Take an equity at or above the next milestone; return the number of the step it stands on."""
+        self.reached = (equity - self.base) * SCALE // (self.base * self.step)
+        self._aim()
+        return self.reached
+
+    def _aim(self) -> None:
+        more = mul(self.base, self.step) * (self.reached + 1)
+        self.next = self.base + more if self.base > 0 and self.step > 0 else _NEVER
+
+
+class AlerterActor(EdgeActor):
+    """See the module."""
+
+    name = "alerter"
+
+    def __init__(self, universe: Universe, params: AlertParams | None = None) -> None:
+        """Begin with nothing held and nothing said.
+
+        Args:
+            universe: names of the symbols.
+            params: thresholds, by default those of :class:`AlertParams`.
+        """
+        self._params = params = params or AlertParams()
+        self._symbols = universe.symbols
+        self._dedupe = Dedupe()
+        self._step = to_fixed(params.milestone_step)
+        self._growth: dict[str, _Growth] = {}
+        self._positions: dict[tuple[str, int], int] = {}
+        self._session = 0
+        n = len(universe)
+        self._last: I64 = np.zeros(n, dtype=np.int64)
+        self._owned = True
+        self._previous: I64 = np.zeros(n, dtype=np.int64)
+        self._steps: I64 = np.ones(n, dtype=np.int64)
+        self._held: npt.NDArray[np.intp] = np.zeros(0, dtype=np.intp)
+        self._upper: F64 = np.zeros(0)
+        self._lower: F64 = np.zeros(0)
+        self._stale = False
+        self._judges: dict[type[Event], Callable[[Any, list[Event]], rules.Draft | None]] = {
+            EquityMarked: self._marked,
+            CashFlowed: self._flow,
+            PositionChanged: self._position,
+            TradeClosed: self._trade,
+            TradingStateChanged: self._state,
+            LimitBreached: lambda event, _: rules.limit_breached(event),
+            BreakerTripped: lambda event, _: rules.breaker_tripped(event),
+            StrategyDisabled: lambda event, _: rules.strategy_disabled(event),
+            InputQuarantined: lambda event, _: rules.input_quarantined(event),
+        }
+        self.raised: list[AlertRaised] = []
+        """Every alert so far, in order of its first instant, each in its newest form."""
+
+    # -- panels ----------------------------------------------------------------------------------------------------
+
+    def observe(self, panel: Message) -> list[AlertRaised]:
+        """Look at market data: the calendar, last closes, and large moves of what is held."""
+        if type(panel) is BarPanel:
+            return self._bars(panel)
+        if type(panel) is SessionOpened and panel.session.date != self._session:
+            self._begin(panel.session.date)
+        return []
+
+    def _begin(self, date: int) -> None:
+        self._session = date
+        self._previous = self._last.copy()
+        self._steps.fill(1)
+        self._stale = True
+
+    def _bars(self, panel: BarPanel) -> list[AlertRaised]:
+        if panel.session != self._session:
+            self._begin(panel.session)
+        if panel.dense:
+            self._last = panel.close_fx
+            self._owned = False
+        else:
+            if not self._owned:
+                self._last = self._last.copy()
+                self._owned = True
+            self._last[panel.ids] = panel.close_fx
+        if self._stale:
+            self._rebuild()
+        held = self._held
+        if not held.size:
+            return []
+        # A symbol without a bar keeps its last close and its bounds, so it says nothing twice.
+        last = self._last[held]
+        beyond = (last >= self._upper) | (last <= self._lower)
+        if not beyond.any():
+            return []
+        return self._moved(held[beyond].tolist(), panel.ts)
+
+    def _rebuild(self) -> None:
+        """Compute the bounds of what is held and has a previous close."""
+        self._stale = False
+        limit = self._params.large_move
+        held = dict.fromkeys(symbol for (_, symbol), qty in sorted(self._positions.items()) if qty)
+        known = [symbol for symbol in sorted(held) if self._previous[symbol] > 0] if limit > 0 else []
+        self._held = np.array(known, dtype=np.intp)
+        previous = self._previous[self._held].astype(np.float64)
+        distance = previous * (limit * self._steps[self._held])
+        # Half a unit of 1e-8 of slack, so that a move of exactly the limit counts whatever a float makes of it.
+        self._upper = previous + distance - 0.5
+        self._lower = previous - distance + 0.5
+
+    def _moved(self, symbols: list[int], ts: int) -> list[AlertRaised]:
+        alerts = []
+        for symbol in symbols:
+            close, previous = int(self._last[symbol]), int(self._previous[symbol])
+            move = close / previous - 1.0
+            # The next word comes at the next multiple of the limit.
+            self._steps[symbol] = int(abs(move) / self._params.large_move + 1e-9) + 1
+            shares = sum(qty for (_, held), qty in self._positions.items() if held == symbol)
+            alerts.append(self._raise(rules.large_move(self._symbols[symbol], move, close, previous, shares), ts))
+        self._rebuild()
+        return alerts
+
+    # -- frames ----------------------------------------------------------------------------------------------------
+
+    # The kernel asks for nothing back; the alerts are for whoever feeds the channels.
+    def consume(self, envelope: Envelope, events: list[Event]) -> list[AlertRaised]:  # type: ignore[override]
+        """Look at a committed frame; return the alerts that are new or counted again."""
+        body = envelope.body
+        if type(body) is SessionOpened and body.session.date != self._session:
+            self._begin(body.session.date)
+        alerts: list[AlertRaised] = []
+        for event in events:
+            judge = self._judges.get(type(event))
+            if judge is not None:
+                draft = judge(event, events)
+                if draft is not None:
+                    alerts.append(self._raise(draft, envelope.ts_init))
+        return alerts
+
+    def _marked(self, event: EquityMarked, events: list[Event]) -> rules.Draft | None:
+        del events
+        growth = self._growth.get(event.portfolio)
+        if growth is None or event.equity < growth.next:
+            return None
+        ratio = round(growth.reach(event.equity) * self._params.milestone_step, 9)
+        return rules.milestone(event.portfolio, ratio, event.equity, growth.base)
+
+    def _flow(self, event: CashFlowed, events: list[Event]) -> rules.Draft | None:
+        del events
+        growth = self._growth.get(event.portfolio)
+        if growth is None:
+            growth = self._growth[event.portfolio] = _Growth(self._step)
+        growth.flow(event.amount, event.equity)
+        return None
+
+    def _position(self, event: PositionChanged, events: list[Event]) -> rules.Draft | None:
+        del events
+        key = (event.portfolio, event.symbol)
+        if event.qty:
+            self._stale |= key not in self._positions
+            self._positions[key] = event.qty
+        elif self._positions.pop(key, 0):
+            self._stale = True
+        return None
+
+    def _trade(self, event: TradeClosed, events: list[Event]) -> rules.Draft | None:
+        del events
+        if event.exit_reason != "stop_loss" or not self._params.stop_losses:
+            return None
+        return rules.stop_loss(event, self._symbols[event.symbol])
+
+    def _state(self, event: TradingStateChanged, events: list[Event]) -> rules.Draft | None:
+        # A breaker's halt is told by the breaker's own alert, which says what was lost.
+        told = event.by == "breaker" and any(type(other) is BreakerTripped for other in events)
+        return None if told or not self._params.trading_state else rules.state_changed(event)
+
+    # -- alerts ----------------------------------------------------------------------------------------------------
+
+    def _raise(self, draft: rules.Draft, ts: int) -> AlertRaised:
+        position = self._dedupe.find(draft.key, self._session)
+        if position is not None:
+            first = self.raised[position]
+            alert = AlertRaised(first.alert_id, draft.key, ts, *draft[1:], count=first.count + 1)
+            self.raised[position] = alert
+            return alert
+        alert = AlertRaised(alert_id(draft.key, ts), draft.key, ts, *draft[1:])
+        self._dedupe.keep(draft.key, self._session, len(self.raised))
+        self.raised.append(alert)
+        return alert

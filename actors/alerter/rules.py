@@ -1,0 +1,168 @@
+"""The rules: which fact is worth a person's attention, and what is said about it. Pure functions of the fact."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from actors.alerter.rendering import fmt, money, percent, plain, title
+from actors.alerter.severity import SEVERITY, of_state
+from actors.messages.alerts import Severity
+from actors.messages.inference import StrategyDisabled
+from actors.messages.portfolio import TradeClosed
+from actors.messages.risk import BreakerTripped, LimitBreached, TradingState, TradingStateChanged
+from daemon.kernel.message import InputQuarantined
+
+_MEASURES: Final = {"daily_loss": "day loss", "drawdown": "drawdown"}
+_ACTIONS: Final = {
+    "warn": "none; this is a warning",
+    "block_entries": "new entries are blocked; exits pass",
+    "halt": "trading halted; working orders that add risk were cancelled, exits stay",
+}
+_STATE_ACTIONS: Final = {
+    TradingState.ACTIVE: "all orders pass the gate again",
+    TradingState.REDUCING: "only orders that reduce risk pass",
+    TradingState.HALTED: "no new risk; working orders that add risk were cancelled, exits stay",
+    TradingState.KILLED: "every working order was cancelled; positions stay open",
+}
+_STATE_COMMANDS: Final = {
+    TradingState.ACTIVE: "",
+    TradingState.REDUCING: "tradingctl resume",
+    TradingState.HALTED: "tradingctl resume",
+    TradingState.KILLED: "tradingctl unlatch",
+}
+
+
+class Draft(NamedTuple):
+    """What a rule wants said; the actor adds id, time and count."""
+
+    key: str
+    severity: Severity
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    action_taken: str = ""
+    next_command: str = ""
+
+
+def limit_breached(event: LimitBreached) -> Draft:
+    """A loss crossed a warning or blocking level."""
+    measure = _MEASURES.get(event.limit, event.limit)
+    then = "entries blocked" if event.action == "block_entries" else f"limit {percent(event.bound, signed=False)}"
+    return Draft(
+        key=f"{event.limit}:{event.portfolio}:{event.action}",
+        severity=SEVERITY[event.action],
+        title=title(f"{percent(-event.value)} {measure} in {event.portfolio}: {then}"),
+        facts=(("loss", plain(event.value)), ("limit", plain(event.bound)), ("portfolio", event.portfolio)),
+        action_taken=_ACTIONS[event.action],
+        next_command="tradingctl risk",
+    )
+
+
+def breaker_tripped(event: BreakerTripped) -> Draft:
+    """A breaker tripped and halted trading."""
+    measure = _MEASURES.get(event.breaker, event.breaker)
+    reset = f"tradingctl breaker reset --portfolio {event.portfolio} --breaker {event.breaker}"
+    return Draft(
+        key=f"breaker:{event.portfolio}:{event.breaker}",
+        severity=SEVERITY["breaker"],
+        title=title(f"{percent(-event.value)} {measure} in {event.portfolio}: trading halted"),
+        facts=(
+            ("loss", plain(event.value)),
+            ("limit", plain(event.limit)),
+            ("equity", fmt(event.equity)),
+            ("baseline", fmt(event.baseline)),
+            ("portfolio", event.portfolio),
+        ),
+        action_taken=_ACTIONS.get(event.action, event.action),
+        next_command=reset if event.latched else "",
+    )
+
+
+def state_changed(event: TradingStateChanged) -> Draft:
+    """Someone or something changed what the gate lets pass."""
+    verb = "active again" if event.new is TradingState.ACTIVE else event.new.value
+    return Draft(
+        key=f"trading_state:{event.new.value}",
+        severity=of_state(event),
+        title=title(f"Trading {verb}, by {event.by}"),
+        facts=(("from", event.old.value), ("to", event.new.value), ("by", event.by), ("reason", event.reason)),
+        action_taken=_STATE_ACTIONS[event.new],
+        next_command=_STATE_COMMANDS[event.new],
+    )
+
+
+def stop_loss(event: TradeClosed, symbol: str) -> Draft:
+    """An automatic stop closed a lot."""
+    return Draft(
+        key=f"stop_loss:{event.portfolio}:{symbol}",
+        severity=SEVERITY["stop_loss"],
+        title=title(f"{percent(event.ret)} at stop-loss of {symbol}, {money(event.pnl)}"),
+        facts=(
+            ("return", plain(event.ret)),
+            ("pnl", fmt(event.pnl)),
+            ("qty", fmt(event.qty)),
+            ("entry_px", fmt(event.entry_px)),
+            ("exit_px", fmt(event.exit_px)),
+            ("symbol", symbol),
+            ("portfolio", event.portfolio),
+            ("strategy", event.strategy),
+        ),
+        action_taken="the lot was closed",
+    )
+
+
+def large_move(symbol: str, move: float, close: int, previous: int, shares: int) -> Draft:
+    """A held symbol moved far from the last session's close; amounts in units of 1e-8."""
+    return Draft(
+        key=f"large_move:{symbol}",
+        severity=SEVERITY["large_move"],
+        title=title(f"{percent(move)} move of {symbol}, {fmt(shares)} shares held"),
+        facts=(
+            ("move", plain(move)),
+            ("price", fmt(close)),
+            ("previous_close", fmt(previous)),
+            ("qty", fmt(shares)),
+            ("symbol", symbol),
+        ),
+        action_taken="none",
+        next_command="tradingctl positions",
+    )
+
+
+def milestone(portfolio: str, growth: float, equity: int, base: int) -> Draft:
+    """Equity reached a new step over what was put in."""
+    return Draft(
+        key=f"milestone:{portfolio}:{plain(growth)}",
+        severity=SEVERITY["milestone"],
+        title=title(f"{percent(growth)} over deposits: {portfolio} at {money(equity)}"),
+        facts=(
+            ("growth", plain(growth)),
+            ("equity", fmt(equity)),
+            ("deposits", fmt(base)),
+            ("portfolio", portfolio),
+        ),
+        action_taken="none",
+    )
+
+
+def strategy_disabled(event: StrategyDisabled) -> Draft:
+    """A strategy was switched off."""
+    return Draft(
+        key=f"strategy_disabled:{event.strategy}",
+        severity=SEVERITY["strategy_disabled"],
+        title=title(f"Strategy {event.strategy} switched off by {event.by}"),
+        facts=(("strategy", event.strategy), ("by", event.by), ("reason", event.reason)),
+        action_taken="its entries are denied; exits pass",
+        next_command=f"tradingctl strategy enable --strategy {event.strategy}",
+    )
+
+
+def input_quarantined(event: InputQuarantined) -> Draft:
+    """A handler failed on an input, which was set aside."""
+    return Draft(
+        key=f"quarantine:{event.actor}:{event.message_type}",
+        severity=SEVERITY["quarantine"],
+        title=title(f"1 input set aside: {event.message_type} failed in {event.actor}"),
+        facts=(("actor", event.actor), ("input", event.message_type), ("error", event.error)),
+        action_taken="the input changed nothing; the actor goes on degraded",
+        next_command="tradingctl actors",
+    )

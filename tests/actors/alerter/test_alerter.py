@@ -1,0 +1,351 @@
+"""The alerter's policy: what is said, how loud, how often, in which words."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.alerter.actor import AlerterActor
+from actors.alerter.params import AlertParams
+from actors.alerter.rendering import alert_rows, line, money, percent, title
+from actors.messages.alerts import AlertRaised, Severity
+from actors.messages.control import Halt
+from actors.messages.inference import StrategyDisabled
+from actors.messages.market import BarPanel, SessionOpened
+from actors.messages.portfolio import CashFlowed, EquityMarked, PositionChanged, TradeClosed
+from actors.messages.risk import BreakerTripped, LimitBreached, TradingState, TradingStateChanged
+from actors.values.fixed import SCALE, to_fixed
+from actors.values.session import Session
+from actors.values.universe import Universe
+from daemon.kernel.message import Envelope, InputQuarantined
+
+UNIVERSE = Universe(("AAPL", "MSFT", "KO"))
+TS = 1_577_975_400_000_000_000
+
+
+class Feeder:
+    """An alerter with the inputs it gets."""
+
+    def __init__(self, **params):
+        self.alerter = AlerterActor(UNIVERSE, AlertParams(**params))
+        self.ts = TS
+        self.day = 20200102
+        self.seq = 0
+
+    def events(self, *events):
+        """Commit a frame."""
+        self.seq += 1
+        return self.alerter.consume(Envelope(self.seq, self.ts, self.ts, "test", Halt("", "")), list(events))
+
+    def open(self):
+        """Open the next session."""
+        self.day += 1
+        self.ts += 10**12
+        return self.alerter.observe(SessionOpened(self.ts, Session(self.day, self.ts, self.ts + 10**11, self.day)))
+
+    def bar(self, *closes):
+        """Observe closes; None leaves a symbol out."""
+        self.ts += 60 * 10**9
+        ids = np.array([i for i, c in enumerate(closes) if c is not None], dtype=np.int32)
+        px = np.array([c for c in closes if c is not None])
+        fx = np.array([round(c * SCALE) for c in px], dtype=np.int64)
+        fx.flags.writeable = False
+        dense = len(ids) == len(UNIVERSE)
+        start = self.ts - 60 * 10**9
+        return self.alerter.observe(BarPanel(self.ts, start, self.day, False, ids, dense, px, px, px, px, fx, None))
+
+    def hold(self, symbol, qty, portfolio="main"):
+        """Come to hold."""
+        return self.events(PositionChanged(portfolio, f"x{self.seq}", symbol, to_fixed(qty), 0, 0, 0, 0, None, (), ()))
+
+    def equity(self, amount, portfolio="main"):
+        """Mark equity."""
+        return self.events(EquityMarked(portfolio, to_fixed(amount), 0, 0, 0))
+
+    def flow(self, amount, equity=0, portfolio="main"):
+        """Put cash in; ``equity`` is what was there before."""
+        return self.events(CashFlowed(portfolio, to_fixed(amount), "test", 0, (), to_fixed(equity)))
+
+
+def stop(symbol=0, *, reason="stop_loss", ret=-0.031, pnl=-312.5):
+    """Return a closed round trip."""
+    return TradeClosed(
+        portfolio="main",
+        lot_id="l",
+        symbol=symbol,
+        side=1,
+        qty=to_fixed(100),
+        entry_px=to_fixed(100),
+        entry_ts=1,
+        exit_ts=2,
+        exit_px=to_fixed(96.9),
+        fees=0,
+        pnl=to_fixed(pnl),
+        ret=ret,
+        mae=0.0,
+        mfe=0.0,
+        entry_confidence=None,
+        exit_reason=reason,
+        strategy="momentum",
+    )
+
+
+TRIPPED = BreakerTripped("main", "drawdown", 0.204, 0.2, to_fixed(79_600), to_fixed(100_000), "halt", latched=True)
+HALTED = TradingStateChanged(TradingState.ACTIVE, TradingState.HALTED, "drawdown", "breaker", latched=True)
+
+
+@pytest.mark.parametrize(
+    ("event", "severity", "words"),
+    [
+        (LimitBreached("main", "daily_loss", 0.019, 0.018, "warn"), "warning", "-1.9% day loss in main: limit 1.8%"),
+        (
+            LimitBreached("main", "daily_loss", 0.024, 0.02, "block_entries"),
+            "warning",
+            "-2.4% day loss in main: entries blocked",
+        ),
+        (TRIPPED, "critical", "-20.4% drawdown in main: trading halted"),
+        (stop(), "warning", "-3.1% at stop-loss of AAPL, -$312.50"),
+        (HALTED, "critical", "Trading halted, by breaker"),
+        (
+            TradingStateChanged(TradingState.ACTIVE, TradingState.HALTED, "lunch", "anna", latched=False),
+            "warning",
+            "Trading halted, by anna",
+        ),
+        (
+            TradingStateChanged(TradingState.HALTED, TradingState.KILLED, "smoke", "anna", latched=True),
+            "critical",
+            "Trading killed, by anna",
+        ),
+        (
+            TradingStateChanged(TradingState.HALTED, TradingState.ACTIVE, "", "replay rule", latched=False),
+            "info",
+            "Trading active again, by replay rule",
+        ),
+        (
+            StrategyDisabled("momentum", "3 errors", "predictor"),
+            "warning",
+            "Strategy momentum switched off by predictor",
+        ),
+        (
+            InputQuarantined("predictor", "BarPanel", "ZeroDivisionError"),
+            "critical",
+            "1 input set aside: BarPanel failed in predictor",
+        ),
+    ],
+)
+def test_each_rule_speaks_with_its_severity_and_words(event, severity, words):
+    """One fact, one alert, number first, under ten words, with facts and what was done."""
+    (alert,) = Feeder().events(event)
+    assert (alert.severity, alert.title, alert.ts, alert.count) == (severity, words, TS, 1)
+    assert len(alert.title.split()) < 10
+    assert alert.facts
+    assert alert.action_taken
+
+
+def test_facts_are_plain_decimals_and_titles_are_for_people():
+    """The numbers of a title can be found exactly in the facts."""
+    (alert,) = Feeder().events(TRIPPED)
+    assert dict(alert.facts) == {
+        "loss": "0.204",
+        "limit": "0.2",
+        "equity": "79600",
+        "baseline": "100000",
+        "portfolio": "main",
+    }
+    assert alert.next_command == "tradingctl breaker reset --portfolio main --breaker drawdown"
+
+
+def test_a_breakers_halt_is_told_once_by_the_breaker():
+    """The change of state in the same frame would only repeat it."""
+    feeder = Feeder()
+    assert [a.key for a in feeder.events(TRIPPED, HALTED)] == ["breaker:main:drawdown"]
+    assert [a.key for a in feeder.events(HALTED)] == ["trading_state:halted"]
+
+
+def test_other_facts_are_no_alerts():
+    """A take-profit is a trade like any other."""
+    assert Feeder().events(stop(reason="take_profit"), stop(reason="signal")) == []
+    assert Feeder(stop_losses=False).events(stop()) == []
+    assert Feeder(trading_state=False).events(HALTED) == []
+
+
+def test_the_same_condition_in_one_session_is_one_alert_that_counts():
+    """Same id, newest facts, higher count; the next session begins anew."""
+    feeder = Feeder()
+    (first,) = feeder.events(stop())
+    feeder.ts += 1
+    (second, third) = feeder.events(stop(ret=-0.05), stop(symbol=1))
+    assert (second.alert_id, second.count, second.ts) == (first.alert_id, 2, TS + 1)
+    assert second.title.startswith("-5%")
+    assert third.alert_id != first.alert_id
+    assert feeder.alerter.raised == [second, third]
+    feeder.open()
+    (fourth,) = feeder.events(stop())
+    assert fourth.count == 1
+    assert fourth.alert_id not in {first.alert_id, third.alert_id}
+
+
+def test_a_session_that_opens_with_events_starts_its_own_window():
+    """The frame of the opening itself belongs to the new session."""
+    feeder = Feeder()
+    feeder.open()
+    (first,) = feeder.events(stop())
+    session = Session(feeder.day + 1, feeder.ts, feeder.ts, 0)
+    envelope = Envelope(9, feeder.ts, feeder.ts + 1, "feed", SessionOpened(feeder.ts, session))
+    (second,) = feeder.alerter.consume(envelope, [stop()])
+    assert second.alert_id != first.alert_id
+
+
+@pytest.mark.parametrize(
+    ("close", "said"),
+    [
+        (104.99, None),
+        (105.0, "+5% move of AAPL, 120 shares held"),
+        (106.2, "+6.2% move of AAPL, 120 shares held"),
+        (95.01, None),
+        (95.0, "-5% move of AAPL, 120 shares held"),
+    ],
+)
+def test_a_large_move_of_a_held_symbol_at_under_and_over(close, said):
+    """Against the last session's close."""
+    feeder = Feeder()
+    feeder.bar(100.0, 100.0, 100.0)
+    feeder.hold(0, 100)
+    feeder.hold(0, 20, "other")
+    feeder.open()
+    assert [a.title for a in feeder.bar(close, 100.0, 100.0)] == ([said] if said else [])
+
+
+def test_a_large_move_needs_a_position_and_a_previous_close():
+    """What is not held may jump; a first session has nothing to compare with."""
+    feeder = Feeder()
+    feeder.hold(0, 100)
+    assert feeder.bar(100.0, 100.0, 100.0) == []
+    assert feeder.bar(200.0, 100.0, 100.0) == []
+    feeder.open()
+    assert feeder.bar(None, 200.0, 200.0) == []
+    feeder.hold(0, 0)
+    assert feeder.bar(400.0, 200.0, 200.0) == []
+    assert Feeder(large_move=0.0).bar(1.0, 1.0, 1.0) == []
+
+
+def test_a_large_move_speaks_again_only_at_the_next_multiple():
+    """One alert a session that counts steps, not bars."""
+    feeder = Feeder()
+    feeder.bar(100.0, 100.0, None)
+    feeder.hold(0, 10)
+    feeder.open()
+    said = [
+        [a.count for a in feeder.bar(c, 100.0, 5.0)] for c in (105.0, 106.0, 104.0, 105.5, 110.0, 112.0, 94.0, 85.0)
+    ]
+    assert said == [[1], [], [], [], [2], [], [], [3]]
+    feeder.open()
+    assert [a.title for a in feeder.bar(90.0, None, None)] == ["+5.88% move of AAPL, 10 shares held"]
+
+
+def test_milestones_at_each_step_over_deposits():
+    """Each is told once, and only on the way up."""
+    feeder = Feeder()
+    feeder.flow(100_000)
+    said = [[a.title for a in feeder.equity(e)] for e in (109_999.99, 110_000, 115_000, 105_000, 110_000, 131_000)]
+    assert said == [
+        [],
+        ["+10% over deposits: main at $110,000.00"],
+        [],
+        [],
+        [],
+        ["+30% over deposits: main at $131,000.00"],
+    ]
+    assert all(a.severity is Severity.INFO for a in feeder.alerter.raised)
+    assert feeder.equity(1_000, "unknown") == []
+
+
+def test_deposits_and_withdrawals_are_no_milestones():
+    """Growth is measured net of flows, in proportion."""
+    feeder = Feeder()
+    feeder.flow(100_000)
+    feeder.equity(120_000)
+    feeder.flow(-60_000, equity=120_000)
+    assert feeder.equity(60_000) == []
+    assert feeder.equity(64_999) == []
+    (alert,) = feeder.equity(65_000)
+    assert alert.title == "+30% over deposits: main at $65,000.00"
+    feeder.flow(1_000_000, equity=65_000)
+    assert feeder.equity(1_065_000) == []
+    empty = Feeder(milestone_step=0.0)
+    empty.flow(100)
+    assert empty.equity(10**6) == []
+
+
+def test_two_runs_say_the_same():
+    """Ids depend on the condition and its first instant alone."""
+
+    def story():
+        feeder = Feeder()
+        feeder.flow(1_000)
+        feeder.events(TRIPPED, HALTED, stop(), stop())
+        feeder.equity(2_000)
+        return feeder.alerter.raised
+
+    assert story() == story()
+    assert len({a.alert_id for a in story()}) == 3
+
+
+def test_rows_for_the_durable_list():
+    """One row an alert, in its newest form."""
+    feeder = Feeder()
+    feeder.events(stop(), stop())
+    (row,) = alert_rows(feeder.alerter.raised)
+    ts, alert_id, severity, key, words, facts, action, count = row
+    assert (ts, severity, key, count) == ("2020-01-02T14:30:00.000Z", "warning", "stop_loss:main:AAPL", 2)
+    assert re.fullmatch(r"A-[0-9a-f]{12}", alert_id)
+    assert words == "-3.1% at stop-loss of AAPL, -$312.50"
+    assert facts.startswith("return=-0.031; pnl=-312.5; qty=100; entry_px=100; exit_px=96.9; symbol=AAPL")
+    assert action == "the lot was closed"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [
+        (0.1, "+10%"),
+        (-0.05333, "-5.33%"),
+        (0.0, "+0%"),
+        (-0.000001, "+0%"),
+        (0.018, "+1.8%"),
+        (1.0, "+100%"),
+        (-1.0, "-100%"),
+    ],
+)
+def test_percentages(ratio, text):
+    """Two digits at most, no trailing zeros, always a sign."""
+    assert percent(ratio) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"), [("110240", "$110,240.00"), ("-312.5", "-$312.50"), ("0.005", "$0.00"), ("0.015", "$0.02")]
+)
+def test_money(amount, text):
+    """Cents, thousands separators, the sign before the dollar."""
+    assert money(to_fixed(float(amount))) == text
+
+
+@given(st.text(alphabet=st.sampled_from("ab \t"), max_size=80))
+def test_no_title_ever_has_ten_words(text):
+    """Whatever a portfolio is called."""
+    assert len(title(text).split()) < 10
+
+
+def test_a_line_of_text_says_when_how_loud_what_and_what_next():
+    """For consoles and logs."""
+    feeder = Feeder()
+    feeder.events(TRIPPED)
+    (alert,) = feeder.events(TRIPPED)
+    assert isinstance(alert, AlertRaised)
+    assert line(alert) == (
+        "2020-01-02T14:30:00.000Z CRITICAL -20.4% drawdown in main: trading halted (x2) | trading halted; working "
+        "orders that add risk were cancelled, exits stay | next: tradingctl breaker reset --portfolio main --breaker drawdown"
+    )
