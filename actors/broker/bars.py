@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from actors.broker.costs import half_spread
 from actors.broker.execution import Execution
 from actors.broker.matching import INTRABAR, OPEN, Bar, Match, match_limit, match_market, match_stop, path_time
 from actors.broker.order_state import WorkingOrder
-from actors.broker.panels import trades
 from actors.broker.resting import RestingOrders
 from actors.messages.market import BarPanel
 from actors.messages.orders import OrderType
 from actors.values.fixed import SCALE
+
+AtOpen = tuple[int, int, int, WorkingOrder, Match]
+"""(side, order number, row of the panel, order, match): sales sort first, then the older."""
+
+Inside = tuple[int, Bar, WorkingOrder, Match]
+"""(row of the panel, bar, order, match)"""
 
 
 def quoted(panel: BarPanel, row: int, source: str) -> int | None:
@@ -39,58 +46,62 @@ def match_bars(
         execution: takes the fills.
         on_touch: whether a limit fills where a bar only touches it.
     """
-    opens: list[tuple[int, int, int, WorkingOrder, Match]] = []
-    inside: list[tuple[int, Bar, WorkingOrder, Match]] = []
-    start_ts = panel.start_ts
+    opens: list[AtOpen] = []
+    inside: list[Inside] = []
+    volume = panel.volume
     for row in rows:
-        if not trades(panel, row):
-            continue
         symbol = row if panel.dense else panel.ids.item(row)
-        offer(panel, row, symbol, execution)
-        bar: Bar | None = None
-        at_open: Match | None = None
-        for order in resting.of(symbol):
-            if order.live_from > start_ts:
+        if volume is not None:
+            traded = volume.item(row)
+            if not traded > 0:  # also true for NaN
                 continue
-            if order.market or order.triggered:
-                if at_open is None:
-                    at_open = match_market(round(panel.open.item(row) * SCALE), close_only=panel.close_only)
-                opens.append((order.side, order.n, row, order, at_open))
-                continue
-            if bar is None:
-                bar = _bar(panel, row)
-            match = _meet(order, bar, on_touch=on_touch)
-            if match is None:
-                continue
-            if match.source == INTRABAR:
-                inside.append((row, bar, order, match))
-            else:
-                opens.append((order.side, order.n, row, order, match))
+            execution.offer_volume(symbol, traded)
+        _meet_all(panel, row, resting.of(symbol), opens, inside, on_touch=on_touch)
     opens.sort()  # an order's number is unique, so nothing behind it is compared
+    has_quotes = panel.bid_open is not None or panel.bid_close is not None
     for _, _, row, order, match in opens:
-        execution.fill(order, match, quoted(panel, row, match.source))
+        execution.fill(order, match, quoted(panel, row, match.source) if has_quotes else None)
     if inside:
         _fill_inside(panel, inside, execution)
 
 
-def _bar(panel: BarPanel, row: int) -> Bar:
-    return Bar(
-        round(panel.open.item(row) * SCALE),
-        round(panel.high.item(row) * SCALE),
-        round(panel.low.item(row) * SCALE),
-        panel.close_fx.item(row),
-        panel.close_only,
-    )
+def _meet_all(
+    panel: BarPanel,
+    row: int,
+    orders: Iterable[WorkingOrder],
+    opens: list[AtOpen],
+    inside: list[Inside],
+    *,
+    on_touch: bool,
+) -> None:
+    """Add what one symbol's bar meets to ``opens`` and ``inside``."""
+    start_ts = panel.start_ts
+    open_px = round(panel.open.item(row) * SCALE)
+    bar: Bar | None = None
+    for order in orders:
+        if order.live_from > start_ts:
+            continue
+        match: Match | None
+        if order.market or order.triggered:
+            match = match_market(open_px, close_only=panel.close_only)
+        else:
+            if bar is None:
+                high, low = round(panel.high.item(row) * SCALE), round(panel.low.item(row) * SCALE)
+                bar = Bar(open_px, high, low, panel.close_fx.item(row), panel.close_only)
+            if order.limit_px is not None:
+                match = match_limit(order.side, order.limit_px, bar, on_touch=on_touch, taking=order.taking)
+            else:
+                assert order.stop_px is not None  # noqa: S101 - acceptance takes no fourth type; mypy cannot know
+                match = match_stop(order.side, order.stop_px, bar)
+            if match is None:
+                continue
+            if match.source == INTRABAR:
+                inside.append((row, bar, order, match))
+                continue
+        opens.append((order.side, order.n, row, order, match))
 
 
-def _meet(order: WorkingOrder, bar: Bar, *, on_touch: bool) -> Match | None:
-    if order.limit_px is not None:
-        return match_limit(order.side, order.limit_px, bar, on_touch=on_touch, taking=order.taking)
-    assert order.stop_px is not None  # noqa: S101 - market orders were met before, and there is no fourth type
-    return match_stop(order.side, order.stop_px, bar)
-
-
-def _fill_inside(panel: BarPanel, inside: list[tuple[int, Bar, WorkingOrder, Match]], execution: Execution) -> None:
+def _fill_inside(panel: BarPanel, inside: list[Inside], execution: Execution) -> None:
     """Fill what the paths meet, in the order in which they do; positions are those after the open."""
     timed: list[tuple[float, int, int, WorkingOrder, Match]] = []
     for row, bar, order, match in inside:

@@ -77,10 +77,10 @@ class Execution:
 
     def offer_volume(self, symbol: int, volume: float, used: int = 0) -> None:
         """Give the symbol's orders their share of a bar's volume, less what its earlier fills took."""
-        if not self._terms.params.participation:
-            return
-        share = round(volume * SCALE) * self._terms.params.participation // SCALE
-        self._volume[symbol] = max(0, share - used)
+        participation = self._terms.params.participation
+        if participation:
+            share = round(volume * SCALE) * participation // SCALE - used
+            self._volume[symbol] = max(0, share)
 
     def held(self, portfolio: str, symbol: int) -> int:
         """Return the position, fills of this instant included."""
@@ -113,7 +113,7 @@ class Execution:
             cash = account.cash - account.unsettled_total
         try:
             fill = self._quote(order, match, qty, half_quoted)
-            if cash + fill.cash < 0:
+            if fill.cash < 0 and cash + fill.cash < 0:
                 self._fill_affordable(order, match, qty, half_quoted, cash)
                 return
         except fees.FeeScheduleError as error:

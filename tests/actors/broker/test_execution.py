@@ -229,6 +229,17 @@ def test_a_sale_whose_fees_cash_cannot_pay_does_not_make_cash_negative():
     assert event.reason == "INSUFFICIENT_CASH"
 
 
+def test_an_overdrawn_account_can_still_sell():
+    """A withdrawal went too far: the sale brings money and is not held up."""
+    desk = Desk(FREE, cash=100)
+    desk.route(BUY, 1)
+    desk.bar(1, FLAT)
+    desk.deposit(-150)
+    desk.route(SELL, 1)
+    assert [f.last_qty for f in fills(desk.bar(2, FLAT))] == [fx(1)]
+    assert desk.broker.account("main").cash == -fx(50)
+
+
 def test_two_purchases_of_one_instant_cannot_spend_the_same_cash():
     """$150 buy one share, not two."""
     desk = Desk(FREE, cash=150)
