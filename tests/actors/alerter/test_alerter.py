@@ -347,5 +347,6 @@ def test_a_line_of_text_says_when_how_loud_what_and_what_next():
     assert isinstance(alert, AlertRaised)
     assert line(alert) == (
         "2020-01-02T14:30:00.000Z CRITICAL -20.4% drawdown in main: trading halted (x2) | trading halted; working "
-        "orders that add risk were cancelled, exits stay | next: tradingctl breaker reset --portfolio main --breaker drawdown"
+        "orders that add risk were cancelled, exits stay | "
+        "next: tradingctl breaker reset --portfolio main --breaker drawdown"
     )
