@@ -419,3 +419,22 @@ def test_refusals_are_counted_by_who_refused() -> None:
         ("quarantine", "predictor: ValueError"): 1,
     }
     assert story.limits == {("daily_loss", "warn"): 1}
+
+
+def test_several_portfolios_are_told_apart_in_the_tables(make_run, tmp_path) -> None:
+    """With more than one portfolio rows name theirs in a last column, and each has its own equity."""
+    record, _ = make_run(sessions=2)
+    flows = [CashFlowed(name, 100 * SCALE, "start", 100 * SCALE, ()) for name in ("a", "b")]
+    order = SubmitOrder("x", "b", 0, 1, SCALE)
+    first, second = record.session_dates.tolist()
+    frames = [
+        frame(1, 10**18, *flows),
+        frame(2, 10**18 + 10, OrderDenied(order, "CASH", "none left")),
+        frame(3, 10**18 + 20, rolled(first, 110, "a"), rolled(first, 100, "b")),
+        frame(4, 10**18 + 30, rolled(second, 120, "a"), rolled(second, 90, "b")),
+    ]
+    write_run_folder(record, frames, tmp_path)
+    assert rows(tmp_path / "orders.csv")[0]["portfolio"] == "b"
+    assert [r["equity"] for r in rows(tmp_path / "equity.csv")] == ["200", "210", "210"]
+    apart = [(r["portfolio"], r["equity"]) for r in rows(tmp_path / "portfolios.csv")]
+    assert apart == [("a", "100"), ("a", "110"), ("a", "120"), ("b", "100"), ("b", "100"), ("b", "90")]
