@@ -38,16 +38,18 @@ class Holding:
         qty: position, negative for short, fills counted as soon as they are known.
         buys, sells: what is still open of working orders that are not reduce-only.
         exits: what is still open of working market orders that close the position.
+        cuts: the part of ``exits`` that is marked reduce-only and so is in neither ``buys`` nor ``sells``.
         counted: whether it takes one of the portfolio's places: held and not being closed, or being entered.
     """
 
-    __slots__ = ("buys", "counted", "exits", "qty", "sells")
+    __slots__ = ("buys", "counted", "cuts", "exits", "qty", "sells")
 
     def __init__(self) -> None:
         self.qty = 0
         self.buys = 0
         self.sells = 0
         self.exits = 0
+        self.cuts = 0
         self.counted = False
 
 
@@ -287,6 +289,8 @@ class Exposure:
         order = working.order
         if working.is_exit:
             holding.exits += delta
+            if order.reduce_only:
+                holding.cuts += delta
         if not order.reduce_only:
             if order.side == BUY:
                 holding.buys += delta
@@ -297,7 +301,11 @@ class Exposure:
     @staticmethod
     def _recount(book: Book, holding: Holding) -> None:
         qty = holding.qty
-        counted = (qty != 0 and holding.exits < abs(qty)) or holding.buys > max(-qty, 0) or holding.sells > max(qty, 0)
+        counted = (
+            (qty != 0 and holding.exits < abs(qty))
+            or holding.buys > max(-qty - holding.cuts, 0)
+            or holding.sells > max(qty - holding.cuts, 0)
+        )
         if counted is not holding.counted:
             holding.counted = counted
             book.names += 1 if counted else -1
@@ -323,7 +331,7 @@ class Exposure:
 
 
 def _book_out(book: Book) -> list[Any]:
-    holdings = [[s, h.qty, h.buys, h.sells, h.exits, h.counted] for s, h in book.holdings.items()]
+    holdings = [[s, h.qty, h.buys, h.sells, h.exits, h.cuts, h.counted] for s, h in book.holdings.items()]
     pending = [[exec_id, *entry] for exec_id, entry in book.pending.items()]
     money = [book.cash, book.equity, book.reserved, book.proceeds]
     return [money, book.names, holdings, list(book.shorts), pending, book.unsettled]
@@ -333,9 +341,9 @@ def _book_in(state: list[Any]) -> Book:
     book = Book()
     money, book.names, holdings, shorts, pending, book.unsettled = state
     book.cash, book.equity, book.reserved, book.proceeds = money
-    for symbol, qty, buys, sells, exits, counted in holdings:
-        holding = book.holdings[symbol] = Holding()
-        holding.qty, holding.buys, holding.sells, holding.exits, holding.counted = qty, buys, sells, exits, counted
+    for symbol, *numbers in holdings:
+        h = book.holdings[symbol] = Holding()
+        h.qty, h.buys, h.sells, h.exits, h.cuts, h.counted = numbers
     book.shorts = dict.fromkeys(shorts)
     book.pending = {exec_id: (symbol, shares, cash) for exec_id, symbol, shares, cash in pending}
     return book

@@ -13,7 +13,7 @@ class RiskLimits(msgspec.Struct, frozen=True):
             Both 0 for off. Orders that only reduce a position skip the minimum.
         max_order_qty: shares, 0 for off.
         max_position: gate cap of one symbol's value over equity, working orders included; 0 for off.
-        max_positions: number of symbols held or being entered; 0 for off.
+        max_positions: number of symbols held or being entered, less those a working market order closes; 0 for off.
         price_collar: largest distance of a limit or stop price from the reference, a fraction; 0 for off.
         min_confidence_buy, min_confidence_sell: gates on a signal's confidence; 0 for off.
         cash_reserve: what a buy reserves, as a multiple of its reference value; 1e-8 units (1.02 is 102_000_000).

@@ -10,7 +10,8 @@ Order of the checks and their codes; the first that fails speaks:
 4. exposure: ``SHORT_NOT_ALLOWED``, and for entries ``MAX_POSITION``, ``MAX_POSITIONS``, ``CASH``.
 
 An *entry* adds risk. An order reduces risk if it is marked reduce-only (the broker cuts it to the position), or if
-it sells no more than is held and not already being sold (buys no more than is short). An order that would do both is
+it sells no more than is held and not already being sold (buys no more than is short); resting reduce-only orders, a
+stop and a take-profit of one lot, take nothing from that, reduce-only market orders do. An order that would do both is
 a flip: it is split, so that each half meets its own checks.
 
 The *reference* is the last known price. An order is judged at its limit where it has one, a buy that waits for a
@@ -204,6 +205,9 @@ class Gate:
         if holding is not None:
             held = holding.qty * side
             same = holding.buys if side == BUY else holding.sells
+            if held < 0:
+                # A reduce-only market exit leaves with the next price: what it takes nobody else can close.
+                same += holding.cuts
             if own is not None and not order.reduce_only:
                 same -= own.leaves
         closable = -held - same

@@ -367,6 +367,24 @@ def test_a_stop_and_a_take_profit_of_one_lot_rest_side_by_side(world):
     assert w.submit(SELL, 1) == "SHORT_NOT_ALLOWED"
 
 
+def test_a_market_exit_marked_reduce_only_uses_up_the_position(world, wide):
+    """A further sell would be a short: denied, or judged as the entry it is."""
+    w = world()
+    w.hold(100)
+    assert w.submit(SELL, 60, reduce_only=True, client_order_id="a") == "ok"
+    assert w.submit(SELL, 41) == "SHORT_NOT_ALLOWED"
+    assert w.submit(SELL, 40) == "ok"
+    w.process(CancelOrder("a", "test"))
+    assert w.submit(SELL, 60) == "ok"
+    short = world(limits(wide, allow_short=True, max_position=0.2))
+    short.hold(100)
+    assert short.submit(SELL, 100, reduce_only=True) == "ok"
+    assert short.submit(SELL, 201) == "MAX_POSITION"
+    (accepted,) = short.process(short.order(SELL, 200))
+    assert fmt(accepted.reserved) == "10000"
+    assert short.risk.exposure.books["main"].names == 1
+
+
 def test_position_cap_counts_what_is_held_and_what_works(world, wide):
     """20 % of 100,000 at 100 a share: 200 shares; sells that work do not count as room."""
     w = world(limits(wide, max_position=0.20))
