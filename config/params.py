@@ -146,6 +146,8 @@ def portfolio_specs(settings: Settings, registered: Mapping[str, str] | None = N
             cash_reserve=parse_fixed(risk.cash_reserve),
             cost_rate=parse_fixed(broker.commission_rate),
             cost_per_share=parse_fixed(broker.commission_per_share),
+            cost_min=parse_fixed(broker.min_commission),
+            reuse_proceeds=broker.account == "cash",
             lot_size=parse_fixed(portfolio.lot_size),
             allow_short=broker.allow_short,
         )

@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from actors.alerter.actor import AlerterActor
+from actors.broker.fees import require_dates
 from actors.feed.history import History, HistorySpec, open_history
 from actors.feed.session import calendar_zone
 from actors.messages.alerts import AlertRaised
@@ -29,7 +30,7 @@ from actors.reporter.record import IndexSeries, RunRecord, RunResult
 from actors.reporter.runfolder import write_events, write_run_folder
 from actors.values import Universe, fmt, parse_interval
 from config.params import alert_params, broker_params, portfolio_specs, risk_limits, strategy_requests
-from config.settings import Settings, settings_digest
+from config.settings import Settings, settings_digest, settings_tree
 from daemon.journal.journal import Manifest
 from daemon.journal.sqlite import SqliteJournal, open_readonly, read_frames
 from daemon.kernel.clock import VirtualClock
@@ -102,6 +103,8 @@ def run_replay(options: ReplayOptions, settings: Settings, progress: Progress | 
         portfolios=portfolios,
         seed=options.seed,
     )
+    if spec.broker.regulatory_fees:
+        require_dates(history.sessions[0].date, history.sessions[-1].date)
     with staged_folder(options.out) as staging:
         run = _Run(options, settings, history, spec, script, started)
         run.play(staging, progress)
@@ -207,7 +210,7 @@ class _Run:
             version=program_version(),
             mode="replay",
             seed=self.options.seed,
-            config=_plain(self.settings),
+            config=settings_tree(self.settings),
             config_digest=self.config_digest,
             digests=self._digests(),
             universe=msgspec.to_builtins(self.history.universe),
@@ -233,7 +236,7 @@ class _Run:
         return RunRecord(
             version=program_version(),
             seed=self.options.seed,
-            config=_plain(settings),
+            config=settings_tree(settings),
             config_digest=self.config_digest,
             universe=history.universe,
             event_digest=self.digest,
@@ -263,6 +266,8 @@ class _Run:
             survivorship=self.options.source == EMBEDDED,
             close_only=history.close_only,
             volume_known=history.volume_known,
+            equity_rows=settings.reporter.equity,
+            rf=float(settings.reporter.risk_free_rate),
         )
 
 
@@ -279,6 +284,7 @@ def _history_spec(options: ReplayOptions, settings: Settings) -> HistorySpec:
         calendar=settings.universe.calendar,
         extended_hours=settings.broker.extended_hours,
         benchmark=settings.universe.benchmark or None,
+        sectors=settings.universe.sectors,
     )
 
 
@@ -311,12 +317,6 @@ def _script(
 def _decision_interval(settings: Settings) -> Any:
     text = settings.predictor.decision_interval
     return parse_interval(text) if text else None
-
-
-def _plain(settings: Settings) -> dict[str, Any]:
-    plain: dict[str, Any] = settings.model_dump(mode="json")
-    plain.pop("paths", None)  # where a run was kept says nothing about it
-    return plain
 
 
 def _date_text(date: int | None) -> str:
