@@ -240,8 +240,9 @@ def _derive(run: RunRow, frames: list[StoredFrame]) -> dict[str, str]:
     gates = (float(risk["min_confidence_buy"]), float(risk["min_confidence_sell"]))
     story: Story = gather(frames)
     several = len(story.opening) > 1
+    marks = story.combined_marks() if written["config"]["reporter"]["equity"] == "bar" else None
     return {
-        "equity.csv": equity_csv(curve(story)),
+        "equity.csv": equity_csv(curve(story), marks),
         "orders.csv": orders_csv(story, symbols, several),
         "fills.csv": fills_csv(story, symbols, several),
         "trades.csv": trades_csv(story, symbols, several),

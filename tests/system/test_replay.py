@@ -233,3 +233,19 @@ def test_kill_cancels_everything_and_closes_nothing(tmp_path: Path) -> None:
     with (tmp_path / "run" / "positions.csv").open(newline="") as handle:
         assert [row["qty"] for row in csv.DictReader(handle)] == ["10"]
     assert failing(tmp_path / "run") == []
+
+
+def test_a_run_with_equity_at_every_bar_verifies_too(tmp_path: Path) -> None:
+    """`reporter.equity = "bar"` gives a row per bar, and the ledger tells the same rows."""
+    bars = tmp_path / "bars.csv"
+    rows = [f"2024-03-04T{15 + i // 60:02}:{i % 60:02}:00Z,ABC,50,51,49,{50 + i % 2},1000000" for i in range(90)]
+    bars.write_text("\n".join(["ts,symbol,open,high,low,close,volume", *rows]))
+    replay(
+        tmp_path / "run",
+        strategy="buy_and_hold",
+        profile="frictionless",
+        bars=(bars,),
+        sets=["reporter.equity=bar"],
+    )
+    assert len((tmp_path / "run" / "equity.csv").read_text().splitlines()) == 1 + 1 + 90
+    assert failing(tmp_path / "run") == []
