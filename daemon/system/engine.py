@@ -110,9 +110,9 @@ class ReplayEngine:
         """Wire a run.
 
         Args:
-            sequencer: with its actors, not yet started.
+            sequencer: with its actors, fresh or restored from a snapshot taken between two instants.
             clock: the one the sequencer reads.
-            deposits: opening cash, the first inputs.
+            deposits: opening cash, the first inputs of a fresh core.
             script: scripted orders and operator commands.
             taps: edge actors that observe panels.
             pool: answers inference requests; None where no strategy asks.
@@ -192,9 +192,10 @@ class ReplayEngine:
 
     def _begin(self, start: int) -> None:
         self._clock.advance_to(start)
-        self._sequencer.start()
-        for deposit in self._deposits:
-            self._sequencer.process(deposit, "control")
+        if not self._sequencer.seq:  # a restored core has begun already
+            self._sequencer.start()
+            for deposit in self._deposits:
+                self._sequencer.process(deposit, "control")
         for line in self._unplaced:
             self._push(start, line.rank, line.command, "script")
         # Lines dated before the data come in with the first event.
