@@ -8,12 +8,12 @@ their bar, daily ones on ``SessionClosed``. A strategy without anything to say l
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from actors.messages.columns import pack_f64, pack_i32, pack_i64, unpack_f64, unpack_i32
+from actors.messages.columns import pack_f64, pack_i32
 from actors.messages.control import DisableStrategy, EnableStrategy
 from actors.messages.inference import (
     InferenceRequested,
@@ -28,9 +28,11 @@ from actors.messages.market import BarPanel, SessionClosed, SessionOpened
 from actors.messages.portfolio import SignalsReady
 from actors.predictor.bars import SessionClock
 from actors.predictor.binding import StrategyBinding
-from actors.predictor.evaluate import WHOLE_CALL, Batch, Failure, Outcome, Scope, evaluate
+from actors.predictor.evaluate import evaluate
 from actors.predictor.ledger import PredictionLedger
 from actors.predictor.models.manifest import date_text
+from actors.predictor.outcome import WHOLE_CALL, Batch, Failure, Outcome, RefusalError, Scope
+from actors.predictor.packing import answered, pack_signals
 from actors.predictor.runner import TRAINING_WINDOW, Runner, build_bars, decides_at_close
 from actors.values.time import MINUTE_NS, Interval
 from actors.values.universe import Universe
@@ -41,7 +43,6 @@ from daemon.kernel.message import Command, Event
 FAILURES_KEPT: Final = 100
 MAX_ERRORS: Final = 3
 DEADLINE_NS: Final = 5 * MINUTE_NS
-_SCALE: Final = 1e9  # nine digits, as columns.SCORE_DIGITS
 
 
 class PredictorActor(CoreActor):
@@ -94,8 +95,9 @@ class PredictorActor(CoreActor):
                     f"the strategy {name} is there twice", code="DUPLICATE_STRATEGY", remedy="give one of them an alias"
                 )
         tradable = np.array([universe.is_tradable(i) for i in range(n)], dtype=np.bool_)
-        tradable.setflags(write=False)
-        self._scope = Scope(universe.symbols, tradable, bool(tradable.all()))
+        # Strategies get to see the mask: backed by bytes it cannot be made writable.
+        mask = np.frombuffer(tradable.tobytes(), dtype=np.bool_)
+        self._scope = Scope(universe.symbols, mask, bool(tradable.all()))
         self._daily = interval.is_daily
         self._decision = decision_interval
         self._max_errors = max_errors
@@ -106,7 +108,7 @@ class PredictorActor(CoreActor):
         self._clock = SessionClock()
         self._last_ts = 0
         self._closed_date = 0
-        self._due: Iterable[Runner] = ()
+        self._due: Sequence[Runner] = ()
         self.ledger = PredictionLedger(n)
         self.failures: deque[str] = deque(maxlen=FAILURES_KEPT)
 
@@ -187,7 +189,7 @@ class PredictorActor(CoreActor):
             runner.failed = False
         else:
             runner.streak = 0
-        if runner.states:
+        if runner.states is not None:
             with np.errstate(all="ignore"):
                 runner.outcome = evaluate(runner, self._scope, ts)
         return True
@@ -204,16 +206,20 @@ class PredictorActor(CoreActor):
         """Score what is over, then let intraday strategies decide."""
         for scored in self.ledger.due_at(panel.ts):
             ctx.emit(scored)
-        for runner in self._due:
-            self._decide(runner, panel.ts, ctx)
+        if self._due:
+            with np.errstate(all="ignore"):
+                for runner in self._due:
+                    self._decide(runner, panel.ts, ctx)
 
     @decides(SessionClosed)
     def decide_close(self, message: SessionClosed, ctx: Context) -> None:
         """Score what is over, then let daily strategies decide."""
         for scored in self.ledger.due_in(message.session.number):
             ctx.emit(scored)
-        for runner in self._due:
-            self._decide(runner, message.ts, ctx)
+        if self._due:
+            with np.errstate(all="ignore"):
+                for runner in self._due:
+                    self._decide(runner, message.ts, ctx)
 
     def _decide(self, runner: Runner, ts: int, ctx: Context) -> None:
         model = runner.binding.model
@@ -230,11 +236,7 @@ class PredictorActor(CoreActor):
             if runner.off:
                 reason = f"{date_text(date)} lies outside what the model {model.model_id} has seen"
                 ctx.emit(StrategyEnabled(runner.name, reason, TRAINING_WINDOW))
-        if runner.states:
-            outcome = runner.outcome
-        else:
-            with np.errstate(all="ignore"):
-                outcome = evaluate(runner, self._scope, ts)
+        outcome = runner.outcome if runner.states is not None else evaluate(runner, self._scope, ts)
         decision = runner.decisions + 1
         if outcome.failures:
             self._fail(runner, decision, outcome, ctx)
@@ -265,34 +267,14 @@ class PredictorActor(CoreActor):
             ctx.emit(StrategyDisabled(runner.name, reason, self.name))
 
     def _signals(self, runner: Runner, decision: int, batch: Batch, model: str) -> SignalsReady:
-        """Pack a batch; all float columns are rounded to nine digits in one go, as ``pack_f64`` does one by one."""
-        p_up, expected = batch.p_up, batch.expected_bps
-        block = np.empty((2 + (p_up is not None) + (expected is not None), len(batch.score)), dtype="<f8")
-        block[0] = batch.score
-        block[1] = batch.confidence
-        if p_up is not None:
-            block[2] = p_up
-        if expected is not None:
-            block[-1] = expected
-        np.multiply(block, _SCALE, out=block)
-        np.rint(block, out=block)
-        np.divide(block, _SCALE, out=block)
-        np.add(block, 0.0, out=block)
-        ids = batch.ids
-        price = self.ledger.last_fx
-        return SignalsReady(
+        return pack_signals(
             runner.name,
             decision,
-            batch.horizon,
-            self._all_ids if ids is None else pack_i32(ids),
-            block[0].tobytes(),
-            block[1].tobytes(),
-            b"" if p_up is None else block[2].tobytes(),
-            pack_i64(price if ids is None else price[ids]),
-            b"" if expected is None else block[-1].tobytes(),
-            model,
-            batch.reasons,
-            runner.binding.spec.buy_and_hold,
+            batch,
+            model=model,
+            last_fx=self.ledger.last_fx,
+            all_ids=self._all_ids,
+            buy_and_hold=runner.binding.spec.buy_and_hold,
         )
 
     # -- inference -------------------------------------------------------------------------------------------------
@@ -312,22 +294,15 @@ class PredictorActor(CoreActor):
                 f"the answer to {message.request_id} came {late_ms} ms after its deadline; holding",
                 code="PREDICTION_LATE",
             )
-        ids = unpack_i32(asked)
-        p_up = unpack_f64(message.p_up)
-        valid = message.ids == asked and len(p_up) == len(ids) and message.horizon == model.horizon
-        if not valid or ((p_up < 0.0) | (p_up > 1.0)).any():
-            sentence = f"strategy {runner.name}: the model {model.model_id} answered {message.request_id} with nonsense"
-            failure = Failure(WHOLE_CALL, "bad_prediction", sentence)
+        try:
+            batch = answered(message, model, asked)
+        except RefusalError as refusal:
+            sentence = f"strategy {runner.name}: the model {model.model_id} {refusal.what} to {message.request_id}"
+            failure = Failure(WHOLE_CALL, refusal.error, sentence)
             self._fail(runner, decision, Outcome(failures=(failure,)), ctx)
             return
-        known = ~np.isnan(p_up)
-        if not known.any():
-            return
-        p_up = p_up[known]
-        levels = np.linspace(0.0, 1.0, len(model.confidence))
-        confidence = np.interp(np.abs(p_up - 0.5), np.asarray(model.confidence), levels)
-        batch = Batch(model.horizon, ids[known], 2.0 * p_up - 1.0, confidence, p_up)
-        ctx.emit(self._signals(runner, decision, batch, model.model_id))
+        if batch is not None:
+            ctx.emit(self._signals(runner, decision, batch, model.model_id))
 
     @decides(PredictionUnavailable)
     def decide_unavailable(self, message: PredictionUnavailable, ctx: Context) -> None:  # noqa: ARG002 - raises only

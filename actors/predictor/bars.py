@@ -122,7 +122,9 @@ class BarSeries:
         """Take over what :meth:`snapshot` gave, in a fresh series."""
         rows = state["rows"]
         stamps = np.frombuffer(state["ts"], dtype="<i8")
-        blocks = {f: np.frombuffer(raw, dtype="<f8").reshape(rows, -1) for f, raw in state["fields"].items()}
+        blocks = {
+            f: np.frombuffer(raw, dtype="<f8").reshape(rows, self.ring.n_symbols) for f, raw in state["fields"].items()
+        }
         for row in range(rows):
             self.push(int(stamps[row]), state["session"], None, {f: block[row] for f, block in blocks.items()})
         fresh = state["fresh"]

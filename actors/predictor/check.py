@@ -20,7 +20,8 @@ from msgspec import Struct
 from actors.api import FIELDS, StrategySpec
 from actors.predictor.bars import BarSeries
 from actors.predictor.binding import StrategyBinding
-from actors.predictor.evaluate import Outcome, Scope, evaluate
+from actors.predictor.evaluate import evaluate
+from actors.predictor.outcome import Outcome, Scope
 from actors.predictor.registry import bind_spec, resolve
 from actors.predictor.runner import Runner
 from actors.values.time import DAY_NS, Interval, parse_interval

@@ -7,125 +7,40 @@ went wrong. The core folds it, checks and tests use the same path.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, cast
+from collections.abc import Callable
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct
 
 from actors.api import FIELDS, Features, PanelWindow, Scores, Signal, Window
 from actors.predictor.bars import BarSeries
-from actors.predictor.binding import StrategyBinding, horizon_fits, horizon_of
-from actors.values.time import Interval, format_ts
+from actors.predictor.binding import horizon_fits, horizon_of
+from actors.predictor.outcome import (
+    NOTHING,
+    WHOLE_CALL,
+    Answerable,
+    Batch,
+    Failure,
+    Outcome,
+    RefusalError,
+    Scope,
+)
+from actors.values.time import format_ts
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
 
-WHOLE_CALL: Final = -1
 REASON_CHARS_MAX: Final = 200
-
-
-class UndeclaredFieldError(AttributeError):
-    """A strategy read a field of its window that it did not declare."""
-
-
-class RefusalError(Exception):
-    """An answer that breaks the contract; never leaves this module."""
-
-    def __init__(self, error: str, what: str, symbol: int = WHOLE_CALL) -> None:
-        super().__init__(what)
-        self.error = error
-        self.what = what
-        self.symbol = symbol
-
-
-class Undeclared:
-    """Stands where an undeclared field would be; any use says what to write."""
-
-    __slots__ = ("_field", "_strategy")
-
-    def __init__(self, field: str, strategy: str) -> None:
-        self._field = field
-        self._strategy = strategy
-
-    def _refuse(self, *_: object, **__: object) -> Any:
-        raise UndeclaredFieldError(
-            f"strategy {self._strategy} reads w.{self._field} without declaring it; "
-            f"write fields=(..., {self._field!r}) in @strategy"
-        )
-
-    __len__ = __iter__ = __getitem__ = __array__ = __add__ = __radd__ = __sub__ = __rsub__ = _refuse
-    __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __lt__ = __le__ = __gt__ = __ge__ = __neg__ = _refuse
-
-    def __getattr__(self, name: str) -> Any:
-        """Refuse ``mean()``, ``shape`` and whatever else an array has."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self._refuse()
-
-
-class Failure(Struct, frozen=True):
-    """A call that failed: ``error`` goes into the event, ``sentence`` to people."""
-
-    symbol: int
-    error: str
-    sentence: str
-
-
-class Batch(Struct, frozen=True, gc=False):
-    """Signals of one decision with one horizon; columns are parallel.
-
-    ``ids`` None means every symbol of the universe, in order.
-    """
-
-    horizon: str
-    ids: I32 | None
-    score: F64
-    confidence: F64
-    p_up: F64 | None = None
-    expected_bps: F64 | None = None
-    reasons: tuple[str, ...] = ()
-
-
-class Outcome(Struct, frozen=True, gc=False):
-    """What one decision gave. ``features`` is (ids, rows) of a model-form strategy."""
-
-    batches: Sequence[Batch] = ()
-    failures: Sequence[Failure] = ()
-    features: tuple[I32, F64] | None = None
-
-
-NOTHING: Final = Outcome()
-
-
-class Answerable(Protocol):
-    """A strategy's place in a run: what the calls need to know."""
-
-    binding: StrategyBinding
-    series: BarSeries
-    lookback: int
-    horizon: str
-    run: Interval
-    bar_text: str
-    undeclared: dict[str, Undeclared]
-    states: list[Any]
-
-
-class Scope(Struct, frozen=True):
-    """What is fixed for a run: the universe's names and which of them may be traded."""
-
-    symbols: tuple[str, ...]
-    tradable: Bools
-    all_tradable: bool
+_NUMBERS: Final = (float, int, np.floating, np.integer)
 
 
 def evaluate(runner: Answerable, scope: Scope, now: int) -> Outcome:
     """Ask a strategy at an instant; fold-form states in ``runner.states`` are advanced.
 
-    Never raises for anything the author's code does, short of ending the process.
+    Never raises, whatever the author's function raises, answers or writes to.
     """
     if not runner.series.ring.rows:
         return NOTHING
@@ -140,20 +55,6 @@ def _panel_window(runner: Answerable, scope: Scope, now: int, fresh: Bools) -> P
     view = series.ring.view
     rows = runner.lookback
     undeclared = runner.undeclared
-    if len(undeclared) == len(FIELDS) - 1:
-        missing = cast("dict[str, F64]", undeclared)
-        return PanelWindow(
-            scope.symbols,
-            now,
-            runner.bar_text,
-            series.stamps(rows),
-            fresh,
-            missing["open"],
-            missing["high"],
-            missing["low"],
-            view("close", rows),
-            missing["volume"],
-        )
     columns = [cast("F64", undeclared[f]) if f in undeclared else view(f, rows) for f in FIELDS]
     return PanelWindow(scope.symbols, now, runner.bar_text, series.stamps(rows), fresh, *columns)
 
@@ -173,7 +74,7 @@ def _ask_panel(runner: Answerable, scope: Scope, now: int) -> Outcome:
     fresh, everyone = _fresh(runner.series, scope)
     try:
         scores = runner.binding.spec.function(_panel_window(runner, scope, now, fresh), runner.binding.params)
-    except Exception as error:  # noqa: BLE001 - whatever an author's function raises
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an author's function raises
         return Outcome(failures=(_raised(runner, scope, now, WHOLE_CALL, error),))
     try:
         batch = _panel_batch(runner, scores, len(scope.symbols), None if everyone else fresh)
@@ -196,14 +97,14 @@ def _panel_batch(runner: Answerable, scores: Any, n: int, fresh: Bools | None) -
     size = np.abs(score)
     inside = size <= 1.0  # false for NaN, which abstains
     keep = fresh
-    if not inside.all():
+    if np.count_nonzero(inside) != n:
         beyond = size > 1.0 if fresh is None else (size > 1.0) & fresh
-        if beyond.any():
+        if np.count_nonzero(beyond):
             first = int(np.flatnonzero(beyond)[0])
             raise RefusalError("score_out_of_range", f"returned the score {float(score[first])!r}", first)
         keep = inside if fresh is None else inside & fresh
     ids: I32 | None = None
-    if keep is not None and not keep.all():
+    if keep is not None and np.count_nonzero(keep) != n:
         ids = np.flatnonzero(keep).astype(np.int32)
         if not len(ids):
             return None
@@ -242,7 +143,7 @@ def _ask_model(runner: Answerable, scope: Scope, now: int) -> Outcome:
     assert model is not None  # noqa: S101 - bound with its manifest
     try:
         answer = runner.binding.spec.function(_panel_window(runner, scope, now, fresh), runner.binding.params)
-    except Exception as error:  # noqa: BLE001 - whatever an author's function raises
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an author's function raises
         return Outcome(failures=(_raised(runner, scope, now, WHOLE_CALL, error),))
     shape = (len(scope.symbols), len(model.features))
     rows = answer.rows if type(answer) is Features else None
@@ -272,16 +173,12 @@ def _ask_fold(runner: Answerable, scope: Scope, now: int) -> Outcome:
     function = runner.binding.spec.function
     params = runner.binding.params
     states = runner.states
-    state_type = runner.binding.spec.state
-    assert state_type is not None  # noqa: S101 - the form has one
+    assert states is not None  # noqa: S101 - the form has them
 
     def ask(symbol: int, window: Window) -> Any:
-        state = states[symbol]
-        answer = function(state_type() if state is None else state, window, params)
-        pair: tuple[Any, ...] = answer if type(answer) is tuple else ()
-        if len(pair) != 2 or not isinstance(pair[0], state_type):
-            raise TypeError(f"the fold form returns ({state_type.__name__}, Signal or None)")
-        states[symbol] = pair[0]
+        answer = function(states.take(symbol), window, params)
+        pair: Any = answer if type(answer) is tuple and len(answer) == 2 else (None, None)
+        states.put(symbol, pair[0])
         return pair[1]
 
     return _each_symbol(runner, scope, now, ask)
@@ -294,27 +191,27 @@ def _each_symbol(runner: Answerable, scope: Scope, now: int, ask: Callable[[int,
     undeclared = runner.undeclared
     blocks = [None if f in undeclared else series.ring.view(f, rows) for f in FIELDS]
     missing = [cast("F64", undeclared.get(f)) for f in FIELDS]
-    gaps = np.isnan(series.ring.view("close", rows)).any(axis=0).tolist()
+    close = series.ring.view("close", rows)
+    gaps: Any = np.isnan(close).any(axis=0).tolist()
     symbols = scope.symbols
     tradable = scope.tradable
     bar = runner.bar_text
     signals: dict[str, list[tuple[int, Signal]]] = {}
     failures: list[Failure] = []
     ids = range(len(symbols)) if series.fresh_ids is None else series.fresh_ids.tolist()
-    close = series.ring.view("close", rows)
     for i in ids:
         if not tradable[i]:
             continue
         if gaps[i]:
             kept = ~np.isnan(close[:, i])
-            columns = [m if b is None else _frozen(b[kept, i]) for b, m in zip(blocks, missing, strict=True)]
-            window = Window(symbols[i], now, bar, _frozen(stamps[kept]), *columns)
+            columns = [m if b is None else _own(b[kept, i]) for b, m in zip(blocks, missing, strict=True)]
+            window = Window(symbols[i], now, bar, _own(stamps[kept]), *columns)
         else:
             columns = [m if b is None else b[:, i] for b, m in zip(blocks, missing, strict=True)]
             window = Window(symbols[i], now, bar, stamps, *columns)
         try:
             signal = ask(i, window)
-        except Exception as error:  # noqa: BLE001 - whatever an author's function raises
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an author's function raises
             failures.append(_raised(runner, scope, now, i, error))
             continue
         if signal is None:
@@ -337,18 +234,18 @@ def signal_error(signal: Any, runner: Answerable) -> str:
     """Return what is wrong with a signal, "" where nothing is."""
     if type(signal) is not Signal:
         return "not_a_signal"
-    try:
-        if not -1.0 <= signal.score <= 1.0:
-            return "score_not_finite" if signal.score != signal.score else "score_out_of_range"
-        for value, low, high, error in (
-            (signal.confidence, 0.0, 1.0, "confidence_out_of_range"),
-            (signal.p_up, 0.0, 1.0, "p_up_out_of_range"),
-            (signal.expected_bps, -1e6, 1e6, "expected_bps_not_finite"),
-        ):
-            if value is not None and not low <= value <= high:
-                return error
-    except (TypeError, ValueError):
-        return "not_a_number"
+    for value, low, high, error in (
+        (signal.score, -1.0, 1.0, "score_out_of_range"),
+        (signal.confidence, 0.0, 1.0, "confidence_out_of_range"),
+        (signal.p_up, 0.0, 1.0, "p_up_out_of_range"),
+        (signal.expected_bps, -1e6, 1e6, "expected_bps_not_finite"),
+    ):
+        if value is None and error != "score_out_of_range":
+            continue
+        if not isinstance(value, _NUMBERS):
+            return "not_a_number"
+        if not low <= value <= high:
+            return "score_not_finite" if error == "score_out_of_range" and np.isnan(value) else error
     if signal.horizon is not None and not _good_horizon(runner, signal.horizon):
         return "bad_horizon"
     return "" if type(signal.reason) is str else "reason_not_text"
@@ -380,7 +277,8 @@ def _good_horizon(runner: Answerable, text: Any) -> bool:
     return found is not None and horizon_fits(found, runner.run)
 
 
-def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _own(array: Any) -> Any:
+    """Return a copy the author may not write to by accident; no one else ever sees it."""
     array.setflags(write=False)
     return array
 
@@ -393,7 +291,7 @@ def _refused(runner: Answerable, scope: Scope, now: int, refusal: RefusalError) 
     return Outcome(failures=(Failure(refusal.symbol, refusal.error, sentence),))
 
 
-def _raised(runner: Answerable, scope: Scope, now: int, symbol: int, error: Exception) -> Failure:
+def _raised(runner: Answerable, scope: Scope, now: int, symbol: int, error: BaseException) -> Failure:
     kind = f"raised {type(error).__name__}"
     code = runner.binding.spec.function.__code__
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == code.co_filename]

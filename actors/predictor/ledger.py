@@ -17,12 +17,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from actors.messages.columns import pack_f64, unpack_f64, unpack_i32, unpack_i64
+from actors.messages.columns import SCORE_DIGITS, unpack_f64, unpack_i32, unpack_i64
 from actors.messages.inference import PredictionsScored
 from actors.messages.market import BarPanel
 from actors.messages.portfolio import SignalsReady
+from actors.predictor.binding import horizon_of
 from actors.values.fixed import SCALE
-from actors.values.time import parse_interval
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -31,6 +31,9 @@ I32 = npt.NDArray[np.int32]
 LIMIT: Final = 20_000
 SEARCH_PANELS_MAX: Final = 32
 """Panels after a decision in which its first tradable price is looked for; later bars are no fair entry any more."""
+
+_INT64: Final = np.dtype("<i8")
+_SCORE_SCALE: Final = 10.0**SCORE_DIGITS
 
 Key = tuple[str, str]
 
@@ -140,8 +143,8 @@ class PredictionLedger:
         still: deque[Entry] = deque()
         for entry in self._searching:
             entry.close_only |= panel.close_only
-            if full is not None and entry.missing is None:
-                entry.first, entry.first_n = full, n
+            if panel.dense and entry.missing is None:
+                entry.first, entry.first_n = column, n
                 continue
             if present is None:
                 present = np.zeros(self.n_symbols, dtype=np.bool_)
@@ -176,7 +179,8 @@ class PredictionLedger:
         if entry is None:
             entry = self._entry = Entry(self._n)
             self._searching.append(entry)
-        horizon = parse_interval(event.horizon)
+        horizon = horizon_of(event.horizon)
+        assert horizon is not None  # noqa: S101 - checked before it went into the event
         key = (event.strategy, event.horizon)
         if horizon.is_daily:
             queues, due = self._session_queues, session + horizon.sessions
@@ -208,33 +212,40 @@ class PredictionLedger:
         return scored
 
     def _score(self, pending: Pending) -> PredictionsScored:
-        ids = unpack_i32(pending.ids)
+        """Compute both returns in one block; rounded as ``pack_f64`` would."""
         entry = pending.entry
-        whole = len(ids) == self.n_symbols
+        whole = len(pending.ids) == 4 * self.n_symbols
+        ids: Any = slice(None) if whole else unpack_i32(pending.ids)
         close = self.last if whole else self.last[ids]
-        realized = close / (unpack_i64(pending.price) / SCALE) - 1.0
-        if entry.n >= self._dense_n:
-            traded = self._last_n if whole else self._last_n[ids]
-            realized[traded <= entry.n] = np.nan
+        block = np.empty((2, len(close)), dtype="<f8")
+        price = np.frombuffer(pending.price, dtype=_INT64) / SCALE
+        np.divide(close, price, out=block[0])
         if entry.first is None:
-            tradable = np.full(len(ids), np.nan)
+            block[1] = np.nan
         else:
-            tradable = close / (entry.first if whole else entry.first[ids]) - 1.0
-            if entry.close_only:
-                first_n = entry.first_n
-                if isinstance(first_n, int):
-                    if first_n == self._n:
-                        tradable[:] = np.nan
-                else:
-                    tradable[(first_n if whole else first_n[ids]) == self._n] = np.nan
+            np.divide(close, entry.first if whole else entry.first[ids], out=block[1])
+        np.subtract(block, 1.0, out=block)
+        np.multiply(block, _SCORE_SCALE, out=block)
+        np.rint(block, out=block)
+        np.divide(block, _SCORE_SCALE, out=block)
+        np.add(block, 0.0, out=block)  # no negative zero
+        if entry.n >= self._dense_n:
+            block[0][self._last_n[ids] <= entry.n] = np.nan
+        if entry.close_only and entry.first is not None:
+            first_n = entry.first_n
+            if isinstance(first_n, int):
+                if first_n == self._n:
+                    block[1] = np.nan
+            else:
+                block[1][first_n[ids] == self._n] = np.nan
         return PredictionsScored(
-            model=pending.model,
-            decision=pending.decision,
-            horizon=pending.horizon,
-            ids=pending.ids,
-            realized=pack_f64(realized),
-            realized_tradable=pack_f64(tradable),
-            strategy=pending.strategy,
+            pending.model,
+            pending.decision,
+            pending.horizon,
+            pending.ids,
+            block[0].tobytes(),
+            block[1].tobytes(),
+            pending.strategy,
         )
 
     def drop(self, event: PredictionsScored) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
-
 from actors.api import FIELDS
 from actors.messages.market import BarPanel
 from actors.predictor.bars import F64, Aggregator, BarSeries, SessionClock
 from actors.predictor.binding import StrategyBinding, bar_of, default_horizon
-from actors.predictor.evaluate import NOTHING, Outcome, Undeclared
+from actors.predictor.outcome import NOTHING, Outcome, Undeclared
+from actors.predictor.states import StateStore
 from actors.values.session import Session
 from actors.values.time import Interval
-from daemon.kernel.errors import OperatorError
 
 TRAINING_WINDOW: Final = "training-window"
 """Who switched a strategy off because its model has seen the date; only passing the date switches it on again."""
@@ -72,19 +70,8 @@ class Runner:
         """(request id, decision, deadline, ids) of the inference it waits for."""
         self.outcome: Outcome = NOTHING
         """Of a fold-form strategy, between the fold and the decision on one input."""
-        self.states: list[Any] = [None] * n_symbols if binding.spec.form == "fold" else []
-        if binding.spec.state is not None:
-            self._try_state(binding.spec.state)
-
-    def _try_state(self, state_type: type[msgspec.Struct]) -> None:
-        try:
-            msgspec.msgpack.decode(msgspec.msgpack.encode(state_type()), type=state_type)
-        except (TypeError, msgspec.DecodeError, msgspec.ValidationError) as error:
-            raise OperatorError(
-                f"strategy {self.name}: its state {state_type.__name__} cannot be kept: {error}",
-                code="BAD_STRATEGY",
-                remedy="give every field a default and a plain type (numbers, text, lists, dicts, Structs)",
-            ) from None
+        self.states = StateStore(binding.name, binding.spec.state, n_symbols) if binding.spec.state else None
+        """Of a fold-form strategy."""
 
     def due(self, ts: int, open_ts: int, decision: Interval | None) -> bool:
         """Whether a bar that closed inside a session at ``ts`` is one to decide on; notes its decision interval."""
@@ -100,7 +87,6 @@ class Runner:
 
     def snapshot(self) -> dict[str, Any]:
         """Return plain values; fold states by symbol."""
-        encode = msgspec.msgpack.encode
         return {
             "decisions": self.decisions,
             "streak": self.streak,
@@ -108,7 +94,7 @@ class Runner:
             "off": self.off,
             "bucket": self.bucket,
             "request": self.request,
-            "states": [None if state is None else encode(state) for state in self.states],
+            "states": None if self.states is None else self.states.raw,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -120,10 +106,8 @@ class Runner:
         self.bucket = state["bucket"]
         request = state["request"]
         self.request = None if request is None else tuple(request)
-        state_type = self.binding.spec.state
-        if state_type is not None:
-            decode = msgspec.msgpack.decode
-            self.states = [None if raw is None else decode(raw, type=state_type) for raw in state["states"]]
+        if self.states is not None:
+            self.states.restore(state["states"])
 
 
 class Bars:
