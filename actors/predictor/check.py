@@ -258,8 +258,11 @@ def _read_only(lab: _Lab) -> str:
     before = {f: lab.prices[f].copy() for f in lab.fields}
     for row in range(lab.rows - 1):
         series.push(_START_TS + row * DAY_NS, row + 1, None, {f: lab.prices[f][row] for f in lab.fields})
-    buffers: dict[str, memoryview] = {f: memoryview(bytes(series.ring.view(f).tobytes())) for f in lab.fields}
-    views: dict[str, F64] = {f: np.frombuffer(buffer, dtype=np.float64).reshape(-1, n) for f, buffer in buffers.items()}
+    # A bytearray refuses to grow while anyone holds a view of it.
+    buffers = {f: bytearray(series.ring.view(f).tobytes()) for f in lab.fields}
+    views: dict[str, F64] = {}
+    for name, buffer in buffers.items():
+        views[name] = np.frombuffer(memoryview(buffer).toreadonly(), dtype=np.float64).reshape(-1, n)
     runner.series = _Loan(series, views)  # type: ignore[assignment]
     with np.errstate(all="ignore"):
         outcome = evaluate(runner, scope, _START_TS + lab.rows * DAY_NS)
@@ -267,7 +270,7 @@ def _read_only(lab: _Lab) -> str:
     views.clear()
     for name, buffer in buffers.items():
         try:
-            buffer.release()
+            buffer.append(0)
         except BufferError:
             return f"!it keeps w.{name} (or a view of it) after the call; keep numbers, not views: write .copy()"
     if any(not np.array_equal(before[f], lab.prices[f]) for f in lab.fields):

@@ -264,15 +264,12 @@ class PredictionLedger:
 
     def snapshot(self) -> dict[str, Any]:
         """Return plain values."""
-        entries: dict[int, int] = {}
-        rows: list[Entry] = []
+        rows: dict[int, Entry] = {}
 
         def number(entry: Entry) -> int:
-            at = entries.get(id(entry))
-            if at is None:
-                at = entries[id(entry)] = len(rows)
-                rows.append(entry)
-            return at
+            # There is but one entry per panel, so the panel's number names it.
+            rows[entry.n] = entry
+            return entry.n
 
         def queue_rows(queues: dict[Key, deque[Pending]]) -> list[Any]:
             return [
@@ -300,7 +297,7 @@ class PredictionLedger:
                 None if entry.missing is None else entry.missing.astype("<i4").tobytes(),
                 entry.close_only,
             ]
-            for entry in rows
+            for entry in rows.values()
         ]
         return state
 
@@ -313,14 +310,14 @@ class PredictionLedger:
         self._owned = False
         self._last_n = unpack_i64(state["last_n"]).copy()
         self.unremembered = state["unremembered"]
-        entries: list[Entry] = []
+        entries: dict[int, Entry] = {}
         for n, first, first_n, missing, close_only in state["entries"]:
             entry = Entry(n)
             entry.first = None if first is None else unpack_f64(first).copy()
             entry.first_n = first_n if isinstance(first_n, int) else unpack_i64(first_n).copy()
             entry.missing = None if missing is None else unpack_i32(missing)
             entry.close_only = close_only
-            entries.append(entry)
+            entries[n] = entry
         self._entry = None if state["entry"] is None else entries[state["entry"]]
         self._searching = deque(entries[i] for i in state["searching"])
         self._size = 0
@@ -331,7 +328,7 @@ class PredictionLedger:
                 self._size += len(rows)
 
     @staticmethod
-    def _pending(strategy: str, horizon: str, row: list[Any], entries: list[Entry]) -> Pending:
+    def _pending(strategy: str, horizon: str, row: list[Any], entries: dict[int, Entry]) -> Pending:
         model, decision, due, ids, price, entry = row
         event = SignalsReady(
             strategy=strategy,

@@ -262,7 +262,7 @@ def _place(error: BaseException, path: Path) -> str:
 
 def _located(error: BaseException, path: Path | None) -> str:
     """Return ``file:line: Kind: message``, the line being the author's own where there is one."""
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.lineno is not None:
         return f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}"
     frames = traceback.extract_tb(error.__traceback__)
     last = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"

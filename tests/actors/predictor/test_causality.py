@@ -54,9 +54,7 @@ def test_a_strategy_knows_no_more_than_its_lookback(make_run, feeds, prices, nam
     closes = prices(rows + 40, 5)
     other = closes.copy()
     other[:-rows] = prices(rows + 40, 5, seed=3)[:-rows] * 0.3
-    last = []
-    for path in (closes, other):
-        last.append(run_of(make_run, name, 5).feed(feeds.daily(path)).events(SignalsReady)[-1])
+    last = [run_of(make_run, name, 5).feed(feeds.daily(path)).events(SignalsReady)[-1] for path in (closes, other)]
     assert (last[0].score, last[0].confidence, last[0].ids) == (last[1].score, last[1].confidence, last[1].ids)
 
 

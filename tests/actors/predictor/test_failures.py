@@ -22,17 +22,20 @@ def steady(w: Window, p: Params) -> Signal:
 
 
 def write_to_window(w):
+    """Write where it is forbidden."""
     w.close[0] = 1.0
     return Signal(0.5)
 
 
 def unlock_window(w):
+    """Try to lift the write protection first."""
     w.close.setflags(write=True)
     w.close[0] = 1.0
     return Signal(0.5)
 
 
-def leave(w):
+def leave(_):
+    """End the process."""
     sys.exit(3)
 
 
@@ -40,9 +43,9 @@ def leave(w):
     ("body", "error"),
     [
         (lambda w: 1 / 0, "raised ZeroDivisionError"),
-        (lambda w: leave(w), "raised SystemExit"),
-        (lambda w: write_to_window(w), "raised ValueError"),
-        (lambda w: unlock_window(w), "raised ValueError"),
+        (leave, "raised SystemExit"),
+        (write_to_window, "raised ValueError"),
+        (unlock_window, "raised ValueError"),
         (lambda w: Signal(float("nan")), "score_not_finite"),
         (lambda w: Signal(float("inf")), "score_out_of_range"),
         (lambda w: Signal(1.01), "score_out_of_range"),
@@ -214,3 +217,33 @@ def test_numpy_warnings_inside_a_strategy_stay_inside(make_run, feeds) -> None:
         return Scores(zero / zero)
 
     assert make_run([s]).feed(feeds.daily(np.ones((1, 3)))).events() == []
+
+
+@strategy()
+def counting(state: Total, w: Window, p: Params) -> tuple[Total, Signal]:
+    """Change the state in place, then fail in the second bar; keep a numpy number."""
+    state.x += 1
+    if w.close[-1] == 2:
+        raise RuntimeError
+    return state, Signal(state.x / 10)
+
+
+def test_a_failed_call_leaves_no_trace_in_the_state_it_changed(make_run, feeds) -> None:
+    """What the author did to the object in place before raising is gone."""
+    run = make_run([counting], symbols=1).feed(feeds.daily(numbered(3)))
+    assert [np.frombuffer(e.score)[0] for e in run.events(SignalsReady)] == [0.1, 0.2]
+
+
+@strategy()
+def hoarding(state: Total, w: Window, p: Params) -> tuple[Total, Signal]:
+    """Keep a numpy number, and in the second bar a window."""
+    assert type(state.x) is float
+    return Total(w.close if w.close[-1] == 2 else w.close[-1]), Signal(0.5)
+
+
+def test_numpy_numbers_in_a_state_become_plain_and_arrays_are_refused(make_run, feeds) -> None:
+    """Found by splitting a run: a state that no snapshot can hold must fail when it is made, not at the snapshot."""
+    run = make_run([hoarding], symbols=1).feed(feeds.daily(numbered(3)))
+    assert [(e.decision, e.error) for e in run.events(StrategyFailed)] == [(2, "raised TypeError")]
+    assert "ndarray cannot be kept in a state" in run.actor.failures[0]
+    run.sequencer.snapshot()

@@ -151,7 +151,7 @@ def test_broken_models_are_refused_in_a_sentence(folder, damage, match) -> None:
 def test_a_graph_with_other_inputs_than_the_manifest_is_refused(manifest) -> None:
     """The feature names are the schema."""
     other = msgspec.structs.replace(manifest, features=NAMES[:-1])
-    with pytest.raises(OperatorError, match="takes .* not features with 8 features"):
+    with pytest.raises(OperatorError, match=r"takes .* not features with 8 features"):
         load_session(other)
 
 

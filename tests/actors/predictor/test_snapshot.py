@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -41,7 +42,7 @@ class Memory(Struct):
     """What the fold keeps."""
 
     level: float = 0.0
-    seen: dict[str, int] = {}
+    seen: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 @strategy(horizon="4m")
