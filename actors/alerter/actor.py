@@ -226,6 +226,8 @@ class AlerterActor(EdgeActor):
     # -- alerts ----------------------------------------------------------------------------------------------------
 
     def _raise(self, draft: rules.Draft, ts: int) -> AlertRaised:
+        if not self._params.daemon:
+            draft = draft._replace(next_command="")
         position = self._dedupe.find(draft.key, self._session)
         if position is not None:
             first = self.raised[position]

@@ -145,10 +145,11 @@ def milestone(portfolio: str, growth: float, equity: int, base: int) -> Draft:
 
 
 def strategy_disabled(event: StrategyDisabled) -> Draft:
-    """A strategy was switched off."""
+    """A strategy was switched off; that its model has seen these dates in training is a fact, not an incident."""
+    expected = event.by == "training-window"
     return Draft(
         key=f"strategy_disabled:{event.strategy}",
-        severity=SEVERITY["strategy_disabled"],
+        severity=Severity.INFO if expected else SEVERITY["strategy_disabled"],
         title=title(f"Strategy {event.strategy} switched off by {event.by}"),
         facts=(("strategy", event.strategy), ("by", event.by), ("reason", event.reason)),
         action_taken="its entries are denied; exits pass",

@@ -23,6 +23,7 @@ from actors.messages.alerts import AlertRaised
 from actors.messages.catalogue import codec
 from actors.messages.portfolio import DepositCash
 from actors.predictor.binding import StrategyBinding
+from actors.predictor.models.manifest import refuse_seen_period
 from actors.predictor.pool.inprocess import InProcessPool
 from actors.predictor.registry import bind
 from actors.reporter.benchmarks import CostRates
@@ -46,6 +47,7 @@ from daemon.system.when import TimeReader
 Progress = Callable[[int, int], None]
 LEDGER: Final = "ledger.db"
 EMBEDDED: Final = "sp500"
+FAILURES_SHOWN: Final = 3
 
 
 class ReplayResult(msgspec.Struct, frozen=True):
@@ -103,6 +105,7 @@ def run_replay(options: ReplayOptions, settings: Settings, progress: Progress | 
         portfolios=portfolios,
         seed=options.seed,
     )
+    refuse_seen_period((b.model for b in spec.bindings), history.sessions[0].date, history.sessions[-1].date)
     if spec.broker.regulatory_fees:
         require_dates(history.sessions[0].date, history.sessions[-1].date)
     with staged_folder(options.out) as staging:
@@ -158,6 +161,7 @@ class _Run:
         self.config_digest = settings_digest(settings)
         self.digest = ""
         self._left_over = 0
+        self._failures: tuple[str, ...] = ()
 
     def play(self, staging: Path, progress: Progress | None) -> None:
         """Run the core over the data, writing the ledger."""
@@ -180,6 +184,7 @@ class _Run:
             engine.run(self.history.inputs(), total=self.history.n_instants, progress=progress)
             self.digest = core.sequencer.digest.hex()
             self._left_over = engine.left_over
+            self._failures = tuple(dict.fromkeys(core.predictor.failures))
             journal.close("ended", self.digest)
         finally:
             journal.abandon()
@@ -202,6 +207,7 @@ class _Run:
                 f"{self._left_over} scripted line{'s' * (self._left_over > 1)} never came in: dated after the data, or"
                 " waiting for what did not happen"
             )
+        notices += self._failures[-FAILURES_SHOWN:]
         return tuple(notices)
 
     def _manifest(self) -> Manifest:

@@ -31,7 +31,7 @@ class Feeder:
     """An alerter with the inputs it gets."""
 
     def __init__(self, **params):
-        self.alerter = AlerterActor(UNIVERSE, AlertParams(**params))
+        self.alerter = AlerterActor(UNIVERSE, AlertParams(**{"daemon": True, **params}))
         self.ts = TS
         self.day = 20200102
         self.seq = 0
@@ -350,3 +350,19 @@ def test_a_line_of_text_says_when_how_loud_what_and_what_next():
         "orders that add risk were cancelled, exits stay | "
         "next: tradingctl breaker reset --portfolio main --breaker drawdown"
     )
+
+
+def test_no_command_is_suggested_where_no_daemon_could_take_it():
+    """A replay's alerts name no tradingctl verb."""
+    feeder = Feeder(daemon=False)
+    [alert] = feeder.events(
+        BreakerTripped("main", "drawdown", 0.21, 0.2, 79 * SCALE, 100 * SCALE, "halt", latched=True)
+    )
+    assert alert.next_command == ""
+
+
+def test_a_strategy_whose_model_has_seen_these_dates_is_no_incident():
+    """The training window is known beforehand."""
+    feeder = Feeder()
+    [alert] = feeder.events(StrategyDisabled("m", "seen", "training-window"))
+    assert alert.severity is Severity.INFO
