@@ -22,9 +22,10 @@ from actors.messages.orders import (
     SubmitOrder,
 )
 from actors.messages.portfolio import CashFlowed, EquityMarked, PositionChanged, SessionRolled
-from actors.risk.fees import FeeEstimate, settlement_sessions
+from actors.risk.fees import FeeEstimate
 from actors.risk.prices import Prices
 from actors.values.fixed import SCALE, mul, mul_ratio
+from actors.values.settlement import settlement_sessions
 
 # A short ties up 150 % of its value (Reg T): its proceeds, which are no buying power, and half of them again.
 SHORT_TIED_UP_NUMERATOR: Final = 3

@@ -1,15 +1,10 @@
-"""What a fill may cost in fees, estimated before it happens; and when the money of a sale settles."""
+"""What a fill may cost in fees, estimated before it happens."""
 
 from __future__ import annotations
-
-from typing import Final
 
 import msgspec
 
 from actors.values.fixed import mul
-
-# First trade date (YYYYMMDD) of each shorter cycle, with its sessions: SEC Rule 15c6-1 as amended 2017 and 2023.
-_CYCLES: Final[tuple[tuple[int, int], ...]] = ((20240528, 1), (20170905, 2), (0, 3))
 
 
 class FeeEstimate(msgspec.Struct, frozen=True, gc=False):
@@ -27,8 +22,3 @@ class FeeEstimate(msgspec.Struct, frozen=True, gc=False):
         if self.per_share:
             fee += mul(qty, self.per_share)
         return max(fee, self.minimum)
-
-
-def settlement_sessions(trade_date: int) -> int:
-    """Return after how many sessions a US equity trade of this exchange date (YYYYMMDD) settles."""
-    return next(sessions for first, sessions in _CYCLES if trade_date >= first)
