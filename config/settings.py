@@ -234,6 +234,10 @@ class AlerterSettings(Section):
     """Tell automatic stop-loss exits."""
     trading_state: bool = True
     """Tell changes of the trading state."""
+    console: Literal["off", "info", "warning", "critical"] = "off"
+    """Print alerts from this severity upwards to standard error as they are committed."""
+    file: str = ""
+    """Append every alert to this file as JSON lines; empty for none."""
 
 
 class ReporterSettings(Section):
@@ -300,14 +304,18 @@ def reference_aliases(reference: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((reference, name, short)))
 
 
+_WITHOUT_EFFECT: Final[dict[str, Any]] = {"paths": True, "alerter": {"console", "file"}}
+"""Where things are kept and told, which changes no result."""
+
+
 def settings_tree(settings: Settings) -> dict[str, Any]:
     """Return everything that can change a result as plain values for JSON, decimals as their text.
 
-    ``[paths]`` is left out and strategy files count by name (their content is the manifest's business), so that the
-    same run in another folder or home has the same tree.
+    ``[paths]`` and alert channels are left out and strategy files count by name (their content is the manifest's
+    business), so that the same run in another folder or home has the same tree.
     """
     tree: dict[str, Any] = json.loads(
-        json.dumps(settings.model_dump(mode="python", exclude={"paths"}), default=_canonical)
+        json.dumps(settings.model_dump(mode="python", exclude=_WITHOUT_EFFECT), default=_canonical)
     )
     predictor = tree["predictor"]
     predictor["strategies"] = [PurePath(reference).name for reference in predictor["strategies"]]

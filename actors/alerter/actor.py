@@ -68,14 +68,16 @@ class AlerterActor(EdgeActor):
 
     name = "alerter"
 
-    def __init__(self, universe: Universe, params: AlertParams | None = None) -> None:
+    def __init__(self, universe: Universe, params: AlertParams | None = None, *, daemon: bool = False) -> None:
         """Begin with nothing held and nothing said.
 
         Args:
             universe: names of the symbols.
             params: thresholds, by default those of :class:`AlertParams`.
+            daemon: whether a daemon runs that suggested commands could be given to; a replay has none.
         """
         self._params = params = params or AlertParams()
+        self._daemon = daemon
         self._symbols = universe.symbols
         self._dedupe = Dedupe()
         self._step = to_fixed(params.milestone_step)
@@ -226,7 +228,7 @@ class AlerterActor(EdgeActor):
     # -- alerts ----------------------------------------------------------------------------------------------------
 
     def _raise(self, draft: rules.Draft, ts: int) -> AlertRaised:
-        if not self._params.daemon:
+        if not self._daemon:
             draft = draft._replace(next_command="")
         position = self._dedupe.find(draft.key, self._session)
         if position is not None:

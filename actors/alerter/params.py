@@ -13,11 +13,9 @@ class AlertParams(msgspec.Struct, frozen=True):
         milestone_step: growth over deposits (time-weighted) between two milestones.
         stop_losses: whether automatic stop-loss exits are told.
         trading_state: whether changes of the trading state are told.
-        daemon: whether a daemon runs that the suggested commands could be given to; a replay has none.
     """
 
     large_move: float = 0.05
     milestone_step: float = 0.10
     stop_losses: bool = True
     trading_state: bool = True
-    daemon: bool = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Final, cast
@@ -71,7 +71,16 @@ def chain_start(run_id: str, version: str, mode: str, seed: int, config_digest: 
 class SqliteJournal:
     """Writes one run's frames to a new ledger file."""
 
-    def __init__(self, path: Path, manifest: Manifest, codec: Codec, *, durable: bool, batch: int = BATCH) -> None:
+    def __init__(
+        self,
+        path: Path,
+        manifest: Manifest,
+        codec: Codec,
+        *,
+        durable: bool,
+        batch: int = BATCH,
+        on_commit: Callable[[], object] | None = None,
+    ) -> None:
         """Create the file.
 
         Args:
@@ -80,6 +89,7 @@ class SqliteJournal:
             codec: to encode inputs.
             durable: see the module.
             batch: frames per commit.
+            on_commit: called after each commit: what waited for it may leave now.
 
         Raises:
             OperatorError: the file exists or cannot be created.
@@ -93,6 +103,7 @@ class SqliteJournal:
         self._rows: list[_Row] = []
         self._frames = 0
         self._durable = durable
+        self._on_commit = on_commit
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
         except sqlite3.Error as error:
@@ -162,6 +173,8 @@ class SqliteJournal:
             raise
         self._frames += len(self._rows)
         self._rows.clear()
+        if self._on_commit is not None:
+            self._on_commit()
 
     def quarantine(self, record: PoisonRecord) -> None:
         """Keep a poisoned input with its traceback for people."""

@@ -39,6 +39,7 @@ from daemon.kernel.errors import UsageError
 from daemon.system.composition import CoreSpec, build_core
 from daemon.system.engine import ReplayEngine, Tee
 from daemon.system.options import ReplayOptions
+from daemon.system.outbox import AlertOutbox, channels
 from daemon.system.script import ScriptLine, read_script
 from daemon.system.staging import staged_folder
 from daemon.system.version import program_version
@@ -165,29 +166,40 @@ class _Run:
 
     def play(self, staging: Path, progress: Progress | None) -> None:
         """Run the core over the data, writing the ledger."""
-        journal = SqliteJournal(staging / LEDGER, self._manifest(), codec(), durable=self.options.durable)
-        try:
-            clock = VirtualClock()
-            models = [binding.model for binding in self.spec.bindings]
-            core = build_core(
-                self.spec, clock=clock, sink=Tee(journal, [self.alerter]), on_quarantine=journal.quarantine
+        with channels(self.settings) as ways_out:
+            outbox = AlertOutbox(self.alerter, ways_out)
+            journal = SqliteJournal(
+                staging / LEDGER,
+                self._manifest(),
+                codec(),
+                durable=self.options.durable,
+                on_commit=outbox.release,
             )
-            engine = ReplayEngine(
-                core.sequencer,
-                clock,
-                deposits=[DepositCash(p.name, p.cash, "opening deposit") for p in self.spec.portfolios],
-                script=self.script,
-                taps=[self.alerter],
-                pool=InProcessPool(models) if any(models) else None,
-                latency_ns=self.settings.predictor.latency_ms * 1_000_000,
-            )
-            engine.run(self.history.inputs(), total=self.history.n_instants, progress=progress)
-            self.digest = core.sequencer.digest.hex()
-            self._left_over = engine.left_over
-            self._failures = tuple(dict.fromkeys(core.predictor.failures))
-            journal.close("ended", self.digest)
-        finally:
-            journal.abandon()
+            try:
+                self._run(journal, outbox, progress)
+                journal.close("ended", self.digest)
+                outbox.release()
+            finally:
+                journal.abandon()
+        self._failures += tuple(f"alert {f.alert_id} did not reach the {f.channel}: {f.reason}" for f in outbox.failed)
+
+    def _run(self, journal: SqliteJournal, outbox: AlertOutbox, progress: Progress | None) -> None:
+        clock = VirtualClock()
+        models = [binding.model for binding in self.spec.bindings]
+        core = build_core(self.spec, clock=clock, sink=Tee(journal, [outbox]), on_quarantine=journal.quarantine)
+        engine = ReplayEngine(
+            core.sequencer,
+            clock,
+            deposits=[DepositCash(p.name, p.cash, "opening deposit") for p in self.spec.portfolios],
+            script=self.script,
+            taps=[outbox],
+            pool=InProcessPool(models) if any(models) else None,
+            latency_ns=self.settings.predictor.latency_ms * 1_000_000,
+        )
+        engine.run(self.history.inputs(), total=self.history.n_instants, progress=progress)
+        self.digest = core.sequencer.digest.hex()
+        self._left_over = engine.left_over
+        self._failures = tuple(dict.fromkeys(core.predictor.failures))
 
     def report(self, staging: Path) -> RunResult:
         """Derive every table and the report from the ledger."""

@@ -30,8 +30,8 @@ TS = 1_577_975_400_000_000_000
 class Feeder:
     """An alerter with the inputs it gets."""
 
-    def __init__(self, **params):
-        self.alerter = AlerterActor(UNIVERSE, AlertParams(**{"daemon": True, **params}))
+    def __init__(self, *, daemon=True, **params):
+        self.alerter = AlerterActor(UNIVERSE, AlertParams(**params), daemon=daemon)
         self.ts = TS
         self.day = 20200102
         self.seq = 0
