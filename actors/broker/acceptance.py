@@ -17,6 +17,9 @@ from actors.values.universe import Universe
 TYPES: Final = (OrderType.MARKET, OrderType.LIMIT, OrderType.STOP)
 TIFS: Final = (TimeInForce.DAY, TimeInForce.GTC)
 
+REDUCE_ONLY_FLAT: Final = "REDUCE_ONLY_FLAT"
+LOT_CLOSED: Final = "LOT_CLOSED"
+
 Refusal = tuple[str, str]
 """(code, sentence)"""
 
@@ -26,17 +29,35 @@ def check_new(order: SubmitOrder, universe: Universe, account: Account, params: 
     refusal = _check_kind(order, universe) or _check_terms(order.type, order.qty, order.limit_px, order.stop_px)
     if refusal is not None:
         return refusal
+    room = closable(order, account)
+    if room is not None:
+        return None if room > 0 else _nothing_to_close(order, universe)
     held = account.positions.get(order.symbol, 0)
-    if order.reduce_only:
-        if -order.side * held <= 0:
-            name = universe.symbols[order.symbol]
-            verb = "sell" if order.side < 0 else "cover"
-            return "REDUCE_ONLY_FLAT", f"the order may only reduce, and there is no position in {name} to {verb}"
-        return None
     # What is held may always be sold or covered whole, whatever fraction of a lot it is.
     if order.qty % params.lot_size and order.qty != -order.side * held:
         return "BAD_LOT", f"quantity {fmt(order.qty)} is no multiple of the lot size {fmt(params.lot_size)}"
     return None
+
+
+def closable(order: SubmitOrder, account: Account) -> int | None:
+    """Return the quantity an order may close at most, None where nothing bounds it.
+
+    What names a lot is an exit from it and closes nothing else. The portfolio that names a lot knows best what it has:
+    where fills are known that it has not booked yet, it will cut its exits when it does.
+    """
+    if order.lot_id:
+        return account.lot_left(order.symbol, order.lot_id, order.side)
+    if order.reduce_only:
+        return max(0, -order.side * account.positions.get(order.symbol, 0))
+    return None
+
+
+def _nothing_to_close(order: SubmitOrder, universe: Universe) -> Refusal:
+    name = universe.symbols[order.symbol]
+    verb = "sell" if order.side < 0 else "cover"
+    if order.lot_id:
+        return LOT_CLOSED, f"the order closes the lot {order.lot_id} of {name}, and nothing of it is left to {verb}"
+    return REDUCE_ONLY_FLAT, f"the order may only reduce, and there is no position in {name} to {verb}"
 
 
 def _check_kind(order: SubmitOrder, universe: Universe) -> Refusal | None:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from actors.broker import fees
-from actors.broker.acceptance import check_new, check_replace
+from actors.broker.acceptance import check_new, check_replace, closable
 from actors.broker.account import Account, settlement_lag
 from actors.broker.adv import AverageVolume
 from actors.broker.bars import match_bars, offer, quoted
@@ -47,7 +47,7 @@ from actors.messages.orders import (
     RouteReplace,
     TimeInForce,
 )
-from actors.messages.portfolio import CashFlowed
+from actors.messages.portfolio import CashFlowed, PositionChanged
 from actors.values.fixed import SCALE, mul, mul_ratio
 from actors.values.universe import Universe
 from daemon.kernel.actor import Context, CoreActor, Health, decides, evolves, observes, seals
@@ -182,11 +182,10 @@ class BrokerActor(CoreActor):
             ctx.emit(OrderRejected(order_id, order, *refusal))
             return
         reserved = command.reserved
-        if order.reduce_only:
-            room = abs(account.positions[order.symbol])
-            if room < order.qty:
-                reserved = mul_ratio(reserved, room, order.qty)
-                order = msgspec.structs.replace(order, qty=room)
+        room = closable(order, account)
+        if room is not None and room < order.qty:
+            reserved = mul_ratio(reserved, room, order.qty)
+            order = msgspec.structs.replace(order, qty=room)
         ctx.emit(OrderAccepted(order_id, order, reserved, ctx.now))
         if self._params.same_event_fill and order.type is OrderType.MARKET:
             self._fill_at_close(WorkingOrder(number, order, reserved, ctx.now), ctx)
@@ -345,6 +344,11 @@ class BrokerActor(CoreActor):
             order.section_31_raw += value * rates.section_31
             order.taf_raw += qty * rates.taf
             order.regulatory += event.regulatory
+
+    @evolves(PositionChanged)
+    def booked(self, event: PositionChanged) -> None:
+        """Take over which lots the portfolio opened and closed for a fill."""
+        self._accounts[event.portfolio].booked(event.symbol, event.opened, event.closed)
 
     @evolves(OrderReplaced)
     def replaced(self, event: OrderReplaced) -> None:

@@ -49,6 +49,7 @@ def match_bars(
     opens: list[AtOpen] = []
     inside: list[Inside] = []
     volume = panel.volume
+    choice = False
     for row in rows:
         symbol = row if panel.dense else panel.ids.item(row)
         if volume is not None:
@@ -56,8 +57,10 @@ def match_bars(
             if not traded > 0:  # also true for NaN
                 continue
             execution.offer_volume(symbol, traded)
-        _meet_all(panel, row, resting.of(symbol), opens, inside, on_touch=on_touch)
+        choice |= _meet_all(panel, row, resting.of(symbol), opens, inside, on_touch=on_touch)
     opens.sort()  # an order's number is unique, so nothing behind it is compared
+    if choice:
+        _worse_leg_first(opens)
     has_quotes = panel.bid_open is not None or panel.bid_close is not None
     for _, _, row, order, match in opens:
         execution.fill(order, match, quoted(panel, row, match.source) if has_quotes else None)
@@ -73,8 +76,9 @@ def _meet_all(
     inside: list[Inside],
     *,
     on_touch: bool,
-) -> None:
-    """Add what one symbol's bar meets to ``opens`` and ``inside``."""
+) -> bool:
+    """Add what one symbol's bar meets to ``opens`` and ``inside``; tell whether an exit that rests meets its open."""
+    choice = False
     start_ts = panel.start_ts
     open_px = round(panel.open.item(row) * SCALE)
     bar: Bar | None = None
@@ -98,7 +102,25 @@ def _meet_all(
             if match.source == INTRABAR:
                 inside.append((row, bar, order, match))
                 continue
+            choice |= match.maker and order.order.lot_id != ""
         opens.append((order.side, order.n, row, order, match))
+    return choice
+
+
+def _worse_leg_first(opens: list[AtOpen]) -> None:
+    """Put in order the exits of one lot that meet the same open: the one that pays for liquidity, then the other.
+
+    No path decides between them, so the account gets the worse; other orders keep their places. Inside a bar the path
+    always decides: a stop lies on the one side of the open, a target on the other.
+    """
+    places: dict[str, list[int]] = {}
+    for place, (_, _, _, order, _) in enumerate(opens):
+        if order.order.lot_id:
+            places.setdefault(order.order.lot_id, []).append(place)
+    for taken in places.values():
+        legs = sorted((opens[place] for place in taken), key=lambda leg: leg[4].maker)
+        for place, leg in zip(taken, legs, strict=True):
+            opens[place] = leg
 
 
 def _fill_inside(panel: BarPanel, inside: list[Inside], execution: Execution) -> None:

@@ -1,7 +1,7 @@
 """What a fill costs: spread, slippage and impact inside the price, commission and regulatory fees beside it.
 
 Price of liquidity taken = reference + side x (half spread + slippage + impact), each a fraction of the reference and
-rounded half to even at 1e-8, and never worse than the order's limit: what does not fit is taken off impact first, then
+rounded to the nearest 1e-8, and never worse than the order's limit: what does not fit is taken off impact first, then
 slippage, then spread. A sale's price stays positive. A limit that rested trades at its reference and pays none of them.
 
 * Half spread: half of the quoted spread where one is known at the bar's end that was traded at, else half of
@@ -23,8 +23,12 @@ from actors.broker.params import BrokerParams
 from actors.values.fixed import SCALE, div_round, mul
 from daemon.kernel.errors import ConfigError
 
+_HALF: Final = SCALE // 2
+_TWO: Final = 2 * SCALE
+_SQUARE: Final = SCALE * SCALE
+_LINEAR_UNIT: Final = 100_000 * SCALE * SCALE * SCALE
+_LINEAR_HALF: Final = _LINEAR_UNIT // 2
 IMPACTS: Final = ("none", "linear", "sqrt")
-LINEAR_VALUE: Final = 100_000 * SCALE
 
 
 class Price(msgspec.Struct, frozen=True, gc=False):
@@ -48,7 +52,7 @@ class CostModel:
         "_rate",
         "_slippage_rate",
         "_spread_rate",
-        "_sqrt_rate",
+        "_sqrt_unit",
     )
 
     def __init__(self, params: BrokerParams) -> None:
@@ -60,11 +64,11 @@ class CostModel:
         if params.impact not in IMPACTS:
             message = f"broker.impact is {params.impact!r}; choose one of {', '.join(IMPACTS)}"
             raise ConfigError(message, code="BAD_IMPACT")
-        self._impact = params.impact if params.impact != "none" else ""
+        self._impact = params.impact != "none"
         self._spread_rate = params.spread_rate
         self._slippage_rate = params.slippage_rate
         self._linear_rate = params.impact_linear_rate
-        self._sqrt_rate = params.impact_sqrt_rate
+        self._sqrt_unit = 4 * params.impact_sqrt_rate**2 if params.impact == "sqrt" else None
         self._per_share = params.commission_per_share
         self._rate = params.commission_rate
         self._min_commission = params.min_commission
@@ -81,11 +85,21 @@ class CostModel:
             half_quoted: half of the quoted spread, or None where no quote is known.
             adv: average daily volume in units of 1e-8 shares, 0 where unknown.
         """
-        half = 0
+        # Roundings are written out, half to even: (n + half a unit) // unit, less one on a tie that went to odd.
+        half = slip = hit = 0
         if self._spread_rate:
-            half = div_round(ref * self._spread_rate, 2 * SCALE) if half_quoted is None else half_quoted
-        slip = mul(ref, self._slippage_rate) if self._slippage_rate else 0
-        hit = self._impact_px(ref, qty, adv) if self._impact else 0
+            if half_quoted is None:
+                half, rest = divmod(ref * self._spread_rate + SCALE, _TWO)
+                if not rest:
+                    half -= half & 1
+            else:
+                half = half_quoted
+        if self._slippage_rate:
+            slip, rest = divmod(ref * self._slippage_rate + _HALF, SCALE)
+            if not rest:
+                slip -= slip & 1
+        if self._impact:
+            hit = self._impact_px(ref, qty, adv)
         total = half + slip + hit
         if not total:
             return Price(ref, 0, 0, 0)
@@ -106,14 +120,20 @@ class CostModel:
         return Price(ref + side * total, spread, slippage, money - spread - slippage)
 
     def _impact_px(self, ref: int, qty: int, adv: int) -> int:
-        if adv and self._impact == "sqrt":
-            scaled = ref * self._sqrt_rate
-            return div_round(isqrt(scaled * scaled * qty // adv), SCALE)
-        return div_round(ref * ref * qty * self._linear_rate, LINEAR_VALUE * SCALE * SCALE)
+        if adv and self._sqrt_unit is not None:
+            # Twice the root, cut: it is odd exactly where the root lies in the upper half between two units.
+            return (isqrt(ref * ref * qty * self._sqrt_unit // (adv * _SQUARE)) + 1) >> 1
+        impact, rest = divmod(ref * ref * qty * self._linear_rate + _LINEAR_HALF, _LINEAR_UNIT)
+        return impact if rest else impact - (impact & 1)
 
     def commission_due(self, cum_qty: int, cum_value: int) -> int:
         """Return the whole commission of an order that has filled ``cum_qty`` for ``cum_value``."""
-        due = div_round(self._per_share * cum_qty + self._rate * cum_value, SCALE)
+        raw = self._rate * cum_value
+        if self._per_share:
+            raw += self._per_share * cum_qty
+        due, rest = divmod(raw + _HALF, SCALE)
+        if not rest:
+            due -= due & 1
         due = max(due, self._min_commission)
         if self._cap_rate:
             cap = mul(cum_value, self._cap_rate)

@@ -1,11 +1,13 @@
 """What the working orders get from one bar: budgets shared by all of them, and the events that spend them.
 
-``decide`` may not change state, so one :class:`Execution` carries what the fills of an instant have used up: cash and
-positions of each account, and each symbol's share of the bar's volume. It lives for one call.
+``decide`` may not change state, so one :class:`Execution` carries what the fills of an instant have used up: cash,
+positions and lots of each account, and each symbol's share of the bar's volume. It lives for one call.
 
 Limits of a fill, in this order:
 
-* ``reduce_only``, and every sale where shorts are not allowed, is cut to the position; what is beyond it is cancelled.
+* An order that names a lot is cut to what that lot has left at its turn; where nothing is, it is cancelled and was
+  never triggered: what closed the lot ended its exits. Without a lot, ``reduce_only``, and every sale where shorts are
+  not allowed, is cut to the position. What is beyond is cancelled.
 * Participation: at most this share of the bar's volume, all orders together; what is beyond it keeps working.
 * Cash: a fill that would make the spendable cash negative is cut to the largest quantity that cash pays, fees included;
   the rest is cancelled, for nothing says that money will come. In ``cash_strict`` unsettled proceeds are not spendable.
@@ -14,14 +16,16 @@ Limits of a fill, in this order:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final
 
 import msgspec
 
 from actors.broker import fees
+from actors.broker.acceptance import LOT_CLOSED, REDUCE_ONLY_FLAT
 from actors.broker.account import Account
 from actors.broker.adv import AverageVolume
 from actors.broker.costs import CostModel, Price
+from actors.broker.lots import Stake
 from actors.broker.matching import Match
 from actors.broker.order_state import WorkingOrder
 from actors.broker.params import BrokerParams
@@ -30,17 +34,24 @@ from actors.values.fixed import SCALE, div_round, mul
 from daemon.kernel.ids import exec_id
 from daemon.kernel.message import Event
 
-REDUCE_ONLY_FLAT = "REDUCE_ONLY_FLAT"
-NO_POSITION = "NO_POSITION"
-INSUFFICIENT_CASH = "INSUFFICIENT_CASH"
+NO_POSITION: Final = "NO_POSITION"
+INSUFFICIENT_CASH: Final = "INSUFFICIENT_CASH"
 
 
-class Terms(NamedTuple):
-    """What stays the same for a whole run."""
+class Terms:
+    """What stays the same for a whole run, laid out for the path of every fill."""
 
-    params: BrokerParams
-    costs: CostModel
-    adv: AverageVolume | None
+    __slots__ = ("adv", "allow_short", "costs", "lot_size", "participation", "regulatory", "strict")
+
+    def __init__(self, params: BrokerParams, costs: CostModel, adv: AverageVolume | None) -> None:
+        """Read the switches; ``adv`` is None where no cost depends on it."""
+        self.costs = costs
+        self.adv = adv
+        self.participation = params.participation
+        self.lot_size = params.lot_size
+        self.allow_short = params.allow_short
+        self.regulatory = params.regulatory_fees
+        self.strict = params.account == "cash_strict"
 
 
 class Fill(msgspec.Struct, frozen=True, gc=False):
@@ -57,7 +68,7 @@ class Fill(msgspec.Struct, frozen=True, gc=False):
 class Execution:
     """The budgets of one instant and the events so far."""
 
-    __slots__ = ("_accounts", "_cash", "_held", "_session", "_spendable", "_terms", "_volume", "events")
+    __slots__ = ("_accounts", "_cash", "_session", "_stakes", "_terms", "_volume", "events")
 
     def __init__(self, terms: Terms, accounts: Mapping[str, Account], session: int) -> None:
         """Start with the accounts as they are.
@@ -71,68 +82,89 @@ class Execution:
         self._accounts = accounts
         self._session = session
         self._cash: dict[str, int] = {}
-        self._held: dict[tuple[str, int], int] = {}
+        self._stakes: dict[tuple[str, int], Stake] = {}
         self._volume: dict[int, int] = {}
         self.events: list[Event] = []
 
     def offer_volume(self, symbol: int, volume: float, used: int = 0) -> None:
         """Give the symbol's orders their share of a bar's volume, less what its earlier fills took."""
-        participation = self._terms.params.participation
+        participation = self._terms.participation
         if participation:
             share = round(volume * SCALE) * participation // SCALE - used
             self._volume[symbol] = max(0, share)
 
     def held(self, portfolio: str, symbol: int) -> int:
         """Return the position, fills of this instant included."""
-        held = self._held.get((portfolio, symbol))
-        return self._accounts[portfolio].positions.get(symbol, 0) if held is None else held
+        return self._stake(portfolio, symbol).held
+
+    def _stake(self, portfolio: str, symbol: int) -> Stake:
+        key = (portfolio, symbol)
+        stake = self._stakes.get(key)
+        if stake is None:
+            account = self._accounts[portfolio]
+            stake = self._stakes[key] = Stake(account.positions.get(symbol, 0), account.lots.get(symbol))
+        return stake
 
     def fill(self, order: WorkingOrder, match: Match, half_quoted: int | None) -> None:
         """Fill as much of an order as the limits allow, and state what becomes of the rest."""
-        symbol = order.symbol
-        side = order.side
-        params = self._terms.params
-        if order.stop_px is not None and not order.triggered:
-            self.events.append(OrderTriggered(order.order_id, order.order.client_order_id, match.ref))
-        qty = order.leaves
-        closing = order.order.reduce_only or (side != BUY and not params.allow_short)
-        if closing:
-            room = -side * self.held(order.portfolio, symbol)
-            if room <= 0:
-                self._cancel(order, 0, REDUCE_ONLY_FLAT if order.order.reduce_only else NO_POSITION)
-                return
-            qty = min(qty, room)
-        offered = self._volume.get(symbol)
+        terms = self._terms
+        submitted = order.order
+        portfolio = submitted.portfolio
+        stake = self._stake(portfolio, order.symbol)
+        leaves = room = order.leaves
+        bound = ""
+        if order.side != BUY or submitted.reduce_only or submitted.lot_id:
+            room, bound = self._room(order, stake)
+        if order.stop_px is not None and not order.triggered and (room > 0 or bound != LOT_CLOSED):
+            self.events.append(OrderTriggered(order.order_id, submitted.client_order_id, match.ref))
+        if room <= 0:
+            self._cancel(order, 0, bound)
+            return
+        qty = min(leaves, room)
+        offered = self._volume.get(order.symbol)
         if offered is not None and offered < qty:
-            qty = offered - offered % params.lot_size
+            qty = offered - offered % terms.lot_size
             if not qty:
                 return
-        cash = self._cash.get(order.portfolio)
+        cash = self._cash.get(portfolio)
         if cash is None:
-            account = self._accounts[order.portfolio]
+            account = self._accounts[portfolio]
             cash = account.cash - account.unsettled_total
         try:
             fill = self._quote(order, match, qty, half_quoted)
             if fill.cash < 0 and cash + fill.cash < 0:
-                self._fill_affordable(order, match, qty, half_quoted, cash)
+                self._fill_affordable(order, match, qty, half_quoted, cash, stake)
                 return
         except fees.FeeScheduleError as error:
             self._cancel(order, 0, error.message)
             return
-        self._book(order, match, fill, cash)
-        if closing and qty < order.leaves and not self.held(order.portfolio, symbol):
-            self._cancel(order, qty, REDUCE_ONLY_FLAT if order.order.reduce_only else NO_POSITION)
+        self._book(order, match, fill, cash, stake)
+        if qty == room < leaves:
+            self._cancel(order, qty, bound)
+
+    def _room(self, order: WorkingOrder, stake: Stake) -> tuple[int, str]:
+        """Return how much an order may fill as far as lot and position go, and the reason that ends what is beyond."""
+        submitted = order.order
+        if submitted.lot_id:
+            return stake.left(submitted.lot_id, order.side), LOT_CLOSED
+        if submitted.reduce_only:
+            return -order.side * stake.held, REDUCE_ONLY_FLAT
+        if order.side == BUY or self._terms.allow_short:
+            return order.leaves, ""
+        return stake.held, NO_POSITION
 
     def _cancel(self, order: WorkingOrder, filled_now: int, reason: str) -> None:
         client_order_id = order.order.client_order_id
         self.events.append(OrderCanceled(order.order_id, client_order_id, order.cum_qty + filled_now, reason))
 
-    def _fill_affordable(self, order: WorkingOrder, match: Match, qty: int, half_quoted: int | None, cash: int) -> None:
+    def _fill_affordable(
+        self, order: WorkingOrder, match: Match, qty: int, half_quoted: int | None, cash: int, stake: Stake
+    ) -> None:
         """Fill the largest quantity below ``qty`` that cash pays, if any, and cancel the rest."""
         best: Fill | None = None
         # A sale that cash cannot pay is one whose fees exceed its proceeds; less of it would not help.
         if order.side == BUY:
-            lot = self._terms.params.lot_size
+            lot = self._terms.lot_size
             low, high = 0, -(-qty // lot)  # low lots are affordable, high lots are not
             while high - low > 1:
                 middle = (low + high) // 2
@@ -142,7 +174,7 @@ class Execution:
                 else:
                     high = middle
         if best is not None:
-            self._book(order, match, best, cash)
+            self._book(order, match, best, cash, stake)
         self._cancel(order, 0 if best is None else best.qty, INSUFFICIENT_CASH)
 
     def _quote(self, order: WorkingOrder, match: Match, qty: int, half_quoted: int | None) -> Fill:
@@ -153,45 +185,46 @@ class Execution:
             price = Price(match.ref, 0, 0, 0)
         else:
             adv = terms.adv.of(order.symbol) if terms.adv is not None else 0
-            limit = order.limit_px
-            price = terms.costs.take(match.ref, side, qty, limit, half_quoted, adv)
+            price = terms.costs.take(match.ref, side, qty, order.limit_px, half_quoted, adv)
         px = price.px
         value = qty * px // SCALE if qty % SCALE == 0 else mul(qty, px)
-        cum_value = order.cum_value + value
-        commission = terms.costs.commission_due(order.cum_qty + qty, cum_value) - order.commission
+        commission = terms.costs.commission_due(order.cum_qty + qty, order.cum_value + value) - order.commission
+        if side == BUY:
+            return Fill(qty, price, value, commission, 0, -value - commission)
         regulatory = 0
-        if side != BUY and terms.params.regulatory_fees:
+        if terms.regulatory:
             rates = fees.rates_on(self._session)
             due = fees.due(order.section_31_raw + value * rates.section_31, order.taf_raw + qty * rates.taf, rates)
             # A maximum that falls between two fills of one order takes nothing back.
             regulatory = max(0, due - order.regulatory)
-        return Fill(qty, price, value, commission, regulatory, -side * value - commission - regulatory)
+        return Fill(qty, price, value, commission, regulatory, value - commission - regulatory)
 
-    def _book(self, order: WorkingOrder, match: Match, fill: Fill, spendable: int) -> None:
+    def _book(self, order: WorkingOrder, match: Match, fill: Fill, spendable: int, stake: Stake) -> None:
         """State the fill and spend the budgets."""
         qty = fill.qty
         price = fill.price
-        portfolio, symbol, side = order.portfolio, order.symbol, order.side
+        symbol, side = order.symbol, order.side
+        submitted = order.order
+        portfolio = submitted.portfolio
         # Proceeds of a sale are spendable at once, except where they must settle first.
-        if fill.cash < 0 or self._terms.params.account != "cash_strict":
-            spendable += fill.cash
-        self._cash[portfolio] = spendable
-        key = (portfolio, symbol)
-        held = self._held.get(key)
-        if held is None:
-            held = self._accounts[portfolio].positions.get(symbol, 0)
-        self._held[key] = held + side * qty
+        cash = fill.cash
+        self._cash[portfolio] = spendable if cash >= 0 and self._terms.strict else spendable + cash
+        name = exec_id(order.order_id, order.fills + 1)
+        stake.trade(name, side * qty, submitted.lot_id)
         if symbol in self._volume:
             self._volume[symbol] -= qty
-        submitted = order.order
         cum_qty = order.cum_qty + qty
         leaves = order.leaves - qty
+        if cum_qty == qty and qty % SCALE == 0:
+            avg_px = price.px  # the only fill, and of a value that was not rounded
+        else:
+            avg_px = div_round((order.cum_value + fill.value) * SCALE, cum_qty)
         kind = OrderPartiallyFilled if leaves else OrderFilled
         self.events.append(
             kind(
                 order.order_id,
                 submitted.client_order_id,
-                exec_id(order.order_id, order.fills + 1),
+                name,
                 portfolio,
                 symbol,
                 side,
@@ -200,7 +233,7 @@ class Execution:
                 match.ref,
                 cum_qty,
                 leaves,
-                div_round((order.cum_value + fill.value) * SCALE, cum_qty),
+                avg_px,
                 fill.commission,
                 fill.regulatory,
                 price.spread,

@@ -1,9 +1,9 @@
 """Positions: average cost and FIFO lots side by side, and what a fill does to them.
 
-A fill against the position closes first and opens with what is left (a flip). What it closes is taken from the lot
-the order named, then first in, first out. Amounts are ``int`` in units of 1e-8. A part of an amount is taken
-half to even and the remainder stays with the rest, so the parts of anything always sum to the whole: fees of both
-sides are allocated exactly, and FIFO and average cost agree on realised + unrealised at every moment.
+A fill against the position closes first and opens with what is left (a flip). Which lots it closes is the rule of
+:mod:`actors.values.lots`. Amounts are ``int`` in units of 1e-8. A part of an amount is taken half to even and the
+remainder stays with the rest, so the parts of anything always sum to the whole: fees of both sides are allocated
+exactly, and FIFO and average cost agree on realised + unrealised at every moment.
 
 :func:`book` computes and changes nothing; :func:`fold` applies the event that came of it.
 """
@@ -14,6 +14,7 @@ import msgspec
 
 from actors.messages.portfolio import PositionChanged
 from actors.values.fixed import mul, mul_ratio
+from actors.values.lots import portions
 
 
 class Lot(msgspec.Struct, gc=False):
@@ -135,24 +136,18 @@ def book(position: Position, side: int, qty: int, px: int, fees: int, lot_id: st
 
 
 def _close(lots: list[Lot], closing: int, cash: int, fees: int, lot_id: str) -> list[ClosedPiece]:
-    """Split a close over lots: the named one, then the oldest; cash and fees in proportion, the last takes the rest."""
-    order = lots
-    if lot_id and lots[0].lot_id != lot_id:
-        order = [lot for lot in lots if lot.lot_id == lot_id] + [lot for lot in lots if lot.lot_id != lot_id]
+    """Split a close over lots; cash and fees in proportion, the last takes the rest."""
     pieces = []
-    for lot in order:
-        size = abs(lot.qty)
-        if closing <= size:
-            pieces.append(_piece(lot, closing, size, cash, fees))
-            return pieces
-        part = mul_ratio(cash, size, closing)
-        part_fees = mul_ratio(fees, size, closing)
-        pieces.append(_piece(lot, size, size, part, part_fees))
-        closing -= size
+    for lot, qty in portions(lots, closing, lot_id):
+        part, part_fees = cash, fees
+        if qty != closing:
+            part = mul_ratio(cash, qty, closing)
+            part_fees = mul_ratio(fees, qty, closing)
+        pieces.append(_piece(lot, qty, abs(lot.qty), part, part_fees))
+        closing -= qty
         cash -= part
         fees -= part_fees
-    message = f"the lots are {closing} short of the position"
-    raise ValueError(message)
+    return pieces
 
 
 def _piece(lot: Lot, qty: int, size: int, cash: int, exit_fees: int) -> ClosedPiece:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Context, Decimal, localcontext
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -237,6 +238,29 @@ def test_parts_of_any_price_sum_and_a_limit_holds(ref, qty, side, room, half, ad
         assert side * (got.px - ref) >= 0
         if bound is not None:
             assert side * (bound - got.px) >= 0
+
+
+@settings(max_examples=300, deadline=None)
+@given(units, units, st.integers(1, 10**16), st.integers(0, 10**8), st.integers(0, 10**8), st.integers(0, 10**8))
+def test_each_part_of_a_price_is_its_fraction_of_the_reference_to_the_nearest_unit(ref, qty, adv, spread, slip, hit):
+    """Half spread, slippage and both impacts against decimals of 120 digits; a part of rate 0 is 0."""
+    with localcontext(Context(prec=120)):
+        at, size, all_day = Decimal(ref), Decimal(qty), Decimal(adv)
+        root = at * hit / SCALE * (size / all_day).sqrt()
+        line = at * hit / SCALE * at * size / SCALE / SCALE / 100_000
+        wanted = [at * spread / SCALE / 2, at * slip / SCALE, root, line]
+    base = with_params(spread_rate=spread, slippage_rate=0, impact="none")
+    models = [
+        base,
+        with_params(base, spread_rate=0, slippage_rate=slip),
+        with_params(base, spread_rate=0, impact="sqrt", impact_sqrt_rate=hit, impact_linear_rate=10**8),
+        with_params(base, spread_rate=0, impact="linear", impact_linear_rate=hit),
+    ]
+    for params, exact in zip(models, wanted, strict=True):
+        got = CostModel(params).take(ref, 1, qty, None, None, adv).px - ref
+        assert abs(got - exact) <= Decimal("0.5")
+        if abs(got - exact) == Decimal("0.5") and exact is not root:
+            assert got % 2 == 0
 
 
 @settings(max_examples=300, deadline=None)
