@@ -17,13 +17,13 @@ import numpy as np
 from actors.messages.columns import F64, I32, I64, SCORE_DIGITS, pack_f64, pack_i32
 from actors.messages.orders import BUY, SELL
 from actors.messages.portfolio import SignalsReady, TargetsProposed
-from actors.portfolio.allocation import Candidate, Proposal, propose, volatilities
+from actors.portfolio.allocation import Candidate, Proposal, equal_proposal, propose, volatilities
 from actors.portfolio.params import PortfolioSpec
 from actors.portfolio.rebalance import has_drifted, is_due
 from actors.portfolio.sizing import Want, bound_entries, need, proceeds, target_qty, tied_up
 from actors.portfolio.state import PortfolioState, Working
 from actors.portfolio.views import Mask, Views, combine
-from actors.values.fixed import mul
+from actors.values.fixed import SCALE, mul
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -101,8 +101,8 @@ def plan(pf: PortfolioState, views: Views, event: SignalsReady, market: Market) 
         if views.rebalanced == 0 and not proposal.symbols and not pf.held():
             proposal = None  # the first rebalance waits for somebody to want something
     if proposal is not None:
-        targets = dict(zip(proposal.symbols, proposal.weights, strict=True))
-        goals = _goals(pf, proposal, score, confidence)
+        ids, weights = proposal.symbols, proposal.weights
+        goals = _goals(pf, proposal, score, confidence, _calm(pf, proposal, market, hold))
     else:
         reason = "signal"
         goals = _closes(pf, views.stated, score, confidence)
@@ -110,12 +110,13 @@ def plan(pf: PortfolioState, views: Views, event: SignalsReady, market: Market) 
             return Plan(None)
         closed = dict.fromkeys(goal.symbol for goal in goals)
         targets = {symbol: weight for symbol, weight in pf.targets.items() if symbol not in closed}
+        ids, weights = tuple(targets), tuple(targets.values())
     proposed = TargetsProposed(
         portfolio=pf.name,
         strategy=event.strategy,
         decision=event.decision,
-        ids=pack_i32(list(targets)),
-        weights=pack_f64(list(targets.values())),
+        ids=pack_i32(ids),
+        weights=pack_f64(weights),
         cut_buy=cut_buy,
         cut_sell=cut_sell,
         reason=reason,
@@ -155,7 +156,14 @@ def _propose(pf: PortfolioState, market: Market, score: F64, confidence: F64) ->
     slots = None
     if spec.max_positions:
         # Names held without anybody's view stay, and take up room.
-        slots = spec.max_positions - sum(1 for symbol in pf.held() if not np.isfinite(score[symbol]))
+        slots = spec.max_positions - int(np.count_nonzero(pf.holding & ~np.isfinite(score)))
+    if spec.allocation == "equal":
+        sides = None
+        if spec.allow_short:
+            sides = [BUY if long else SELL for long in (score[symbols] > 0.0).tolist()]
+        found = equal_proposal(symbols, sides, slots=slots, max_weight=spec.max_weight, min_weight=spec.min_weight)
+        if found is not None:
+            return found
     candidates = []
     for symbol in symbols:
         side = BUY if score[symbol] > 0.0 else SELL
@@ -177,15 +185,42 @@ def _sigmas(spec: PortfolioSpec, symbols: list[int], market: Market) -> dict[int
     return {symbol: float(s) for symbol, s in zip(symbols, sigma, strict=True) if np.isfinite(s)}
 
 
-def _goals(pf: PortfolioState, proposal: Proposal, score: F64, confidence: F64) -> list[_Goal]:
-    """Return the weight every symbol with a view should have, ascending by symbol."""
+def _calm(pf: PortfolioState, proposal: Proposal, market: Market, hold: Mask) -> Mask:
+    """Return wanted symbols so near their target that :func:`_steps` would pass them over for certain.
+
+    Floats decide only where they cannot be wrong: a lot and a rounding error further away is left to exact numbers.
+    """
+    spec = pf.spec
+    calm = np.zeros(len(hold), dtype=bool)
+    if market.equity <= 0 or not proposal.symbols:
+        return calm
+    symbols = np.array(proposal.symbols, dtype=np.int32)
+    weights = np.array(proposal.weights)
+    px = market.marks[symbols] / SCALE
+    held = pf.qty_f[symbols]
+    want = weights * ((1.0 - spec.cash_buffer) * (market.equity / SCALE))
+    have = held * px
+    slack = 1e-6 + 1e-8 * (np.abs(want) + np.abs(have))
+    gap = np.abs(want - have) + px * (spec.lot_size / SCALE) + slack
+    near = (gap < spec.min_order_value / SCALE) | (hold[symbols] & (held != 0.0))
+    calm[symbols[near & (weights != 0.0)]] = True
+    for working in pf.entries.values():
+        calm[working.symbol] = False
+    return calm
+
+
+def _goals(pf: PortfolioState, proposal: Proposal, score: F64, confidence: F64, calm: Mask) -> list[_Goal]:
+    """Return the weight every symbol with a view should have, ascending by symbol, but for those that are ``calm``."""
     weights = dict(zip(proposal.symbols, proposal.weights, strict=True))
-    left_alone = dict.fromkeys(proposal.abstained)
-    involved = dict.fromkeys((*pf.held(), *(w.symbol for w in pf.entries.values()), *proposal.symbols))
+    involved = pf.holding.copy()
+    involved[list(proposal.symbols)] = True
+    for working in pf.entries.values():
+        involved[working.symbol] = True
+    involved[list(proposal.abstained)] = False
+    involved &= ~calm
+    involved &= np.isfinite(score)
     goals = []
-    for symbol in sorted(involved):
-        if symbol in left_alone or not np.isfinite(score[symbol]):
-            continue
+    for symbol in involved.nonzero()[0].tolist():
         weight = weights.get(symbol, 0.0)
         opposed = weight == 0.0 and not _wants(pf.spec, float(score[symbol]))
         opens = weight != 0.0 and pf.qty(symbol) * weight <= 0
@@ -282,7 +317,7 @@ def _budget(pf: PortfolioState, market: Market, cancels: list[Working]) -> int:
     """
     spec = pf.spec
     gone = dict.fromkeys(w.client_order_id for w in cancels)
-    budget = pf.cash - sum(tied_up(mul(-pf.qty(s), int(market.marks[s]))) for s in pf.held() if pf.qty(s) < 0)
+    budget = pf.cash - sum(tied_up(mul(-pf.qty(s), int(market.marks[s]))) for s in pf.shorts())
     budget -= pf.unsettled.total(market.number)
     for working in pf.entries.values():
         if working.client_order_id in gone:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from actors.messages.columns import F64, I64
 from actors.messages.orders import OrderReplaced, OrderType, SubmitOrder
@@ -73,6 +74,10 @@ class PortfolioState:
         self._shares: I64 = np.zeros(n_symbols, dtype=np.int64)
         self._sizes: I64 = np.zeros(n_symbols, dtype=np.int64)
         self._sizes_f: F64 = np.zeros(n_symbols)
+        self.holding: npt.NDArray[np.bool_] = np.zeros(n_symbols, dtype=np.bool_)
+        """Which symbols are held, long or short."""
+        self.qty_f: F64 = np.zeros(n_symbols)
+        """Signed quantities in shares as floats: they tell what is near a target and never become money."""
         self._held = 0
         self._short = 0
         self._fractional = 0
@@ -91,7 +96,12 @@ class PortfolioState:
 
     def held(self) -> list[int]:
         """Return the symbols held, ascending."""
-        return sorted(symbol for symbol, position in self.positions.items() if position.qty)
+        symbols: list[int] = self.holding.nonzero()[0].tolist()
+        return symbols
+
+    def shorts(self) -> list[int]:
+        """Return the symbols held short, ascending."""
+        return [symbol for symbol in self.held() if self.positions[symbol].qty < 0] if self._short else []
 
     def lots(self, symbol: int) -> list[Lot]:
         """Return the open lots in a symbol, oldest first."""
@@ -233,6 +243,8 @@ class PortfolioState:
         self._shares[symbol] = shares
         self._sizes[symbol] = abs(shares)
         self._sizes_f[symbol] = abs(shares)
+        self.holding[symbol] = new != 0
+        self.qty_f[symbol] = new / WHOLE_SHARE
 
     # -- snapshots -------------------------------------------------------------------------------------------------
 
