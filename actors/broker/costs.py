@@ -134,7 +134,8 @@ class CostModel:
         due, rest = divmod(raw + _HALF, SCALE)
         if not rest:
             due -= due & 1
-        due = max(due, self._min_commission)
+        if self._min_commission:
+            due = max(due, self._min_commission)
         if self._cap_rate:
             cap = mul(cum_value, self._cap_rate)
             return min(due, cap)

@@ -65,10 +65,30 @@ class Fill(msgspec.Struct, frozen=True, gc=False):
     cash: int
 
 
+class Purse:
+    """What one account has left in an instant: spendable cash, and its stakes by symbol as far as looked at."""
+
+    __slots__ = ("account", "cash", "stakes")
+
+    def __init__(self, account: Account) -> None:
+        """Start with the account as it is; it is not changed."""
+        self.account = account
+        self.cash = account.cash - account.unsettled_total
+        self.stakes: dict[int, Stake] = {}
+
+    def stake(self, symbol: int) -> Stake:
+        """Return the position in a symbol, fills of this instant included."""
+        stake = self.stakes.get(symbol)
+        if stake is None:
+            account = self.account
+            stake = self.stakes[symbol] = Stake(account.positions.get(symbol, 0), account.lots.get(symbol))
+        return stake
+
+
 class Execution:
     """The budgets of one instant and the events so far."""
 
-    __slots__ = ("_accounts", "_cash", "_session", "_stakes", "_terms", "_volume", "events")
+    __slots__ = ("_accounts", "_purses", "_session", "_terms", "_volume", "events")
 
     def __init__(self, terms: Terms, accounts: Mapping[str, Account], session: int) -> None:
         """Start with the accounts as they are.
@@ -81,8 +101,7 @@ class Execution:
         self._terms = terms
         self._accounts = accounts
         self._session = session
-        self._cash: dict[str, int] = {}
-        self._stakes: dict[tuple[str, int], Stake] = {}
+        self._purses: dict[str, Purse] = {}
         self._volume: dict[int, int] = {}
         self.events: list[Event] = []
 
@@ -90,55 +109,49 @@ class Execution:
         """Give the symbol's orders their share of a bar's volume, less what its earlier fills took."""
         participation = self._terms.participation
         if participation:
-            share = round(volume * SCALE) * participation // SCALE - used
-            self._volume[symbol] = max(0, share)
+            share = round(volume * SCALE) * participation // SCALE
+            self._volume[symbol] = max(0, share - used) if used else share
 
     def held(self, portfolio: str, symbol: int) -> int:
         """Return the position, fills of this instant included."""
-        return self._stake(portfolio, symbol).held
+        return self._purse(portfolio).stake(symbol).held
 
-    def _stake(self, portfolio: str, symbol: int) -> Stake:
-        key = (portfolio, symbol)
-        stake = self._stakes.get(key)
-        if stake is None:
-            account = self._accounts[portfolio]
-            stake = self._stakes[key] = Stake(account.positions.get(symbol, 0), account.lots.get(symbol))
-        return stake
+    def _purse(self, portfolio: str) -> Purse:
+        purse = self._purses.get(portfolio)
+        if purse is None:
+            purse = self._purses[portfolio] = Purse(self._accounts[portfolio])
+        return purse
 
     def fill(self, order: WorkingOrder, match: Match, half_quoted: int | None) -> None:
         """Fill as much of an order as the limits allow, and state what becomes of the rest."""
-        terms = self._terms
         submitted = order.order
-        portfolio = submitted.portfolio
-        stake = self._stake(portfolio, order.symbol)
-        leaves = room = order.leaves
+        symbol = order.symbol
+        purse = self._purses.get(order.portfolio) or self._purse(order.portfolio)
+        stake = purse.stake(symbol)
+        qty = leaves = room = order.leaves
         bound = ""
         if order.side != BUY or submitted.reduce_only or submitted.lot_id:
             room, bound = self._room(order, stake)
+            qty = min(leaves, room)
         if order.stop_px is not None and not order.triggered and (room > 0 or bound != LOT_CLOSED):
             self.events.append(OrderTriggered(order.order_id, submitted.client_order_id, match.ref))
-        if room <= 0:
+        if qty <= 0:
             self._cancel(order, 0, bound)
             return
-        qty = min(leaves, room)
-        offered = self._volume.get(order.symbol)
+        offered = self._volume.get(symbol)
         if offered is not None and offered < qty:
-            qty = offered - offered % terms.lot_size
+            qty = offered - offered % self._terms.lot_size
             if not qty:
                 return
-        cash = self._cash.get(portfolio)
-        if cash is None:
-            account = self._accounts[portfolio]
-            cash = account.cash - account.unsettled_total
         try:
             fill = self._quote(order, match, qty, half_quoted)
-            if fill.cash < 0 and cash + fill.cash < 0:
-                self._fill_affordable(order, match, qty, half_quoted, cash, stake)
+            if fill.cash < 0 and purse.cash + fill.cash < 0:
+                self._fill_affordable(order, match, qty, half_quoted, purse, stake)
                 return
         except fees.FeeScheduleError as error:
             self._cancel(order, 0, error.message)
             return
-        self._book(order, match, fill, cash, stake)
+        self._book(order, match, fill, purse, stake)
         if qty == room < leaves:
             self._cancel(order, qty, bound)
 
@@ -158,7 +171,7 @@ class Execution:
         self.events.append(OrderCanceled(order.order_id, client_order_id, order.cum_qty + filled_now, reason))
 
     def _fill_affordable(
-        self, order: WorkingOrder, match: Match, qty: int, half_quoted: int | None, cash: int, stake: Stake
+        self, order: WorkingOrder, match: Match, qty: int, half_quoted: int | None, purse: Purse, stake: Stake
     ) -> None:
         """Fill the largest quantity below ``qty`` that cash pays, if any, and cancel the rest."""
         best: Fill | None = None
@@ -169,12 +182,12 @@ class Execution:
             while high - low > 1:
                 middle = (low + high) // 2
                 trial = self._quote(order, match, middle * lot, half_quoted)
-                if cash + trial.cash >= 0:
+                if purse.cash + trial.cash >= 0:
                     low, best = middle, trial
                 else:
                     high = middle
         if best is not None:
-            self._book(order, match, best, cash, stake)
+            self._book(order, match, best, purse, stake)
         self._cancel(order, 0 if best is None else best.qty, INSUFFICIENT_CASH)
 
     def _quote(self, order: WorkingOrder, match: Match, qty: int, half_quoted: int | None) -> Fill:
@@ -199,20 +212,20 @@ class Execution:
             regulatory = max(0, due - order.regulatory)
         return Fill(qty, price, value, commission, regulatory, value - commission - regulatory)
 
-    def _book(self, order: WorkingOrder, match: Match, fill: Fill, spendable: int, stake: Stake) -> None:
+    def _book(self, order: WorkingOrder, match: Match, fill: Fill, purse: Purse, stake: Stake) -> None:
         """State the fill and spend the budgets."""
         qty = fill.qty
         price = fill.price
         symbol, side = order.symbol, order.side
         submitted = order.order
-        portfolio = submitted.portfolio
         # Proceeds of a sale are spendable at once, except where they must settle first.
-        cash = fill.cash
-        self._cash[portfolio] = spendable if cash >= 0 and self._terms.strict else spendable + cash
+        if fill.cash < 0 or not self._terms.strict:
+            purse.cash += fill.cash
         name = exec_id(order.order_id, order.fills + 1)
         stake.trade(name, side * qty, submitted.lot_id)
-        if symbol in self._volume:
-            self._volume[symbol] -= qty
+        volume = self._volume
+        if symbol in volume:
+            volume[symbol] -= qty
         cum_qty = order.cum_qty + qty
         leaves = order.leaves - qty
         if cum_qty == qty and qty % SCALE == 0:
@@ -225,7 +238,7 @@ class Execution:
                 order.order_id,
                 submitted.client_order_id,
                 name,
-                portfolio,
+                order.portfolio,
                 symbol,
                 side,
                 qty,
