@@ -28,6 +28,7 @@ from actors.messages.orders import (
     OrderReplaced,
     ReplaceOrder,
     SubmitOrder,
+    TimeInForce,
 )
 from actors.messages.portfolio import (
     CashFlowed,
@@ -384,6 +385,7 @@ class PortfolioActor(CoreActor):
             symbol=symbol,
             side=side,
             qty=qty,
+            tif=TimeInForce.GTC,  # a close asked for in mid-session has to outlive it
             reason="flatten",
             reduce_only=True,
         )
