@@ -78,6 +78,7 @@ class History:
         label: the source, for people.
         n_instants: panels.
         n_bars: bars in them.
+        first_start: when the first bar starts, nanoseconds UTC.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class History:
         self.label = loaded.label
         self.n_instants = panels.n_instants
         self.n_bars = panels.n_bars
+        self.first_start = panels.first_start
         self._panels = panels
         self._benchmark = benchmark
 

@@ -73,9 +73,11 @@ class PanelSource:
 
         Panels of extended hours come before the opening or behind the closing they belong to.
         """
+        first: tuple[tuple[int, ...], int] = self._first_opens(), self._end[0]
         for session, (before, opened, closed, after) in zip(self.sessions, self._spans, strict=True):
             yield from self._panels(session.date, before, opened)
-            yield SessionOpened(session.open_ts, session)
+            yield SessionOpened(session.open_ts, session, *first)
+            first = (), 0
             yield from self._panels(session.date, opened, closed)
             yield SessionClosed(session.close_ts, session)
             yield from self._panels(session.date, closed, after)
@@ -125,6 +127,17 @@ class PanelSource:
                 ask_close,
             )
             lo = hi
+
+    @property
+    def first_start(self) -> int:
+        """Start of the first bar, nanoseconds UTC."""
+        return self._start[0]
+
+    def _first_opens(self) -> tuple[int, ...]:
+        count = self._offsets[1]
+        opens = np.zeros(self.n_symbols, dtype=np.int64)
+        opens[self._ids[:count]] = np.rint(self._prices[0][:count] * SCALE).astype(np.int64)
+        return tuple(opens.tolist())
 
     def session_prices(self, name: str) -> F64:
         """Return ``[S, N]`` prices of the regular session: its first ``open`` or last ``close``; NaN where none."""

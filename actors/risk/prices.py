@@ -78,6 +78,15 @@ class Prices:
         if panel.session.date != self.session_date:
             self._begin(panel.session.date, panel.ts)
         self._open_ts = panel.ts
+        if panel.first_opens:
+            self._fold_first_opens(panel)
+
+    def _fold_first_opens(self, panel: SessionOpened) -> None:
+        opens = np.array(panel.first_opens, dtype=np.int64)
+        unknown = (self._px <= 0) & (opens > 0)
+        self._px = np.where(unknown, opens, self._px)
+        self._owned = True
+        self._seen[unknown] = self.session if self.daily else panel.first_end
 
     def fold_closed(self, panel: SessionClosed) -> None:
         """End a session: from here to the next open nothing ages."""

@@ -106,6 +106,7 @@ class ReplayEngine:
         taps: Sequence[Tap] = (),
         pool: Pool | None = None,
         latency_ns: int = 0,
+        first_bar: int | None = None,
     ) -> None:
         """Wire a run.
 
@@ -117,6 +118,8 @@ class ReplayEngine:
             taps: edge actors that observe panels.
             pool: answers inference requests; None where no strategy asks.
             latency_ns: how long an answer takes.
+            first_bar: start of the first bar, nanoseconds UTC: the first event that a script can speak of; None for
+                the first input's instant.
         """
         self._sequencer = sequencer
         self._clock = clock
@@ -126,12 +129,11 @@ class ReplayEngine:
         self._latency_ns = latency_ns
         self._heap: list[tuple[int, int, int, Command, str]] = []
         self._n = 0
-        self._unplaced = [line for line in script if line.at is None and line.after is None]
+        self._first_bar = first_bar
+        self._unplaced = [line for line in script if line.after is None]
         self._waiting: dict[tuple[str, OrderStatus], list[ScriptLine]] = {}
         for line in script:
-            if line.at is not None:
-                self._push(line.at, line.rank, line.command, "script")
-            elif line.after is not None:
+            if line.after is not None:
                 self._waiting.setdefault(line.after, []).append(line)
         self._watching = bool(self._waiting) or pool is not None
         self.inputs = 0
@@ -161,7 +163,7 @@ class ReplayEngine:
         if first is None:
             return
         start = first.ts
-        self._begin(start)
+        self._begin(start, start if self._first_bar is None else self._first_bar)
         step = max(1, total // PROGRESS_STEPS)
         bars = 0
         message: Market | None = first
@@ -190,17 +192,16 @@ class ReplayEngine:
         if progress is not None:
             progress(bars, total)
 
-    def _begin(self, start: int) -> None:
-        self._clock.advance_to(start)
+    def _begin(self, start: int, first_bar: int) -> None:
+        self._clock.advance_to(min(start, first_bar))
         if not self._sequencer.seq:  # a restored core has begun already
             self._sequencer.start()
             for deposit in self._deposits:
                 self._sequencer.process(deposit, "control")
-        for line in self._unplaced:
-            self._push(start, line.rank, line.command, "script")
-        # Lines dated before the data come in with the first event.
-        self._heap = [(max(ts, start), *rest) for ts, *rest in self._heap]  # type: ignore[misc]
-        heapq.heapify(self._heap)
+        # Lines dated before the data come in with the first event, in the order of their times.
+        for line in sorted(self._unplaced, key=lambda line: first_bar if line.at is None else line.at):
+            at = first_bar if line.at is None else max(line.at, first_bar)
+            self._push(at, line.rank, line.command, "script")
 
     def _push(self, ts: int, rank: int, command: Command, source: str) -> None:
         self._n += 1
