@@ -148,8 +148,8 @@ class RiskSettings(Section):
     """Signals to buy below this confidence are cut, in the sizing and in the gate."""
     min_confidence_sell: Share = Decimal("0.6")
     """The same for signals to sell."""
-    cash_reserve: Annotated[Decimal, Bounds("1", "2")] = Decimal("1.02")
-    """What a buy reserves, as a multiple of its reference value; fees come on top."""
+    cash_reserve: Annotated[Decimal, Bounds("1", "2", off=True)] = Decimal("1.02")
+    """What a buy reserves, as a multiple of its reference value; fees come on top. Off: the broker cuts to cash."""
     stale_ms: Millis = 5_000
     """Largest age of a symbol's last price for an entry on intraday data."""
     stale_sessions: Annotated[int, Bounds("0", "1000", decimals=0)] = 1

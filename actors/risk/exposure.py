@@ -135,7 +135,7 @@ class Exposure:
         self.working: dict[str, Working] = {}
         self._prices = prices
         self._fees = fees
-        self._haircut = max(0, 2 * SCALE - cash_reserve)
+        self._haircut = max(0, 2 * SCALE - max(SCALE, cash_reserve))
         self._strict = account == "cash_strict"
 
     def available(self, book: Book) -> int:

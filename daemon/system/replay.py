@@ -162,6 +162,7 @@ class _Run:
         self.config_digest = settings_digest(settings)
         self.digest = ""
         self._left_over = 0
+        self._without_volume = 0
         self._failures: tuple[str, ...] = ()
 
     def play(self, staging: Path, progress: Progress | None) -> None:
@@ -195,10 +196,12 @@ class _Run:
             taps=[outbox],
             pool=InProcessPool(models) if any(models) else None,
             latency_ns=self.settings.predictor.latency_ms * 1_000_000,
+            first_bar=self.history.first_start,
         )
         engine.run(self.history.inputs(), total=self.history.n_instants, progress=progress)
         self.digest = core.sequencer.digest.hex()
         self._left_over = engine.left_over
+        self._without_volume = core.broker.null_volume_skips
         self._failures = tuple(dict.fromkeys(core.predictor.failures))
 
     def report(self, staging: Path) -> RunResult:
@@ -214,6 +217,11 @@ class _Run:
     def notices(self) -> tuple[str, ...]:
         """Sentences the operator should read."""
         notices = list(self.history.notices)
+        if self._without_volume:
+            notices.append(
+                f"{self._without_volume} time{'s' * (self._without_volume > 1)} a working order met a bar with a null"
+                " volume, which fills nothing"
+            )
         if self._left_over:
             notices.append(
                 f"{self._left_over} scripted line{'s' * (self._left_over > 1)} never came in: dated after the data, or"

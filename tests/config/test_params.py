@@ -70,7 +70,7 @@ def test_any_representable_number_survives(bps: Decimal, cash: Decimal) -> None:
 
 
 def test_frictionless_switches_off_every_cost_cap_and_exit() -> None:
-    """What is left is arithmetic: the reserve is the price itself, limits fill on touch."""
+    """What is left is arithmetic: nothing is reserved, the broker cuts to cash, limits fill on touch."""
     found = settings(profile="frictionless")
     broker = broker_params(found)
     kept = {"account": "cash", "lot_size": 10**8, "fill_on_touch": True, "impact": "none"}
@@ -79,7 +79,7 @@ def test_frictionless_switches_off_every_cost_cap_and_exit() -> None:
         if name not in unused:
             assert value == kept.get(name, 0), name
     limits = msgspec.structs.asdict(risk_limits(found, replay=True))
-    open_limits = {"cash_reserve": 10**8, "lot_size": 10**8, "replay": True}
+    open_limits = {"lot_size": 10**8, "replay": True}
     assert limits == {name: open_limits.get(name, 0) for name in limits}
     spec = portfolio_specs(found)[0]
     assert (spec.max_weight, spec.min_weight, spec.cash_buffer, spec.max_positions) == (0, 0, 0, 0)
