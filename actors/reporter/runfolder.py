@@ -16,6 +16,7 @@ from actors.reporter.events import write_events
 from actors.reporter.performance import curve
 from actors.reporter.record import SURVIVORSHIP, RunRecord, RunResult
 from actors.reporter.story import EquityPoint, Story, gather
+from actors.values.plain import without_exponents
 from actors.values.time import format_ts
 from daemon.journal.journal import StoredFrame
 
@@ -62,7 +63,8 @@ def _report(record: RunRecord, story: Story, evaluation: Evaluation, metrics: di
 
 
 def _json(value: Any) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return without_exponents(text).encode() + b"\n"
 
 
 def _halts(story: Story) -> tuple[tuple[str, str | None, str], ...]:

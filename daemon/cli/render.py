@@ -29,7 +29,9 @@ def note(text: str) -> None:
 
 def say_json(document: object) -> None:
     """Print a document as JSON."""
-    say(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    from actors.values.plain import without_exponents
+
+    say(without_exponents(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)))
 
 
 def is_fancy(stream: TextIO) -> bool:
