@@ -7,19 +7,9 @@ in the same frame; whoever matches another bar finds both in step.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 from actors.broker.lots import Lots, OpenLot, close_lots, lot_left
-
-T3_LAST: Final = 20170904
-T2_LAST: Final = 20240527
-
-
-def settlement_lag(date: int) -> int:
-    """Return the sessions until a trade of ``date`` (YYYYMMDD) settles: SEC Rule 15c6-1 as amended in 2017 and 2023."""
-    if date <= T3_LAST:
-        return 3
-    return 2 if date <= T2_LAST else 1
 
 
 class Account:

@@ -18,7 +18,7 @@ import msgspec
 
 from actors.broker import fees
 from actors.broker.acceptance import check_new, check_replace, closable
-from actors.broker.account import Account, settlement_lag
+from actors.broker.account import Account
 from actors.broker.adv import AverageVolume
 from actors.broker.bars import match_bars, offer, quoted
 from actors.broker.costs import CostModel
@@ -50,6 +50,7 @@ from actors.messages.orders import (
 )
 from actors.messages.portfolio import CashFlowed, PositionChanged
 from actors.values.fixed import SCALE, mul, mul_ratio
+from actors.values.settlement import settlement_sessions
 from actors.values.universe import Universe
 from daemon.kernel.actor import Context, CoreActor, Health, decides, evolves, observes, seals
 from daemon.kernel.errors import ConfigError, OperatorError
@@ -328,7 +329,7 @@ class BrokerActor(CoreActor):
         account = self._accounts[event.portfolio]
         account.trade(event.symbol, event.side * qty, cash)
         if cash > 0 and self._params.account == "cash_strict":
-            account.hold_back(self._market.session_number + settlement_lag(self._market.date), cash)
+            account.hold_back(self._market.session_number + settlement_sessions(self._market.date), cash)
         self._market.take_volume(event.symbol, qty)
         if not event.leaves_qty:
             order.advance(OrderTrigger.FILL)
