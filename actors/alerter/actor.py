@@ -88,11 +88,12 @@ class AlerterActor(EdgeActor):
         self._last: I64 = np.zeros(n, dtype=np.int64)
         self._owned = True
         self._previous: I64 = np.zeros(n, dtype=np.int64)
-        self._steps: I64 = np.ones(n, dtype=np.int64)
-        self._held: npt.NDArray[np.intp] = np.zeros(0, dtype=np.intp)
-        self._upper: F64 = np.zeros(0)
-        self._lower: F64 = np.zeros(0)
-        self._stale = False
+        self._holders: I64 = np.zeros(n, dtype=np.int64)
+        """How many portfolios hold each symbol."""
+        self._complete = False
+        """Whether every symbol has a previous close; then it stays so."""
+        self._upper: F64 = np.full(n, np.inf)
+        self._lower: F64 = np.full(n, -np.inf)
         self._judges: dict[type[Event], Callable[[Any, list[Event]], rules.Draft | None]] = {
             EquityMarked: self._marked,
             CashFlowed: self._flow,
@@ -118,10 +119,23 @@ class AlerterActor(EdgeActor):
         return []
 
     def _begin(self, date: int) -> None:
+        """Start a session: the closes so far are what moves are measured from."""
         self._session = date
-        self._previous = self._last.copy()
-        self._steps.fill(1)
-        self._stale = True
+        self._previous = self._last.copy() if self._owned else self._last
+        limit = self._params.large_move
+        if limit <= 0:
+            return
+        previous = self._previous
+        distance = previous * limit
+        # Half a unit of 1e-8 of slack, so that a move of exactly the limit counts whatever a float makes of it.
+        self._upper = previous + distance
+        self._upper -= 0.5
+        self._lower = previous - distance
+        self._lower += 0.5
+        if not self._complete:
+            self._upper[previous == 0] = np.inf
+            self._lower[previous == 0] = -np.inf
+            self._complete = bool(previous.all())
 
     def _bars(self, panel: BarPanel) -> list[AlertRaised]:
         if panel.session != self._session:
@@ -134,30 +148,16 @@ class AlerterActor(EdgeActor):
                 self._last = self._last.copy()
                 self._owned = True
             self._last[panel.ids] = panel.close_fx
-        if self._stale:
-            self._rebuild()
-        held = self._held
-        if not held.size:
+        if not self._positions:
             return []
         # A symbol without a bar keeps its last close and its bounds, so it says nothing twice.
-        last = self._last[held]
-        beyond = (last >= self._upper) | (last <= self._lower)
-        if not beyond.any():
+        last = self._last
+        beyond = last >= self._upper
+        beyond |= last <= self._lower
+        moved = beyond.nonzero()[0]
+        if not moved.size:
             return []
-        return self._moved(held[beyond].tolist(), panel.ts)
-
-    def _rebuild(self) -> None:
-        """Compute the bounds of what is held and has a previous close."""
-        self._stale = False
-        limit = self._params.large_move
-        held = dict.fromkeys(symbol for (_, symbol), qty in sorted(self._positions.items()) if qty)
-        known = [symbol for symbol in sorted(held) if self._previous[symbol] > 0] if limit > 0 else []
-        self._held = np.array(known, dtype=np.intp)
-        previous = self._previous[self._held].astype(np.float64)
-        distance = previous * (limit * self._steps[self._held])
-        # Half a unit of 1e-8 of slack, so that a move of exactly the limit counts whatever a float makes of it.
-        self._upper = previous + distance - 0.5
-        self._lower = previous - distance + 0.5
+        return self._moved([symbol for symbol in moved.tolist() if self._holders[symbol]], panel.ts)
 
     def _moved(self, symbols: list[int], ts: int) -> list[AlertRaised]:
         alerts = []
@@ -165,10 +165,12 @@ class AlerterActor(EdgeActor):
             close, previous = int(self._last[symbol]), int(self._previous[symbol])
             move = close / previous - 1.0
             # The next word comes at the next multiple of the limit.
-            self._steps[symbol] = int(abs(move) / self._params.large_move + 1e-9) + 1
+            step = int(abs(move) / self._params.large_move + 1e-9) + 1
+            distance = previous * (self._params.large_move * step)
+            self._upper[symbol] = previous + distance - 0.5
+            self._lower[symbol] = previous - distance + 0.5
             shares = sum(qty for (_, held), qty in self._positions.items() if held == symbol)
             alerts.append(self._raise(rules.large_move(self._symbols[symbol], move, close, previous, shares), ts))
-        self._rebuild()
         return alerts
 
     # -- frames ----------------------------------------------------------------------------------------------------
@@ -208,10 +210,11 @@ class AlerterActor(EdgeActor):
         del events
         key = (event.portfolio, event.symbol)
         if event.qty:
-            self._stale |= key not in self._positions
+            if key not in self._positions:
+                self._holders[event.symbol] += 1
             self._positions[key] = event.qty
         elif self._positions.pop(key, 0):
-            self._stale = True
+            self._holders[event.symbol] -= 1
         return None
 
     def _trade(self, event: TradeClosed, events: list[Event]) -> rules.Draft | None:
