@@ -22,6 +22,7 @@ from daemon.kernel.actor import Frame
 from daemon.kernel.digest import DIGEST_START, extend_digest
 from daemon.kernel.errors import OperatorError
 from daemon.kernel.message import Envelope, Event, Message
+from daemon.kernel.poison import PoisonRecord
 
 CODEC = codec()
 
@@ -162,3 +163,62 @@ def test_an_abandoned_ledger_is_not_sealed(tmp_path: Path) -> None:
 def test_causes_survive_encoding(causes: list[int]) -> None:
     """Any causes come back."""
     assert decode_causes(encode_causes(causes), len(causes)) == causes
+
+
+def test_commits_are_announced_after_they_happened(tmp_path: Path) -> None:
+    """Whoever waits for a commit finds its rows on disk."""
+    path = tmp_path / "ledger.db"
+    seen: list[int] = []
+
+    def look() -> None:
+        db = sqlite3.connect(path)
+        seen.append(db.execute("SELECT count(*) FROM frame").fetchone()[0])
+        db.close()
+
+    journal = SqliteJournal(path, manifest(), CODEC, durable=True, batch=2, on_commit=look)
+    for item in some_frames():
+        journal.append(item)
+    journal.close("ended", "0" * 64)
+    assert seen == [2, 3]
+
+
+def test_a_failed_commit_is_raised_and_leaves_no_half(tmp_path: Path) -> None:
+    """Two frames with one sequence number: neither of the batch is kept."""
+    path = tmp_path / "ledger.db"
+    journal = SqliteJournal(path, manifest(), CODEC, durable=True, batch=100)
+    for item in (some_frames()[0], some_frames()[0]):
+        journal.append(item)
+    with pytest.raises(sqlite3.IntegrityError):
+        journal.flush()
+    journal.abandon()
+    db = open_readonly(path)
+    assert db.execute("SELECT count(*) FROM frame").fetchone()[0] == 0
+    db.close()
+
+
+def test_a_poisoned_input_is_kept_with_its_traceback(tmp_path: Path) -> None:
+    """For people; the chain does not know of it."""
+    path = tmp_path / "ledger.db"
+    journal = SqliteJournal(path, manifest(), CODEC, durable=False)
+    journal.quarantine(PoisonRecord(some_frames()[0].envelope, "risk", "ValueError: x", "Traceback ..."))
+    journal.close("ended", "")
+    db = open_readonly(path)
+    assert db.execute("SELECT seq, actor, input, error FROM quarantine").fetchall() == [
+        (1, "risk", "DepositCash", "ValueError: x")
+    ]
+    db.close()
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    """No ledger below a file."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OperatorError, match="cannot be created"):
+        SqliteJournal(tmp_path / "file" / "ledger.db", manifest(), CODEC, durable=False)
+
+
+def test_reading_back_while_the_run_goes_on(tmp_path: Path) -> None:
+    """What is queued is part of what is read."""
+    journal = SqliteJournal(tmp_path / "ledger.db", manifest(), CODEC, durable=True)
+    journal.append(some_frames()[0])
+    assert [stored.seq for stored in journal.frames()] == [1]
+    journal.abandon()

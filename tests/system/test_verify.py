@@ -1,0 +1,183 @@
+"""Verify recomputes what the ledger's events say; events that contradict each other are found and named."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from actors.messages.catalogue import codec
+from actors.messages.orders import (
+    OrderAccepted,
+    OrderCanceled,
+    OrderFilled,
+    OrderPartiallyFilled,
+    OrderReplaced,
+    SubmitOrder,
+)
+from actors.messages.portfolio import DepositCash
+from actors.messages.risk import TradingState, TradingStateChanged
+from daemon.journal.journal import Manifest, StoredFrame
+from daemon.journal.memory import MemoryJournal
+from daemon.journal.sqlite import SqliteJournal
+from daemon.kernel.actor import Frame
+from daemon.kernel.digest import DIGEST_START, extend_digest
+from daemon.kernel.errors import OperatorError
+from daemon.kernel.message import Envelope, Event
+from daemon.system.replay import ReplayResult
+from daemon.system.verify import check_kill, check_orders, verify_path
+
+CODEC = codec()
+ORDER = SubmitOrder("a", "main", 0, 1, 100)
+ACCEPTED = OrderAccepted("O-1", ORDER, 0)
+
+
+def fill(cum: int, last: int, *, exec_id: str = "O-1-1", whole: bool = True) -> Event:
+    """Return a fill of O-1."""
+    kind = OrderFilled if whole else OrderPartiallyFilled
+    return kind(
+        "O-1", "a", exec_id, "main", 0, 1, last, 5, 5, cum, 100 - cum, 5, 0, 0, 0, 0, 0, "open", "taker", "", "", "",
+        None, exempt=False,
+    )  # fmt: skip
+
+
+def frames(*events: Event) -> list[StoredFrame]:
+    """Return one frame."""
+    return [StoredFrame(1, 1, 1, "test", None, list(events), [-1] * len(events))]
+
+
+@pytest.mark.parametrize(
+    ("events", "finding"),
+    [
+        ([ACCEPTED, fill(100, 100)], ""),
+        ([ACCEPTED, fill(40, 40, whole=False), fill(100, 60, exec_id="O-1-2")], ""),
+        ([ACCEPTED, OrderReplaced("O-1", "a", 200, None, None, 0), OrderCanceled("O-1", "a", 0, "x")], ""),
+        ([ACCEPTED, ACCEPTED], "O-1 was accepted twice"),
+        ([fill(100, 100)], "O-1 was filled while not working"),
+        ([ACCEPTED, fill(100, 100), fill(100, 100, exec_id="O-1-2")], "O-1 was filled while not working"),
+        ([ACCEPTED, fill(40, 40, whole=False), fill(80, 40, whole=False)], "the fill O-1-1 stands there twice"),
+        ([ACCEPTED, fill(120, 120)], "do not add up to its quantity"),
+        ([ACCEPTED, fill(50, 40, whole=False)], "do not add up to its quantity"),
+        ([ACCEPTED, OrderCanceled("O-1", "a", 0, "x"), OrderCanceled("O-1", "a", 0, "x")], "O-1 ended twice"),
+        ([OrderReplaced("O-1", "a", 200, None, None, 0)], "O-1 was replaced while not working"),
+    ],
+)
+def test_orders_that_contradict_themselves_are_named(events: list[Event], finding: str) -> None:
+    """Accepted once, filled while working, never more than the quantity, nothing after the end."""
+    check = check_orders(frames(*events))
+    assert check.ok is not bool(finding)
+    assert finding in check.detail
+
+
+def test_a_fill_after_a_kill_is_named() -> None:
+    """Killed means killed; after an unlatch orders may pass again."""
+    kill = TradingStateChanged(TradingState.ACTIVE, TradingState.KILLED, "x", "me", latched=True)
+    unlatch = TradingStateChanged(TradingState.KILLED, TradingState.HALTED, "x", "me", latched=False)
+    assert check_kill(frames(kill, unlatch, ACCEPTED)).ok
+    check = check_kill(frames(kill, ACCEPTED))
+    assert not check.ok
+    assert "OrderAccepted while killed" in check.detail
+
+
+def ledger(path: Path, *events: Event) -> None:
+    """Write a sealed ledger that holds these events; its chain is sound whatever they say."""
+    manifest = Manifest("r", "0", "replay", 1, {}, "0" * 64, {}, {"symbols": ["A"]}, "2020-01-01T00:00:00Z")
+    journal = SqliteJournal(path, manifest, CODEC, durable=False)
+    body = CODEC.encode_many(list(events))
+    envelope = Envelope(1, 1, 1, "control", DepositCash("main", 1, "x"))
+    journal.append(Frame(envelope, list(events), [-1] * len(events), body, DIGEST_START))
+    journal.close("ended", extend_digest(DIGEST_START, 1, body).hex() if events else DIGEST_START.hex())
+
+
+def names(path: Path) -> list[str]:
+    """Return the failing checks."""
+    return [check.name for check in verify_path(path).checks if not check.ok]
+
+
+def test_a_ledger_whose_events_lie_fails_though_its_chain_holds(tmp_path: Path) -> None:
+    """Whoever writes the ledger cannot make a fill appear that nobody booked."""
+    ledger(tmp_path / "ledger.db", ACCEPTED, fill(100, 100))
+    assert names(tmp_path / "ledger.db") == ["fills_booked_once"]
+
+
+def test_rows_that_cannot_be_decoded_are_a_finding(tmp_path: Path) -> None:
+    """Bytes that are no events end neither in a traceback nor in silence."""
+    path = tmp_path / "ledger.db"
+    ledger(path, ACCEPTED)
+    db = sqlite3.connect(path)
+    db.execute("UPDATE frame SET body = x'c1c1'")
+    db.commit()
+    db.close()
+    assert {"hash_chain", "decode"} <= set(names(path))
+
+
+def test_a_ledger_without_its_run_is_a_finding(tmp_path: Path) -> None:
+    """The row about the run is gone."""
+    path = tmp_path / "ledger.db"
+    ledger(path, ACCEPTED)
+    db = sqlite3.connect(path)
+    db.execute("DELETE FROM run")
+    db.commit()
+    db.close()
+    assert names(path) == ["sealed"]
+
+
+Damage = Callable[[Path], object]
+DAMAGES: list[tuple[str, Damage, str]] = [
+    ("no manifest", lambda f: (f / "run.json").unlink(), "manifest"),
+    ("manifest is no JSON", lambda f: (f / "run.json").write_text("{"), "manifest"),
+    ("manifest is a list", lambda f: (f / "run.json").write_text("[]"), "manifest"),
+    ("manifest lists nothing", lambda f: (f / "run.json").write_text("{}"), "manifest"),
+    ("no ledger", lambda f: (f / "ledger.db").unlink(), "ledger"),
+    ("ledger is text", lambda f: (f / "ledger.db").write_text("hello " * 999), "ledger"),
+    ("table is gone", lambda f: (f / "fills.csv").unlink(), "table:fills.csv"),
+    ("table is cut", lambda f: (f / "fills.csv").write_text("ts\n"), "table:fills.csv"),
+]
+
+
+@pytest.mark.parametrize(("what", "damage", "found"), DAMAGES, ids=[d[0] for d in DAMAGES])
+def test_damaged_folders_are_findings(
+    year_run: ReplayResult, tmp_path: Path, what: str, damage: Damage, found: str
+) -> None:
+    """Each way a folder can be broken is a named check, never a crash."""
+    del what
+    folder = tmp_path / "run"
+    shutil.copytree(year_run.folder, folder)
+    damage(folder)
+    assert found in names(folder)
+
+
+def test_a_ledger_of_another_run_is_found(year_run: ReplayResult, tmp_path: Path) -> None:
+    """The ledger is sound, but it is not this run's."""
+    folder = tmp_path / "run"
+    shutil.copytree(year_run.folder, folder)
+    (folder / "ledger.db").unlink()
+    ledger(folder / "ledger.db")
+    assert {"files", "same_run", "tables"} <= set(names(folder))
+
+
+def test_a_folder_with_nothing_of_a_run_is_refused(tmp_path: Path) -> None:
+    """Not a finding but a mistake of whoever asked."""
+    (tmp_path / "x.txt").write_text("")
+    with pytest.raises(OperatorError, match="not a run folder"):
+        verify_path(tmp_path)
+
+
+def test_the_report_of_a_sound_run_says_so(year_run: ReplayResult) -> None:
+    """Every check holds and says what it compared."""
+    report = verify_path(year_run.folder)
+    assert report.ok
+    assert all(check.detail for check in report.checks)
+    assert msgspec.json.encode(report)
+
+
+def test_memory_and_file_journals_end_alike() -> None:
+    """The memory journal keeps the seal it was closed with."""
+    journal = MemoryJournal()
+    journal.flush()
+    journal.close("ended", "ab")
+    assert (journal.status, journal.digest) == ("ended", "ab")
