@@ -66,10 +66,11 @@ def check(
 
 
 @app.command()
-def schema() -> None:
+def schema(*, as_json: AsJson = False) -> None:
     """Print the JSON Schema of a configuration file, for editors."""
     from config import show as view
 
+    del as_json  # there is nothing but JSON to print
     say(view.schema())
 
 
