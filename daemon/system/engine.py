@@ -136,8 +136,6 @@ class ReplayEngine:
             if line.after is not None:
                 self._waiting.setdefault(line.after, []).append(line)
         self._watching = bool(self._waiting) or pool is not None
-        self.inputs = 0
-        self.last_ts = 0
 
     @property
     def left_over(self) -> int:
@@ -188,7 +186,6 @@ class ReplayEngine:
                 self._watch(events, ts)
             message = next(inputs, None)
         self._drain(ts, len(Rank))
-        self.last_ts = ts
         if progress is not None:
             progress(bars, total)
 
