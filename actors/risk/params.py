@@ -17,7 +17,7 @@ class RiskLimits(msgspec.Struct, frozen=True):
         price_collar: largest distance of a limit or stop price from the reference, a fraction; 0 for off.
         min_confidence_buy, min_confidence_sell: gates on a signal's confidence; 0 for off.
         cash_reserve: what a buy reserves, as a multiple of its reference value; 1e-8 units (1.02 is 102_000_000).
-            0 for off: nothing is reserved, no order is denied for want of cash; the broker cuts it to what cash pays.
+            0 for off: no buy is reserved for or denied for want of cash; the broker cuts it to what cash pays.
         stale_ns: largest age of a symbol's last price for an entry on intraday data; 0 for off.
         stale_sessions: the same on daily data; 0 for off.
         duplicate_window_ns: same portfolio, strategy, symbol, side, quantity and price within this is a duplicate

@@ -17,7 +17,8 @@ a flip: it is split, so that each half meets its own checks.
 The *reference* is the last known price. An order is judged at its limit where it has one, a buy that waits for a
 trigger at the higher of trigger and reference, everything else at the reference. A buy reserves that price times
 ``cash_reserve`` plus fees; one with a limit reserves the limit plus fees, which is the worst it can pay: the reserve
-is there for prices that move, and a limit does not. With a ``cash_reserve`` of 0 cash is the broker's business alone.
+is there for prices that move, and a limit does not. With a ``cash_reserve`` of 0 the broker cuts buys to cash, and only
+shorts must show it here.
 
 An exit's limit may lie as far on the patient side of the reference as its owner likes (a take-profit), and its stop
 anywhere: the collar stops only a price that gives money away.
@@ -343,17 +344,18 @@ class Gate:
         if places and book.names >= places and (holding is None or not holding.counted):
             reason = f"{book.names} names are held or being entered already; close one first"
             return Denial("MAX_POSITIONS", reason, str(book.names + 1), str(places))
-        if not px or not self._limits.cash_reserve:
+        reserve = self._limits.cash_reserve
+        if not px or (not reserve and order.side == BUY):
             return 0
         value = mul(leaves, px)
         need = self._fees.of(value, leaves)
         if order.side == SELL:
             # Opening a short must leave half of its value free (Reg T); the proceeds come in on top and are tied up.
-            need += mul(value, self._limits.cash_reserve) // 2
+            need += mul(value, max(reserve, SCALE)) // 2
         elif limit_px is not None:
             need += value
         else:
-            need += mul(value, self._limits.cash_reserve)
+            need += mul(value, reserve)
         free = self._exposure.available(book)
         if own is not None:
             free += own.reserved

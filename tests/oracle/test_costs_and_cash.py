@@ -188,6 +188,13 @@ def test_at_one_open_sales_fill_first(tmp_path: Path) -> None:
     assert run.table("equity")[-1]["cash"] == "40"
 
 
+def test_a_short_needs_margin_even_without_limits(tmp_path: Path) -> None:
+    """Its proceeds are no buying power and half of its value must be free (Reg T): at most 2,000 shares at 100."""
+    script = [submit(TUESDAY, "over", "sell", 2001), submit(TUESDAY, "most", "sell", 2000)]
+    run = play(tmp_path, daily(FLAT, FLAT), script, sets=["broker.allow_short=true"])
+    assert run.statuses() == {"over": "denied CASH", "most": "filled"}
+
+
 def test_strict_cash_waits_for_settlement(tmp_path: Path) -> None:
     """T+2 in March 2024: what was sold on Tuesday buys on Thursday, not on Wednesday."""
     bars = daily(FLAT, FLAT, FLAT, FLAT, FLAT)
