@@ -74,32 +74,33 @@ def parse_fixed(text: str | float | Decimal) -> int:
     Raises:
         FixedPointError: not a number, not finite, more than 8 decimals, or beyond :data:`FIXED_MAX`.
     """
+    shown = repr(text) if isinstance(text, str) else str(text)
     if isinstance(text, bool):
-        message = f"{text!r} is not a number"
+        message = f"{shown} is not a number"
         raise FixedPointError(message)
     try:
         # float.__repr__, since a numpy float shows its type around the shortest decimal.
         value = Decimal(float.__repr__(text)) if isinstance(text, float) else Decimal(text)
     except (InvalidOperation, TypeError, ValueError):
-        message = f"{text!r} is not a number"
+        message = f"{shown} is not a number"
         raise FixedPointError(message) from None
     if not value.is_finite():
-        message = f"{text!r} is not a finite number"
+        message = f"{shown} is not a finite number"
         raise FixedPointError(message)
     if not value:
         return 0
     # The exponents are looked at first: 1e-999999999 as a ratio has a denominator of a billion digits.
     if value.adjusted() > MAGNITUDE_MAX:
-        message = f"{text!r} is too large"
+        message = f"{shown} is too large"
         raise FixedPointError(message)
     # A ratio is exact at any length; Decimal's own arithmetic would round to 28 digits.
     ratio = value.as_integer_ratio() if value.adjusted() >= -DIGITS else None
     if ratio is None or ratio[0] * SCALE % ratio[1]:
-        message = f"{text!r} has more than {DIGITS} decimals"
+        message = f"{shown} has more than {DIGITS} decimals"
         raise FixedPointError(message)
     result = ratio[0] * SCALE // ratio[1]
     if abs(result) > FIXED_MAX:
-        message = f"{text!r} is too large"
+        message = f"{shown} is too large"
         raise FixedPointError(message)
     return result
 
