@@ -47,6 +47,9 @@ _ORDER_FIELDS: Final = frozenset(
     ("id", "symbol", "side", "qty", "type", "tif", "limit_px", "stop_px", "reduce_only", "portfolio")
 )
 _REPLACE_FIELDS: Final = frozenset(("id", "qty", "limit_px", "stop_px"))
+_PRICE_STEP: Final = Decimal("0.00000001")
+_NO_PRICE: Final = 12
+"""Digits before the point of what is no price any more."""
 
 
 class Rank(IntEnum):
@@ -277,6 +280,9 @@ def _number(body: dict[str, Any], key: str, code: str, problems: list[tuple[str,
     if isinstance(value, (bool, str)) and value not in ("NaN", "Infinity", "-Infinity"):
         problems.append((code, f"{key} is a number, not {json.dumps(value)}"))
         return None
+    if key.endswith("_px") and isinstance(value, Decimal) and value.is_finite() and value.adjusted() < _NO_PRICE:
+        # 99.30000000000001 is what floats make of 3 x 33.1, and no price has more digits than the ledger.
+        value = value.quantize(_PRICE_STEP)
     try:
         return parse_fixed(value)
     except FixedPointError as error:

@@ -112,6 +112,19 @@ def test_nan_and_infinity_are_no_quantities(tmp_path: Path) -> None:
         assert "not a finite number" in command.malformed[1]
 
 
+def test_prices_are_rounded_to_what_the_ledger_keeps_and_quantities_are_not(tmp_path: Path) -> None:
+    """Floats leave dust behind 3 x 33.1; a quantity with dust is somebody's mistake."""
+    command = read(tmp_path, order(type="limit", limit_px=3 * 33.1))[0].command
+    assert isinstance(command, SubmitOrder)
+    assert (command.limit_px, command.malformed) == (9_930_000_000, None)
+    command = read(tmp_path, order(type="limit", limit_px=1e-12))[0].command
+    assert isinstance(command, SubmitOrder)
+    assert command.limit_px == 0  # the gate says that it must be above zero
+    command = read(tmp_path, order(type="limit", limit_px=1e30))[0].command
+    assert isinstance(command, SubmitOrder)
+    assert command.malformed == ("BAD_PRICE", "limit_px: 1E+30 is too large")
+
+
 def test_zero_and_negative_quantities_are_left_to_the_gate(tmp_path: Path) -> None:
     """They are numbers, so the gate's own check speaks."""
     command = read(tmp_path, order(qty=-5))[0].command
