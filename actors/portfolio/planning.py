@@ -13,17 +13,20 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from actors.messages.columns import F64, I32, I64, SCORE_DIGITS, pack_f64, pack_i32
 from actors.messages.orders import BUY, SELL
 from actors.messages.portfolio import SignalsReady, TargetsProposed
-from actors.portfolio.allocation import Candidate, Proposal, equal_proposal, propose, volatilities
+from actors.portfolio.allocation import Candidate, equal_weight, propose, volatilities
 from actors.portfolio.params import PortfolioSpec
 from actors.portfolio.rebalance import has_drifted, is_due
 from actors.portfolio.sizing import Want, bound_entries, need, proceeds, target_qty, tied_up
 from actors.portfolio.state import PortfolioState, Working
 from actors.portfolio.views import Mask, Views, combine
 from actors.values.fixed import SCALE, mul
+
+Symbols = npt.NDArray[np.intp]
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -72,6 +75,14 @@ class Market(msgspec.Struct, frozen=True):
     tradable: Mask
 
 
+class _Targets(msgspec.Struct, frozen=True):
+    """Signed weights by ascending symbol id as parallel arrays, and wanted names left alone for want of data."""
+
+    symbols: Symbols
+    weights: F64
+    abstained: tuple[int, ...] = ()
+
+
 class _Goal(msgspec.Struct, frozen=True):
     symbol: int
     weight: float
@@ -95,13 +106,13 @@ def plan(pf: PortfolioState, views: Views, event: SignalsReady, market: Market) 
     cut_buy, cut_sell = views.cut_buy, views.cut_sell
     score, confidence, hold = combine(pf.views)
     reason = _reason(pf, views, market, hold)
-    proposal: Proposal | None = None
+    proposal: _Targets | None = None
     if reason:
         proposal = _propose(pf, market, score, confidence)
-        if views.rebalanced == 0 and not proposal.symbols and not pf.held():
+        if views.rebalanced == 0 and not proposal.symbols.size and not pf.holding.any():
             proposal = None  # the first rebalance waits for somebody to want something
     if proposal is not None:
-        ids, weights = proposal.symbols, proposal.weights
+        ids, weights = pack_i32(proposal.symbols), pack_f64(proposal.weights)
         goals = _goals(pf, proposal, score, confidence, _calm(pf, proposal, market, hold))
     else:
         reason = "signal"
@@ -110,13 +121,13 @@ def plan(pf: PortfolioState, views: Views, event: SignalsReady, market: Market) 
             return Plan(None)
         closed = dict.fromkeys(goal.symbol for goal in goals)
         targets = {symbol: weight for symbol, weight in pf.targets.items() if symbol not in closed}
-        ids, weights = tuple(targets), tuple(targets.values())
+        ids, weights = pack_i32(list(targets)), pack_f64(list(targets.values()))
     proposed = TargetsProposed(
         portfolio=pf.name,
         strategy=event.strategy,
         decision=event.decision,
-        ids=pack_i32(ids),
-        weights=pack_f64(weights),
+        ids=ids,
+        weights=weights,
         cut_buy=cut_buy,
         cut_sell=cut_sell,
         reason=reason,
@@ -143,38 +154,38 @@ def _reason(pf: PortfolioState, views: Views, market: Market, hold: Mask) -> str
     return "drift" if has_drifted(pairs, spec.drift) else ""
 
 
-def _propose(pf: PortfolioState, market: Market, score: F64, confidence: F64) -> Proposal:
+def _propose(pf: PortfolioState, market: Market, score: F64, confidence: F64) -> _Targets:
     spec = pf.spec
     wanted = score > 0.0
     if spec.allow_short:
-        wanted = wanted | (score < 0.0)
-    wanted = wanted & market.tradable & (market.marks > 0)
-    symbols = np.flatnonzero(wanted).tolist()
-    sigmas = None
-    if spec.allocation == "inverse_volatility":
-        sigmas = _sigmas(spec, symbols, market)
+        wanted |= score < 0.0
+    wanted &= market.tradable
+    wanted &= market.marks > 0
+    symbols = wanted.nonzero()[0]
     slots = None
     if spec.max_positions:
         # Names held without anybody's view stay, and take up room.
         slots = spec.max_positions - int(np.count_nonzero(pf.holding & ~np.isfinite(score)))
     if spec.allocation == "equal":
-        sides = None
-        if spec.allow_short:
-            sides = [BUY if long else SELL for long in (score[symbols] > 0.0).tolist()]
-        found = equal_proposal(symbols, sides, slots=slots, max_weight=spec.max_weight, min_weight=spec.min_weight)
-        if found is not None:
-            return found
+        size = equal_weight(len(symbols), slots=slots, max_weight=spec.max_weight, min_weight=spec.min_weight)
+        if size is not None:
+            return _Targets(symbols, np.where(score[symbols] > 0.0, size, -size))
+    names = symbols.tolist()
+    sigmas = _sigmas(spec, names, market) if spec.allocation == "inverse_volatility" else None
     candidates = []
-    for symbol in symbols:
+    for symbol in names:
         side = BUY if score[symbol] > 0.0 else SELL
         candidates.append(Candidate(symbol, side, float(confidence[symbol]), pf.qty(symbol) * side > 0))
-    return propose(
+    proposal = propose(
         spec.allocation,
         candidates,
         slots=slots,
         max_weight=spec.max_weight,
         min_weight=spec.min_weight,
         sigmas=sigmas,
+    )
+    return _Targets(
+        np.array(proposal.symbols, dtype=np.intp), np.array(proposal.weights, dtype=np.float64), proposal.abstained
     )
 
 
@@ -185,43 +196,45 @@ def _sigmas(spec: PortfolioSpec, symbols: list[int], market: Market) -> dict[int
     return {symbol: float(s) for symbol, s in zip(symbols, sigma, strict=True) if np.isfinite(s)}
 
 
-def _calm(pf: PortfolioState, proposal: Proposal, market: Market, hold: Mask) -> Mask:
+def _calm(pf: PortfolioState, targets: _Targets, market: Market, hold: Mask) -> Symbols:
     """Return wanted symbols so near their target that :func:`_steps` would pass them over for certain.
 
     Floats decide only where they cannot be wrong: a lot and a rounding error further away is left to exact numbers.
     """
     spec = pf.spec
-    calm = np.zeros(len(hold), dtype=bool)
-    if market.equity <= 0 or not proposal.symbols:
-        return calm
-    symbols = np.array(proposal.symbols, dtype=np.int32)
-    weights = np.array(proposal.weights)
+    symbols, weights = targets.symbols, targets.weights
+    if market.equity <= 0 or not pf.holding.any():
+        return symbols[:0]
     px = market.marks[symbols] / SCALE
     held = pf.qty_f[symbols]
-    want = weights * ((1.0 - spec.cash_buffer) * (market.equity / SCALE))
     have = held * px
-    slack = 1e-6 + 1e-8 * (np.abs(want) + np.abs(have))
-    gap = np.abs(want - have) + px * (spec.lot_size / SCALE) + slack
-    near = (gap < spec.min_order_value / SCALE) | (hold[symbols] & (held != 0.0))
-    calm[symbols[near & (weights != 0.0)]] = True
-    for working in pf.entries.values():
-        calm[working.symbol] = False
-    return calm
+    want = weights * ((1.0 - spec.cash_buffer) * (market.equity / SCALE))
+    gap = np.abs(want - have)
+    gap += px * (spec.lot_size / SCALE)
+    gap += 1e-8 * (np.abs(want) + np.abs(have))
+    near = gap < spec.min_order_value / SCALE - 1e-6
+    near |= hold[symbols] & (held != 0.0)
+    near &= weights != 0.0
+    return symbols[near]
 
 
-def _goals(pf: PortfolioState, proposal: Proposal, score: F64, confidence: F64, calm: Mask) -> list[_Goal]:
-    """Return the weight every symbol with a view should have, ascending by symbol, but for those that are ``calm``."""
-    weights = dict(zip(proposal.symbols, proposal.weights, strict=True))
+def _goals(pf: PortfolioState, targets: _Targets, score: F64, confidence: F64, calm: Symbols) -> list[_Goal]:
+    """Return the weight every symbol with a view should have, ascending by symbol.
+
+    Those that are ``calm`` are left out, unless an order works in them.
+    """
     involved = pf.holding.copy()
-    involved[list(proposal.symbols)] = True
+    involved[targets.symbols] = True
+    involved[calm] = False
     for working in pf.entries.values():
         involved[working.symbol] = True
-    involved[list(proposal.abstained)] = False
-    involved &= ~calm
+    involved[list(targets.abstained)] = False
     involved &= np.isfinite(score)
+    weights = np.zeros(len(score))
+    weights[targets.symbols] = targets.weights
     goals = []
     for symbol in involved.nonzero()[0].tolist():
-        weight = weights.get(symbol, 0.0)
+        weight = weights.item(symbol)
         opposed = weight == 0.0 and not _wants(pf.spec, float(score[symbol]))
         opens = weight != 0.0 and pf.qty(symbol) * weight <= 0
         trust = round(float(confidence[symbol]), SCORE_DIGITS) if weight != 0.0 or opposed else None

@@ -34,7 +34,9 @@ def target_qty(weight: float, equity: int, cash_buffer: float, px: int, lot_size
 
 def fees(spec: PortfolioSpec, value: int, qty: int) -> int:
     """Return the fees to expect of an order."""
-    fee = mul(value, spec.cost_rate) + mul(qty, spec.cost_per_share)
+    fee = mul(value, spec.cost_rate) if spec.cost_rate else 0
+    if spec.cost_per_share:
+        fee += mul(qty, spec.cost_per_share)
     return max(fee, spec.cost_min)
 
 
@@ -82,6 +84,8 @@ def bound_entries(spec: PortfolioSpec, wants: Sequence[Want], budget: int) -> li
     """
     total = sum(need(spec, w.px, w.qty, short=w.short) for w in wants) if len(wants) > 1 else 0
     budget = left = max(budget, 0)
+    if 0 < total <= budget:
+        return [w.qty for w in wants]
     result = []
     for want in wants:
         part = want.qty

@@ -72,29 +72,17 @@ def propose(
     return Proposal(tuple(s for s, _ in pairs), tuple(w for _, w in pairs), tuple(abstained))
 
 
-def equal_proposal(
-    symbols: Sequence[int], sides: Sequence[int] | None, *, slots: int | None, max_weight: float, min_weight: float
-) -> Proposal | None:
-    """Return what :func:`propose` would for ``equal`` if nobody has to be left out; None where somebody may have to.
+def equal_weight(n: int, *, slots: int | None, max_weight: float, min_weight: float) -> float | None:
+    """Return the size every weight of :func:`propose` has for ``equal`` among ``n`` names if nobody is left out.
 
-    Args:
-        symbols: everything wanted, ascending.
-        sides: of each; None where all are long.
-        slots: as for :func:`propose`, as are the rest.
-        max_weight: cap of one weight.
-        min_weight: sizing floor.
+    None where somebody may have to be left out, which needs a look at each; bounds as for :func:`propose`.
     """
-    n = len(symbols)
     if slots is not None and n > slots:
         return None
     weight = 1.0 / n if n else 0.0
     if max_weight > 0.0:
         weight = min(weight, max_weight)  # all alike, so what one cap cuts finds nobody below it
-    if weight < min_weight - EPSILON:
-        return None
-    weight = round(weight, SCORE_DIGITS)
-    weights = (weight,) * n if sides is None else tuple([side * weight for side in sides])
-    return Proposal(tuple(symbols), weights, ())
+    return None if weight < min_weight - EPSILON else round(weight, SCORE_DIGITS)
 
 
 def cap(weights: Sequence[float], max_weight: float) -> list[float]:
