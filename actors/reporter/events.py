@@ -50,8 +50,11 @@ FIXED_FIELDS: Final = frozenset(
         "flows",
         "peak",
         "baseline",
+        "px",
+        "opened_fees",
     )
 )
+SYMBOL_COLUMNS: Final = frozenset({"ids", "abstained"})
 STAMP_FIELDS: Final = frozenset({"entry_ts", "exit_ts", "deadline"})
 _PAIRS: Final = frozenset({"postings", "closed", "opened"})
 
@@ -101,13 +104,14 @@ class EventWriter:
     def _converter(self, name: str) -> Callable[[Any], Any] | None:
         special: dict[str, Callable[[Any], Any]] = {
             "symbol": lambda v: self._symbols[v] if v >= 0 else None,
-            "ids": lambda v: [self._symbols[i] for i in unpack_i32(v).tolist()],
             "order": self.values,
             "ts": format_ts,
             "price": self._amounts,
         }
         if name in special:
             return special[name]
+        if name in SYMBOL_COLUMNS:
+            return lambda v: [self._symbols[i] for i in unpack_i32(v).tolist()]
         if name in STAMP_FIELDS:
             return format_ts
         if name in _PAIRS:
