@@ -90,10 +90,10 @@ class AlerterActor(EdgeActor):
         self._previous: I64 = np.zeros(n, dtype=np.int64)
         self._holders: I64 = np.zeros(n, dtype=np.int64)
         """How many portfolios hold each symbol."""
+        self._reach: F64 = np.full(n, np.inf)
+        """How far from the previous close the next large move of each symbol begins; inf where no close is known."""
         self._complete = False
         """Whether every symbol has a previous close; then it stays so."""
-        self._upper: F64 = np.full(n, np.inf)
-        self._lower: F64 = np.full(n, -np.inf)
         self._judges: dict[type[Event], Callable[[Any, list[Event]], rules.Draft | None]] = {
             EquityMarked: self._marked,
             CashFlowed: self._flow,
@@ -126,15 +126,11 @@ class AlerterActor(EdgeActor):
         if limit <= 0:
             return
         previous = self._previous
-        distance = previous * limit
         # Half a unit of 1e-8 of slack, so that a move of exactly the limit counts whatever a float makes of it.
-        self._upper = previous + distance
-        self._upper -= 0.5
-        self._lower = previous - distance
-        self._lower += 0.5
+        self._reach = np.multiply(previous, limit, dtype=np.float64)
+        self._reach -= 0.5
         if not self._complete:
-            self._upper[previous == 0] = np.inf
-            self._lower[previous == 0] = -np.inf
+            self._reach[previous == 0] = np.inf
             self._complete = bool(previous.all())
 
     def _bars(self, panel: BarPanel) -> list[AlertRaised]:
@@ -150,12 +146,10 @@ class AlerterActor(EdgeActor):
             self._last[panel.ids] = panel.close_fx
         if not self._positions:
             return []
-        # A symbol without a bar keeps its last close and its bounds, so it says nothing twice.
-        last = self._last
-        beyond = last >= self._upper
-        beyond |= last <= self._lower
-        moved = beyond.nonzero()[0]
-        if not moved.size:
+        # A symbol without a bar keeps its last close and its reach, so it says nothing twice.
+        distance = self._last - self._previous
+        moved = (np.abs(distance, out=distance) >= self._reach).nonzero()[0]
+        if not len(moved):
             return []
         return self._moved([symbol for symbol in moved.tolist() if self._holders[symbol]], panel.ts)
 
@@ -166,9 +160,7 @@ class AlerterActor(EdgeActor):
             move = close / previous - 1.0
             # The next word comes at the next multiple of the limit.
             step = int(abs(move) / self._params.large_move + 1e-9) + 1
-            distance = previous * (self._params.large_move * step)
-            self._upper[symbol] = previous + distance - 0.5
-            self._lower[symbol] = previous - distance + 0.5
+            self._reach[symbol] = previous * (self._params.large_move * step) - 0.5
             shares = sum(qty for (_, held), qty in self._positions.items() if held == symbol)
             alerts.append(self._raise(rules.large_move(self._symbols[symbol], move, close, previous, shares), ts))
         return alerts

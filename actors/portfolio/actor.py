@@ -138,8 +138,10 @@ class PortfolioActor(CoreActor):
     def stretch(self, panel: BarPanel) -> None:
         """Fold the bar's extremes into the lots that were held through it."""
         if panel.daily is self._daily:
-            held = any(pf.n_lots for pf in self._portfolios)
-            self._excursions.seal(panel, self._lots_in, held=held)
+            held = 0
+            for pf in self._portfolios:
+                held += pf.n_lots
+            self._excursions.seal(panel, self._lots_in, held=held > 0)
 
     @observes(SessionOpened, SessionClosed)
     def date(self, panel: SessionOpened | SessionClosed) -> None:

@@ -11,6 +11,8 @@ cancelled first. Sells go out before buys; the cash buys may use is a local of o
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,9 @@ from actors.portfolio.views import Mask, Views, combine
 from actors.values.fixed import SCALE, mul
 
 Symbols = npt.NDArray[np.intp]
+
+CALM_MIN: Final = 4
+"""Names held from which on it pays to sort out at once those that are near their target."""
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -109,7 +114,7 @@ def plan(pf: PortfolioState, views: Views, event: SignalsReady, market: Market) 
     proposal: _Targets | None = None
     if reason:
         proposal = _propose(pf, market, score, confidence)
-        if views.rebalanced == 0 and not proposal.symbols.size and not pf.holding.any():
+        if views.rebalanced == 0 and not len(proposal.symbols) and not pf.n_held:
             proposal = None  # the first rebalance waits for somebody to want something
     if proposal is not None:
         ids, weights = pack_i32(proposal.symbols), pack_f64(proposal.weights)
@@ -163,13 +168,16 @@ def _propose(pf: PortfolioState, market: Market, score: F64, confidence: F64) ->
     wanted &= market.marks > 0
     symbols = wanted.nonzero()[0]
     slots = None
-    if spec.max_positions:
+    if spec.max_positions and len(symbols) + pf.n_held > spec.max_positions:
         # Names held without anybody's view stay, and take up room.
         slots = spec.max_positions - int(np.count_nonzero(pf.holding & ~np.isfinite(score)))
     if spec.allocation == "equal":
         size = equal_weight(len(symbols), slots=slots, max_weight=spec.max_weight, min_weight=spec.min_weight)
         if size is not None:
-            return _Targets(symbols, np.where(score[symbols] > 0.0, size, -size))
+            weights = np.full(len(symbols), size)
+            if spec.allow_short:
+                weights[score[symbols] < 0.0] = -size
+            return _Targets(symbols, weights)
     names = symbols.tolist()
     sigmas = _sigmas(spec, names, market) if spec.allocation == "inverse_volatility" else None
     candidates = []
@@ -203,17 +211,18 @@ def _calm(pf: PortfolioState, targets: _Targets, market: Market, hold: Mask) -> 
     """
     spec = pf.spec
     symbols, weights = targets.symbols, targets.weights
-    if market.equity <= 0 or not pf.holding.any():
+    if market.equity <= 0 or pf.n_held < CALM_MIN:
         return symbols[:0]
-    px = market.marks[symbols] / SCALE
+    # Values are in units of 1e-8. No weight is above 1, so what is near a target is not much larger than equity.
+    px = market.marks[symbols]
     held = pf.qty_f[symbols]
-    have = held * px
-    want = weights * ((1.0 - spec.cash_buffer) * (market.equity / SCALE))
-    gap = np.abs(want - have)
+    gap = weights * ((1.0 - spec.cash_buffer) * market.equity)
+    gap -= held * px
+    np.abs(gap, out=gap)
     gap += px * (spec.lot_size / SCALE)
-    gap += 1e-8 * (np.abs(want) + np.abs(have))
-    near = gap < spec.min_order_value / SCALE - 1e-6
-    near |= hold[symbols] & (held != 0.0)
+    near = gap < spec.min_order_value * (1.0 - 1e-8) - 1e-8 * market.equity - 100.0
+    if np.count_nonzero(hold):
+        near |= hold[symbols] & (held != 0.0)
     near &= weights != 0.0
     return symbols[near]
 
@@ -228,7 +237,8 @@ def _goals(pf: PortfolioState, targets: _Targets, score: F64, confidence: F64, c
     involved[calm] = False
     for working in pf.entries.values():
         involved[working.symbol] = True
-    involved[list(targets.abstained)] = False
+    if targets.abstained:
+        involved[list(targets.abstained)] = False
     involved &= np.isfinite(score)
     weights = np.zeros(len(score))
     weights[targets.symbols] = targets.weights

@@ -78,7 +78,7 @@ class PortfolioState:
         """Which symbols are held, long or short."""
         self.qty_f: F64 = np.zeros(n_symbols)
         """Signed quantities in shares as floats: they tell what is near a target and never become money."""
-        self._held = 0
+        self.n_held = 0
         self._short = 0
         self._fractional = 0
 
@@ -129,7 +129,7 @@ class PortfolioState:
         Whole shares are summed in 64 bits where the bound allows it, anything else in unbounded integers, each
         position rounded half to even.
         """
-        if not self._held:
+        if not self.n_held:
             return 0, 0
         if not self._fractional and np.dot(self._sizes_f, marks_f) < VECTOR_MAX:
             net = int(np.dot(self._shares, marks))
@@ -236,7 +236,7 @@ class PortfolioState:
         self.targets.pop(symbol, None)
 
     def _count(self, symbol: int, old: int, new: int) -> None:
-        self._held += (new != 0) - (old != 0)
+        self.n_held += (new != 0) - (old != 0)
         self._short += (new < 0) - (old < 0)
         self._fractional += (new % WHOLE_SHARE != 0) - (old % WHOLE_SHARE != 0)
         shares = new // WHOLE_SHARE  # not used while any position is fractional

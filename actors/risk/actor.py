@@ -234,13 +234,15 @@ class RiskActor(ControlDesk):
             self._reset_by_rule(ctx, cleared, f"{sessions} sessions have passed; the high-water mark restarts here")
 
     def _reset_by_rule(self, ctx: Context, cleared: list[tuple[str, str]], reason: str) -> None:
+        if not cleared:
+            return
         for portfolio, breaker in cleared:
             ctx.emit(BreakerReset(portfolio, breaker, reason, REPLAY_RULE))
         standing = any(
             (guard.name, breaker) not in cleared for guard in self._guards.values() for breaker in guard.standing()
         )
         keeper = self._keeper
-        if cleared and not standing and keeper.state is HALTED and keeper.rule_may_resume:
+        if not standing and keeper.state is HALTED and keeper.rule_may_resume:
             ctx.emit(TradingStateChanged(HALTED, TradingState.ACTIVE, reason, REPLAY_RULE, latched=False))
 
     # -- facts -----------------------------------------------------------------------------------------------------

@@ -72,9 +72,13 @@ class Guard:
     """
 
     __slots__ = (
+        "_block",
         "_daily_latches",
         "_drawdown_latches",
+        "_halt",
         "_limits",
+        "_most",
+        "_warn",
         "base_session",
         "blocked",
         "daily",
@@ -94,6 +98,10 @@ class Guard:
         self._limits = limits
         self._daily_latches = not limits.replay
         self._drawdown_latches = not limits.replay or limits.replay_resume_sessions <= 0
+        self._warn = to_fixed(limits.daily_loss_warn)
+        self._block = to_fixed(limits.daily_loss_block)
+        self._halt = to_fixed(limits.daily_loss_halt)
+        self._most = to_fixed(limits.max_drawdown)
         self.equity = 0
         self.day_base = 0
         self.mark = 0
@@ -175,17 +183,17 @@ class Guard:
         limits, equity, base = self._limits, self.equity, self.day_base
         if base > 0:
             value = round(1.0 - equity / base, 9)
-            if self.daily is ARMED and equity <= _floor(base, limits.daily_loss_halt):
+            if self.daily is ARMED and equity <= _floor(base, self._halt):
                 limit = limits.daily_loss_halt
                 found.append(
                     BreakerTripped(self.name, DAILY_LOSS, value, limit, equity, base, HALT, self._daily_latches)
                 )
-            elif not self.blocked and equity <= _floor(base, limits.daily_loss_block):
+            elif not self.blocked and equity <= _floor(base, self._block):
                 found.append(LimitBreached(self.name, DAILY_LOSS, value, limits.daily_loss_block, BLOCK))
-            elif not self.warned and equity <= _floor(base, limits.daily_loss_warn):
+            elif not self.warned and equity <= _floor(base, self._warn):
                 found.append(LimitBreached(self.name, DAILY_LOSS, value, limits.daily_loss_warn, WARN))
         mark = self.mark
-        if mark > 0 and self.drawdown is ARMED and equity <= _floor(mark, limits.max_drawdown):
+        if mark > 0 and self.drawdown is ARMED and equity <= _floor(mark, self._most):
             value = round(1.0 - equity / mark, 9)
             found.append(
                 BreakerTripped(
@@ -208,18 +216,17 @@ class Guard:
         return self.drawdown is COOLING and session - self.drawdown_session >= self._limits.replay_resume_sessions
 
     def _refloor(self) -> None:
-        limits = self._limits
         floor = _NEVER
         base, mark = self.day_base, self.mark
         if base > 0:
             if self.daily is ARMED:
-                floor = max(floor, _floor(base, limits.daily_loss_halt))
+                floor = max(floor, _floor(base, self._halt))
             if not self.blocked:
-                floor = max(floor, _floor(base, limits.daily_loss_block))
+                floor = max(floor, _floor(base, self._block))
             if not self.warned:
-                floor = max(floor, _floor(base, limits.daily_loss_warn))
+                floor = max(floor, _floor(base, self._warn))
         if mark > 0 and self.drawdown is ARMED:
-            floor = max(floor, _floor(mark, limits.max_drawdown))
+            floor = max(floor, _floor(mark, self._most))
         self.floor = floor
 
     def snapshot(self) -> list[Any]:
@@ -246,6 +253,6 @@ class Guard:
         self._refloor()
 
 
-def _floor(base: int, limit: float) -> int:
-    """Return the equity at which a loss of ``limit`` of ``base`` is reached; never where the limit is off."""
-    return base - mul(base, to_fixed(limit)) if limit > 0 else _NEVER
+def _floor(base: int, limit: int) -> int:
+    """Return the equity at which a loss of ``limit`` (1e-8) of ``base`` is reached; never where the limit is off."""
+    return base - mul(base, limit) if limit > 0 else _NEVER

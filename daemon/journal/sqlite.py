@@ -36,7 +36,7 @@ _Row = tuple[int, int, int, str, bytes | None, int, bytes, bytes, bytes]
 
 def encode_causes(causes: list[int]) -> bytes:
     """Encode the causes of a frame; the common case, all -1, is empty."""
-    if not any(cause != -1 for cause in causes):
+    if causes.count(-1) == len(causes):
         return b""
     return msgspec.msgpack.encode(causes)
 

@@ -26,9 +26,11 @@ def sma_cross(w: PanelWindow, p: CrossParams) -> Scores:
     if len(close) <= p.slow:
         return Scores(np.full(close.shape[1], np.nan))
     now, before = _weights(p.fast, p.slow) @ close > 0.0
-    score = np.where(now == before, np.nan, np.where(now, 1.0, -1.0))
+    score = np.full(close.shape[1], np.nan)
+    crossed = (now != before).nonzero()[0]
     if p.every > 1:
-        score[_silent(len(score), p.every)] = np.nan
+        crossed = crossed[crossed % p.every == 0]
+    score[crossed] = np.where(now[crossed], 1.0, -1.0)
     return Scores(score)
 
 
@@ -43,8 +45,3 @@ def _weights(fast: int, slow: int) -> NDArray[np.float64]:
         rows[row, end - fast : end] += slow
         rows[row, end - slow : end] -= fast
     return rows
-
-
-@lru_cache
-def _silent(n: int, every: int) -> NDArray[np.bool_]:
-    return np.arange(n) % every != 0
