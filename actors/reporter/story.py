@@ -207,6 +207,8 @@ class Story:
         self._refuse("gate", event.code)
         order = event.order
         reason = f"{event.code}: {event.reason}"
+        if event.value and event.limit and event.value not in event.reason:
+            reason += f" ({event.value} against {event.limit})"
         row = OrderRow(order, ts, "", OrderStatus.DENIED, order.qty, order.limit_px, order.stop_px, reason)
         key = order.client_order_id
         if key in self.orders:  # a resend was refused; the first order of that id stays as it is

@@ -45,6 +45,14 @@ def test_limits_of_the_plan(tmp_path: Path, px: float, order: dict[str, Any], st
     assert run.statuses() == {"x": status}
 
 
+def test_a_denial_shows_the_numbers(tmp_path: Path) -> None:
+    """What it was and what it may be."""
+    script = [submit(TUESDAY, "small", "buy", 1), submit(TUESDAY, "large", "buy", 600)]
+    run = play(tmp_path, daily((99.5,) * 4, (99.5,) * 4), script, "plan")
+    assert "99.5 against 100" in run.order("small")["reason"]
+    assert "59700 against 50000" in run.order("large")["reason"]
+
+
 def test_the_order_limit_grows_with_equity(tmp_path: Path) -> None:
     """With 1,000,000 an order may have 20 % of it: $200,000 instead of $50,000."""
     bars = daily(FLAT, FLAT)
