@@ -16,6 +16,7 @@ Slots = npt.NDArray[np.int64]
 
 RANDOM_PORTFOLIOS: Final = 1000
 FAN: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
+DISTINCT_MIN: Final = 20  # with fewer different outcomes no percentile could tell 95 % from 90 %
 POOL: Final = 64  # newcomers of one session are drawn from at most this many names, so that wide universes stay quick
 
 BUY_AND_HOLD_RULE: Final = (
@@ -66,8 +67,8 @@ class BenchmarkCurve(msgspec.Struct, frozen=True):
 class RandomPortfolios(msgspec.Struct, frozen=True):
     """Where the strategy stands among random choices.
 
-    Percentiles are shares (0..1) of random portfolios that did worse, ties half; None where the random portfolios could
-    not differ, because the strategy holds every symbol.
+    Percentiles are shares (0..1) of random portfolios that did worse, ties half; None where chance had too little to
+    choose from: the strategy holds every symbol, or so few can be held that fewer than 20 outcomes are possible.
 
     Attributes:
         count: how many.
@@ -76,6 +77,7 @@ class RandomPortfolios(msgspec.Struct, frozen=True):
         median_return, p95_return: total returns of the random portfolios.
         fan: ``[5, n + 1]`` growth of 1 at the quantiles of :data:`FAN`.
         rule: for people.
+        reason: why there are no percentiles, "" where there are.
     """
 
     count: int
@@ -86,6 +88,7 @@ class RandomPortfolios(msgspec.Struct, frozen=True):
     p95_return: float | None
     fan: F64
     rule: str
+    reason: str = ""
 
 
 def equal_weight(
@@ -141,7 +144,7 @@ def index(closes: F64, cash: float, label: str, total_return: bool = False) -> B
     equity = np.full(closes.size + 1, cash)
     equity[known[0] + 1 :] = cash * values / values[0]
     kind = "total return" if total_return else "price only"
-    named = label if kind in label else f"{label} ({kind})"
+    named = label if kind in label or label.endswith(" prices)") else f"{label} ({kind})"
     rule = f"{label}: {'with' if total_return else 'without'} dividends, no costs; it cannot be bought as such."
     return BenchmarkCurve("index", named, rule, equity, total_return, False)
 
@@ -215,7 +218,12 @@ def random_portfolios(
     index_paths = np.vstack((np.ones((1, count)), np.cumprod(1.0 + paths, axis=0)))
     totals = index_paths[-1] - 1.0
     own = float(np.prod(1.0 + strategy_returns) - 1.0)
-    free = positions < width and float(totals.max() - totals.min()) > 1e-12
+    reason = ""
+    if positions >= width:
+        reason = "the strategy holds every symbol, so random portfolios could not differ"
+    elif np.unique(np.round(totals, 12)).size < DISTINCT_MIN:
+        reason = f"too few symbols: chance has fewer than {DISTINCT_MIN} different outcomes here"
+    free = not reason
     return RandomPortfolios(
         count=count,
         positions=positions,
@@ -225,6 +233,7 @@ def random_portfolios(
         p95_return=float(np.quantile(totals, 0.95)) if free else None,
         fan=np.quantile(index_paths, FAN, axis=1),
         rule=RANDOM_RULE.format(count=count),
+        reason=reason,
     )
 
 

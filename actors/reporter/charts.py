@@ -75,8 +75,9 @@ def _frame(canvas: Canvas, axis: TimeAxis, x: Scale, top: float, bottom: float, 
     for position, label in axis.ticks():
         at = float(x(np.array([float(position)]))[0])
         canvas.line(at, top, at, bottom, svg.GRID)
-        if labels and at - last > 7.0 * len(label) and at < WIDTH - RIGHT - 2.5 * len(label):
-            canvas.text(at, bottom + 16, label, "middle", svg.MUTED)
+        if labels and at - last > 7.0 * len(label):
+            edge = at > WIDTH - RIGHT - 2.5 * len(label)  # a label in the corner ends there
+            canvas.text(at, bottom + 16, label, "end" if edge else "middle", svg.MUTED)
             last = at
 
 
@@ -165,7 +166,7 @@ def _depth_panel(
     y = svg.scale(floor, 0.0, bottom, top)
     _frame(canvas, axis, x, top, bottom, marks, labels=True)
     ticks = svg.nice_ticks(floor, 0.0, 3)
-    _y_axis(canvas, y, ticks, [svg.percent(t) for t in ticks])
+    _y_axis(canvas, y, ticks, svg.percent_ticks(ticks))
     keep = svg.thin(depth)
     at = x(keep.astype(np.float64))
     canvas.area(at, y(np.zeros(keep.size)), y(depth[keep]), svg.RED, 0.22)
@@ -185,7 +186,7 @@ def underwater_chart(axis: TimeAxis, index: F64, benchmark: Line | None, marks: 
     y = svg.scale(floor, 0.0, bottom, top)
     _frame(canvas, axis, x, top, bottom, marks, labels=True)
     ticks = svg.nice_ticks(floor, 0.0, 5)
-    _y_axis(canvas, y, ticks, [svg.percent(t) for t in ticks])
+    _y_axis(canvas, y, ticks, svg.percent_ticks(ticks))
     keep = svg.thin(depth)
     at = x(keep.astype(np.float64))
     canvas.area(at, y(np.zeros(keep.size)), y(depth[keep]), svg.RED, 0.2)
@@ -218,7 +219,7 @@ def exposure_chart(axis: TimeAxis, gross: F64, net: F64, positions: F64, marks: 
     y = svg.scale(low, high, middle, top)
     _frame(canvas, axis, x, top, middle, marks, labels=False)
     ticks = svg.nice_ticks(low, high, 4)
-    _y_axis(canvas, y, ticks, [svg.percent(t, 0) for t in ticks])
+    _y_axis(canvas, y, ticks, svg.percent_ticks(ticks))
     keep = svg.thin(gross)
     at = x(keep.astype(np.float64) + 1.0)
     canvas.area(at, y(gross[keep]), y(np.zeros(keep.size)), svg.BLUE, 0.22)

@@ -48,6 +48,7 @@ class Evaluation(msgspec.Struct, frozen=True):
         predictions: by model, then horizon.
         costs: money by account.
         positions: ``[n]`` number of positions at each close.
+        activity: how many signals became orders and fills, and what stopped the others.
     """
 
     curve: Curve
@@ -61,6 +62,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     predictions: dict[str, dict[str, Any]]
     costs: dict[str, float]
     positions: F64
+    activity: dict[str, Any]
 
 
 def _rows(matrix: F64, dates: I64, wanted: I64) -> F64:
@@ -176,7 +178,23 @@ def evaluate(record: RunRecord, story: Story) -> Evaluation:
         predictions=_predictions(record, story),
         costs=_costs(story.costs),
         positions=positions,
+        activity=_activity(story),
     )
+
+
+def _activity(story: Story) -> dict[str, Any]:
+    """Count the way from signal to fill; a signal is one symbol of one decision, cut ones were below a gate."""
+    denied: dict[str, int] = {}
+    for (_, code), count in story.refusals.items():
+        denied[code] = denied.get(code, 0) + count
+    return {
+        "signals": sum(len(signal.ids) // 4 for _, signal in story.signals),
+        "cut": sum(buy + sell for buy, sell in story.cuts.values()),
+        "orders": len(story.orders),
+        "denied": sum(denied.values()),
+        "most_denied": min(denied, key=lambda code: (-denied[code], code), default=None),
+        "fills": len(story.fills),
+    }
 
 
 def _mark_values(story: Story, c: Curve) -> F64 | None:
@@ -247,6 +265,7 @@ def document(record: RunRecord, e: Evaluation) -> dict[str, Any]:
         "scoreboard": plain(e.scoreboard),
         "predictions": e.predictions,
         "costs": e.costs,
+        "activity": e.activity,
         "benchmarks": [
             {
                 "name": b.name,
@@ -267,8 +286,7 @@ def document(record: RunRecord, e: Evaluation) -> dict[str, Any]:
 def _random_document(random: RandomPortfolios | None) -> dict[str, Any] | None:
     if random is None:
         return None
-    names = ("count", "positions", "return_percentile", "sharpe_percentile", "median_return", "p95_return", "rule")
-    return {name: getattr(random, name) for name in names}
+    return {name: getattr(random, name) for name in RandomPortfolios.__struct_fields__ if name != "fan"}
 
 
 def finite_or_none(value: float) -> float | None:

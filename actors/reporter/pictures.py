@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,16 @@ from actors.reporter.svg import Canvas
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
+
+
+BAR_MAX: Final = 40
+
+
+def _nothing(title: str, why: str) -> str:
+    """Return a low picture that says why there is none."""
+    canvas = Canvas(WIDTH, 56, title)
+    canvas.text(WIDTH / 2, 32, why, "middle", svg.MUTED)
+    return canvas.done()
 
 
 def monthly_returns(sessions: I64, returns: F64) -> dict[int, dict[int, float]]:
@@ -34,7 +44,13 @@ def _shade(value: float, span: float) -> tuple[str, str]:
     strength = min(abs(value) / span, 1.0) ** 0.75 if span > 0 else 0.0
     target = (22, 121, 64) if value >= 0 else (180, 35, 42)
     mixed = [round(255 + (c - 255) * strength * 0.88) for c in target]
-    return "#{:02x}{:02x}{:02x}".format(*mixed), "#ffffff" if strength > 0.55 else svg.INK
+    light = 0.2126 * mixed[0] + 0.7152 * mixed[1] + 0.0722 * mixed[2]
+    return "#{:02x}{:02x}{:02x}".format(*mixed), "#ffffff" if light < 135 else svg.INK
+
+
+def _tenths(value: float) -> str:
+    text = f"{100 * value:.1f}"
+    return "0.0" if text == "-0.0" else text.replace("-", svg.MINUS)
 
 
 def heatmap(sessions: I64, returns: F64) -> str:
@@ -63,18 +79,17 @@ def heatmap(sessions: I64, returns: F64) -> str:
             name = MONTHS[month - 1] if month < 13 else "year"
             canvas.rect(x + 1, y + 1, step - 2, height - 2, fill, f"{name} {year}: {svg.percent(value, 2)}", 3)
             weight = 600 if month == 13 else 400
-            canvas.text(x + step / 2, y + 17, f"{100 * value:.1f}".replace("-0.0", "0.0"), "middle", ink, 11.5, weight)
+            canvas.text(x + step / 2, y + 17, _tenths(value), "middle", ink, 11.5, weight)
     return canvas.done()
 
 
 def distribution(returns: F64) -> str:
     """Draw the histogram of session returns with a normal of the same mean and deviation, and VaR and CVaR's tail."""
     top, bottom = 34, 232
-    canvas = Canvas(WIDTH, 268, "Distribution of session returns")
     spread = float(returns.std(ddof=1)) if returns.size > 1 else 0.0
     if spread <= 0 or not math.isfinite(spread):
-        canvas.text(WIDTH / 2, 130, "no dispersion: nothing to draw", "middle", svg.MUTED)
-        return canvas.done()
+        return _nothing("Distribution of session returns", "every session returned the same: nothing to draw")
+    canvas = Canvas(WIDTH, 268, "Distribution of session returns")
     limit = float(max(np.quantile(np.abs(returns), 0.995), 2.5 * spread)) * 1.05
     bins = 61
     counts, edges = np.histogram(np.clip(returns, -limit, limit), bins=bins, range=(-limit, limit))
@@ -85,10 +100,10 @@ def distribution(returns: F64) -> str:
     bell = np.array([NORMAL.pdf((c - mean) / spread) for c in centres.tolist()]) / spread * returns.size * width
     y = svg.scale(0.0, max(float(counts.max()), float(bell.max())) * 1.05, bottom, top)
     ticks = svg.nice_ticks(-limit, limit, 8)
-    for tick in ticks:
+    for tick, text in zip(ticks, svg.percent_ticks(ticks), strict=True):
         at = float(x(np.array([tick]))[0])
         canvas.line(at, top, at, bottom, svg.GRID)
-        canvas.text(at, bottom + 16, svg.percent(tick), "middle", svg.MUTED)
+        canvas.text(at, bottom + 16, text, "middle", svg.MUTED)
     risk = var_historical(returns, 0.05) or 0.0
     lefts, tops = x(edges[:-1]), y(counts.astype(np.float64))
     step = float(lefts[1] - lefts[0])
@@ -100,7 +115,7 @@ def distribution(returns: F64) -> str:
     canvas.path(x(centres), y(bell), svg.INK, 1.3, "4 3")
     at = float(x(np.array([-risk]))[0])
     canvas.line(at, top, at, bottom, svg.RED, 1.4)
-    canvas.text(at - 6, top + 12, f"VaR 95 %: {svg.percent(risk, 2)}", "end", svg.RED, 11.5, 600)
+    canvas.text(at - 6, top - 4, f"VaR 95 %: {svg.percent(risk, 2)}", "end", svg.RED, 11.5, 600)
     canvas.line(LEFT, bottom, WIDTH - RIGHT, bottom, svg.AXIS)
     canvas.text(LEFT - 8, bottom + 4, "0", "end", svg.MUTED)
     canvas.text(LEFT - 8, float(tops.min()) + 4, f"{int(counts.max())}", "end", svg.MUTED)
@@ -117,13 +132,13 @@ def trades_chart(pnl: F64, labels: Sequence[str]) -> str:
         labels: what a trade's tooltip says.
     """
     top, bottom, split = 34, 236, 640
-    canvas = Canvas(WIDTH, 262, "Profit and loss by trade, wins and losses")
     n = int(pnl.size)
     if n == 0:
-        canvas.text(WIDTH / 2, 130, "no trade was closed", "middle", svg.MUTED)
-        return canvas.done()
+        return _nothing("Profit and loss by trade", "no trade was closed")
+    canvas = Canvas(WIDTH, 262, "Profit and loss by trade, wins and losses")
     total = np.concatenate(([0.0], np.cumsum(pnl)))
-    x = svg.scale(0, n, LEFT, split)
+    right = min(float(split), LEFT + n * BAR_MAX)  # a handful of trades are bars, not walls
+    x = svg.scale(0, n, LEFT, right)
     low, high = min(float(pnl.min()), 0.0), max(float(pnl.max()), 0.0)
     pad = 0.06 * ((high - low) or 1.0)
     y = svg.scale(low - pad, high + pad, bottom, top)
@@ -132,7 +147,7 @@ def trades_chart(pnl: F64, labels: Sequence[str]) -> str:
         canvas.line(LEFT, at, split, at, svg.GRID if tick else svg.AXIS)
         canvas.text(LEFT - 8, at + 4, svg.money(tick), "end", svg.MUTED)
     zero = float(y(np.zeros(1))[0])
-    step = (split - LEFT) / n
+    step = (right - LEFT) / n
     gap = 0.8 if step > 4 else 0.15 * step
     for i, (value, at) in enumerate(zip(pnl.tolist(), y(pnl).tolist(), strict=True)):
         colour = svg.GREEN if value > 0 else svg.RED
@@ -144,7 +159,8 @@ def trades_chart(pnl: F64, labels: Sequence[str]) -> str:
     shown = f"sum of profits (own scale, ends at {svg.money(float(total[-1]))})"
     entries = [("win", svg.GREEN, "box"), ("loss", svg.RED, "box"), (shown, svg.BLUE, "line")]
     canvas.legend(LEFT, 16, entries)
-    canvas.text((LEFT + split) / 2, bottom + 18, f"{n:,} trades in order of exit", "middle", svg.MUTED)
+    count = f"{n:,} trades in order of exit" if n > 1 else "1 trade"
+    canvas.text((LEFT + split) / 2, bottom + 18, count, "middle", svg.MUTED)
     _wins_and_losses(canvas, pnl, split + 34)
     return canvas.done()
 
@@ -184,12 +200,14 @@ def reliability(table: Sequence[dict[str, Any]], base: float | None) -> str:
     low = max(0.0, math.floor((min(values, default=0.0) - 0.02) * 20) / 20)
     high = min(1.0, math.ceil((max(values, default=1.0) + 0.02) * 20) / 20)
     x, y = svg.scale(low, high, 46, size - 12), svg.scale(low, high, size - 42, 10)
-    for tick in svg.nice_ticks(low, high, 5):
+    ticks = svg.nice_ticks(low, high, 5)
+    for tick, text in zip(ticks, svg.percent_ticks(ticks), strict=True):
         at, up = float(x(np.array([tick]))[0]), float(y(np.array([tick]))[0])
         canvas.line(at, 10, at, size - 42, svg.GRID)
         canvas.line(46, up, size - 12, up, svg.GRID)
-        canvas.text(at, size - 26, svg.percent(tick, 0), "middle", svg.MUTED, 11)
-        canvas.text(40, up + 4, svg.percent(tick, 0), "end", svg.MUTED, 11)
+        corner = at > size - 16
+        canvas.text(size if corner else at, size - 26, text, "end" if corner else "middle", svg.MUTED, 11)
+        canvas.text(40, up + 4, text, "end", svg.MUTED, 11)
     ends = np.array([low, high])
     canvas.path(x(ends), y(ends), svg.AXIS, 1.2, "4 3")
     if base is not None:

@@ -14,10 +14,13 @@ from markupsafe import Markup
 from actors.messages.alerts import AlertRaised
 from actors.reporter import charts, pictures, svg
 from actors.reporter.analytics.definitions import DEFINITIONS
+from actors.reporter.analytics.drawdown import drawdowns
 from actors.reporter.charts import Line, Marks, TimeAxis
 from actors.reporter.evaluation import Evaluation
+from actors.reporter.performance import curve
 from actors.reporter.record import SURVIVORSHIP, RunRecord
 from actors.reporter.story import Story
+from actors.reporter.summary import YEAR, why_no_random
 from actors.reporter.tables import last_closes, position_rows
 from actors.values.fixed import SCALE
 from actors.values.time import format_ts
@@ -72,12 +75,17 @@ def render_report(record: RunRecord, story: Story, evaluation: Evaluation, metri
 
 def pct(value: float | None, digits: int = 2) -> str:
     """Format a fraction as percent, "n/a" for None."""
-    return "n/a" if value is None else f"{100.0 * value:,.{digits}f} %".replace("-", MINUS)
+    return "n/a" if value is None else f"{_plain(100.0 * value, digits)} %"
 
 
 def num(value: float | None, digits: int = 2) -> str:
     """Format a number, "n/a" for None."""
-    return "n/a" if value is None else f"{value:,.{digits}f}".replace("-", MINUS)
+    return "n/a" if value is None else _plain(value, digits)
+
+
+def _plain(value: float, digits: int) -> str:
+    text = f"{value:,.{digits}f}"
+    return text.replace("-", MINUS if float(text.replace(",", "")) else "")  # what rounds to zero has no sign
 
 
 def money(value: float | None, digits: int = 2) -> str:
@@ -134,6 +142,10 @@ def _context(record: RunRecord, story: Story, e: Evaluation, metrics: dict[str, 
         "breakers": [(_day(ts), b.breaker, b.value, b.limit, b.action) for ts, b in story.breakers],
         "costs": _cost_rows(e),
         "simulated": _simulated(record),
+        "quality": _quality(record),
+        "portfolios": _portfolio_rows(story),
+        "why_no_random": why_no_random(metrics),
+        "year": YEAR,
         "luck": _luck(e, record.periods),
         "counts": {
             "orders": len(story.orders),
@@ -305,12 +317,13 @@ def _trade_rows(record: RunRecord, story: Story) -> dict[str, list[dict[str, Any
 def _position_rows(record: RunRecord, story: Story, e: Evaluation) -> list[dict[str, Any]]:
     equity = float(e.curve.equity[-1]) if e.curve.equity.size else math.nan
     rows = []
-    for _, symbol, qty, average, market, unrealized, realized in position_rows(
+    for portfolio, symbol, qty, average, market, unrealized, realized in position_rows(
         story, last_closes(record.universe, record.session_closes)
     ):
         value = None if market is None else qty / SCALE * market / SCALE
         rows.append(
             {
+                "portfolio": portfolio,
                 "symbol": record.universe.symbols[symbol],
                 "sector": record.universe.sector(symbol),
                 "qty": num(qty / SCALE, 0 if qty % SCALE == 0 else 4),
@@ -322,7 +335,7 @@ def _position_rows(record: RunRecord, story: Story, e: Evaluation) -> list[dict[
                 "realized": realized / SCALE,
             }
         )
-    return sorted(rows, key=lambda r: (not r["open"], -(r["weight"] or 0.0), str(r["symbol"])))
+    return sorted(rows, key=lambda r: (not r["open"], -(r["weight"] or 0.0), str(r["symbol"]), r["portfolio"]))
 
 
 def _by_gravity(alert: AlertRaised) -> tuple[int, int, str]:
@@ -341,9 +354,61 @@ def _alert_row(alert: AlertRaised) -> dict[str, Any]:
         "day": _day(alert.ts),
         "severity": str(alert.severity),
         "title": alert.title,
-        "facts": ", ".join(f"{name} {value}" for name, value in alert.facts),
-        "action": alert.action_taken,
+        "facts": ", ".join(f"{name.replace('_', ' ')} {_fact(value)}" for name, value in alert.facts),
+        "action": "" if alert.action_taken == "none" else alert.action_taken,
     }
+
+
+def _fact(value: str) -> str:
+    """Return a fact of an alert for people: long decimals are cut, ``alerts.csv`` has them whole."""
+    text = str(value)
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    if not math.isfinite(number) or len(text.partition(".")[2]) <= 4:
+        return text.replace("-", MINUS) if text.startswith("-") else text
+    return num(number, 2 if abs(number) >= 1 else 4)
+
+
+def _quality(record: RunRecord) -> dict[str, Any]:
+    """Return what the feed counted: totals, and rejects by kind with how many symbols they met."""
+    totals = {name.replace("_", " "): value for name, value in record.quality.items() if name != "rejects"}
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for reject in record.quality.get("rejects", ()):
+        kinds.setdefault(reject["kind"], []).append(reject)
+    rows = []
+    for kind, found in kinds.items():
+        first = min(found, key=lambda r: r["line"])
+        count = sum(r["count"] for r in found)
+        where = f"{first['file']} {first['unit']} {first['line']}"
+        rows.append({"kind": kind.replace("_", " "), "count": count, "symbols": len(found), "where": where})
+    return {"totals": totals, "rejects": rows}
+
+
+def _portfolio_rows(story: Story) -> list[dict[str, Any]]:
+    """Return one row a portfolio where there are several: they trade apart and are added up above."""
+    if len(story.opening) < 2:
+        return []
+    rows = []
+    for name in story.opening:
+        c = curve(story, name)
+        if not c.sessions.size:
+            continue
+        trades = [t.pnl for t in story.trades if t.portfolio == name]
+        rows.append(
+            {
+                "name": name,
+                "start": float(c.equity[0]),
+                "end": float(c.equity[-1]),
+                "total_return": float(c.index[-1]) - 1.0,
+                "max_drawdown": float(drawdowns(c.index).min()),
+                "trades": len(trades),
+                "win_rate": sum(p > 0 for p in trades) / len(trades) if trades else None,
+                "gross": float(c.gross.mean()),
+            }
+        )
+    return rows
 
 
 def _cost_rows(e: Evaluation) -> list[dict[str, Any]]:

@@ -103,7 +103,7 @@ def scoreboard(
     if benchmark is not None:
         rows.append(_beat_benchmark(benchmark, returns, n))
     if random is not None:
-        rows.append(_beat_random(random))
+        rows.append(_beat_random(random, n))
     return rows
 
 
@@ -174,10 +174,12 @@ def _beat_benchmark(benchmark: tuple[str, F64], returns: F64, n: int) -> Criteri
     return Criterion("beat_benchmark", name, 0.0, ">", "percent", value, low, high, n, verdict, basis)
 
 
-def _beat_random(random: RandomPortfolios) -> Criterion:
+def _beat_random(random: RandomPortfolios, n: int) -> Criterion:
     value = random.return_percentile
-    verdict = "insufficient" if value is None else "pass" if value >= 0.95 else "fail"
+    verdict = "insufficient" if value is None or n < MIN_SESSIONS else "pass" if value >= 0.95 else "fail"
     basis = f"percentile of total return among {random.count:,} with equal exposure, turnover and costs"
+    if n < MIN_SESSIONS:
+        basis += f"; at least {MIN_SESSIONS} sessions"
     name = "Beats random portfolios"
     return Criterion("beat_random", name, 0.95, ">=", "percent", value, None, None, random.count, verdict, basis)
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from actors.reporter.record import RunResult
 
 LABEL: Final = 14
+YEAR: Final = 252  # sessions; what took less is not scaled to a year, as GIPS demands
 _MARKS: Final = {"pass": "32", "fail": "31", "insufficient": "33"}
 _VERDICT: Final = re.compile("pass|fail|insufficient")
 
@@ -28,18 +29,13 @@ def summary_lines(result: RunResult, width: int = 100, color: bool = False) -> l
         ("period", f"{period['from']} to {period['to']}, {period['sessions']:,} sessions"),
         ("equity", f"{_num(period['start_equity'])} -> {_num(period['end_equity'])}"),
         ("return", _return_text(doc, m)),
-        (
-            "sharpe",
-            (
-                f"{_num(m['sharpe'])}  (95 %: {_num(m['sharpe_ci_low'])} to {_num(m['sharpe_ci_high'])},"
-                f" rf {_pct(period['rf'], 0)})"
-            ),
-        ),
+        ("sharpe", _sharpe_text(m, period["rf"])),
         ("max drawdown", _drawdown_text(doc, m)),
-        ("trades", f"{_num(m['num_trades'], 0)} closed, win rate {_pct(m['win_rate'])}, {_factor(m)}"),
+        ("trades", _trades_text(m)),
         ("costs", _cost_text(doc)),
         ("exposure", f"{_pct(m['exposure_gross'])} mean gross, {_pct(m['time_in_market'])} of sessions in the market"),
         *_prediction_rows(doc),
+        *_idle_row(doc),
         ("vs random", _random_text(doc)),
         ("scoreboard", _scoreboard_text(doc)),
     ]
@@ -73,18 +69,48 @@ def _num(value: float | None, digits: int = 2) -> str:
 
 
 def _return_text(doc: dict[str, Any], m: dict[str, Any]) -> str:
-    text = f"{_pct(m['total_return'])} ({_pct(m['cagr'])} a year)"
+    text = _pct(m["total_return"])
+    if doc["period"]["sessions"] >= YEAR:
+        text += f" ({_pct(m['cagr'])} a year)"
     parts = [f"{b['label']} {_pct(b['metrics'].get('total_return', {}).get('value'))}" for b in doc["benchmarks"]]
     return f"{text}; " + "; ".join(parts) if parts else text
 
 
+def _sharpe_text(m: dict[str, Any], rf: float) -> str:
+    if m["sharpe"] is None:
+        return "n/a: too few different returns"
+    if m["sharpe_ci_low"] is None:
+        return f"{_num(m['sharpe'])}  (rf {_pct(rf, 0)})"
+    return f"{_num(m['sharpe'])}  (95 %: {_num(m['sharpe_ci_low'])} to {_num(m['sharpe_ci_high'])}, rf {_pct(rf, 0)})"
+
+
+def _trades_text(m: dict[str, Any]) -> str:
+    if not m["num_trades"]:
+        return "none closed"
+    count, factor = _num(m["num_trades"], 0), _num(m["profit_factor"])
+    return f"{count} closed, win rate {_pct(m['win_rate'])}, profit factor {factor}"
+
+
 def _drawdown_text(doc: dict[str, Any], m: dict[str, Any]) -> str:
+    if not m["max_drawdown"]:
+        return "none"
     ongoing = ", ongoing" if doc["metrics"]["max_drawdown"].get("ongoing") else ""
     return f"{_pct(m['max_drawdown'])} over {_num(m['max_drawdown_sessions'], 0)} sessions{ongoing}"
 
 
-def _factor(m: dict[str, Any]) -> str:
-    return f"profit factor {_num(m['profit_factor'])}"
+def _idle_row(doc: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say where the way from signal to fill ended, in a run without a fill."""
+    a = doc["activity"]
+    if a["fills"]:
+        return []
+    if a["orders"]:
+        most = f"; {a['denied']:,} denied, most often {a['most_denied']}" if a["most_denied"] else ""
+        return [("no fills", f"of {a['orders']:,} order{'s' * (a['orders'] != 1)}{most}")]
+    if not a["signals"]:
+        return [("no orders", "no strategy gave a signal: is the lookback longer than the data?")]
+    rest = "" if a["cut"] >= a["signals"] else "; the rest asked for nothing that could be traded"
+    gates = "risk.min_confidence_buy, risk.min_confidence_sell"
+    return [("no orders", f"{a['cut']:,} of {a['signals']:,} signals were below the gates {gates}{rest}")]
 
 
 def _cost_text(doc: dict[str, Any]) -> str:
@@ -113,9 +139,18 @@ def _prediction_rows(doc: dict[str, Any]) -> list[tuple[str, str]]:
 def _random_text(doc: dict[str, Any]) -> str:
     random = doc["random"]
     if random is None or random["return_percentile"] is None:
-        return "n/a: no freedom of choice to compare with"
+        return f"n/a: {why_no_random(doc)}"
     share = 100 * random["return_percentile"]
     return f"better than {share:.1f} % of {random['count']:,} random portfolios (95 % needed), same exposure and costs"
+
+
+def why_no_random(doc: dict[str, Any]) -> str:
+    """Say why a run has no place among random portfolios."""
+    if doc["random"] is not None:
+        return str(doc["random"]["reason"])
+    if not doc["metrics"]["time_in_market"]["value"]:
+        return "nothing was held at a session's close"
+    return "it takes two sessions and two symbols"
 
 
 def _scoreboard_text(doc: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ Coordinates are rounded to a tenth of a pixel. Text uses generic fonts, nothing 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from html import escape
@@ -29,6 +30,11 @@ FAN_OUTER: Final = "#eef1f5"
 FAN_INNER: Final = "#dde3ea"
 
 POINTS_MAX: Final = 1600
+LEGEND_GAP: Final = 16
+LEGEND_MIN: Final = 8
+NARROW: Final = frozenset("iljtfr.,:;'()|I -")
+WIDE: Final = frozenset("mwMWABCDEGHKNOPQRSTUVXYZ%&@")
+MINUS: Final = "\N{MINUS SIGN}"
 
 
 class Canvas:
@@ -110,8 +116,16 @@ class Canvas:
         )
 
     def legend(self, x: float, y: float, entries: Sequence[tuple[str, str, str]]) -> None:
-        """Draw (label, colour, kind) entries in a row; kind is ``line``, ``dash``, ``box`` or ``mark``."""
-        for label, colour, kind in entries:
+        """Draw (label, colour, kind) entries in a row; kind is ``line``, ``dash``, ``box`` or ``mark``.
+
+        Where they would run over the right edge, the longest labels are shortened.
+        """
+        room = self.width - x - sum(23 + LEGEND_GAP for _ in entries)
+        longest = max((len(label) for label, _, _ in entries), default=0)
+        while longest > LEGEND_MIN and sum(_text_width(shorten(label, longest)) for label, _, _ in entries) > room:
+            longest -= 1
+        for whole, colour, kind in entries:
+            label = shorten(whole, longest)
             if kind == "box":
                 self.rect(x, y - 9, 16, 10, colour, radius=2)
             elif kind == "mark":
@@ -119,7 +133,7 @@ class Canvas:
             else:
                 self.line(x, y - 4, x + 18, y - 4, colour, 2.2, "5 3" if kind == "dash" else "")
             self.text(x + 23, y, label, fill=MUTED)
-            x += 23 + 6.1 * len(label) + 16
+            x += 23 + _text_width(label) + LEGEND_GAP
 
     def done(self) -> str:
         """Return the picture."""
@@ -132,6 +146,16 @@ def px(value: float, digits: int = 1) -> str:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return text of at most ``limit`` characters, with dots where the end was left out."""
+    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _text_width(text: str) -> float:
+    """Estimate the width of a line of 12 px text in a common sans-serif, on the wide side."""
+    return sum(4.6 if c in NARROW else 9.2 if c in WIDE else 7.2 for c in text)
 
 
 def points(xs: F64, ys: F64) -> str:
@@ -206,10 +230,17 @@ def money(value: float) -> str:
     """Format money for an axis: 950, 12.5k, 1.2M."""
     for limit, suffix in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= limit:
-            return f"{px(value / limit, 2)}{suffix}"
-    return px(value, 2)
+            return f"{px(value / limit, 2)}{suffix}".replace("-", MINUS)
+    return px(value, 2).replace("-", MINUS)
 
 
 def percent(value: float, digits: int = 1) -> str:
     """Format a fraction as percent."""
-    return f"{px(100.0 * value, digits)} %"
+    return f"{px(100.0 * value, digits)} %".replace("-", MINUS)
+
+
+def percent_ticks(ticks: Sequence[float]) -> list[str]:
+    """Format neighbouring ticks with as many decimals as their step needs, at most four."""
+    step = min((abs(b - a) for a, b in itertools.pairwise(ticks)), default=1.0)
+    digits = next((d for d in range(5) if abs(round(100 * step, d) - 100 * step) < 1e-9), 4)
+    return [percent(tick, digits) for tick in ticks]

@@ -62,6 +62,9 @@ def test_index_is_scaled_and_labelled_price_only() -> None:
     assert found is not None
     assert found.equity == pytest.approx([100, 100, 105, 95])
     assert "price only" in found.label
+    own = index(np.array([10.0, 11.0]), 100.0, "AAPL (total prices)")
+    assert own is not None
+    assert own.label == "AAPL (total prices)"  # which says already what is in it
     assert index(np.array([np.nan, 2000.0]), 100.0, "S&P 500") is None
 
 
@@ -110,6 +113,25 @@ def test_holding_every_symbol_leaves_no_freedom() -> None:
     """With all symbols held a percentile means nothing."""
     found = random(walk(100, 6), np.zeros(100), 6)
     assert found.return_percentile is None
+    assert "every symbol" in found.reason
+
+
+def test_two_outcomes_are_no_distribution() -> None:
+    """One of two symbols leaves chance two stories to tell: no percentile, and the reason is said."""
+    found = random(walk(100, 2), np.zeros(100), 1)
+    assert found.return_percentile is None
+    assert found.sharpe_percentile is None
+    assert "too few symbols" in found.reason
+    assert random(walk(100, 10), np.zeros(100), 3).reason == ""
+
+
+def test_a_handful_of_sessions_neither_beats_nor_loses_to_chance() -> None:
+    """As with the drawdown, fewer than twenty sessions are insufficient for a verdict on luck."""
+    for n, wanted in ((10, "insufficient"), (40, "fail")):
+        returns = np.full(n, -0.01)
+        metrics = compute(MetricInputs(returns, rf=0.02))
+        rows = scoreboard(metrics, returns, None, None, random(walk(n, 10), returns, 3))
+        assert {row.name: row.verdict for row in rows}["beat_random"] == wanted
 
 
 def test_clairvoyance_beats_chance_and_bad_luck_does_not() -> None:

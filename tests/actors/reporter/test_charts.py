@@ -75,7 +75,7 @@ def test_flat_equity_can_be_drawn() -> None:
     flat = np.full(31, 100.0)
     texts(charts.equity_chart(axis, [Line("a", flat, svg.BLUE)], None, Marks()))
     texts(charts.underwater_chart(axis, flat, None, Marks()))
-    assert "no dispersion: nothing to draw" in texts(pictures.distribution(np.zeros(30)))
+    assert "every session returned the same: nothing to draw" in texts(pictures.distribution(np.zeros(30)))
     assert "no trade was closed" in texts(pictures.trades_chart(np.zeros(0), []))
 
 
@@ -109,3 +109,37 @@ def test_months_compound_to_the_year() -> None:
         assert row[0] == pytest.approx(months - 1)
     shown = texts(pictures.heatmap(sessions, np.full(400, 0.001)))
     assert {"2015", "2016", "Jan", "Year"} <= set(shown)
+
+
+def test_legends_stay_inside_the_picture() -> None:
+    """Long benchmark names are shortened rather than pushed over the edge; short ones stay whole."""
+    canvas = svg.Canvas(900, 40, "legend")
+    names = ["strategy", "Equal-weight buy and hold", "S&P 500 index, price only (without dividends)", "halted"]
+    canvas.legend(62, 16, [(name, svg.RED, "box") for name in [*names, "random portfolios, 5-95 %"]])
+    root = ET.fromstring(canvas.done())  # noqa: S314 - our own output
+    nodes = list(root.iter("{http://www.w3.org/2000/svg}text"))
+    ends = [float(node.get("x", "0")) + 6.2 * len(node.text or "") for node in nodes]
+    assert max(ends) <= 900
+    shown = [node.text for node in nodes]
+    assert {"strategy", "Equal-weight buy and hold", "halted"} <= set(shown)
+    assert str(shown[2]).startswith("S&P 500 index")
+
+
+@pytest.mark.parametrize(
+    ("ticks", "wanted"),
+    [
+        ([0.0, 0.025, 0.05], ["0 %", "2.5 %", "5 %"]),
+        ([-0.0001, 0.0, 0.0001], ["−0.01 %", "0 %", "0.01 %"]),  # noqa: RUF001 - a minus sign
+        ([0.0, 0.5], ["0 %", "50 %"]),
+    ],
+)
+def test_percent_ticks_have_the_decimals_their_step_needs(ticks: list[float], wanted: list[str]) -> None:
+    """Neighbouring ticks never read the same."""
+    assert svg.percent_ticks(ticks) == wanted
+
+
+def test_one_trade_is_a_bar_and_not_a_wall() -> None:
+    """A run with a single trade draws it no wider than any."""
+    root = ET.fromstring(pictures.trades_chart(np.array([-5.0]), ["only"]))  # noqa: S314 - our own output
+    bars = [node for node in root.iter("{http://www.w3.org/2000/svg}rect") if node.find("{*}title") is not None]
+    assert [float(node.get("width", "0")) <= pictures.BAR_MAX for node in bars] == [True]

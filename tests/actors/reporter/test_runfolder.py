@@ -23,6 +23,7 @@ from actors.messages.risk import LimitBreached
 from actors.reporter.calc import calc_metrics
 from actors.reporter.performance import curve
 from actors.reporter.record import RunResult
+from actors.reporter.report import MINUS
 from actors.reporter.runfolder import write_events, write_run_folder
 from actors.reporter.story import gather
 from actors.reporter.summary import summary_lines
@@ -303,6 +304,37 @@ def test_summary_has_about_twelve_lines(written) -> None:
     assert "\033[1m" in summary_lines(result, 100, color=True)[0]
 
 
+def test_summary_of_an_idle_run_says_what_stopped_it(make_run, tmp_path) -> None:
+    """No n/a puzzles: why there is no order, no Sharpe ratio and no place among random portfolios."""
+    record, _ = make_run(sessions=30)
+    dates = record.session_dates.tolist()
+    start = frame(1, 10**18, CashFlowed("main", 100 * SCALE, "start", 100 * SCALE, ()))
+    frames = [start, *(frame(i + 2, 10**18 + 10 * i + 10, rolled(d, 100, "main")) for i, d in enumerate(dates))]
+    text = "\n".join(summary_lines(write_run_folder(record, frames, tmp_path), 100))
+    assert "no orders     no strategy gave a signal" in text
+    assert "vs random     n/a: nothing was held" in text
+    assert "n/a to n/a" not in text
+    assert "a year" not in text
+    assert MINUS + "0.0" not in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_report_shows_rejects_as_a_table(make_run, tmp_path) -> None:
+    """What the feed refused is told by kind, with a count and the first place, never as raw data."""
+    record, frames = make_run(sessions=30)
+    rejects = [
+        {"kind": "not_finite", "symbol": s, "count": 2, "file": "b.csv", "unit": "line", "line": n}
+        for s, n in (("A", 9), ("B", 4))
+    ]
+    quality = {"rows_read": 1234, "rows_rejected": 4, "rejects": rejects}
+    write_run_folder(msgspec.structs.replace(record, quality=quality), frames, tmp_path)
+    html = (tmp_path / "report.html").read_text("utf-8")
+    assert "rows read 1,234" in html
+    assert (
+        '<td>not finite</td><td class="r">4</td><td class="r">2</td><td class="muted small">b.csv line 4</td>' in html
+    )
+    assert "&#39;kind&#39;" not in html
+
+
 def test_events_are_decoded(make_run, tmp_path) -> None:
     """A line per event: symbols for ids, decimals for money, lists for columns."""
     record, frames = make_run(sessions=70)
@@ -438,3 +470,6 @@ def test_several_portfolios_are_told_apart_in_the_tables(make_run, tmp_path) -> 
     assert [r["equity"] for r in rows(tmp_path / "equity.csv")] == ["200", "210", "210"]
     apart = [(r["portfolio"], r["equity"]) for r in rows(tmp_path / "portfolios.csv")]
     assert apart == [("a", "100"), ("a", "110"), ("a", "120"), ("b", "100"), ("b", "100"), ("b", "90")]
+    html = (tmp_path / "report.html").read_text("utf-8")
+    assert '<section id="portfolios">' in html
+    assert f"{MINUS}10.00 %" in html  # b, on its own
