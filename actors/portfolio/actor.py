@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from actors.messages.columns import unpack_f64, unpack_i32
 from actors.messages.market import BarPanel, SessionClosed, SessionOpened
 from actors.messages.orders import (
     BUY,
@@ -354,8 +353,7 @@ class PortfolioActor(CoreActor):
     @evolves(TargetsProposed)
     def fold_targets(self, event: TargetsProposed) -> None:
         """Keep the targets that drift is measured against."""
-        targets = dict(zip(unpack_i32(event.ids).tolist(), unpack_f64(event.weights).tolist(), strict=True))
-        self._states[event.portfolio].fold_targets(event, targets, self._marks.session)
+        self._states[event.portfolio].fold_targets(event, self._marks.session)
 
     def _owner(self, pf: PortfolioState, strategy: str) -> str:
         """Return the strategy as it stands in order ids: two portfolios may follow the same one."""

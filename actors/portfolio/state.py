@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from actors.messages.columns import F64, I64
+from actors.messages.columns import F64, I64, unpack_f64, unpack_i32
 from actors.messages.orders import OrderReplaced, OrderType, SubmitOrder
 from actors.messages.portfolio import CashFlowed, PositionChanged, SessionRolled, TargetsProposed
 from actors.portfolio.params import PortfolioSpec
@@ -63,7 +63,8 @@ class PortfolioState:
         self.peak = 0
         """Highest session-close equity, scaled with every flow as the equity was."""
         self.positions: dict[int, Position] = {}
-        self.targets: dict[int, float] = {}
+        self._targets: dict[int, float] = {}
+        self._proposed: TargetsProposed | None = None
         self.views = tuple(Views(strategy, n_symbols) for strategy in spec.strategies)
         self.entries: dict[str, Working] = {}
         """Working orders other than automatic exits, by client order id."""
@@ -83,6 +84,16 @@ class PortfolioState:
         self._fractional = 0
 
     # -- reading ---------------------------------------------------------------------------------------------------
+
+    @property
+    def targets(self) -> dict[int, float]:
+        """Target weights by symbol; unpacked once somebody asks."""
+        event = self._proposed
+        if event is not None:
+            weights = unpack_f64(event.weights).tolist()
+            self._targets = dict(zip(unpack_i32(event.ids).tolist(), weights, strict=True))
+            self._proposed = None
+        return self._targets
 
     def position(self, symbol: int) -> Position:
         """Return the position in a symbol; an empty one that is not kept where there was none."""
@@ -178,9 +189,9 @@ class PortfolioState:
         self._count(symbol, old, event.qty)
         return opened
 
-    def fold_targets(self, event: TargetsProposed, targets: dict[int, float], session: int) -> None:
+    def fold_targets(self, event: TargetsProposed, session: int) -> None:
         """New targets; a rebalance (anything but exits in between) is remembered by the session it fell into."""
-        self.targets = targets
+        self._proposed = event
         if event.reason in ("schedule", "drift") or self.spec.rebalance == "signal":
             for views in self.views:
                 if views.strategy == event.strategy:
@@ -272,7 +283,8 @@ class PortfolioState:
             self.positions[position.symbol] = position
             self.n_lots += len(position.lots)
             self._count(position.symbol, 0, position.qty)
-        self.targets = {int(symbol): float(weight) for symbol, weight in state["targets"]}
+        self._proposed = None
+        self._targets = {int(symbol): float(weight) for symbol, weight in state["targets"]}
         for views, raw in zip(self.views, state["views"], strict=True):
             views.restore(raw)
         orders = [msgspec.convert(raw, Working) for raw in state["working"]]

@@ -96,7 +96,7 @@ class Sequencer:
         self._on_quarantine = on_quarantine
         self._poisonings = PoisonWindow()
         self._names = tuple(actor.name for actor in actors)
-        self._allowed = tuple(allowed | {CommandRejected} for allowed in self.routing.allowed)
+        self._targets = tuple(self._targets_of(actor) for actor in actors)
         # A timer may bring what the actor may send anyway, or what only comes back to itself.
         self._schedulable = tuple(
             allowed.union(actor.accepts) for allowed, actor in zip(self.routing.allowed, actors, strict=True)
@@ -107,6 +107,11 @@ class Sequencer:
         self._immediate = 0
         self._begun = False
         self._within = False
+
+    def _targets_of(self, actor: CoreActor) -> dict[type[Message], Route]:
+        """Return the routes of everything an actor may send."""
+        types: tuple[type[Message], ...] = (*actor.sends, *actor.emits, CommandRejected)
+        return {message_type: self.routing.route(message_type) for message_type in types}
 
     # -- running ---------------------------------------------------------------------------------------------------
 
@@ -244,13 +249,15 @@ class Sequencer:
         """Deliver in pre-order; ``pending`` holds (message, route, index of the causing event), next one last."""
         ctx = self._ctx
         names = self._names
+        budget = self._budget
         while pending:
             message, route, cause = pending.pop()
-            if not route.stages:
+            stages = route.stages
+            if not stages:
                 self._state(DeadLettered(type(message).__name__), cause, events, causes)
                 continue
             mark = len(pending)
-            for stage, handler in route.stages:
+            for stage, handler in stages:
                 ctx.actor = names[stage]
                 try:
                     handler(message, ctx)
@@ -260,13 +267,14 @@ class Sequencer:
                     self._collect_timers(stage)
                 if ctx.out:
                     self._collect(stage, cause, events, causes, pending)
-            self._budget -= len(route.stages)
-            if self._budget < 0:
+            budget -= len(stages)
+            if budget < 0:
                 last = type(message).__name__
                 text = f"input {self.seq} caused more than {self._cascade_max} deliveries, the last of {last}"
                 raise CascadeError(text, code="CASCADE")
             if len(pending) - mark > 1:
                 pending[mark:] = pending[mark:][::-1]
+        self._budget = budget
 
     def _collect(
         self,
@@ -280,14 +288,12 @@ class Sequencer:
         ctx = self._ctx
         out = ctx.out
         ctx.out = []
-        allowed = self._allowed[stage]
-        routes = self._routes
+        targets = self._targets[stage]
         for item in out:
-            item_type = type(item)
-            if item_type not in allowed:
-                text = f"{ctx.actor} may not send {item_type.__name__}: it is not in its declared sends or emits"
+            route = targets.get(type(item))
+            if route is None:
+                text = f"{ctx.actor} may not send {type(item).__name__}: it is not in its declared sends or emits"
                 raise InvariantError(text, code="UNDECLARED_MESSAGE")
-            route = routes[item_type]
             if not route.is_event:
                 pending.append((item, route, cause))
                 continue
