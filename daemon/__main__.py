@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from daemon.cli.tradingd import main
+try:
+    from daemon.cli.tradingd import main
+except ModuleNotFoundError as missing:  # a checkout whose requirements were never installed
+    sys.exit(f"tradingd: {missing.name} is not installed; run: python3 -m venv .venv && .venv/bin/pip install .")
 
 sys.exit(main())

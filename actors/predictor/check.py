@@ -64,7 +64,8 @@ def check_strategy(strategy: str | StrategySpec, params: str | Mapping[str, Any]
         msgspec.json.schema(spec.params)
     except (OperatorError, TypeError) as error:
         return [CheckResult("signature and parameters", ok=False, detail=str(error))]
-    first = f"{spec.form} form, lookback {lab.lookback}, {len(msgspec.structs.fields(spec.params))} parameters"
+    count = len(msgspec.structs.fields(spec.params))
+    first = f"{spec.form} form, lookback {lab.lookback}, {count} parameter{'s' * (count != 1)}"
     results = [CheckResult("signature and parameters", ok=True, detail=first)]
     checks: tuple[tuple[str, Callable[[_Lab], str]], ...] = (
         ("deterministic", _deterministic),

@@ -38,6 +38,7 @@ def calc_metrics(
     trades: Path | None = None,
     periods: float = 252.0,
     rf: float = 0.0,
+    seed: int = 42,
 ) -> dict[str, Any]:
     """Return the contents of ``metrics.json`` for an equity curve or a return series.
 
@@ -82,7 +83,7 @@ def calc_metrics(
         "schema": SCHEMA,
         "period": period,
         "metrics": metrics,
-        "scoreboard": plain(scoreboard(metrics, values, columns, pair)),
+        "scoreboard": plain(scoreboard(metrics, values, columns, pair, seed=seed)),
         "predictions": {},
         "costs": {},
     }

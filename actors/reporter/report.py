@@ -450,4 +450,8 @@ def _simulated(record: RunRecord) -> list[str]:
         out.append(SIMULATED_NO_VOLUME)
     if record.universe.adjustment == "total":
         out.append(SIMULATED_TOTAL)
+    if record.mode == "replay":
+        sessions = int(record.config.get("risk", {}).get("replay_resume_sessions", 0))
+        lasts = f"a drawdown halt after {sessions} sessions" if sessions else "a drawdown halt never"
+        out.append(f"In a replay a daily-loss halt ends with its session and {lasts}; live, both wait for a person.")
     return [*out, *record.assumptions]

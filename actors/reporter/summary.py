@@ -47,11 +47,12 @@ def summary_lines(result: RunResult, width: int = 100, color: bool = False) -> l
         rows.append(("survivorship", doc["survivorship"]))
     lines: list[str] = []
     for label, text in rows:
-        lines += _wrap(label, text, width, color)
+        lines += wrapped(label, text, width, color)
     return lines
 
 
-def _wrap(label: str, text: str, width: int, color: bool) -> list[str]:
+def wrapped(label: str, text: str, width: int, color: bool) -> list[str]:
+    """Return a labelled text broken to the width, its further lines under its first."""
     head = f"{label:<{LABEL}}"
     shown = f"\033[1m{head}\033[0m" if color else head
     parts = textwrap.wrap(text, max(width - LABEL, 30)) or [""]

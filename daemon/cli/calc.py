@@ -9,6 +9,7 @@ import typer
 
 from daemon.cli.render import say_json
 from daemon.kernel.errors import UsageError
+from daemon.system.options import DEFAULT_SEED
 
 if TYPE_CHECKING:
     from actors.reporter.calc import Moments
@@ -28,7 +29,10 @@ Kurt = Annotated[float, typer.Option(help="Raw kurtosis of the returns; 3 for a 
 BenchmarkSr = Annotated[float, typer.Option("--benchmark-sr", help="Sharpe ratio per period to beat.")]
 
 
-@app.command(epilog="Example: tradingd calc metrics --equity demo/equity.csv --trades demo/trades.csv --rf 0.02")
+@app.command(
+    epilog="Example: tradingd calc metrics --equity demo/equity.csv --benchmark demo/benchmark.csv"
+    " --trades demo/trades.csv --rf 0.02"
+)
 def metrics(
     *,
     equity: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV ts,equity.")] = None,
@@ -37,16 +41,31 @@ def metrics(
     trades: Annotated[Path | None, typer.Option(metavar="FILE", help="trades.csv of a run folder.")] = None,
     periods: Annotated[float, typer.Option(help="Returns a year.")] = 252.0,
     rf: Annotated[float, typer.Option(help="Risk-free rate a year, a fraction.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap; that of the run.")] = DEFAULT_SEED,
+    definitions: Annotated[
+        bool, typer.Option("--definitions", help="Print every metric's id, formula and source instead.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compute the metrics of an equity curve or a return series."""
+    del as_json
+    if definitions:
+        import msgspec
+
+        from actors.reporter.analytics.definitions import DEFINITIONS
+
+        rows = [{"name": name, **msgspec.to_builtins(found)} for name, found in DEFINITIONS.items()]
+        say_json({"schema": "tradingd.definitions/1", "rows": rows})
+        return
     from actors.reporter.calc import calc_metrics
 
-    del as_json
-    say_json(calc_metrics(equity, returns, benchmark, trades, periods, rf))
+    say_json(calc_metrics(equity, returns, benchmark, trades, periods, rf, seed))
 
 
-@app.command(epilog="Example: tradingd calc psr --sr 0.08 --n 1250 --skew -0.4 --kurt 6")
+@app.command(
+    short_help="Probability that the true Sharpe ratio beats a benchmark.",
+    epilog="Example: tradingd calc psr --sr 0.08 --n 1250 --skew -0.4 --kurt 6",
+)
 def psr(
     *,
     returns: ReturnsFile = None,
@@ -64,7 +83,10 @@ def psr(
     say_json(calc_psr(returns, _moments(sr, n, skew, kurt), benchmark_sr))
 
 
-@app.command(epilog="Example: tradingd calc dsr --sr 0.08 --n 1250 --trials 40 --trials-variance 0.0004")
+@app.command(
+    short_help="Deflated Sharpe ratio, for the best of many trials.",
+    epilog="Example: tradingd calc dsr --sr 0.08 --n 1250 --trials 40 --trials-variance 0.0004",
+)
 def dsr(
     *,
     returns: ReturnsFile = None,
@@ -85,7 +107,10 @@ def dsr(
     say_json(calc_dsr(returns, _moments(sr, n, skew, kurt), trials, trials_variance))
 
 
-@app.command(epilog="Example: tradingd calc mintrl --returns returns.csv --level 0.95")
+@app.command(
+    short_help="Shortest track record that would prove a Sharpe ratio.",
+    epilog="Example: tradingd calc mintrl --returns demo/benchmark.csv --level 0.95",
+)
 def mintrl(
     *,
     returns: ReturnsFile = None,

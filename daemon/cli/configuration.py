@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from daemon.cli.options import AsJson, ConfigFile, Profile, Sets, check_profile
-from daemon.cli.render import note, say, say_json, table
+from daemon.cli.render import counted, note, say, say_json, table
 from daemon.kernel.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -41,9 +41,11 @@ def show(
     say(table(columns, cells))
 
 
-@app.command()
+@app.command(short_help="Check a configuration; exit 78 where it does not hold.")
 def check(
-    file: Annotated[Path | None, typer.Argument(help="Configuration file (TOML).", show_default=False)] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Configuration file (TOML).", show_default=False)
+    ] = None,
     *,
     config: ConfigFile = None,
     profile: Profile = "plan",
@@ -62,7 +64,8 @@ def check(
         return
     source = loaded.file if loaded.file is not None else "the defaults"
     changed = sum(1 for row_origin in loaded.origins.values() if row_origin)
-    say(f"{source}: ok; {changed} keys set, {len(specs)} portfolios, digest {digest[:16]}")
+    counts = f"{counted(changed, 'key')} set, {counted(len(specs), 'portfolio')}"
+    say(f"{source}: ok; {counts}, digest {digest[:16]}")
 
 
 @app.command()
@@ -74,9 +77,9 @@ def schema(*, as_json: AsJson = False) -> None:
     say(view.schema())
 
 
-@app.command()
+@app.command(short_help="Write a configuration file to start from.")
 def init(
-    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("tradingd.toml"),
+    path: Annotated[Path, typer.Argument(metavar="[FILE]", help="File to write.")] = Path("tradingd.toml"),
 ) -> None:
     """Write a configuration file to start from; never over an existing one."""
     text = resources.files("config").joinpath("example.toml").read_text("utf-8")

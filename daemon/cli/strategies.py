@@ -55,12 +55,17 @@ def show(reference: Reference, *, as_json: AsJson = False) -> None:
         ("model", found.model or "none"),
         ("budget", f"{found.budget_ms:g} ms a decision"),
     ]
-    say(f"{found.doc}\n\n{pairs(facts)}\n\n{_parameters(found.params)}")
+    say("\n\n".join(part for part in (found.doc, pairs(facts), _parameters(found.params)) if part))
 
 
-@app.command(epilog="Example: tradingd strategy new my_idea && tradingd strategy check my_idea.py:my_idea")
+@app.command(
+    short_help="Write a strategy with its test and parameters, to start from.",
+    epilog="Example: tradingd strategy new my_idea && tradingd strategy check my_idea.py:my_idea",
+)
 def new(
-    name: Annotated[str, typer.Argument(help="Lower-case name; also that of the files.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Lower-case name; also that of the files.", show_default=False)
+    ],
     *,
     folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where to write.")] = Path(),
     as_json: AsJson = False,
@@ -77,7 +82,7 @@ def new(
     say(f"next: tradingd strategy check {files[0]}:{name}")
 
 
-@app.command()
+@app.command(short_help="Put a strategy through ten checks, from determinism to look-ahead.")
 def check(
     reference: Reference,
     *,
@@ -108,8 +113,8 @@ def _parameters(schema: dict[str, object]) -> str:
     for definition in definitions.values() if isinstance(definitions, dict) else ():
         for name, entry in definition.get("properties", {}).items():
             bounds = " ".join(f"{word} {entry[key]}" for key, word in _BOUNDS.items() if key in entry)
-            rows.append([name, entry.get("type", ""), entry.get("default", ""), bounds])
-    return table(["parameter", "type", "default", "bounds"], rows) if rows else "no parameters"
+            rows.append([name, entry.get("type", ""), entry.get("default", ""), bounds, entry.get("description", "")])
+    return table(["parameter", "type", "default", "bounds", "meaning"], rows) if rows else "no parameters"
 
 
 _BOUNDS = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,24 +22,28 @@ SEVERITIES: Final = ("critical", "warning", "info")
 
 def result_block(result: ReplayResult) -> str:
     """Return the block for a finished run; its figures are those of ``metrics.json``."""
-    from actors.reporter.summary import LABEL, summary_lines
+    from actors.reporter.summary import LABEL, summary_lines, wrapped
 
     width = shutil.get_terminal_size((100, 24)).columns
     seconds = sum(result.phases.values())
     phases = ", ".join(f"{name} {spent:.1f} s" for name, spent in result.phases.items())
     folder = shown(result.folder)
+    fancy = is_fancy(sys.stdout)
+    speed = f"{result.bars:,} bars in {result.instants:,} instants, {seconds:.1f} s ({phases})"
     lines = [
-        f"{'replayed':<{LABEL}}{result.bars:,} bars in {result.instants:,} instants, {seconds:.1f} s ({phases})",
-        *summary_lines(result.run, width=width, color=is_fancy(sys.stdout)),
-        *alert_lines(result.alerts, LABEL),
+        *wrapped("replayed", speed, width, fancy),
+        *summary_lines(result.run, width=width, color=fancy),
+        *alert_lines(result.alerts, LABEL, width),
         f"{'report':<{LABEL}}{folder / 'report.html'}",
         f"{'next':<{LABEL}}tradingd verify {folder}",
     ]
     return "\n".join(lines)
 
 
-def alert_lines(alerts: Sequence[AlertRaised], label: int) -> list[str]:
+def alert_lines(alerts: Sequence[AlertRaised], label: int, width: int = 1000) -> list[str]:
     """Return each kind of alert with its count and its last case, the gravest first, behind a label of that width.
+
+    Lines longer than ``width`` are broken under their text.
 
     The kind is what stands before the first colon of an alert's key: ``stop_loss:main:GE`` is a ``stop_loss``.
     """
@@ -55,7 +60,9 @@ def alert_lines(alerts: Sequence[AlertRaised], label: int) -> list[str]:
         texts.append(f"{GAP}{severity}: {several if len(cases) > 1 else ''}{last}")
     if len(ranked) > ALERTS_SHOWN:
         texts.append(f"{GAP}and {len(ranked) - ALERTS_SHOWN} more kinds: see alerts.csv")
-    return [f"{'alerts' if i == 0 else '':<{label}}{text}" for i, text in enumerate(texts)]
+    lines = [f"{'alerts' if i == 0 else '':<{label}}{text}" for i, text in enumerate(texts)]
+    under = " " * (label + 2 * len(GAP))
+    return [part for line in lines for part in textwrap.wrap(line, max(width, label + 40), subsequent_indent=under)]
 
 
 def shown(path: Path) -> Path:

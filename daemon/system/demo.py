@@ -27,5 +27,5 @@ def run_demo(out: Path, progress: Callable[[int, int], None] | None = None) -> R
     The environment's configuration is left out: the demo is the same everywhere.
     """
     settings = load_settings(file=None, profile="plan", sets=SETS, environ={}).settings
-    options = ReplayOptions(out=out, source=EMBEDDED, date_from=20150101, date_to=20221231, command="demo")
+    options = ReplayOptions(out=out, source=EMBEDDED, date_from=20150101, date_to=20221231, command="tradingd demo")
     return run_replay(options, settings, progress)

@@ -35,7 +35,7 @@ class ReplayOptions:
         events: write ``events.jsonl`` too.
         out: the run folder, which appears complete or not at all.
         profile: name of the profile the settings were built on, for the manifest.
-        command: ``replay`` or ``demo``, for the manifest.
+        command: what one types to repeat the run, for the report.
     """
 
     out: Path
@@ -51,4 +51,4 @@ class ReplayOptions:
     durable: bool = False
     events: bool = False
     profile: str = "plan"
-    command: str = "replay"
+    command: str = "tradingd replay"

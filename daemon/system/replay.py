@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from actors.alerter.actor import AlerterActor
 from actors.broker.fees import require_dates
@@ -217,6 +218,12 @@ class _Run:
     def notices(self) -> tuple[str, ...]:
         """Sentences the operator should read."""
         notices = list(self.history.notices)
+        _, closes = self.history.session_closes()
+        barren = int(np.count_nonzero(~np.isfinite(closes).any(axis=1)))
+        if barren:
+            notices.append(
+                f"{barren:,} of {closes.shape[0]:,} sessions have no bar of any symbol; they count, with a return of 0"
+            )
         if self._without_volume:
             notices.append(
                 f"{self._without_volume} time{'s' * (self._without_volume > 1)} a working order met a bar with a null"

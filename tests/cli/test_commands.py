@@ -281,6 +281,7 @@ def test_a_group_without_command_shows_its_help(capsys: pytest.CaptureFixture[st
 def test_versions_agree(capsys: pytest.CaptureFixture[str]) -> None:
     """Both programs and both forms."""
     text = answer(capsys, "version")[1].split()[1]
+    assert answer(capsys, "--version") == (0, f"tradingd {text}\n", "")
     assert json.loads(answer(capsys, "version", "--json")[1]) == {"schema": "tradingd.version/1", "version": text}
     assert run("daemon.cli.tradingctl", "version").stdout == f"tradingctl {text}\n"
     assert json.loads(run("daemon.cli.tradingctl", "version", "--json").stdout)["version"] == text
@@ -325,6 +326,9 @@ def test_calc_answers_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     returns.write_text("ts,return\n2020-01-02,0.01\n2020-01-03,-0.01\n2020-01-06,0.02\n", "utf-8")
     document = json.loads(answer(capsys, "calc", "metrics", "--returns", str(returns))[1])
     assert document["metrics"]["total_return"]["value"] == pytest.approx(1.01 * 0.99 * 1.02 - 1)
+    defined = {row["name"]: row for row in json.loads(answer(capsys, "calc", "metrics", "--definitions")[1])["rows"]}
+    assert list(defined) == list(document["metrics"])
+    assert all(row["formula"] and row["id"] == document["metrics"][n]["definition"] for n, row in defined.items())
     assert json.loads(answer(capsys, "calc", "mintrl", "--sr", "-0.1", "--n", "10")[1])["value"] is None
     document = json.loads(
         answer(capsys, "calc", "dsr", "--sr", "0.1", "--n", "101", "--trials", "1", "--trials-variance", "0")[1]

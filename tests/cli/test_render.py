@@ -29,6 +29,30 @@ def test_tables_align_text_left_and_numbers_right() -> None:
     assert render.table(["a", "b"], []).splitlines() == ["a  b", "-  -"]
 
 
+def test_tables_fit_a_terminal_and_stay_one_line_a_row_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The widest column is broken between words; every word is still there."""
+    rows = [["short", "a sentence that says at some length what was found"], ["b", "x" * 50]]
+    assert max(map(len, render.table(["check", "found"], rows, width=40).splitlines())) <= 40
+    words = " ".join(render.table(["check", "found"], rows, width=40).split())
+    assert "a sentence that says at some" in words
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("COLUMNS", "40")
+    assert max(map(len, render.table(["check", "found"], rows).splitlines())) <= 40
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert len(render.table(["check", "found"], rows).splitlines()) == 4
+
+
+def test_a_table_too_wide_for_any_terminal_keeps_its_headings() -> None:
+    """Columns shrink to their heading or twelve characters, no further."""
+    lines = render.table(["a long heading", "n"], [["word " * 10, "1"]], width=5).splitlines()
+    assert lines[0] == "a long heading  n"
+
+
+def test_nouns_follow_their_count() -> None:
+    """One key, two keys."""
+    assert [render.counted(n, "key") for n in (0, 1, 2000)] == ["0 keys", "1 key", "2,000 keys"]
+
+
 def test_pairs_align_values() -> None:
     """A mapping or a sequence."""
     assert render.pairs({"a": 1, "long": 2}) == "a     1\nlong  2"

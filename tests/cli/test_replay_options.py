@@ -69,6 +69,10 @@ def test_every_option_arrives(replay: Replay, capsys: pytest.CaptureFixture[str]
         durable=True,
         events=True,
         profile="ibkr",
+        command="tradingd replay --bars a.csv --bars b.parquet"
+        " --adjustment split --tz America/New_York --orders o.jsonl --strategy momentum"
+        """ --params '{"lookback":20}' --interval 5m --from 2020-01-02 --to 2020-12-31 --cash 50000.01"""
+        " --benchmark SPY --seed 7 --profile ibkr --set broker.slippage_bps=2",
     )
     settings = replay.settings
     assert settings.predictor.strategies == ("momentum",)
@@ -86,7 +90,8 @@ def test_defaults(replay: Replay, tmp_path: Path) -> None:
     assert main(["replay", "--source", "sp500", "--json"]) == 0
     options = replay.options
     assert options.out.parent == tmp_path / "state" / "runs"
-    assert options == ReplayOptions(out=options.out, source="sp500", seed=DEFAULT_SEED)
+    command = f"tradingd replay --source sp500 --seed {DEFAULT_SEED}"
+    assert options == ReplayOptions(out=options.out, source="sp500", seed=DEFAULT_SEED, command=command)
     assert replay.settings.predictor.strategies == ()
 
 
