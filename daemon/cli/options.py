@@ -48,6 +48,19 @@ def parse_date(flag: str, text: str | None) -> int | None:
     return day.year * 10_000 + day.month * 100 + day.day
 
 
+def parse_zone(text: str | None) -> str | None:
+    """Return the name of a time zone, or refuse it, whether or not the data will need it."""
+    if text is None:
+        return None
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        return ZoneInfo(text).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        message = f"--tz {text} is no time zone"
+        raise UsageError(message, code="UNKNOWN_ZONE", remedy="use a name such as America/New_York or UTC") from None
+
+
 def parse_interval_option(text: str | None) -> Interval | None:
     """Return the interval an option names."""
     if text is None:
@@ -88,8 +101,15 @@ def parse_json_object(flag: str, text: str) -> dict[str, Any]:
     remedy = """write an object such as '{"fast": 5}'"""
     try:
         found = json.loads(text)
+        json.dumps(found, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         message = f"{where} is not JSON: {error.msg} at character {error.pos + 1}"
+        raise UsageError(message, code="PARAMS", remedy=remedy) from None
+    except UnicodeEncodeError:  # half of a surrogate pair, which no file of ours could keep
+        message = f"{where} holds text that is no Unicode"
+        raise UsageError(message, code="PARAMS", remedy=remedy) from None
+    except (RecursionError, ValueError):
+        message = f"{where} is nested too deep or has a number too long"
         raise UsageError(message, code="PARAMS", remedy=remedy) from None
     if not isinstance(found, dict):
         message = f"{where} is not a JSON object"

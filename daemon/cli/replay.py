@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import shlex
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ from daemon.cli.options import (
     parse_date,
     parse_interval_option,
     parse_json_object,
+    parse_zone,
 )
 from daemon.cli.render import note, progress, say
 from daemon.kernel.errors import UsageError
@@ -33,13 +35,10 @@ if TYPE_CHECKING:
     from daemon.system.replay import ReplayResult
 
 SOURCES = ("sp500",)
-FLAG_NAMES = {"sets": "set", "start": "from", "end": "to"}
-UNTOLD = ("out", "as_json", "durable", "events")  # they change where a run goes, not what happens in it
 Flags = dict[tuple[str, ...], tuple[object, str]]
 
 
 def replay(
-    context: typer.Context,
     *,
     config: ConfigFile = None,
     profile: Profile = "plan",
@@ -71,16 +70,12 @@ def replay(
     end: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Last exchange date.")] = None,
     cash: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Opening cash of every portfolio.")] = None,
     benchmark: Annotated[str | None, typer.Option(metavar="SYMBOL", help="Symbol to compare with.")] = None,
-    seed: Annotated[int, typer.Option(help="Root of every random number.")] = DEFAULT_SEED,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Root of every random number.")] = DEFAULT_SEED,
     durable: Annotated[bool, typer.Option("--durable", help="Write every commit to disk as live does.")] = False,
     events: Annotated[bool, typer.Option("--events", help="Write events.jsonl too.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Run folder, replaced if it is one; default: a new one under [paths] state_dir.",
-            show_default=False,
-        ),
+        typer.Option(metavar="DIR", help="Run folder; default: a new one under [paths] state_dir.", show_default=False),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -101,7 +96,7 @@ def replay(
         source=source,
         bars=tuple(bars or ()),
         adjustment=parse_adjustment(adjustment),
-        tz=tz,
+        tz=parse_zone(tz),
         orders=orders,
         interval=parse_interval_option(interval),
         date_from=date_from,
@@ -110,25 +105,11 @@ def replay(
         durable=durable,
         events=events,
         profile=profile,
-        command=_command(context.params),
     )
 
     from daemon.system.replay import run_replay  # after the options were checked: it takes a while
 
     _show(lambda update: run_replay(options, loaded.settings, update), "replay", as_json=as_json)
-
-
-def _command(typed: Mapping[str, object]) -> str:
-    """Return what one types to repeat a run: every option that shapes it, none that only says where it goes."""
-    words = ["tradingd", "replay"]
-    for name, value in typed.items():
-        if name in UNTOLD or (name, value) == ("profile", "plan"):
-            continue
-        flag = f"--{FLAG_NAMES.get(name, name)}"
-        for one in value if isinstance(value, list | tuple) else [value]:
-            if one is not None:
-                words += [flag, str(one)]
-    return shlex.join(words)
 
 
 def _check_sources(bars: Sequence[Path] | None, source: str | None) -> None:
@@ -176,7 +157,7 @@ def _new_folder(state_dir: Path) -> Path:
 
 def demo(
     *,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Run folder, replaced if it is one.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Run folder.")] = Path("demo"),
     as_json: AsJson = False,
 ) -> None:
     """Replay 20 large US stocks, 2015 to 2022, through every actor: no account, no network, under half a minute."""
@@ -190,7 +171,8 @@ def _show(run: Callable[[Progress | None], ReplayResult], label: str, *, as_json
     from daemon.cli.startup import check_packages
 
     check_packages()
-    with progress(label) as update:
+    # What a strategy prints is talk, and must not get between the lines of --json.
+    with redirect_stdout(sys.stderr), progress(label) as update:
         result = run(update)
     for notice in result.notices:
         note(f"note: {notice}")

@@ -7,21 +7,26 @@ the standard library; whatever a command needs beyond that is imported when the 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
 
 from daemon.cli import calc, configuration, replay, strategies
 from daemon.cli.options import AsJson
-from daemon.cli.render import note, say, say_json, table
+from daemon.cli.render import note, one_line, say, say_json, table
 from daemon.kernel.errors import OperatorError, TradingdError
 
 DEBUG_FLAG = "--debug"
 DEBUG_VARIABLE = "TRADINGD_DEBUG"
+INTERRUPTED = 128 + signal.SIGINT
 
 app = typer.Typer(
     name="tradingd",
@@ -33,27 +38,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo", short_help="Run the main job on embedded data: 20 stocks, 2015 to 2022.")(replay.demo)
+app.command("demo")(replay.demo)
 app.command("replay")(replay.replay)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        version()
-        raise typer.Exit
 
 
 @app.callback()
 def _root(
     debug: Annotated[bool, typer.Option(DEBUG_FLAG, help="Show tracebacks; TRADINGD_DEBUG=1 does the same.")] = False,
-    show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
-    ] = False,
 ) -> None:
-    del debug, show_version  # debug is taken from the arguments by main, so that it may stand anywhere
+    del debug  # taken from the arguments by main, so that it may stand anywhere
 
 
-@app.command(short_help="Check a run folder or ledger; exit 0 only if everything holds.")
+@app.command()
 def verify(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Run folder or ledger.", show_default=False)],
     *,
@@ -74,7 +70,7 @@ def verify(
         raise OperatorError(message, code="VERIFY", remedy="do not trust these files")
 
 
-@app.command(short_help="Show which actor sends, decides and folds each message.")
+@app.command()
 def routes(*, as_json: AsJson = False) -> None:
     """Show which actor sends, decides and folds each message, in the order of the stages."""
     from daemon.system.composition import routes as rows
@@ -107,21 +103,67 @@ app.add_typer(configuration.app, name="config")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (``contract.md`` section 1)."""
+    _open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = DEBUG_FLAG in arguments or os.environ.get(DEBUG_VARIABLE, "0") not in {"", "0"}
     arguments = [a for a in arguments if a != DEBUG_FLAG]
+    stopped: list[int] = []
     try:
-        return _run(arguments)
+        with _orderly_signals(stopped):
+            code = _run(arguments)
+        if code != INTERRUPTED:  # what typer makes of an interrupt
+            return code
     except BrokenPipeError:  # the reader of our pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (KeyboardInterrupt, typer.Abort):
-        note("tradingd: interrupted; nothing half-written was left")
-        return 130
+        pass  # told below
     except Exception as error:  # noqa: BLE001 - the last handler: every error becomes one sentence and a code
         if debug:
             traceback.print_exc()
         return _explain(error, debug=debug)
+    number = signal.Signals(stopped[0]) if stopped else signal.SIGINT
+    what = "interrupted" if number is signal.SIGINT else f"stopped by {number.name}"
+    note(f"tradingd: {what}; nothing half-written was left")
+    return 128 + number
+
+
+def _open_streams() -> None:
+    """Give a process that was started without them standard streams, before a ledger gets their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+
+
+@contextmanager
+def _orderly_signals(stopped: list[int]) -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind what runs as an interrupt does; what was ignored (nohup) stays so.
+
+    Args:
+        stopped: takes the number of the signal that came.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: FrameType | None) -> None:
+        stopped.append(number)
+        raise KeyboardInterrupt
+
+    watched = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is signal.SIG_DFL]
+    for number in watched:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in watched:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _run(arguments: list[str]) -> int:
@@ -139,19 +181,19 @@ def _explain(error: Exception, *, debug: bool) -> int:
         if error.format_message().startswith("Usage:"):  # a group without a command shows its help
             note(error.format_message())
             return int(error.exit_code)
-        message = " ".join(error.format_message().split()).rstrip(".")
+        message = one_line(error.format_message()).rstrip(".")
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "tradingd"
         note(f"tradingd: {message[:1].lower()}{message[1:]}; see {command} --help")
         return int(error.exit_code)
     if isinstance(error, TradingdError):
-        note(f"tradingd: {' '.join(str(error).split())}")
+        note(f"tradingd: {one_line(str(error))}")
         return error.exit_code if isinstance(error, OperatorError) else 1
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        note(f"tradingd: {where}{error.strerror[:1].lower()}{error.strerror[1:]}")
+        note(f"tradingd: {one_line(where + error.strerror[:1].lower() + error.strerror[1:])}")
         return 1
-    text = " ".join(str(error).split())
+    text = one_line(str(error))
     hint = "" if debug else "; run it again with --debug and report what it shows"
     note(f"tradingd: a fault of the program, not yours: {type(error).__name__}: {text}{hint}")
     return 1
