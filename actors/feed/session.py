@@ -27,8 +27,8 @@ ALWAYS: Final = "always"
 TABLE_CALENDAR: Final = "XNYS"
 TABLE_FIRST_YEAR: Final = 1990
 TABLE_LAST_YEAR: Final = 2030
-OLDEST_YEAR: Final = 1900  # a date outside these is a typing error, and expanding centuries takes minutes
-NEWEST_YEAR: Final = 2100
+OLDEST_YEAR: Final = 1970  # time is counted from there
+NEWEST_YEAR: Final = 2100  # a date beyond is a typing error, and expanding centuries takes minutes
 TABLE_FILE: Final = "calendar_xnys.npz"
 
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 SYMBOL_MAX: Final = 32
+SYMBOL_RULE: Final = r"^[\p{L}\p{N}_^.$#][\p{L}\p{N}_^.$#&/:=+@~!*()\[\] -]*$"
+"""What vendors' symbols are made of. Nothing that ends a CSV cell, nothing invisible, and no first character that a
+spreadsheet takes for a formula."""
+REASON_MAX: Final = 160
 ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "ts": ("ts", "date", "ts_utc", "timestamp", "datetime", "time"),
     "symbol": ("symbol", "ticker"),
@@ -114,6 +118,8 @@ def _digest(path: str) -> tuple[str, bytes]:
     try:
         if not Path(path).is_file():
             reason = "it is a folder" if Path(path).is_dir() else "there is no such file"
+            if Path(path).exists() and not Path(path).is_dir():
+                reason = "it is a pipe or a device, not a file"
             message = f"cannot read {path}: {reason}"
             raise OperatorError(message, code="UNREADABLE_FILE", remedy="name an existing CSV, CSV.gz or Parquet file")
         with Path(path).open("rb") as file:
@@ -147,6 +153,7 @@ def _parquet_header(path: str) -> list[str]:
 
 def _unreadable(path: str, error: Exception) -> OperatorError:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    reason = reason if len(reason) <= REASON_MAX else f"{reason[:REASON_MAX]}..."
     message = f"cannot read {path}: {reason}"
     return OperatorError(message, code="UNREADABLE_FILE", remedy="give a UTF-8 CSV, CSV.gz or Parquet file")
 
@@ -176,8 +183,12 @@ def _choose(header: list[str], path: str) -> tuple[dict[str, str], list[str]]:
     missing = [name for name in required if name not in names]
     if missing:
         some = ", ".join(found.strip() for found in header[:12])
+        some = some if len(some) <= REASON_MAX else f"{some[:REASON_MAX]}..."
         message = f"{path} has no column {' and no column '.join(missing)} (it has {some})"
-        raise OperatorError(message, code="MISSING_COLUMN", remedy="bars need at least ts (or date), symbol and close")
+        remedy = "bars need at least ts (or date), symbol and close"
+        if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
+            remedy = "separate the cells by commas"
+        raise OperatorError(message, code="MISSING_COLUMN", remedy=remedy)
     taken = list(names.values())
     return names, [f.strip() for n, f in by_name.items() if f not in taken and n not in QUIET]
 
@@ -229,6 +240,13 @@ def _with_symbols(frame: pl.DataFrame, path: str, unit: str) -> pl.DataFrame:
         what = "the symbol is missing" if not length[row] else f"the symbol has more than {SYMBOL_MAX} characters"
         message = f"{path} {unit} {frame['row#'][row]}: {what}"
         raise OperatorError(message, code="BAD_SYMBOL", remedy="name one symbol per row")
+    names = frame["symbol"].unique(maintain_order=True)
+    odd = names.filter(~names.str.contains(SYMBOL_RULE))
+    if len(odd):
+        row = (frame["symbol"] == odd[0]).arg_max() or 0
+        message = f"{path} {unit} {frame['row#'][row]}: {odd[0]!r} is no symbol"
+        remedy = "use letters, digits and marks such as . - / ^, and begin with a letter, a digit or ^"
+        raise OperatorError(message, code="BAD_SYMBOL", remedy=remedy)
     return frame
 
 

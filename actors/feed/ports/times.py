@@ -214,7 +214,8 @@ def _check_years(years: pl.Series, column: pl.Series, place: Place) -> None:
     odd = ((years < OLDEST_YEAR) | (years > NEWEST_YEAR)).fill_null(value=False)
     if odd.any():
         row = _first(odd)
-        _refuse(place(row), f"{str(column[row])!r} is not a time of these centuries", _HOW, "BAD_TIME")
+        what = f"{str(column[row])!r} is not a time of these centuries ({OLDEST_YEAR} to {NEWEST_YEAR})"
+        _refuse(place(row), what, _HOW, "BAD_TIME")
 
 
 def _first(mask: pl.Series) -> int:
