@@ -18,6 +18,7 @@ numbers, not views.
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Callable
 from typing import Any, Final, Literal, TypeVar
@@ -40,6 +41,7 @@ Form = Literal["symbol", "panel", "fold", "model"]
 
 FIELDS: Final = ("open", "high", "low", "close", "volume")
 LOOKBACK_MAX: Final = 20_000
+_NAME: Final = re.compile(r"[A-Za-z_][\w.-]{0,63}")
 SPEC_ATTRIBUTE: Final = "__tradingd_strategy__"
 
 __all__ = [
@@ -189,7 +191,11 @@ class StrategySpec(Struct, frozen=True):
         Raises:
             OperatorError: it is not a whole number from 1 to 20,000.
         """
-        rows = self.lookback(params) if callable(self.lookback) else self.lookback
+        try:
+            rows = self.lookback(params) if callable(self.lookback) else self.lookback
+        except Exception as error:
+            message = f"strategy {self.name}: its lookback cannot be computed: {type(error).__name__}: {error}"
+            raise OperatorError(message, code="BAD_STRATEGY", remedy="write it for every parameter allowed") from error
         if isinstance(rows, bool) or not isinstance(rows, int) or not 1 <= rows <= LOOKBACK_MAX:
             message = f"strategy {self.name}: lookback must be a whole number from 1 to {LOOKBACK_MAX:,}, not {rows!r}"
             raise OperatorError(message, code="BAD_STRATEGY")
@@ -233,11 +239,19 @@ def strategy(
     """
 
     def decorate(function: FunctionT) -> FunctionT:
-        label: str = name or getattr(function, "__name__", "") or "strategy"
+        label: str = getattr(function, "__name__", "strategy") if name is None else name
+        label = "strategy" if label == "<lambda>" else label
         if api != API:
             remedy = "install a tradingd of that version, or port the strategy and say api=1"
             message = f"strategy {label} was written for API {api}, this tradingd speaks API {API}"
             raise OperatorError(message, code="BAD_STRATEGY", remedy=remedy)
+        if not (isinstance(label, str) and _NAME.fullmatch(label)):
+            remedy = "give it one that starts with a letter and has up to 64 letters, digits and . - _"
+            message = f"{label!r} cannot be a strategy's name"
+            raise OperatorError(message, code="BAD_STRATEGY", remedy=remedy)
+        if isinstance(fields, str):
+            message = f"strategy {label}: fields must be a tuple such as ({fields!r},), not the text {fields!r}"
+            raise OperatorError(message, code="BAD_STRATEGY")
         form, state = _form_of(function, label, model)
         chosen = fields if fields is not None else (("close",) if form in ("panel", "model") else FIELDS)
         spec = StrategySpec(
@@ -283,9 +297,20 @@ def _validate(spec: StrategySpec, chosen: tuple[str, ...]) -> None:
     if required:
         message = f"parameter {required[0]!r} needs a default, so that the strategy runs without configuration"
         raise refuse(message)
-    if not callable(spec.lookback):
-        spec.rows(spec.params())
-    if isinstance(spec.horizon, bool) or (isinstance(spec.horizon, int) and spec.horizon < 1):
+    try:
+        msgspec.convert(msgspec.to_builtins(spec.params()), type=spec.params)
+    except (TypeError, msgspec.ValidationError) as error:
+        message = f"the defaults of its parameters do not hold: {error}"
+        raise refuse(message) from None
+    spec.rows(spec.params())
+    if not (spec.bar is None or isinstance(spec.bar, str)):
+        message = f"bar must be text such as '5m' or '1d', not {spec.bar!r}"
+        raise refuse(message)
+    if (
+        isinstance(spec.horizon, bool)
+        or not isinstance(spec.horizon, (int, str))
+        or (isinstance(spec.horizon, int) and spec.horizon < 1)
+    ):
         message = f"horizon must be text such as '30m' or '5d', or a number of bars from 1, not {spec.horizon!r}"
         raise refuse(message)
     for what, text in (("bar", spec.bar), ("horizon", spec.horizon)):
@@ -302,30 +327,34 @@ def _validate(spec: StrategySpec, chosen: tuple[str, ...]) -> None:
 
 def _form_of(function: Callable[..., Any], label: str, model: str | None) -> tuple[Form, type[Struct] | None]:
     """Tell the form by the signature: annotations where there are any, else the number of arguments."""
+    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    if any(kind(function) for kind in kinds):
+        message = f"strategy {label} is a coroutine or generator"
+        raise OperatorError(message, code="BAD_STRATEGY", remedy="write a plain function that returns its answer")
     arguments = list(inspect.signature(function).parameters.values())
     try:
         hints = typing.get_type_hints(function)
     except (NameError, TypeError) as error:
         message = f"strategy {label}: its annotations cannot be read: {error}"
         raise OperatorError(message, code="BAD_STRATEGY") from None
-    kinds = [hints.get(a.name) for a in arguments]
+    hinted = [hints.get(a.name) for a in arguments]
     if len(arguments) == 3:
-        state = kinds[0]
+        state = hinted[0]
         if not (isinstance(state, type) and issubclass(state, Struct)):
             remedy = "annotate the first argument with your state class (a msgspec Struct with defaults)"
             message = f"strategy {label} takes three arguments but its state is not a Struct"
             raise OperatorError(message, code="BAD_STRATEGY", remedy=remedy)
-        if kinds[1] not in (None, Window) or model is not None:
+        if hinted[1] not in (None, Window) or model is not None:
             message = f"strategy {label}: the fold form takes (state, w: Window, p) and no model"
             raise OperatorError(message, code="BAD_STRATEGY")
         return "fold", state
-    if len(arguments) != 2 or kinds[0] not in (None, Window, PanelWindow):
+    if len(arguments) != 2 or hinted[0] not in (None, Window, PanelWindow):
         remedy = "write f(w: Window, p), f(w: PanelWindow, p) or f(state, w: Window, p)"
         message = f"strategy {label} has the signature {inspect.signature(function)}, which is none of the three forms"
         raise OperatorError(message, code="BAD_STRATEGY", remedy=remedy)
     if model is not None:
-        if kinds[0] is not PanelWindow:
+        if hinted[0] is not PanelWindow:
             message = f"strategy {label} names a model, so its first argument must be w: PanelWindow"
             raise OperatorError(message, code="BAD_STRATEGY")
         return "model", None
-    return ("panel" if kinds[0] is PanelWindow else "symbol"), None
+    return ("panel" if hinted[0] is PanelWindow else "symbol"), None

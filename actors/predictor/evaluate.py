@@ -74,7 +74,9 @@ def _ask_panel(runner: Answerable, scope: Scope, now: int) -> Outcome:
     fresh, everyone = _fresh(runner.series, scope)
     try:
         scores = runner.binding.spec.function(_panel_window(runner, scope, now, fresh), runner.binding.params)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an author's function raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever an author's function raises
         return Outcome(failures=(_raised(runner, scope, now, WHOLE_CALL, error),))
     try:
         batch = _panel_batch(runner, scores, len(scope.symbols), None if everyone else fresh)
@@ -143,7 +145,9 @@ def _ask_model(runner: Answerable, scope: Scope, now: int) -> Outcome:
     assert model is not None  # noqa: S101 - bound with its manifest
     try:
         answer = runner.binding.spec.function(_panel_window(runner, scope, now, fresh), runner.binding.params)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an author's function raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever an author's function raises
         return Outcome(failures=(_raised(runner, scope, now, WHOLE_CALL, error),))
     shape = (len(scope.symbols), len(model.features))
     rows = answer.rows if type(answer) is Features else None
@@ -211,7 +215,9 @@ def _each_symbol(runner: Answerable, scope: Scope, now: int, ask: Callable[[int,
             window = Window(symbols[i], now, bar, stamps, *columns)
         try:
             signal = ask(i, window)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an author's function raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever an author's function raises
             failures.append(_raised(runner, scope, now, i, error))
             continue
         if signal is None:
@@ -248,7 +254,16 @@ def signal_error(signal: Any, runner: Answerable) -> str:
             return "score_not_finite" if error == "score_out_of_range" and np.isnan(value) else error
     if signal.horizon is not None and not _good_horizon(runner, signal.horizon):
         return "bad_horizon"
-    return "" if type(signal.reason) is str else "reason_not_text"
+    return "" if type(signal.reason) is str and _is_unicode(signal.reason) else "reason_not_text"
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether the journal can keep it: half of a surrogate pair it cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _batch(horizon: str, group: list[tuple[int, Signal]], n: int) -> Batch:

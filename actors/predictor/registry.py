@@ -98,9 +98,9 @@ def resolve(reference: str, base: Path | None = None) -> tuple[StrategySpec, str
         return _from_entry_point(point)
     names = [*BUILT_IN, *_installed()]
     near = difflib.get_close_matches(reference, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(sorted(names))}"
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(names))};"
     raise OperatorError(
-        f"there is no strategy {reference!r}", code="NO_STRATEGY", remedy=f"{hint} Your own: path/to/file.py:function"
+        f"there is no strategy {reference!r}", code="NO_STRATEGY", remedy=f"{hint} your own: path/to/file.py:function"
     )
 
 
@@ -196,9 +196,9 @@ def _from_entry_point(point: EntryPoint) -> tuple[StrategySpec, str]:
     origin = f"entry point {point.value}"
     try:
         found = point.load()
-    except OperatorError:
+    except (OperatorError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # a file may well end in sys.exit()
         raise OperatorError(
             f"the installed strategy {point.name} ({point.value}) cannot be imported: {_located(error, None)}",
             code="STRATEGY_IMPORT",
@@ -245,7 +245,10 @@ def _load(path: Path) -> ModuleType:
     except OperatorError as error:
         del sys.modules[name]
         raise OperatorError(f"{_place(error, path)}: {error.message}", code=error.code, remedy=error.remedy) from None
-    except Exception as error:
+    except KeyboardInterrupt:
+        del sys.modules[name]
+        raise
+    except BaseException as error:  # a file may well end in sys.exit()
         del sys.modules[name]
         raise OperatorError(
             f"the strategy file cannot be imported: {_located(error, path)}",

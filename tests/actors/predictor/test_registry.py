@@ -145,7 +145,7 @@ def test_a_missing_file_or_function_says_what_is_there(tmp_path) -> None:
 def test_a_misspelt_name_gets_a_suggestion() -> None:
     """Or the list."""
     assert "did you mean 'momentum'?" in refusal(bind, "momentun")
-    assert "known are: buy_and_hold, " in refusal(bind, "xyzzy")
+    assert "known are buy_and_hold, " in refusal(bind, "xyzzy")
 
 
 def test_installed_strategies_come_from_entry_points(tmp_path, monkeypatch) -> None:
