@@ -8,10 +8,12 @@ from typing import Final
 import msgspec
 
 from actors.portfolio.params import PortfolioSpec
-from actors.values.fixed import SCALE, mul
+from actors.values.fixed import FIXED_MAX, SCALE, mul
 
 WEIGHT_UNIT: Final = 10**9
 """Weights and fractions are counted in units of their ninth digit, so that no float touches money."""
+QTY_MAX: Final = FIXED_MAX // 2
+"""The largest position aimed at: half of what a message can carry, so that the way to its opposite fits too."""
 
 
 class Want(msgspec.Struct, frozen=True, gc=False):
@@ -23,11 +25,14 @@ class Want(msgspec.Struct, frozen=True, gc=False):
 
 
 def target_qty(weight: float, equity: int, cash_buffer: float, px: int, lot_size: int) -> int:
-    """Return the signed quantity worth ``weight`` x equity x (1 - cash_buffer), cut towards zero to a whole lot."""
+    """Return the signed quantity worth ``weight`` x equity x (1 - cash_buffer), cut towards zero to a whole lot.
+
+    At prices of 1e-8 that may be more than a message can carry; it is never more than :data:`QTY_MAX`.
+    """
     if equity <= 0 or px <= 0:
         return 0
     size = abs(round(weight * WEIGHT_UNIT)) * (WEIGHT_UNIT - round(cash_buffer * WEIGHT_UNIT))
-    qty = equity * size * SCALE // (px * WEIGHT_UNIT * WEIGHT_UNIT)
+    qty = min(equity * size * SCALE // (px * WEIGHT_UNIT * WEIGHT_UNIT), QTY_MAX)
     qty -= qty % lot_size
     return qty if weight > 0 else -qty
 

@@ -37,7 +37,7 @@ from actors.risk.form import Denial, Split, bad_price, economic_key, plain, seco
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
 from actors.risk.trading_state import ACTIVE, KILLED, StateKeeper
-from actors.values.fixed import SCALE, div_round, fmt, mul, to_fixed
+from actors.values.fixed import FIXED_MAX, SCALE, div_round, fmt, mul, to_fixed
 from actors.values.universe import Universe
 
 _MARKET: Final = OrderType.MARKET
@@ -227,6 +227,9 @@ class Gate:
         px = limit_px or ref
         if side == BUY and limit_px is None and stop_px is not None and stop_px > ref:
             px = stop_px
+        if held + same + leaves > FIXED_MAX:
+            reason = f"the position could grow beyond {fmt(FIXED_MAX)}, which is more than a run can count"
+            return Denial("MAX_QTY", reason, fmt(held + same + leaves), fmt(FIXED_MAX))
         if entry and px:
             denial = self._size(qty, px, book.equity)
             if denial is not None:

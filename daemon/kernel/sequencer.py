@@ -223,6 +223,9 @@ class Sequencer:
             return False
 
         culprits = ", ".join(dict.fromkeys(type(event).__name__ for event in events if fails(event)))
+        if isinstance(error, OverflowError):  # amounts grew beyond 64 bits of 1e-8
+            text = f"{culprits} holds an amount beyond 92,233,720,368, which is more than a run can count"
+            return InvariantError(text, code="TOO_LARGE", remedy="start with less cash, or with smaller orders")
         text = f"{culprits} cannot be written to the journal: {type(error).__name__}: {error}"
         return InvariantError(text, code="NOT_ENCODABLE")
 

@@ -335,10 +335,18 @@ def test_a_fact_without_subscribers_is_no_dead_letter() -> None:
 
 def test_an_event_that_cannot_be_encoded_stops_the_core_and_is_named() -> None:
     """Facts that are not in the journal have not happened, but they are folded: there is no way on."""
-    bench = Bench().on("one.decide Do:x", lambda _, ctx: (ctx.emit(Fact("fine")), ctx.emit(Fact(2**70))))
+    bench = Bench().on("one.decide Do:x", lambda _, ctx: (ctx.emit(Fact("fine")), ctx.emit(Fact(object()))))
     with pytest.raises(InvariantError, match="Fact cannot be written to the journal") as caught:
         bench.do(Do("x"))
     assert caught.value.code == "NOT_ENCODABLE"
+
+
+def test_an_amount_beyond_64_bits_stops_the_core_and_says_what_to_do() -> None:
+    """The operator's money outgrew the numbers; that is no riddle about encoders."""
+    bench = Bench().on("one.decide Do:x", lambda _, ctx: ctx.emit(Fact(2**70)))
+    with pytest.raises(InvariantError, match="Fact holds an amount beyond .* start with less cash") as caught:
+        bench.do(Do("x"))
+    assert caught.value.code == "TOO_LARGE"
 
 
 # -- failures ----------------------------------------------------------------------------------------------------------
