@@ -20,6 +20,8 @@ from daemon.kernel.errors import OperatorError, UsageError
 F64 = npt.NDArray[np.float64]
 
 SCHEMA = "tradingd.metrics/1"
+COUNT_MAX = 1_000_000_000
+PERIODS_MAX = 100_000_000
 
 
 class Moments(msgspec.Struct, frozen=True):
@@ -68,7 +70,8 @@ def calc_metrics(
         gross=curve.gross if curve is not None else None,
         net=curve.net if curve is not None else None,
     )
-    metrics = compute(inputs)
+    with np.errstate(all="ignore"):  # what overflows becomes null
+        metrics = compute(inputs)
     pair = (str(benchmark.name), aligned) if benchmark is not None and aligned is not None else None
     period: dict[str, Any] = {
         "start": format_ts(int(stamps[0])),
@@ -108,8 +111,8 @@ def _align(bench: Wide, stamps: npt.NDArray[np.int64], path: Path | None) -> F64
 
 
 def _check_rates(periods: float, rf: float) -> None:
-    if not (math.isfinite(periods) and periods > 0):
-        message = f"--periods {periods} must be a number of sessions a year above zero, such as 252"
+    if not 0.01 <= periods <= PERIODS_MAX:
+        message = f"--periods {periods} must be a number of returns a year, 0.01 to {PERIODS_MAX:,}, such as 252"
         raise UsageError(message)
     if not (math.isfinite(rf) and rf > -1):
         message = f"--rf {rf} must be an annual rate above -1 as a fraction: 0.02 is 2 %"
@@ -129,7 +132,8 @@ def _moments(returns: Path | None, moments: Moments | None) -> Moments:
 
 
 def _from_series(series: F64, path: Path) -> Moments:
-    found = sharpe.moments(series)
+    with np.errstate(all="ignore"):  # of what overflows there are no moments
+        found = sharpe.moments(series)
     if found is None:
         message = f"{path} has {series.size} returns without dispersion, so there is no Sharpe ratio"
         raise OperatorError(message, code="NO_DISPERSION", remedy="give at least two different returns")
@@ -140,13 +144,19 @@ def _checked(m: Moments) -> Moments:
     if not all(math.isfinite(v) for v in (m.sr, m.skew, m.kurt)):
         message = "--sr, --skew and --kurt must be finite numbers"
         raise UsageError(message)
-    if m.n < 2:
-        message = f"--n {m.n} must be at least 2 observations"
+    if not 2 <= m.n <= COUNT_MAX:
+        message = f"--n {m.n} must be at least 2 observations, and at most {COUNT_MAX:,}"
         raise UsageError(message)
     if m.kurt < 1.0 + m.skew * m.skew - 1e-9:
         message = f"--kurt {m.kurt} with --skew {m.skew} is impossible: raw kurtosis is at least 1 + skew squared"
         raise UsageError(message, remedy="give raw kurtosis, which is 3 for a normal, not excess kurtosis")
     return m
+
+
+def _check_benchmark(benchmark_sr: float) -> None:
+    if not math.isfinite(benchmark_sr):
+        message = f"--benchmark-sr {benchmark_sr} must be a finite number"
+        raise UsageError(message, remedy="give a Sharpe ratio per period, such as 0.05")
 
 
 def _check_level(level: float) -> None:
@@ -166,6 +176,7 @@ def calc_psr(returns: Path | None = None, moments: Moments | None = None, benchm
         UsageError: neither or both of file and moments, or impossible moments.
         OperatorError: a file that cannot be read or has no dispersion.
     """
+    _check_benchmark(benchmark_sr)
     m = _moments(returns, moments)
     value = sharpe.psr(m.sr, m.n, m.skew, m.kurt, benchmark_sr)
     inputs = msgspec.to_builtins(m) | {"benchmark_sr": benchmark_sr}
@@ -183,6 +194,7 @@ def calc_mintrl(
         OperatorError: as :func:`calc_psr`.
     """
     _check_level(level)
+    _check_benchmark(benchmark_sr)
     m = _moments(returns, moments)
     value = sharpe.min_track_record(m.sr, m.skew, m.kurt, benchmark_sr, level)
     inputs = msgspec.to_builtins(m) | {"benchmark_sr": benchmark_sr, "level": level}
@@ -217,8 +229,8 @@ def calc_dsr(
             m = _moments(returns, None)
     else:
         m = _moments(returns, moments)
-    if trials is None or trials < 1:
-        message = "dsr needs --trials N, how many were tried, at least 1"
+    if trials is None or not 1 <= trials <= COUNT_MAX:
+        message = f"dsr needs --trials N, how many were tried, 1 to {COUNT_MAX:,}"
         raise UsageError(message)
     if trials_variance is None or not (math.isfinite(trials_variance) and trials_variance >= 0):
         message = "dsr needs --trials-variance V, the variance of the trials' per-period Sharpe ratios, at least 0"

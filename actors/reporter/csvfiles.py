@@ -55,13 +55,20 @@ def parse_stamp(text: str) -> int:
     """
     text = text.strip()
     if len(text) == 10:
-        return (date.fromisoformat(text).toordinal() - _EPOCH_DAY) * _DAY_NS
+        return _in_range((date.fromisoformat(text).toordinal() - _EPOCH_DAY) * _DAY_NS, text)
     stamp = datetime.fromisoformat(text)
     if stamp.tzinfo is None:
         message = f"{text!r} has no offset from UTC"
         raise ValueError(message)
-    delta = stamp.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return ((delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds) * 1_000
+    delta = stamp - datetime(1970, 1, 1, tzinfo=UTC)
+    return _in_range(((delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds) * 1_000, text)
+
+
+def _in_range(stamp: int, text: str) -> int:
+    if abs(stamp) >= 1 << 63:
+        message = f"{text!r} is beyond what nanoseconds in 64 bits can tell"
+        raise ValueError(message)
+    return stamp
 
 
 def _rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
@@ -78,13 +85,23 @@ def _rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
         reason = getattr(error, "strerror", None) or str(error)
         message = f"{path} cannot be read: {reason}"
         raise OperatorError(message, code="BAD_FILE") from None
-    reader = csv.reader(lines)
-    header = next(reader, None)
+    reader = _reader(path, lines)
+    _, header = next(reader, (0, None))
     if not header:
         message = f"{path} is empty"
         raise OperatorError(message, code="BAD_FILE", remedy="the first line must name the columns")
     names = [name.strip() for name in header]
-    return names, ((reader.line_num, row) for row in reader if row)
+    return names, ((line, row) for line, row in reader if row)
+
+
+def _reader(path: Path, lines: list[str]) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(lines)
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        message = f"{path}, line {reader.line_num}: {error}"
+        raise OperatorError(message, code="BAD_FILE", remedy="one row a line, cells separated by commas") from None
 
 
 def _find(path: Path, names: list[str], wanted: tuple[str, ...]) -> int:

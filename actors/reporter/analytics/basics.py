@@ -55,7 +55,10 @@ def cagr(growth: float, n: int, periods: float) -> float | None:
     """Annualise a growth factor over ``n`` sessions; None for fewer than 2 sessions or a growth below zero."""
     if n < 2 or growth < 0:
         return None
-    return finite(growth ** (periods / n) - 1.0)
+    try:
+        return finite(growth ** (periods / n) - 1.0)
+    except OverflowError:
+        return None
 
 
 def cagr_calendar(growth: float, days: float) -> float | None:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from actors.reporter.analytics.basics import NORMAL, central_moments, is_flat
+from actors.reporter.analytics.basics import NORMAL, central_moments, finite, is_flat
 
 F64 = npt.NDArray[np.float64]
 
@@ -43,7 +43,8 @@ def min_track_record(
     radicand = _radicand(sr, skew, kurt)
     if radicand is None or sr <= benchmark_sr:
         return None
-    return 1.0 + radicand * (NORMAL.inv_cdf(level) / (sr - benchmark_sr)) ** 2
+    ratio = NORMAL.inv_cdf(level) / (sr - benchmark_sr)
+    return finite(1.0 + radicand * (ratio * ratio))
 
 
 def expected_maximum(trials: int) -> float:
