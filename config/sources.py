@@ -114,7 +114,8 @@ def load_settings(
 def _read(file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as stream:
-            return tomllib.load(stream, parse_float=Decimal)
+            text = stream.read().decode("utf-8-sig")  # Windows editors begin a file with a mark
+        return tomllib.loads(text, parse_float=Decimal)
     except FileNotFoundError:
         message, remedy = f"the configuration file {file} does not exist", "make one with: tradingd config init"
     except OSError as error:
@@ -124,6 +125,8 @@ def _read(file: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         text = str(error)
         message, remedy = f"{file} is not valid TOML: {text[:1].lower()}{text[1:]}", ""
+    except (RecursionError, ValueError):
+        message, remedy = f"{file} is nested too deep, or has a number too long", ""
     raise ConfigError(message, code="CONFIG_FILE", remedy=remedy)
 
 

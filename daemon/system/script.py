@@ -8,6 +8,7 @@ would deny anybody's.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import IntEnum, StrEnum
@@ -43,6 +44,7 @@ _CONTROLS: Final[dict[str, Callable[[str, str], Command]]] = {
 }
 _VERBS: Final = ("submit", "cancel", "replace", *_CONTROLS)
 _SIDES: Final = {"buy": BUY, "sell": SELL}
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _ORDER_FIELDS: Final = frozenset(
     ("id", "symbol", "side", "qty", "type", "tif", "limit_px", "stop_px", "reduce_only", "portfolio")
 )
@@ -99,13 +101,14 @@ def read_script(
         OperatorError: the file is not readable or one line is not; the sentence names file and line.
     """
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        message = f"the orders file {path} cannot be read: {error}"
+        reason = error.strerror if isinstance(error, OSError) else f"it is not UTF-8 text ({error.reason})"
+        message = f"the orders file {path} cannot be read: {reason}"
         raise OperatorError(message, code="BAD_SCRIPT", remedy="name a readable text file of JSON lines") from error
     lines: list[ScriptLine] = []
     seen: dict[str, int] = {}
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in enumerate(text.split("\n"), start=1):  # splitlines would cut inside a JSON text
         if not raw.strip():
             continue
         try:
@@ -138,6 +141,12 @@ def _read_line(
     except json.JSONDecodeError as error:
         message = f"this is not JSON ({error.msg} at column {error.colno})"
         raise _LineError(message) from None
+    except (RecursionError, ValueError):
+        message = "this is nested too deep, or has a number too long"
+        raise _LineError(message) from None
+    if _SURROGATE.search(raw) and not _is_unicode(entry):
+        message = "it holds half of a surrogate pair, which is no text"
+        raise _LineError(message)
     if not isinstance(entry, dict):
         message = f"a line is one JSON object, not {raw.strip()[:40]!r}"
         raise _LineError(message)
@@ -165,6 +174,14 @@ def _read_line(
         message = f'{verb} takes {{"reason": "..."}}'
         raise _LineError(message)
     return ScriptLine(number, at, after, _CONTROLS[verb](body["reason"], BY), Rank.CONTROL)
+
+
+def _is_unicode(entry: object) -> bool:
+    try:
+        json.dumps(entry, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

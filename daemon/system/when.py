@@ -54,7 +54,10 @@ class TimeReader:
             if zone is None:
                 raise ValueError(f"{text!r} has no offset: write one, or name the zone with --tz")
             moment = moment.replace(tzinfo=zone)
-        delta = moment.astimezone(UTC) - _EPOCH
+        try:
+            delta = moment.astimezone(UTC) - _EPOCH
+        except OverflowError:
+            raise ValueError(f"{text!r} is not a time of these centuries") from None
         return (delta.days * 86_400 + delta.seconds) * SECOND_NS + int((fraction or "0").ljust(9, "0"))
 
 
