@@ -22,8 +22,10 @@ from daemon.journal.journal import StoredFrame
 
 SCHEMA: Final = "tradingd.run/1"
 _CHUNK: Final = 1 << 20
+UNSEALED: Final = "0" * 64
+"""Stands where the seal goes while the seal is computed."""
 
-__all__ = ["write_events", "write_run_folder"]
+__all__ = ["UNSEALED", "sealed", "sha256", "write_events", "write_run_folder"]
 
 
 def write_run_folder(record: RunRecord, frames: Iterable[StoredFrame], staging: Path) -> RunResult:
@@ -45,7 +47,7 @@ def write_run_folder(record: RunRecord, frames: Iterable[StoredFrame], staging: 
     html = _report(record, story, evaluation, metrics)
     (staging / "report.html").write_bytes(html.encode())
     manifest = _manifest(record, story, staging, halts)
-    (staging / "run.json").write_bytes(_json(manifest))
+    (staging / "run.json").write_bytes(sealed(manifest))
     return RunResult(
         folder=staging,
         metrics=metrics,
@@ -65,6 +67,13 @@ def _report(record: RunRecord, story: Story, evaluation: Evaluation, metrics: di
 def _json(value: Any) -> bytes:
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     return without_exponents(text).encode() + b"\n"
+
+
+def sealed(manifest: dict[str, Any]) -> bytes:
+    """Return ``run.json`` with the SHA-256 of itself, zeros in its place: no byte can change unseen."""
+    manifest["seal"] = UNSEALED
+    manifest["seal"] = hashlib.sha256(_json(manifest)).hexdigest()
+    return _json(manifest)
 
 
 def _halts(story: Story) -> tuple[tuple[str, str | None, str], ...]:

@@ -80,6 +80,9 @@ def check_chain(db: sqlite3.Connection, run: RunRow) -> list[Check]:
         if seq <= previous_seq or ts < previous_ts:
             problem = f"the row with seq {seq} goes back in order or time"
             break
+        if n != len(msgspec.msgpack.decode(body, type=list[msgspec.Raw])):  # the one column outside the chain
+            problem = f"the row with seq {seq} does not hold the {n} events it speaks of"
+            break
         previous_seq, previous_ts = seq, ts
         if n:
             digest = extend_digest(digest, ts_event, body)

@@ -27,6 +27,7 @@ from actors.messages.orders import (
 from actors.messages.risk import TradingState, TradingStateChanged
 from actors.portfolio.books import replay_books
 from actors.reporter.performance import curve
+from actors.reporter.runfolder import UNSEALED, sha256
 from actors.reporter.story import Story, gather
 from actors.reporter.tables import equity_csv, fills_csv, orders_csv, predictions_csv, signals_csv, trades_csv
 from daemon.journal.check import Check, RunRow, check_chain, check_integrity, check_sealed, read_run
@@ -196,24 +197,32 @@ def _folder_checks(folder: Path) -> Iterator[Check]:
 
 
 def _read_manifest(path: Path) -> tuple[dict[str, Any], str]:
+    if not path.is_file():  # reading a pipe or a device would never end
+        return {}, f"there is no file {MANIFEST}"
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except FileNotFoundError:
-        return {}, f"there is no {MANIFEST}"
-    except (OSError, msgspec.DecodeError) as error:
+        raw = path.read_bytes()
+        manifest = msgspec.json.decode(raw, type=dict[str, Any])
+    except (OSError, msgspec.DecodeError, RecursionError) as error:
         return {}, f"{MANIFEST} cannot be read: {error}"
     if not isinstance(manifest.get("files"), dict):
         return {}, f"{MANIFEST} lists no files"
+    seal = manifest.get("seal")
+    if (
+        not isinstance(seal, str)
+        or hashlib.sha256(raw.replace(seal.encode(), UNSEALED.encode(), 1)).hexdigest() != seal
+    ):
+        return manifest, f"{MANIFEST} was changed: its seal does not fit"
     return manifest, ""
 
 
 def _check_files(folder: Path, manifest: dict[str, Any]) -> Check:
-    listed: dict[str, str] = manifest.get("files", {})
-    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST}
+    listed: dict[str, Any] = manifest.get("files", {})
+    present = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir()}
+    present.pop(MANIFEST, None)
     problems = [f"{name} is missing" for name in listed if name not in present]
     problems += [f"{name} is not listed" for name in sorted(present) if name not in listed]
     for name, digest in listed.items():
-        if name in present and hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+        if name in present and (not present[name].is_file() or sha256(present[name]) != digest):
             problems.append(f"{name} was changed")
     detail = "; ".join(problems[:PROBLEMS_MAX]) or f"{len(listed)} files as written"
     return Check("files", ok=bool(listed) and not problems, detail=detail)
@@ -253,6 +262,8 @@ def _derive(run: RunRow, frames: list[StoredFrame]) -> dict[str, str]:
 
 def _check_table(path: Path, text: str) -> Check:
     name = f"table:{path.name}"
+    if not path.is_file():
+        return Check(name, ok=False, detail="there is no such file")
     try:
         found = path.read_bytes()
     except OSError as error:

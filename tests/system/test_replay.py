@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.reporter.runfolder import sealed
 from daemon.kernel.errors import OperatorError, UsageError
 from daemon.system.replay import ReplayResult
 from daemon.system.verify import verify_path
@@ -124,6 +125,8 @@ def test_a_forged_table_with_a_forged_digest_is_still_found(copy: Path) -> None:
     manifest = json.loads((copy / "run.json").read_text())
     manifest["files"]["fills.csv"] = hashlib.sha256(path.read_bytes()).hexdigest()
     (copy / "run.json").write_text(json.dumps(manifest))
+    assert failing(copy) == ["manifest", "table:fills.csv"]
+    (copy / "run.json").write_bytes(sealed(manifest))
     assert failing(copy) == ["table:fills.csv"]
 
 
