@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import Final, TextIO
 
 Progress = Callable[[int, int], None]
 GAP: Final = "  "
+COLUMN_MIN: Final = 12
 WORD_MAX: Final = 300
 
 
@@ -49,24 +53,50 @@ def is_fancy(stream: TextIO) -> bool:
     return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> str:
+def counted(count: int, noun: str) -> str:
+    """Return ``1 key``, ``2 keys``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = (), width: int | None = None
+) -> str:
     """Return an aligned plain-text table.
 
     Args:
         columns: headings.
         rows: cells, as many as headings.
         right: headings of the columns whose cells are numbers, aligned to the right.
+        width: characters a line may have; the widest columns are broken to fit. None: a terminal's, and as many as
+            it takes in a pipe, so that a row stays a line.
     """
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in [list(columns), *cells]) for i in range(len(columns))]
+    if width is None and sys.stdout.isatty():
+        width = shutil.get_terminal_size((100, 24)).columns
+    if width is not None:
+        widths = _fitted(widths, [len(name) for name in columns], width - len(GAP) * (len(columns) - 1))
     numeric = [name in right for name in columns]
 
-    def line(row: Sequence[str]) -> str:
-        parts = [cell.rjust(w) if num else cell.ljust(w) for cell, w, num in zip(row, widths, numeric, strict=True)]
-        return GAP.join(parts).rstrip()
+    def lines(row: Sequence[str]) -> Iterator[str]:
+        broken = [textwrap.wrap(cell, w) or [""] for cell, w in zip(row, widths, strict=True)]
+        for parts in zip_longest(*broken, fillvalue=""):
+            aligned = [p.rjust(w) if num else p.ljust(w) for p, w, num in zip(parts, widths, numeric, strict=True)]
+            yield GAP.join(aligned).rstrip()
 
     rule = GAP.join("-" * width for width in widths)
-    return "\n".join([line(columns), rule, *(line(row) for row in cells)])
+    return "\n".join([*lines(columns), rule, *(line for row in cells for line in lines(row))])
+
+
+def _fitted(widths: Sequence[int], headings: Sequence[int], room: int) -> list[int]:
+    """Take from the widest column until all fit, but never below its heading or :data:`COLUMN_MIN`."""
+    fitted = list(widths)
+    while sum(fitted) > room:
+        free = [i for i, w in enumerate(fitted) if w > max(headings[i], COLUMN_MIN)]
+        if not free:
+            break
+        fitted[max(free, key=lambda i: fitted[i])] -= 1
+    return fitted
 
 
 def pairs(items: Mapping[str, object] | Sequence[tuple[str, object]]) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,10 +36,13 @@ if TYPE_CHECKING:
     from daemon.system.replay import ReplayResult
 
 SOURCES = ("sp500",)
+FLAG_NAMES = {"sets": "set", "start": "from", "end": "to"}
+UNTOLD = ("out", "as_json", "durable", "events")  # they change where a run goes, not what happens in it
 Flags = dict[tuple[str, ...], tuple[object, str]]
 
 
 def replay(
+    context: typer.Context,
     *,
     config: ConfigFile = None,
     profile: Profile = "plan",
@@ -75,7 +79,11 @@ def replay(
     events: Annotated[bool, typer.Option("--events", help="Write events.jsonl too.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Run folder; default: a new one under [paths] state_dir.", show_default=False),
+        typer.Option(
+            metavar="DIR",
+            help="Run folder, replaced if it is one; default: a new one under [paths] state_dir.",
+            show_default=False,
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -105,11 +113,25 @@ def replay(
         durable=durable,
         events=events,
         profile=profile,
+        command=_command(context.params),
     )
 
     from daemon.system.replay import run_replay  # after the options were checked: it takes a while
 
     _show(lambda update: run_replay(options, loaded.settings, update), "replay", as_json=as_json)
+
+
+def _command(typed: Mapping[str, object]) -> str:
+    """Return what one types to repeat a run: every option that shapes it, none that only says where it goes."""
+    words = ["tradingd", "replay"]
+    for name, value in typed.items():
+        if name in UNTOLD or (name, value) == ("profile", "plan"):
+            continue
+        flag = f"--{FLAG_NAMES.get(name, name)}"
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if one is not None:
+                words += [flag, str(one)]
+    return shlex.join(words)
 
 
 def _check_sources(bars: Sequence[Path] | None, source: str | None) -> None:
@@ -157,7 +179,7 @@ def _new_folder(state_dir: Path) -> Path:
 
 def demo(
     *,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Run folder.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Run folder, replaced if it is one.")] = Path("demo"),
     as_json: AsJson = False,
 ) -> None:
     """Replay 20 large US stocks, 2015 to 2022, through every actor: no account, no network, under half a minute."""

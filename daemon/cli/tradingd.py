@@ -38,18 +38,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(replay.demo)
+app.command("demo", short_help="Run the main job on embedded data: 20 stocks, 2015 to 2022.")(replay.demo)
 app.command("replay")(replay.replay)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
 
 
 @app.callback()
 def _root(
     debug: Annotated[bool, typer.Option(DEBUG_FLAG, help="Show tracebacks; TRADINGD_DEBUG=1 does the same.")] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
-    del debug  # taken from the arguments by main, so that it may stand anywhere
+    del debug, show_version  # debug is taken from the arguments by main, so that it may stand anywhere
 
 
-@app.command()
+@app.command(short_help="Check a run folder or ledger; exit 0 only if everything holds.")
 def verify(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Run folder or ledger.", show_default=False)],
     *,
@@ -70,7 +79,7 @@ def verify(
         raise OperatorError(message, code="VERIFY", remedy="do not trust these files")
 
 
-@app.command()
+@app.command(short_help="Show which actor sends, decides and folds each message.")
 def routes(*, as_json: AsJson = False) -> None:
     """Show which actor sends, decides and folds each message, in the order of the stages."""
     from daemon.system.composition import routes as rows
