@@ -259,13 +259,14 @@ def _draw(rng: np.random.Generator, held: Slots, known: npt.NDArray[np.bool_], s
     leaving = np.argpartition(rng.random((count, positions), dtype=np.float32), swaps - 1, axis=1)[:, :swaps]
     member = np.zeros((count, width + 1), dtype=np.bool_)
     member[rows, held] = True
-    out = held.copy()
-    out[rows, leaving] = width
-    staying = np.zeros((count, width + 1), dtype=np.bool_)
-    staying[rows, out] = True
     keys = rng.random((count, columns.size), dtype=np.float32)
-    keys[member[:, columns]] += 2.0  # who just left comes back only if there is nobody else
-    keys[staying[:, columns]] = 9.0
+    every = columns.size == width  # then a view is enough, where columns would be copied
+    # Who just left comes back only if there is nobody else; who stays is there already.
+    np.add(keys, 2.0, out=keys, where=member[:, :width] if every else member[:, columns])
+    out = held.copy()
+    member[rows, out[rows, leaving]] = False
+    out[rows, leaving] = width
+    np.copyto(keys, 9.0, where=member[:, :width] if every else member[:, columns])
     places = min(swaps, columns.size)
     order = np.argpartition(keys, places - 1, axis=1)[:, :places] if places else np.zeros((count, 0), dtype=np.int64)
     fresh = np.where(np.take_along_axis(keys, order, axis=1) < 4.0, columns[order], width)
