@@ -55,7 +55,7 @@ def _panel_window(runner: Answerable, scope: Scope, now: int, fresh: Bools) -> P
     view = series.ring.view
     rows = runner.lookback
     undeclared = runner.undeclared
-    columns = [cast("F64", undeclared[f]) if f in undeclared else view(f, rows) for f in FIELDS]
+    columns: list[Any] = [undeclared[f] if f in undeclared else view(f, rows) for f in FIELDS]
     return PanelWindow(scope.symbols, now, runner.bar_text, series.stamps(rows), fresh, *columns)
 
 
@@ -97,17 +97,18 @@ def _panel_batch(runner: Answerable, scores: Any, n: int, fresh: Bools | None) -
     if scores.horizon is not None and not _good_horizon(runner, scores.horizon):
         raise RefusalError("bad_horizon", f"returned the horizon {scores.horizon!r}")
     size = np.abs(score)
+    peak = np.fmax.reduce(size)
+    if peak != peak:  # noqa: PLR0124 - NaN: everybody abstains
+        return None
+    if peak > 1.0:
+        _refuse_beyond(score, fresh)
     inside = size <= 1.0  # false for NaN, which abstains
     keep = fresh
     if np.count_nonzero(inside) != n:
-        beyond = size > 1.0 if fresh is None else (size > 1.0) & fresh
-        if np.count_nonzero(beyond):
-            first = int(np.flatnonzero(beyond)[0])
-            raise RefusalError("score_out_of_range", f"returned the score {float(score[first])!r}", first)
         keep = inside if fresh is None else inside & fresh
     ids: I32 | None = None
     if keep is not None and np.count_nonzero(keep) != n:
-        ids = np.flatnonzero(keep).astype(np.int32)
+        ids = keep.nonzero()[0].astype(np.int32)
         if not len(ids):
             return None
         score, size = score[ids], size[ids]
@@ -123,6 +124,13 @@ def _panel_batch(runner: Answerable, scores: Any, n: int, fresh: Bools | None) -
     if expected is not None and np.isinf(expected).any():
         raise RefusalError("expected_bps_not_finite", "returned an infinite expected_bps")
     return Batch(scores.horizon or runner.horizon, ids, score, confidence, p_up, expected)
+
+
+def _refuse_beyond(score: F64, fresh: Bools | None) -> None:
+    beyond = np.abs(score) > 1.0 if fresh is None else (np.abs(score) > 1.0) & fresh
+    if np.count_nonzero(beyond):
+        first = int(np.flatnonzero(beyond)[0])
+        raise RefusalError("score_out_of_range", f"returned the score {float(score[first])!r}", first)
 
 
 def _column(name: str, column: Any, n: int) -> F64:
