@@ -105,8 +105,8 @@ def _idle_row(doc: dict[str, Any]) -> list[tuple[str, str]]:
     if a["fills"]:
         return []
     if a["orders"]:
-        most = f"; {a['denied']:,} denied, most often {a['most_denied']}" if a["most_denied"] else ""
-        return [("no fills", f"of {a['orders']:,} order{'s' * (a['orders'] != 1)}{most}")]
+        most = f", {a['denied']:,} denied, most often {a['most_denied']}" if a["most_denied"] else ""
+        return [("no fills", f"{a['orders']:,} order{'s' * (a['orders'] != 1)}{most}: see orders.csv")]
     if not a["signals"]:
         return [("no orders", "no strategy gave a signal: is the lookback longer than the data?")]
     rest = "" if a["cut"] >= a["signals"] else "; the rest asked for nothing that could be traded"

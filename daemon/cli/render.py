@@ -75,7 +75,8 @@ def table(
     if width is None and sys.stdout.isatty():
         width = shutil.get_terminal_size((100, 24)).columns
     if width is not None:
-        widths = _fitted(widths, [len(name) for name in columns], width - len(GAP) * (len(columns) - 1))
+        words = [max(len(w) for row in [columns, *cells] for w in row[i].split() or [""]) for i in range(len(columns))]
+        widths = _fitted(widths, words, width - len(GAP) * (len(columns) - 1))
     numeric = [name in right for name in columns]
 
     def lines(row: Sequence[str]) -> Iterator[str]:
@@ -88,14 +89,15 @@ def table(
     return "\n".join([*lines(columns), rule, *(line for row in cells for line in lines(row))])
 
 
-def _fitted(widths: Sequence[int], headings: Sequence[int], room: int) -> list[int]:
-    """Take from the widest column until all fit, but never below its heading or :data:`COLUMN_MIN`."""
+def _fitted(widths: Sequence[int], words: Sequence[int], room: int) -> list[int]:
+    """Take from the widest column until all fit: first between words, then within them, but never from the first."""
     fitted = list(widths)
-    while sum(fitted) > room:
-        free = [i for i, w in enumerate(fitted) if w > max(headings[i], COLUMN_MIN)]
-        if not free:
-            break
-        fitted[max(free, key=lambda i: fitted[i])] -= 1
+    for least in (words, [widths[0], *(min(word, COLUMN_MIN) for word in words[1:])]):
+        while sum(fitted) > room:
+            free = [i for i, w in enumerate(fitted) if w > least[i]]
+            if not free:
+                break
+            fitted[max(free, key=lambda i: fitted[i])] -= 1
     return fitted
 
 

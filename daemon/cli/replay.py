@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from daemon.system.replay import ReplayResult
 
 SOURCES = ("sp500",)
+EXAMPLE = """\b
+Example: tradingd replay --bars bars.csv --strategy momentum --out runs/one
+A line of --orders (T: a time, or null for the start; also cancel, replace, halt):
+  {"at": "2022-03-01T15:00:00Z", "submit": {"id": "a", "symbol": "AAPL",
+   "side": "buy", "qty": 10, "type": "limit", "limit_px": 150, "tif": "gtc"}}"""
 FLAG_NAMES = {"sets": "set", "start": "from", "end": "to"}
 UNTOLD = ("out", "as_json", "durable", "events")  # they change where a run goes, not what happens in it
 Flags = dict[tuple[str, ...], tuple[object, str]]

@@ -39,7 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo", short_help="Run the main job on embedded data: 20 stocks, 2015 to 2022.")(replay.demo)
-app.command("replay")(replay.replay)
+app.command("replay", epilog=replay.EXAMPLE)(replay.replay)
 
 
 def _print_version(wanted: bool) -> None:

@@ -261,6 +261,15 @@ def test_module_and_program_are_the_same_with_codes_of_the_shell(tmp_path: Path)
     assert done.stdout.startswith("tradingd ")
 
 
+def test_a_checkout_without_its_requirements_says_what_to_install() -> None:
+    """``python -m daemon`` before any installation: a sentence and exit 1, no traceback."""
+    bare = [sys.executable, "-I", "-S", "-c", "import runpy, sys; sys.path.insert(0, '.'); runpy.run_module('daemon')"]
+    found = subprocess.run(bare, capture_output=True, text=True, cwd=ROOT, check=False, timeout=60)
+    assert found.returncode == 1
+    assert found.stderr.startswith("tradingd: typer is not installed; run: ")
+    assert found.stderr.count("\n") == 1
+
+
 def test_a_closed_pipe_ends_quietly() -> None:
     """`tradingd config show | head -1` prints no traceback."""
     shell = f"{sys.executable} -m daemon config schema | head -c 10"

@@ -113,7 +113,7 @@ def calibration_error(p: F64, y: F64, bins: int = BINS) -> float | None:
     if not p.size:
         return None
     rows = reliability_table(p, y, bins)
-    return float(sum(row["n"] / p.size * abs(row["forecast"] - row["observed"]) for row in rows))
+    return float(sum(row["n"] * abs(row["forecast"] - row["observed"]) for row in rows)) / p.size  # never above 1
 
 
 def ranks(values: F64) -> F64:

@@ -112,7 +112,13 @@ def test_metrics_can_be_recomputed_from_the_tables(written) -> None:
     """``calc metrics`` on the folder's own files gives the numbers of ``metrics.json``."""
     result, folder = written
     files = {name: folder / f"{name}.csv" for name in ("equity", "benchmark", "trades")}
-    again = calc_metrics(files["equity"], None, files["benchmark"], files["trades"], rf=0.02)["metrics"]
+    document = calc_metrics(files["equity"], None, files["benchmark"], files["trades"], rf=0.02, seed=7)
+    intervals = {row["name"]: (row["verdict"], row["low"], row["high"]) for row in document["scoreboard"]}
+    for row in result.metrics["scoreboard"]:
+        if row["name"] in intervals and row["name"] != "beat_benchmark":  # whose label names the file
+            wanted = (row["verdict"], pytest.approx(row["low"]), pytest.approx(row["high"]))
+            assert intervals[row["name"]] == wanted, row["name"]
+    again = document["metrics"]
     more = {"turnover", "commission_total", "slippage_total", "max_drawdown_intraday"}  # need fills and marks
     for name, entry in result.metrics["metrics"].items():
         if name in more:
