@@ -114,7 +114,11 @@ def _parameters(schema: dict[str, object]) -> str:
         for name, entry in definition.get("properties", {}).items():
             bounds = " ".join(f"{word} {entry[key]}" for key, word in _BOUNDS.items() if key in entry)
             rows.append([name, entry.get("type", ""), entry.get("default", ""), bounds, entry.get("description", "")])
-    return table(["parameter", "type", "default", "bounds", "meaning"], rows) if rows else "no parameters"
+    if not rows:
+        return "no parameters"
+    columns = ["parameter", "type", "default", "bounds", "meaning"]
+    shown = len(columns) if any(row[-1] for row in rows) else len(columns) - 1  # authors may leave meanings out
+    return table(columns[:shown], [row[:shown] for row in rows])
 
 
 _BOUNDS = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
