@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 import msgspec
+import numpy as np
 
 from actors.broker import fees
 from actors.broker.acceptance import check_new, check_replace, closable
@@ -134,8 +135,8 @@ class BrokerActor(CoreActor):
             self._resting.meet_open(panel)
         volume = panel.volume
         if volume is not None:
-            total = float(volume.sum())
-            has_null = total != total  # noqa: PLR0124 - NaN
+            total = np.add.reduce(volume)
+            has_null = bool(total != total)  # noqa: PLR0124 - NaN
             if has_null:
                 self.null_volume_skips += self._resting.count_null(panel, volume)
             if self._terms.adv is not None:
