@@ -125,6 +125,8 @@ class PredictorSettings(Section):
     """How often intraday strategies decide (5m, 1h); empty for every closed bar."""
     latency_ms: Millis = 0
     """In a replay, how long after its request a model's answer comes in."""
+    on_failure: Literal["stop", "disable"] = "stop"
+    """In a replay, when a strategy fails again and again: give the run up, or switch it off and go on without it."""
 
 
 class RiskSettings(Section):

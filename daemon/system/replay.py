@@ -38,7 +38,8 @@ from daemon.journal.sqlite import SqliteJournal, open_readonly, read_frames
 from daemon.kernel.clock import VirtualClock
 from daemon.kernel.errors import UsageError
 from daemon.system.composition import CoreSpec, build_core
-from daemon.system.engine import ReplayEngine, Tee
+from daemon.system.engine import ReplayEngine, Tap, Tee
+from daemon.system.failures import FailureStop
 from daemon.system.options import ReplayOptions
 from daemon.system.outbox import AlertOutbox, channels
 from daemon.system.script import ScriptLine, read_script
@@ -188,7 +189,10 @@ class _Run:
     def _run(self, journal: SqliteJournal, outbox: AlertOutbox, progress: Progress | None) -> None:
         clock = VirtualClock()
         models = [binding.model for binding in self.spec.bindings]
-        core = build_core(self.spec, clock=clock, sink=Tee(journal, [outbox]), on_quarantine=journal.quarantine)
+        stop = FailureStop()
+        taps: list[Tap] = [outbox, stop] if self.settings.predictor.on_failure == "stop" else [outbox]
+        core = build_core(self.spec, clock=clock, sink=Tee(journal, taps), on_quarantine=journal.quarantine)
+        stop.failures = core.predictor.failures
         engine = ReplayEngine(
             core.sequencer,
             clock,

@@ -90,12 +90,16 @@ def test_defaults_outside_their_own_bounds_are_refused(desk: Desk) -> None:
         ("return Signal(float('nan'))", "score_not_finite"),
     ],
 )
-def test_a_strategy_that_fails_is_switched_off_and_named_while_the_run_ends_well(
+def test_a_strategy_that_fails_ends_the_run_in_one_sentence_or_is_left_out_on_request(
     desk: Desk, body: str, error: str
 ) -> None:
-    """Three failures in a row; the run is complete, verifies, and tells file and line."""
+    """Three failures in a row: file and line, no folder; or, when asked for, a complete run without it."""
     author(desk, body)
-    code, _, _ = desk.replay("--strategy", "s.py")
+    sentence = desk.refused(1, "--strategy", "s.py")
+    assert "s.py:" in sentence
+    assert error in sentence
+    assert not (desk.folder / "run").exists()
+    code, _, _ = desk.replay("--strategy", "s.py", "--set", "predictor.on_failure=disable")
     assert code == 0
     notices = json.loads((desk.folder / "run" / "run.json").read_text())["notices"]
     assert any("s.py:" in notice and error in notice for notice in notices)
