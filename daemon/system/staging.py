@@ -97,7 +97,7 @@ def _foreign(folder: Path) -> str:
         marker = msgspec.json.decode((folder / MARKER).read_bytes(), type=_Marker)
     except FileNotFoundError:
         return f"it has no {MARKER}"
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, ValueError, RecursionError):  # bad UTF-8 is a ValueError
         return f"its {MARKER} is none of a run"
     if not marker.schema.startswith(SCHEMA):
         return f"its {MARKER} is none of a run"

@@ -76,8 +76,9 @@ def verify_path(path: Path) -> VerifyReport:
 def _ledger_checks(path: Path) -> tuple[list[Check], RunRow | None, list[StoredFrame]]:
     """Check a ledger; return the run row and the frames too, as far as they can be read."""
     db = open_readonly(path)
+    checks: list[Check] = []
     try:
-        checks = [check_integrity(db)]
+        checks.append(check_integrity(db))
         if not checks[0].ok:
             return checks, None, []
         run = read_run(db)
@@ -86,7 +87,15 @@ def _ledger_checks(path: Path) -> tuple[list[Check], RunRow | None, list[StoredF
             return checks, None, []
         checks += [check_sealed(run), *check_chain(db, run)]
         frames = list(read_frames(db, codec()))
-    except (sqlite3.DatabaseError, msgspec.MsgspecError, TradingdError, ValueError, TypeError) as error:
+    except (
+        sqlite3.Error,
+        msgspec.MsgspecError,
+        TradingdError,
+        ValueError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         # A row that was tampered with may not even decode; that is a finding, not a failure of the program.
         checks.append(Check("decode", ok=False, detail=str(error)))
         return checks, None, []
@@ -189,7 +198,7 @@ def _folder_checks(folder: Path) -> Iterator[Check]:
     yield _check_same_run(manifest, run)
     try:
         derived = _derive(run, frames)
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, msgspec.MsgspecError) as error:
         yield Check("tables", ok=False, detail=f"they cannot be derived from the ledger: {error!r}")
         return
     for name, text in derived.items():
@@ -202,7 +211,7 @@ def _read_manifest(path: Path) -> tuple[dict[str, Any], str]:
     try:
         raw = path.read_bytes()
         manifest = msgspec.json.decode(raw, type=dict[str, Any])
-    except (OSError, msgspec.DecodeError, RecursionError) as error:
+    except (OSError, msgspec.DecodeError, ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError
         return {}, f"{MANIFEST} cannot be read: {error}"
     if not isinstance(manifest.get("files"), dict):
         return {}, f"{MANIFEST} lists no files"

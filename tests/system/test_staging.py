@@ -85,6 +85,7 @@ def test_an_unwritable_parent_is_one_sentence(tmp_path: Path) -> None:
         ('{"schema": "my-thesis/1", "files": {}}', "run.json is none of a run"),
         ("{}", "run.json is none of a run"),
         ("not JSON", "run.json is none of a run"),
+        ('{"schema": "\udcff"}', "run.json is none of a run"),
         (marker("fills.csv"), "notes.txt is none of the run's files"),
     ],
 )
@@ -94,7 +95,7 @@ def test_a_folder_with_anything_a_run_did_not_write_is_never_replaced(
     """Not by its run.json alone: what else lies in it would be lost with it."""
     target = tmp_path / "work"
     target.mkdir()
-    (target / "run.json").write_text(run_json)
+    (target / "run.json").write_bytes(run_json.encode("utf-8", "surrogateescape"))
     (target / "notes.txt").write_text("precious")
     with pytest.raises(OperatorError, match=names), staged_folder(target):
         pass
