@@ -238,7 +238,7 @@ class PortfolioActor(CoreActor):
         ctx.emit(changed)
         if booking.pieces:
             self._close(pf, fill, booking, ctx)
-        if changed.opened is not None and not fill.exempt and fill.strategy in pf.spec.strategies:
+        if changed.opened is not None and pf.guarded and not fill.exempt and fill.strategy in pf.spec.strategies:
             ticker = self._universe.symbols[fill.symbol]
             owner = self._owner(pf, fill.strategy)
             args = (fill.symbol, fill.exec_id, booking.opened_qty, fill.last_px, fill.strategy)

@@ -57,6 +57,8 @@ class PortfolioState:
     def __init__(self, spec: PortfolioSpec, n_symbols: int) -> None:
         self.spec = spec
         self.name = spec.name
+        self.guarded = bool(spec.stop_loss or spec.take_profit)
+        """Whether lots get automatic exits."""
         self.cash = 0
         self.flows = 0
         """External flows since the last session close."""

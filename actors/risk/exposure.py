@@ -40,10 +40,11 @@ class Holding:
         buys, sells: what is still open of working orders that are not reduce-only.
         exits: what is still open of working market orders that close the position.
         cuts: the part of ``exits`` that is marked reduce-only and so is in neither ``buys`` nor ``sells``.
+        pending: shares of fills that the portfolio has not booked yet.
         counted: whether it takes one of the portfolio's places: held and not being closed, or being entered.
     """
 
-    __slots__ = ("buys", "counted", "cuts", "exits", "qty", "sells")
+    __slots__ = ("buys", "counted", "cuts", "exits", "pending", "qty", "sells")
 
     def __init__(self) -> None:
         self.qty = 0
@@ -51,6 +52,7 @@ class Holding:
         self.sells = 0
         self.exits = 0
         self.cuts = 0
+        self.pending = 0
         self.counted = False
 
 
@@ -96,10 +98,22 @@ class Book:
         names: number of holdings that take a place.
         shorts: symbols held short, in order of opening.
         pending: exec_id -> (symbol, shares, cash) of fills the portfolio has not booked yet.
+        pending_cash: the sum of their cash.
         unsettled: [session number at which it settles, amount] of sales (account ``cash_strict`` only).
     """
 
-    __slots__ = ("cash", "equity", "holdings", "names", "pending", "proceeds", "reserved", "shorts", "unsettled")
+    __slots__ = (
+        "cash",
+        "equity",
+        "holdings",
+        "names",
+        "pending",
+        "pending_cash",
+        "proceeds",
+        "reserved",
+        "shorts",
+        "unsettled",
+    )
 
     def __init__(self) -> None:
         self.cash = 0
@@ -110,6 +124,7 @@ class Book:
         self.holdings: dict[int, Holding] = {}
         self.shorts: dict[int, None] = {}
         self.pending: dict[str, tuple[int, int, int]] = {}
+        self.pending_cash = 0
         self.unsettled: list[list[int]] = []
 
 
@@ -183,9 +198,11 @@ class Exposure:
         shares = event.side * event.last_qty
         value = mul(event.last_qty, event.last_px)
         cash = -event.side * value - event.commission - event.regulatory
-        book.pending[event.exec_id] = (event.symbol, shares, cash)
-        book.cash += cash
         holding = self._holding(book, event.symbol)
+        book.pending[event.exec_id] = (event.symbol, shares, cash)
+        book.pending_cash += cash
+        holding.pending += shares
+        book.cash += cash
         if self._strict and event.side == SELL and holding.qty > 0:
             due = self._prices.session + settlement_sessions(self._prices.session_date)
             book.unsettled.append([due, cash])
@@ -220,15 +237,14 @@ class Exposure:
     def fold_position(self, event: PositionChanged) -> None:
         """The portfolio booked a fill: its numbers are the truth, plus the fills it has not booked yet."""
         book = self._book(event.portfolio)
-        pending = book.pending
-        pending.pop(event.exec_id, None)
-        qty, cash = event.qty, event.cash
-        for symbol, shares, amount in pending.values():
-            cash += amount
-            if symbol == event.symbol:
-                qty += shares
-        book.cash = cash
+        found = book.pending.pop(event.exec_id, None)
+        if found is not None:
+            symbol, shares, cash = found
+            book.pending_cash -= cash
+            self._holding(book, symbol).pending -= shares
+        book.cash = event.cash + book.pending_cash
         holding = self._holding(book, event.symbol)
+        qty = event.qty + holding.pending
         if holding.qty != qty:
             self._move(book, event.symbol, holding, qty)
 
@@ -302,11 +318,9 @@ class Exposure:
     @staticmethod
     def _recount(book: Book, holding: Holding) -> None:
         qty = holding.qty
-        counted = (
-            (qty != 0 and holding.exits < abs(qty))
-            or holding.buys > max(-qty - holding.cuts, 0)
-            or holding.sells > max(qty - holding.cuts, 0)
-        )
+        counted = holding.exits < (qty if qty >= 0 else -qty)  # never where nothing is held
+        if not counted and (holding.buys or holding.sells):
+            counted = holding.buys > max(-qty - holding.cuts, 0) or holding.sells > max(qty - holding.cuts, 0)
         if counted is not holding.counted:
             holding.counted = counted
             book.names += 1 if counted else -1
@@ -346,7 +360,10 @@ def _book_in(state: list[Any]) -> Book:
         h = book.holdings[symbol] = Holding()
         h.qty, h.buys, h.sells, h.exits, h.cuts, h.counted = numbers
     book.shorts = dict.fromkeys(shorts)
-    book.pending = {exec_id: (symbol, shares, cash) for exec_id, symbol, shares, cash in pending}
+    for exec_id, symbol, shares, cash in pending:
+        book.pending[exec_id] = (symbol, shares, cash)
+        book.pending_cash += cash
+        book.holdings[symbol].pending += shares
     return book
 
 
