@@ -25,7 +25,7 @@ from daemon.cli.options import (
     parse_json_object,
     parse_zone,
 )
-from daemon.cli.render import note, progress, say
+from daemon.cli.render import note, one_line, progress, say
 from daemon.kernel.errors import UsageError
 from daemon.system.options import DEFAULT_SEED, ReplayOptions
 
@@ -202,7 +202,7 @@ def _show(run: Callable[[Progress | None], ReplayResult], label: str, *, as_json
     with redirect_stdout(sys.stderr), progress(label) as update:
         result = run(update)
     for notice in result.notices:
-        note(f"note: {notice}")
+        note(f"note: {one_line(notice)}")
     if as_json:
         say((result.folder / "metrics.json").read_text("utf-8").rstrip("\n"))
         return

@@ -67,4 +67,8 @@ def alert_lines(alerts: Sequence[AlertRaised], label: int, width: int = 1000) ->
 
 def shown(path: Path) -> Path:
     """Return the path as one would type it here."""
-    return path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # somebody removed the folder one is in
+        return path
+    return path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path

@@ -35,6 +35,8 @@ from daemon.kernel.message import Command
 E = TypeVar("E", bound=StrEnum)
 
 BY: Final = "script"
+TEXT_MAX: Final = 200
+"""Characters of an id or a reason: it is shown in tables, pages and terminals."""
 _CONTROLS: Final[dict[str, Callable[[str, str], Command]]] = {
     "halt": Halt,
     "reduce": Reduce,
@@ -164,16 +166,23 @@ def _read_line(
     if verb == "submit":
         return ScriptLine(number, at, after, _read_submit(body, symbols, portfolios), Rank.PREDICTION)
     if verb == "cancel":
-        if not isinstance(body, str) or not body:
-            message = "cancel takes the id of an order, as text"
-            raise _LineError(message)
-        return ScriptLine(number, at, after, CancelOrder(body, BY), Rank.PREDICTION)
+        return ScriptLine(
+            number, at, after, CancelOrder(_text(body, "cancel takes the id of an order, as text"), BY), Rank.PREDICTION
+        )
     if verb == "replace":
         return ScriptLine(number, at, after, _read_replace(body), Rank.PREDICTION)
-    if not isinstance(body, dict) or not isinstance(body.get("reason"), str) or not body["reason"].strip():
-        message = f'{verb} takes {{"reason": "..."}}'
+    reason = _text(body.get("reason") if isinstance(body, dict) else None, f'{verb} takes {{"reason": "..."}}')
+    return ScriptLine(number, at, after, _CONTROLS[verb](reason, BY), Rank.CONTROL)
+
+
+def _text(value: object, message: str) -> str:
+    """Return text that can be shown in one line."""
+    if not isinstance(value, str) or not value.strip():
         raise _LineError(message)
-    return ScriptLine(number, at, after, _CONTROLS[verb](body["reason"], BY), Rank.CONTROL)
+    if len(value) > TEXT_MAX or not value.isprintable():
+        message = f"{message}: at most {TEXT_MAX} characters, all of them printable"
+        raise _LineError(message)
+    return value
 
 
 def _is_unicode(entry: object) -> bool:
@@ -227,10 +236,7 @@ def _read_submit(body: object, symbols: Mapping[str, int], portfolios: tuple[str
     if not isinstance(body, dict):
         message = "submit takes an object with id, symbol, side, qty"
         raise _LineError(message)
-    order_id = body.get("id")
-    if not isinstance(order_id, str) or not order_id:
-        message = "an order needs an id, as text"
-        raise _LineError(message)
+    order_id = _text(body.get("id"), "an order needs an id, as text")
     portfolio = body.get("portfolio", portfolios[0] if len(portfolios) == 1 else None)
     if portfolio not in portfolios:
         message = f"the order {order_id} needs portfolio, one of {', '.join(portfolios)}"
@@ -265,7 +271,7 @@ def _read_submit(body: object, symbols: Mapping[str, int], portfolios: tuple[str
         stop_px=_number(body, "stop_px", "BAD_PRICE", problems),
         reason=BY,
         reduce_only=reduce_only,
-        symbol_text="" if symbol_id >= 0 else str(symbol),
+        symbol_text="" if symbol_id >= 0 else str(symbol)[:TEXT_MAX],
         malformed=problems[0] if problems else None,
         exempt=True,
     )

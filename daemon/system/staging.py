@@ -37,7 +37,10 @@ def staged_folder(target: Path) -> Iterator[Path]:
     Raises:
         OperatorError: ``target`` is something other than a run folder, or it cannot be written.
     """
-    target = target.absolute()
+    try:
+        target = target.absolute()
+    except FileNotFoundError:
+        raise _unwritable(target, "the folder you are in is no more") from None
     _check_target(target)
     target = target.resolve()  # a link to a run folder stays, and its run is replaced
     staging, old = _beside(target, "partial"), _beside(target, "old")
@@ -78,7 +81,7 @@ def _check_target(target: Path) -> None:
     remedy = "name another with --out, or remove it"
     if not target.is_dir():
         raise OperatorError(f"{target} exists and is not a run folder", code="OUT_EXISTS", remedy=remedy)
-    if target.samefile(Path.cwd()) or target.is_mount():
+    if target.samefile(".") or target.is_mount():
         what = "a file system's root" if target.is_mount() else "the folder you are in"
         raise OperatorError(
             f"{target} is {what}, which cannot be replaced", code="OUT_EXISTS", remedy="name a folder inside it"

@@ -146,7 +146,10 @@ def test_a_long_value_is_clipped_in_the_sentence(desk: Desk) -> None:
     [
         ("[" * 100_000, "nested too deep"),
         ('{"at":null,"submit":{"id":"a","symbol":"AAA","side":"buy","qty":' + "9" * 5_000 + "}}", "a number too long"),
-        ('{"at":null,"submit":{"id":"\\ud800","symbol":"AAA","side":"buy","qty":1}}', "half of a surrogate pair"),
+        ('{"at":null,"submit":{"id":"a","symbol":"\\ud800","side":"buy","qty":1}}', "half of a surrogate pair"),
+        ('{"at":null,"submit":{"id":"a\\nb","symbol":"AAA","side":"buy","qty":1}}', "all of them printable"),
+        ('{"at":null,"halt":{"reason":"\\u001b[31m"}}', "all of them printable"),
+        ('{"at":null,"cancel":"' + "x" * 201 + '"}', "at most 200 characters"),
         ('{"at":null,"halt":{"reason":"\\udc00"}}', "half of a surrogate pair"),
         ('{"at":"0001-01-01T00:00:00+23:59","cancel":"a"}', "is not a time of these centuries"),
         ('{"at":"9999-12-31T23:59:59-23:59","cancel":"a"}', "is not a time of these centuries"),
@@ -160,13 +163,14 @@ def test_a_line_of_orders_that_cannot_be_read_names_itself(desk: Desk, line: str
 
 
 def test_orders_saved_by_other_editors_are_read(desk: Desk) -> None:
-    """A byte order mark, CRLF, and line separators inside a text, which JSON allows."""
-    line = json.dumps(
-        {"at": None, "submit": {"id": "a\u2028b", "symbol": "AAA", "side": "buy", "qty": 1}}, ensure_ascii=False
-    )
+    """A byte order mark, CRLF and blank lines; a line separator inside a text does not end the line."""
+    line = json.dumps({"at": None, "submit": {"id": "a", "symbol": "AAA", "side": "buy", "qty": 1}})
     desk.write("orders.jsonl", b"\xef\xbb\xbf" + line.encode() + b"\r\n\r\n")
     desk.accepted("--orders", "orders.jsonl")
-    assert [row["client_order_id"] for row in desk.rows("orders.csv")] == ["a b"]  # cells hold one line
+    assert [row["client_order_id"] for row in desk.rows("orders.csv")] == ["a"]
+    desk.write("orders.jsonl", line.replace("AAA", "A\u2028A"))
+    desk.accepted("--orders", "orders.jsonl")
+    assert [row["status"] for row in desk.rows("orders.csv")] == ["denied"]
 
 
 @pytest.mark.parametrize("name", ["nowhere.jsonl", "."])

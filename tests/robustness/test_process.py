@@ -136,3 +136,21 @@ def test_two_runs_into_one_folder_at_one_time_leave_one_whole_run(tmp_path: Path
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bars.csv", "run"]
     done = subprocess.run(command("verify", "run"), cwd=tmp_path, env=environment(), capture_output=True, check=False)
     assert done.returncode == 0
+
+
+def test_a_folder_that_is_no_more_does_not_hide_the_result(tmp_path: Path) -> None:
+    """Somebody removed the working directory: absolute paths still work, relative ones are refused in a sentence."""
+    (tmp_path / "bars.csv").write_text(bars(8))
+    line = f"mkdir gone && cd gone && rmdir ../gone && {' '.join(replay_command())}"
+    line = line.replace("bars.csv", str(tmp_path / "bars.csv"))
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    check(done.stderr)
+    assert "the folder you are in is no more" in done.stderr
+    line = line.replace("--out run", f"--out {tmp_path / 'run'}")
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
