@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +41,8 @@ def show(reference: Reference, *, as_json: AsJson = False) -> None:
 
     from actors.predictor.registry import describe
 
-    found = describe(reference)
+    with redirect_stdout(sys.stderr):  # what its file prints is talk
+        found = describe(reference)
     if as_json:
         say_json({"schema": "tradingd.strategy/1", **msgspec.to_builtins(found)})
         return
@@ -94,7 +97,9 @@ def check(
     """Put a strategy through ten checks: determinism, causality, bounds, I/O, latency. They prove nothing of profit."""
     from actors.predictor.check import check_strategy
 
-    results = check_strategy(reference, parse_json_object("--params", params) if params is not None else None)
+    given = parse_json_object("--params", params) if params is not None else None
+    with redirect_stdout(sys.stderr):  # what the strategy prints is talk
+        results = check_strategy(reference, given)
     ok = all(result.ok for result in results)
     if as_json:
         checks = [{"name": r.name, "ok": r.ok, "detail": r.detail} for r in results]

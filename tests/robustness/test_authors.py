@@ -124,3 +124,12 @@ def test_markup_in_reasons_stays_text(desk: Desk) -> None:
     assert code == 0
     assert "<script>alert(1)" in desk.rows("signals.csv")[0]["reason"]
     assert "<script>alert(1)" not in (run / "report.html").read_text()
+
+
+@pytest.mark.parametrize("command", ["check", "show"])
+def test_what_a_strategy_prints_does_not_get_into_the_json_of_other_commands(desk: Desk, command: str) -> None:
+    """Nor into tables that somebody greps."""
+    author(desk, "print('hello')\nreturn Signal(0.5)", decorator="print('import')\n@strategy()")
+    _, out, err = desk.run("strategy", command, "s.py", "--json")
+    assert json.loads(out)["schema"].startswith("tradingd.strategy")
+    assert "import" in err
