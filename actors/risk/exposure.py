@@ -175,7 +175,8 @@ class Exposure:
         book.reserved += event.reserved
         holding = self._holding(book, order.symbol)
         leaves = order.qty
-        if order.type is OrderType.MARKET and holding.qty * order.side < 0:
+        if order.type is OrderType.MARKET and (order.reduce_only or holding.qty * order.side < 0):
+            # A reduce-only order counts even while flat: what is entered before it fills, it may take.
             working.is_exit = True
             if order.side == SELL and not self._strict:
                 closing = min(leaves, max(0, holding.qty - holding.exits))

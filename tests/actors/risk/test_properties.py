@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from actors.messages.control import Halt, Reduce, ResetBreaker, Resume, Unlatch
@@ -71,15 +71,25 @@ def apply(w, step):
         else:
             qty = min(to_fixed(args[1]), total - done)
             held = w.books.qty.get(("main", order.symbol), 0)
-            if order.reduce_only:  # as the broker does: cut to the position
-                qty = min(qty, max(0, -held * order.side))
+            if order.reduce_only or (order.side == SELL and not w.limits.allow_short):
+                qty = min(qty, max(0, -held * order.side))  # as the broker does: nothing is sold that is not held
             if qty:
                 px = order.limit_px or to_fixed(100)
                 w.fill((order_id, qty / 10**8, px / 10**8))
 
 
+REDUCED_WHILE_FLAT = [
+    *[("order", -1, 48, 1, None, True), ("order", 1, 49, 1, None, False), ("fill", 0, 1), ("fill", 0, 1)],
+    *[("fill", 1, 48), ("cancel", 1), ("fill", 0, 1), ("fill", 0, 1), ("fill", 0, 45)],
+    *[("order", -1, 1, 0, None, False), ("order", -1, 1, 1, None, False), ("order", 1, 1, 0, None, False)],
+    *[("fill", 0, 1), ("order", 1, 1, 0, None, False), ("fill", 0, 1)],
+]
+"""A reduce-only market sell accepted while flat, and a plain sell of what is bought afterwards: one share for two."""
+
+
 @settings(max_examples=400, deadline=None)
 @given(story=trades)
+@example(story=REDUCED_WHILE_FLAT)
 def test_worst_case_cash_and_position_stay_within_limits(world, wide, story):
     """If every working buy filled at once, no name would exceed its cap and cash would not go negative."""
     w = world(msgspec.structs.replace(wide, max_position=0.3), account="cash_strict", commission_rate=0)
