@@ -1,13 +1,14 @@
-"""What a replay does when a strategy fails again and again: stop, and say where."""
+"""What goes wrong inside a replay and must reach the operator: failing strategies, refused commands of a script."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from actors.messages.inference import StrategyDisabled
+from actors.messages.orders import OrderCancelRejected
 from actors.predictor.actor import PredictorActor
 from daemon.kernel.errors import OperatorError
-from daemon.kernel.message import Envelope, Event, Market
+from daemon.kernel.message import CommandRejected, Envelope, Event, Market
 
 
 class FailureStop:
@@ -39,3 +40,35 @@ class FailureStop:
                     remedy="mend it and try it with tradingd strategy check, or go on without it by --set"
                     " predictor.on_failure=disable",
                 )
+
+
+class ScriptRefusals:
+    """A tap that remembers which cancels, replaces and operator commands of a script were refused.
+
+    Refused orders stand in ``orders.csv``; these have no row there.
+    """
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.sentences: list[str] = []
+
+    def observe(self, panel: Market) -> None:
+        """Market data refuse nothing."""
+
+    def consume(self, envelope: Envelope, events: list[Event]) -> None:
+        """Look for refusals of what a script brought in."""
+        if envelope.source != "script":
+            return
+        for event in events:
+            if isinstance(event, OrderCancelRejected):
+                self.sentences.append(f"{event.client_order_id}: {event.code}, {event.reason}")
+            elif isinstance(event, CommandRejected):
+                self.sentences.append(f"{event.message_type.lower()}: {event.code}, {event.reason}")
+
+    def notice(self) -> tuple[str, ...]:
+        """Return one sentence for the run, or none."""
+        if not self.sentences:
+            return ()
+        more = len(self.sentences) - 1
+        tail = f"; and {more} more, see events.jsonl (--events)" if more else ""
+        return (f"the script was refused: {self.sentences[0]}{tail}",)

@@ -39,7 +39,7 @@ from daemon.kernel.clock import VirtualClock
 from daemon.kernel.errors import UsageError
 from daemon.system.composition import CoreSpec, build_core
 from daemon.system.engine import ReplayEngine, Tap, Tee
-from daemon.system.failures import FailureStop
+from daemon.system.failures import FailureStop, ScriptRefusals
 from daemon.system.options import ReplayOptions
 from daemon.system.outbox import AlertOutbox, channels
 from daemon.system.script import ScriptLine, read_script
@@ -166,6 +166,7 @@ class _Run:
         self._left_over = 0
         self._without_volume = 0
         self._failures: tuple[str, ...] = ()
+        self._refused: tuple[str, ...] = ()
 
     def play(self, staging: Path, progress: Progress | None) -> None:
         """Run the core over the data, writing the ledger."""
@@ -190,7 +191,10 @@ class _Run:
         clock = VirtualClock()
         models = [binding.model for binding in self.spec.bindings]
         stop = FailureStop()
-        taps: list[Tap] = [outbox, stop] if self.settings.predictor.on_failure == "stop" else [outbox]
+        refusals = ScriptRefusals()
+        taps: list[Tap] = [outbox, refusals] if self.script else [outbox]
+        if self.settings.predictor.on_failure == "stop":
+            taps.append(stop)
         core = build_core(self.spec, clock=clock, sink=Tee(journal, taps), on_quarantine=journal.quarantine)
         stop.failures = core.predictor.failures
         engine = ReplayEngine(
@@ -208,6 +212,7 @@ class _Run:
         self._left_over = engine.left_over
         self._without_volume = core.broker.null_volume_skips
         self._failures = tuple(dict.fromkeys(core.predictor.failures))
+        self._refused = refusals.notice()
 
     def report(self, staging: Path) -> RunResult:
         """Derive every table and the report from the ledger."""
@@ -238,6 +243,7 @@ class _Run:
                 f"{self._left_over} scripted line{'s' * (self._left_over > 1)} never came in: dated after the data, or"
                 " waiting for what did not happen"
             )
+        notices += self._refused
         notices += self._failures[-FAILURES_SHOWN:]
         return tuple(notices)
 
