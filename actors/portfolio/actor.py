@@ -278,9 +278,8 @@ class PortfolioActor(CoreActor):
     def fold_accepted(self, event: OrderAccepted) -> None:
         """The broker works an order."""
         order = event.order
-        pf = self._states.get(order.portfolio)
-        if pf is not None:
-            self._orders[order.client_order_id] = pf, pf.fold_accepted(order, event.reserved)
+        pf = self._states[order.portfolio]
+        self._orders[order.client_order_id] = pf, pf.fold_accepted(order, event.reserved)
 
     @evolves(OrderPartiallyFilled)
     def fold_part(self, event: OrderPartiallyFilled) -> None:
@@ -292,9 +291,8 @@ class PortfolioActor(CoreActor):
     @evolves(OrderReplaced)
     def fold_replaced(self, event: OrderReplaced) -> None:
         """An order has new terms."""
-        found = self._orders.get(event.client_order_id)
-        if found is not None:
-            found[0].fold_replaced(found[1], event)
+        pf, working = self._orders[event.client_order_id]
+        pf.fold_replaced(working, event)
 
     @evolves(OrderFilled, OrderCanceled, OrderExpired)
     def fold_ended(self, event: OrderFilled | OrderCanceled | OrderExpired) -> None:

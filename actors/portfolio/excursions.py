@@ -29,7 +29,7 @@ class Excursions:
         self.low: F64 = np.zeros(n_symbols)
         self._panel: BarPanel | None = None
         self._row: dict[int, int] | None = None
-        self._late: list[Lot] = []
+        self._late: list[tuple[Lot, int]] = []  # with the row of the lot's symbol in the bar
 
     def begin(self, panel: BarPanel) -> None:
         """A bar is in progress: fills may refer to it until :meth:`seal`."""
@@ -46,8 +46,10 @@ class Excursions:
                 other.low = min(other.low, low)
         self.high[symbol] = lot.high
         self.low[symbol] = lot.low
-        if px_source != "open" and self._panel is not None:
-            self._late.append(lot)
+        if px_source != "open":
+            row = self._find(symbol)
+            if row is not None:
+                self._late.append((lot, row))
 
     def range_of(self, lot: Lot, exit_px: float, px_source: str, now: int) -> tuple[float, float]:
         """Return the (lowest, highest) price known between the entry of a lot and its exit now."""
@@ -85,24 +87,23 @@ class Excursions:
             self._late = []
         self._panel = None
 
-    def _seal_late(self, late: Sequence[Lot], panel: BarPanel, lots_in: Callable[[int], Iterable[Lot]]) -> None:
-        new = {lot.lot_id for lot in late}
-        for symbol in dict.fromkeys(lot.symbol for lot in late):
-            row = self._find(symbol)
+    def _seal_late(
+        self, late: Sequence[tuple[Lot, int]], panel: BarPanel, lots_in: Callable[[int], Iterable[Lot]]
+    ) -> None:
+        new = {lot.lot_id for lot, _ in late}
+        for symbol, row in {lot.symbol: row for lot, row in late}.items():
             run_high, run_low = self.high.item(symbol), self.low.item(symbol)
             for lot in lots_in(symbol):
                 if lot.lot_id not in new:
                     lot.high = max(lot.high, run_high)
                     lot.low = min(lot.low, run_low)
-                if row is None:
-                    continue
                 top, bottom = (panel.close, panel.close) if lot.lot_id in new else (panel.high, panel.low)
                 lot.high = max(lot.high, top.item(row))
                 lot.low = min(lot.low, bottom.item(row))
 
-    def _restart(self, late: Sequence[Lot]) -> None:
+    def _restart(self, late: Sequence[tuple[Lot, int]]) -> None:
         """Begin the run of each late symbol at its newest lot's own range, so that the bar is not counted again."""
-        for lot in late:
+        for lot, _ in late:
             self.high[lot.symbol] = lot.high
             self.low[lot.symbol] = lot.low
 

@@ -42,7 +42,7 @@ from actors.risk.breakers import DAILY_LOSS, DRAWDOWN, Guard
 from actors.risk.control import ControlDesk
 from actors.risk.exposure import Exposure
 from actors.risk.fees import FeeEstimate
-from actors.risk.form import Denial, Split, economic_key
+from actors.risk.form import Denial, economic_key
 from actors.risk.params import RiskLimits
 from actors.risk.pretrade import Gate
 from actors.risk.prices import Prices
@@ -162,11 +162,11 @@ class RiskActor(ControlDesk):
     def submit(self, order: SubmitOrder, ctx: Context) -> None:
         """Let an order through with its reservation, or deny it with code, value, limit and remedy."""
         verdict = self._gate.judge_new(order, ctx.now)
-        if type(verdict) is int:
+        if isinstance(verdict, int):
             ctx.send(RouteOrder(order, verdict))
         elif isinstance(verdict, Denial):
             ctx.emit(OrderDenied(order, verdict.code, verdict.reason, verdict.value, verdict.limit))
-        elif isinstance(verdict, Split):
+        else:
             closing = verdict.closing
             order_id = order.client_order_id
             ctx.send(msgspec.structs.replace(order, qty=closing))
@@ -202,8 +202,8 @@ class RiskActor(ControlDesk):
     @decides(EquityMarked)
     def marked(self, event: EquityMarked, ctx: Context) -> None:
         """Compare equity with the highest level at which something has to happen; the rest is the rare case."""
-        guard = self._guards.get(event.portfolio)
-        if guard is None or event.equity > guard.floor:
+        guard = self._guards[event.portfolio]
+        if event.equity > guard.floor:
             return
         tripped: list[BreakerTripped] = []
         for breach in guard.breaches():
@@ -296,25 +296,19 @@ class RiskActor(ControlDesk):
     def flowed(self, event: CashFlowed) -> None:
         """Move cash, equity and baselines."""
         self._exposure.fold_flow(event)
-        guard = self._guards.get(event.portfolio)
-        if guard is not None:
-            guard.fold_flow(event)
+        self._guards[event.portfolio].fold_flow(event)
 
     @evolves(EquityMarked)
     def equity(self, event: EquityMarked) -> None:
         """Take over a mark."""
         self._exposure.fold_mark(event)
-        guard = self._guards.get(event.portfolio)
-        if guard is not None:
-            guard.fold_mark(event)
+        self._guards[event.portfolio].fold_mark(event)
 
     @evolves(SessionRolled)
     def rolled(self, event: SessionRolled) -> None:
         """Roll the baselines."""
         self._exposure.fold_mark(event)
-        guard = self._guards.get(event.portfolio)
-        if guard is not None:
-            guard.fold_rolled(event)
+        self._guards[event.portfolio].fold_rolled(event)
 
     @evolves(LimitBreached)
     def breached(self, event: LimitBreached) -> None:

@@ -171,7 +171,7 @@ class Exposure:
         order = event.order
         working = Working(order, event.reserved)
         self.working[order.client_order_id] = working
-        book = self._book(order.portfolio)
+        book = self.books[order.portfolio]
         book.reserved += event.reserved
         holding = self._holding(book, order.symbol)
         leaves = order.qty
@@ -190,7 +190,7 @@ class Exposure:
     def fold_fill(self, event: Fill) -> None:
         """A fill: release what it used and move shares and cash at once."""
         working = self.working.get(event.client_order_id)
-        book = self._book(event.portfolio)
+        book = self.books[event.portfolio]
         if working is not None:
             self._resize(book, working, event.leaves_qty)
             working.cum = event.cum_qty
@@ -213,14 +213,12 @@ class Exposure:
         """An order is terminal: release everything."""
         working = self.working.pop(client_order_id, None)
         if working is not None:
-            self._resize(self._book(working.order.portfolio), working, 0)
+            self._resize(self.books[working.order.portfolio], working, 0)
 
     def fold_replaced(self, event: OrderReplaced) -> None:
         """An order has new terms; ``reserved`` is for what is open of them."""
-        working = self.working.get(event.client_order_id)
-        if working is None:
-            return
-        book = self._book(working.order.portfolio)
+        working = self.working[event.client_order_id]
+        book = self.books[working.order.portfolio]
         working.qty = event.qty
         working.limit_px = event.limit_px
         working.stop_px = event.stop_px
@@ -237,7 +235,7 @@ class Exposure:
 
     def fold_position(self, event: PositionChanged) -> None:
         """The portfolio booked a fill: its numbers are the truth, plus the fills it has not booked yet."""
-        book = self._book(event.portfolio)
+        book = self.books[event.portfolio]
         found = book.pending.pop(event.exec_id, None)
         if found is not None:
             symbol, shares, cash = found
@@ -251,13 +249,13 @@ class Exposure:
 
     def fold_flow(self, event: CashFlowed) -> None:
         """Cash came or went from outside; equity moves with it."""
-        book = self._book(event.portfolio)
+        book = self.books[event.portfolio]
         book.cash += event.amount
         book.equity += event.amount
 
     def fold_mark(self, event: EquityMarked | SessionRolled) -> None:
         """Equity at the last prices."""
-        book = self._book(event.portfolio)
+        book = self.books[event.portfolio]
         book.equity = event.equity
         if not book.pending:
             book.cash = event.cash
@@ -269,12 +267,6 @@ class Exposure:
                 book.unsettled = [entry for entry in book.unsettled if entry[0] > session]
 
     # -- internals -------------------------------------------------------------------------------------------------
-
-    def _book(self, portfolio: str) -> Book:
-        book = self.books.get(portfolio)
-        if book is None:
-            book = self.books[portfolio] = Book()
-        return book
 
     @staticmethod
     def _holding(book: Book, symbol: int) -> Holding:
@@ -347,24 +339,20 @@ class Exposure:
 
 
 def _book_out(book: Book) -> list[Any]:
+    # Between two inputs every fill is booked, so nothing is pending.
     holdings = [[s, h.qty, h.buys, h.sells, h.exits, h.cuts, h.counted] for s, h in book.holdings.items()]
-    pending = [[exec_id, *entry] for exec_id, entry in book.pending.items()]
     money = [book.cash, book.equity, book.reserved, book.proceeds]
-    return [money, book.names, holdings, list(book.shorts), pending, book.unsettled]
+    return [money, book.names, holdings, list(book.shorts), book.unsettled]
 
 
 def _book_in(state: list[Any]) -> Book:
     book = Book()
-    money, book.names, holdings, shorts, pending, book.unsettled = state
+    money, book.names, holdings, shorts, book.unsettled = state
     book.cash, book.equity, book.reserved, book.proceeds = money
     for symbol, *numbers in holdings:
         h = book.holdings[symbol] = Holding()
         h.qty, h.buys, h.sells, h.exits, h.cuts, h.counted = numbers
     book.shorts = dict.fromkeys(shorts)
-    for exec_id, symbol, shares, cash in pending:
-        book.pending[exec_id] = (symbol, shares, cash)
-        book.pending_cash += cash
-        book.holdings[symbol].pending += shares
     return book
 
 
