@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from actors.messages.orders import OrderAccepted, OrderExpired, OrderFilled
+from actors.messages.orders import OrderAccepted, OrderCanceled, OrderExpired, OrderFilled, OrderRejected
 from actors.messages.portfolio import (
     CashFlowed,
     ClosePositions,
@@ -226,6 +226,30 @@ def test_a_late_entry_does_not_hide_the_bar_from_older_lots():
     first, second = desk.sink.events(TradeClosed)
     assert (first.mae, first.mfe) == (-0.2, 0.2)
     assert (second.mae, second.mfe) == (0.0, 0.03)
+
+
+def test_a_fill_at_a_close_that_is_over_already_counts_nothing_of_that_bar_twice():
+    """An order that comes in after a bar and fills at its close: what the bar did is known before or lies behind."""
+    desk = Desk(spec_of(strategies=()), n=1)
+    desk.bar([100], high=[120], low=[80])
+    desk.seq.process(Inject((make_fill("a", 1, qty=fx(1), px=fx(100), source="close"),)), "test")
+    desk.bar([101], high=[102], low=[98])
+    desk.seq.process(Inject((make_fill("b", 1, side=-1, qty=fx(1), px=fx(101), source="close"),)), "test")
+    (trade,) = desk.sink.events(TradeClosed)
+    assert (trade.mae, trade.mfe) == (-0.02, 0.02)
+
+
+def test_an_order_that_the_broker_gives_up_later_works_no_more():
+    """After a late rejection the next decision orders anew and has nothing to cancel."""
+    desk = Desk(n=1)
+    desk.bar([100])
+    (accepted,) = [e for e in desk.signal({0: 0.9}) if isinstance(e, OrderAccepted)]
+    assert list(desk.pf.entries) == [accepted.order.client_order_id]
+    desk.seq.process(OrderRejected(accepted.order_id, accepted.order, "HALTED", "no trading in it today"), "test")
+    assert list(desk.pf.entries) == []
+    events = desk.signal({0: 0.9})
+    assert [e.order.qty for e in events if isinstance(e, OrderAccepted)] == [accepted.order.qty]
+    assert not any(isinstance(e, OrderCanceled) for e in events)
 
 
 def test_closing_out_sends_one_reduce_only_order_per_position_and_no_second_one():

@@ -310,3 +310,10 @@ def test_many_problems_are_counted_not_all_told():
     ]
     details = {c.name: c.detail for c in replay_books(events).checks if not c.ok}
     assert details["cash"].endswith("and 2 more")
+
+
+def test_a_lot_that_is_opened_twice_is_named():
+    """Two openings under one name would let one of them vanish."""
+    books = replay_books(change(sound_run(), PositionChanged, 1, opened=("a-1", fx(5))))
+    details = {c.name: c.detail for c in books.checks if not c.ok}
+    assert "lot a-1 was opened twice" in details["fifo_lots"]

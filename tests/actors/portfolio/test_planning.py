@@ -195,6 +195,18 @@ def test_inverse_volatility_waits_for_data_and_says_who_abstained(days):
         assert weights[0] > 2.5 * weights[1]
 
 
+def test_inverse_volatility_sells_what_nothing_is_wanted_of_without_asking_for_data():
+    """No name is wanted any more, so there is no volatility to wait for."""
+    desk = Desk(spec_of(allocation="inverse_volatility", lookback=3), n=1)
+    for day in range(5):
+        desk.bar([100 + day % 2])
+    desk.signal({0: 0.9})
+    desk.bar([100])
+    assert desk.pf.qty(0) == fx(1_000)
+    assert desk.orders(desk.signal({0: -0.9})) == [(0, -1_000, 90, "signal")]
+    assert targets(desk) == {}
+
+
 def test_a_held_name_that_abstains_is_not_touched():
     """Data for one of two names ended; the other is rebalanced, the first stays as it is."""
     desk = Desk(spec_of(allocation="inverse_volatility", lookback=3), n=2)

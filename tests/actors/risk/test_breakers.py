@@ -291,6 +291,28 @@ def test_unlatch_leads_from_killed_to_halted_and_arms_latched_breakers(guarded):
     assert w.submit(BUY, 1) == "ok"
 
 
+def test_unlatch_while_halted_arms_breakers_and_leaves_the_state_to_resume(guarded):
+    """A latched day loss without a kill: one word arms it, another one lets trading go on."""
+    w = guarded(**LOSSES, replay=False)
+    w.mark(94_000)
+    assert kinds(w.process(Unlatch("reviewed", "bob"))) == ["BreakerReset"]
+    assert w.risk.trading_state is TradingState.HALTED
+    assert kinds(w.process(Resume("go on", "bob"))) == ["active"]
+
+
+def test_money_taken_out_leaves_no_day_to_lose_and_a_drawdown_to_watch(guarded):
+    """A day's gain stays in, the whole base goes out: a loss of nothing is no day loss, the drawdown still counts."""
+    w = guarded(daily_loss_halt=0.45, max_drawdown=0.5)
+    w.mark(60_000)
+    w.close()
+    w.open()
+    w.mark(90_000)
+    w.process(DepositCash("main", to_fixed(-60_000), "rent"))
+    assert kinds(w.mark(20_001)) == []
+    (tripped,) = [e for e in w.mark(20_000) if isinstance(e, BreakerTripped)]
+    assert (tripped.breaker, tripped.value, tripped.baseline) == ("drawdown", 0.5, to_fixed(40_000))
+
+
 def test_a_breaker_trips_while_killed_without_loosening(guarded):
     """The fact is recorded, the state stays."""
     w = guarded(max_drawdown=0.2)

@@ -649,3 +649,32 @@ def test_the_brokers_refusal_frees_the_id_of_nothing_and_the_cash_of_everything(
     w.state(OrderRejected("o", order, "NO_SHARES", "test"))
     assert w.risk.exposure.books["main"].reserved == 0
     assert w.submit(BUY, 10, client_order_id="a") == "DUPLICATE"
+
+
+def test_two_orders_without_an_id_are_both_denied_for_what_is_wrong_with_them(world):
+    """They were refused at the border; neither makes a duplicate of the other."""
+    w = world()
+    order = msgspec.structs.replace(
+        w.order(BUY, 1), client_order_id="", malformed=("BAD_FIELD", "an order needs an id")
+    )
+    assert [w.verdict(w.process(order)) for _ in range(2)] == ["BAD_FIELD", "BAD_FIELD"]
+
+
+def test_a_position_beyond_what_a_run_can_count_is_denied(world):
+    """One order for fifty thousand million shares fits below 2**63 units of 1e-8, a second one beside it does not."""
+    w = world()
+    first, second = (msgspec.structs.replace(w.order(BUY, 1), qty=50_000_000_000 * SCALE) for _ in range(2))
+    w.state(OrderAccepted("o1", first, 0, w.clock.now()))
+    (denied,) = w.process(second)
+    assert (denied.code, denied.value) == ("MAX_QTY", "100000000000")
+
+
+def test_a_booking_that_no_fill_explains_is_the_truth(world):
+    """The portfolio says twenty after ten were bought: twenty may be sold, and its cash may be spent."""
+    w = world()
+    w.hold(10)
+    w.state(PositionChanged("main", "elsewhere", 0, to_fixed(20), 0, 0, 0, to_fixed(500), None, (), ()))
+    assert w.submit(SELL, 20) == "ok"
+    assert w.submit(SELL, 1) == "SHORT_NOT_ALLOWED"
+    book = w.risk.exposure.books["main"]
+    assert (book.cash, book.pending) == (to_fixed(500), {})
