@@ -108,6 +108,7 @@ def render(answer: dict[str, Any]) -> str:
             ),
             rows_of_own(answer),
         ),
+        "(an instant of daily bars is three inputs: the session's opening, its bars, its closing)",
         "",
         "The same job on the same file (one core, medians; ratio: tradingd's bars per CPU second over theirs)",
         grid(
