@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -222,3 +224,50 @@ def test_reading_back_while_the_run_goes_on(tmp_path: Path) -> None:
     journal.append(some_frames()[0])
     assert [stored.seq for stored in journal.frames()] == [1]
     journal.abandon()
+
+
+def test_rows_that_go_back_in_time_are_found_though_their_chain_holds(tmp_path: Path) -> None:
+    """Whoever writes a ledger with an honest chain cannot turn the clock back in it."""
+    path = tmp_path / "ledger.db"
+    journal = SqliteJournal(path, manifest(), CODEC, durable=False)
+    first, second, _ = some_frames()
+    journal.append(msgspec.structs.replace(first, envelope=msgspec.structs.replace(first.envelope, ts_init=30)))
+    journal.append(second)
+    journal.close("ended", "")
+    db = open_readonly(path)
+    run = read_run(db)
+    assert run is not None
+    assert check_chain(db, run)[0].detail == "the row with seq 2 goes back in order or time"
+    db.close()
+
+
+def test_a_ledger_whose_pages_are_overwritten_fails_its_integrity(tmp_path: Path) -> None:
+    """Where SQLite cannot even begin, and where it finds one bad page."""
+    for start, size, says in ((100, 8, "malformed"), (8192, 4096, "")):
+        path = tmp_path / f"{start}.db"
+        write(path, durable=False)
+        with path.open("r+b") as handle:
+            handle.seek(start)
+            handle.write(b"\xff" * size)
+        db = open_readonly(path)
+        check = check_integrity(db)
+        assert not check.ok
+        assert says in check.detail
+        db.close()
+
+
+def test_a_full_disk_is_raised_as_it_is(tmp_path: Path) -> None:
+    """SQLite has given its transaction up by itself then; there is nothing to roll back, and nothing is sealed."""
+    path = tmp_path / "ledger.db"
+    journal = SqliteJournal(path, manifest(), CODEC, durable=True, batch=100_000)
+    for seq in range(1, 2000):
+        journal.append(frame(seq, CancelOrder("a" * 64, "x" * 64), []))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(sqlite3.OperationalError, match=r"full|I/O"):
+            journal.flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    journal.abandon()
+    assert "sealed" in problems(path)

@@ -128,3 +128,13 @@ def test_lines_dated_before_the_data_come_with_the_first_event_in_their_own_orde
     script = [line(7, Resume("x", "x"), Rank.CONTROL), line(3, Halt("x", "x"), Rank.CONTROL)]
     lines, _ = run(script)
     assert lines[:4] == [(10, "DepositCash"), (10, "Halt"), (10, "Resume"), (10, "SessionOpened")]
+
+
+def test_a_run_without_input_does_nothing() -> None:
+    """There is no instant at which cash could be deposited."""
+    sink = MemoryJournal()
+    clock = VirtualClock()
+    sequencer = Sequencer([Diary()], codec=codec(), clock=clock, sink=sink)
+    ReplayEngine(sequencer, clock, deposits=[DepositCash("main", 5, "opening")]).run(iter(()))
+    assert sequencer.seq == 0
+    assert list(sink.frames()) == []

@@ -252,3 +252,14 @@ def test_a_run_with_equity_at_every_bar_verifies_too(tmp_path: Path) -> None:
     )
     assert len((tmp_path / "run" / "equity.csv").read_text().splitlines()) == 1 + 1 + 90
     assert failing(tmp_path / "run") == []
+
+
+def test_two_strategies_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Their signals, orders and scores could not be told apart."""
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.py").write_text(
+            "from actors.api import strategy\n\n@strategy(name='same')\ndef f(w, p):\n    return None\n"
+        )
+    with pytest.raises(UsageError, match="both registered as same"):
+        replay(tmp_path / "run", strategy=[str(tmp_path / "a.py"), str(tmp_path / "b.py")])
+    assert not (tmp_path / "run").exists()

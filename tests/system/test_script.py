@@ -189,3 +189,21 @@ def test_files_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(OperatorError, match="cannot be read"):
         read_script(tmp_path / "binary", SYMBOLS, ("main",), parse_time)
+
+
+def test_an_emoji_written_as_two_escapes_is_text(tmp_path: Path) -> None:
+    """A surrogate pair is one character; half of one is refused."""
+    assert read(tmp_path, r'{"at": null, "halt": {"reason": "\ud83d\ude00"}}')[0].command.reason == "\U0001f600"  # type: ignore[attr-defined]
+    with pytest.raises(OperatorError, match="half of a surrogate pair"):
+        read(tmp_path, r'{"at": null, "halt": {"reason": "\ud83d"}}')
+
+
+@pytest.mark.parametrize("fields", [{}, {"qty": 5, "tif": "gtc"}])
+def test_a_replace_of_nothing_or_of_what_cannot_change_goes_to_the_gate_with_a_code(
+    tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    """The gate answers it, so that the answer stands in the events."""
+    command = read(tmp_path, {"at": None, "replace": {"id": "a", **fields}})[0].command
+    assert isinstance(command, ReplaceOrder)
+    assert command.malformed is not None
+    assert command.malformed[0] == "BAD_FIELD"

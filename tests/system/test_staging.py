@@ -195,3 +195,51 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(PermissionError), staged_folder(tmp_path / "run"):
         raise PermissionError(13, "Permission denied")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupt_of_a_first_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no older run to put back."""
+
+    def interrupted(self: Path, to: Path) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), staged_folder(tmp_path / "run") as staging:
+        (staging / "run.json").write_text(marker())
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_an_earlier_process_of_the_same_number_left_is_no_part_of_a_run(tmp_path: Path) -> None:
+    """Process numbers come round again; folders inside a run folder are kept."""
+    leftover = tmp_path / f".run.{_host()}.{os.getpid()}.partial"
+    leftover.mkdir()
+    (leftover / "old.csv").write_text("")
+    with staged_folder(tmp_path / "run") as staging:
+        (staging / "charts").mkdir()
+        (staging / "charts" / "a.svg").write_text("")
+        (staging / "run.json").write_text(marker("charts/a.svg"))
+    found = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*"))
+    assert found == ["run", "run/charts", "run/charts/a.svg", "run/run.json"]
+
+
+def test_a_folder_of_another_users_process_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process one may not signal is alive."""
+
+    def refused(pid: int, number: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    theirs = tmp_path / f".run.{_host()}.{dead_process()}.partial"
+    theirs.mkdir()
+    monkeypatch.setattr(os, "kill", refused)
+    with staged_folder(tmp_path / "run") as staging:
+        (staging / "run.json").write_text(marker())
+    assert theirs.is_dir()
+
+
+def test_a_working_folder_that_is_no_more_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative target has no place then."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(OperatorError, match="the folder you are in is no more"), staged_folder(Path("run")):
+        pass

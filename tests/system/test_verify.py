@@ -119,11 +119,23 @@ def test_a_ledger_without_its_run_is_a_finding(tmp_path: Path) -> None:
     """The row about the run is gone."""
     path = tmp_path / "ledger.db"
     ledger(path, ACCEPTED)
+    forget(path)
+    assert names(path) == ["sealed"]
+
+
+def overwrite(path: Path) -> None:
+    """Overwrite the root of the ledger's first table."""
+    with path.open("r+b") as handle:
+        handle.seek(8192)
+        handle.write(b"\xff" * 4096)
+
+
+def forget(path: Path) -> None:
+    """Take the row about its run out of a ledger."""
     db = sqlite3.connect(path)
     db.execute("DELETE FROM run")
     db.commit()
     db.close()
-    assert names(path) == ["sealed"]
 
 
 Damage = Callable[[Path], object]
@@ -134,6 +146,8 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     ("manifest lists nothing", lambda f: (f / "run.json").write_text("{}"), "manifest"),
     ("no ledger", lambda f: (f / "ledger.db").unlink(), "ledger"),
     ("ledger is text", lambda f: (f / "ledger.db").write_text("hello " * 999), "ledger"),
+    ("ledger is damaged", lambda f: overwrite(f / "ledger.db"), "integrity"),
+    ("ledger has no run", lambda f: forget(f / "ledger.db"), "sealed"),
     ("table is gone", lambda f: (f / "fills.csv").unlink(), "table:fills.csv"),
     ("table is cut", lambda f: (f / "fills.csv").write_text("ts\n"), "table:fills.csv"),
 ]
@@ -181,3 +195,21 @@ def test_memory_and_file_journals_end_alike() -> None:
     journal.flush()
     journal.close("ended", "ab")
     assert (journal.status, journal.digest) == ("ended", "ab")
+
+
+def test_a_table_that_cannot_be_read_is_a_finding(
+    year_run: ReplayResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad sector under one table does not hide what the others say."""
+    folder = tmp_path / "run"
+    shutil.copytree(year_run.folder, folder)
+    read_bytes = Path.read_bytes
+
+    def failing(self: Path) -> bytes:
+        if self.name == "fills.csv":
+            raise OSError(5, "Input/output error")
+        return read_bytes(self)
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    wrong = {check.name: check.detail for check in verify_path(folder).checks if not check.ok}
+    assert wrong == {"table:fills.csv": "cannot be read: Input/output error"}
