@@ -344,7 +344,7 @@ def test_an_event_that_cannot_be_encoded_stops_the_core_and_is_named() -> None:
 def test_an_amount_beyond_64_bits_stops_the_core_and_says_what_to_do() -> None:
     """The operator's money outgrew the numbers; that is no riddle about encoders."""
     bench = Bench().on("one.decide Do:x", lambda _, ctx: ctx.emit(Fact(2**70)))
-    with pytest.raises(InvariantError, match="Fact holds an amount beyond .* start with less cash") as caught:
+    with pytest.raises(InvariantError, match=r"Fact holds an amount beyond .* start with less cash") as caught:
         bench.do(Do("x"))
     assert caught.value.code == "TOO_LARGE"
 
