@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.reporter.analytics.basics import per_period
+from actors.reporter.holdings import QUANTUM, RandomHoldings
 
 F64 = npt.NDArray[np.float64]
-Slots = npt.NDArray[np.int64]
 
 RANDOM_PORTFOLIOS: Final = 1000
 FAN: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 DISTINCT_MIN: Final = 20  # with fewer different outcomes no percentile could tell 95 % from 90 %
-POOL: Final = 64  # newcomers of one session are drawn from at most this many names, so that wide universes stay quick
 
 BUY_AND_HOLD_RULE: Final = (
     "Equal-weight buy and hold of the same symbols: decides after the same close as the strategy's first decision, buys"
@@ -172,6 +171,13 @@ def random_portfolios(
 ) -> RandomPortfolios | None:
     """Let chance choose the names and keep everything else as the strategy had it.
 
+    Each portfolio holds ``positions`` names in equal weights from the first close with exposure on. Its first names are
+    a uniform choice without replacement among the tradable names with a known price at that close. Then the
+    strategy's own traded value sets how many names are swapped at each close, the same number in every portfolio: those
+    that leave are a uniform choice among those held, those that come one among the names known at that close and
+    not held. Exposure and costs are the strategy's, session by session. Portfolios are independent of each other, and
+    the result is a function of the arguments alone, to the last bit of every portfolio's session return.
+
     Args:
         closes: ``[n, N]`` closes by session of the tradable symbols, NaN where there is none.
         exposure: ``[n]`` net position value over equity at each close.
@@ -191,30 +197,15 @@ def random_portfolios(
     if n < 2 or width < 2 or positions < 1:
         return None
     positions = min(positions, width)
-    rng = np.random.default_rng(seed)
-    known = np.isfinite(closes)
+    known = np.isfinite(closes) & (closes > 0)
     both = known[1:] & known[:-1]
     returns = np.zeros((n, width))
     np.divide(closes[1:], closes[:-1], out=returns[1:], where=both)
-    returns[1:] = np.where(both, returns[1:] - 1.0, 0.0)
-    returns = np.hstack((returns, np.zeros((n, 1))))  # the last column is an empty place
-    swaps = _swaps(exposure, turnover, positions)
-    paths = np.zeros((n, count))
-    held: Slots | None = None
-    filled: Slots = np.ones(count, dtype=np.int64)
-    for t in range(n):
-        if held is not None and exposure[t - 1] != 0:
-            paths[t] = exposure[t - 1] * returns[t][held].sum(axis=1) / filled
-        paths[t] -= cost_drag[t]
-        if held is None:
-            if exposure[t] != 0:
-                held = _draw(rng, np.full((count, positions), width), known[t], positions)
-        elif swaps[t]:
-            held = _draw(rng, held, known[t], int(swaps[t]))
-        else:
-            continue
-        if held is not None:
-            filled = np.maximum((held < width).sum(axis=1), 1)
+    returns[1:] = np.where(both, np.round((returns[1:] - 1.0) / QUANTUM) * QUANTUM, 0.0)
+    paths = _paths(
+        np.random.default_rng(seed), returns, known, exposure, _swaps(exposure, turnover, positions), positions, count
+    )
+    paths -= cost_drag[:, None]
     index_paths = np.vstack((np.ones((1, count)), np.cumprod(1.0 + paths, axis=0)))
     totals = index_paths[-1] - 1.0
     own = float(np.prod(1.0 + strategy_returns) - 1.0)
@@ -237,41 +228,37 @@ def random_portfolios(
     )
 
 
+def _paths(
+    rng: np.random.Generator,
+    returns: F64,
+    known: npt.NDArray[np.bool_],
+    exposure: F64,
+    swaps: npt.NDArray[np.int64],
+    positions: int,
+    count: int,
+) -> F64:
+    """Return ``[n, count]`` session returns before costs; names are first drawn at the first close with exposure."""
+    n, width = returns.shape
+    paths = np.zeros((n, count))
+    invested = np.flatnonzero(exposure)
+    if not invested.size:
+        return paths
+    first = int(invested[0])
+    holdings = RandomHoldings(rng, width, positions, count)
+    holdings.swap(known[first], positions)
+    for t in range(first + 1, n):
+        if exposure[t - 1] != 0:
+            paths[t] = exposure[t - 1] * holdings.sums(returns[t]) / np.maximum(holdings.filled, 1)
+        if swaps[t]:
+            holdings.swap(known[t], int(swaps[t]))
+    return paths
+
+
 def _swaps(exposure: F64, turnover: F64, positions: int) -> npt.NDArray[np.int64]:
     """Turn traded value into whole names to swap; a swap sells and buys, so it trades twice a name's weight."""
     scale = np.where(np.abs(exposure) > 1e-9, np.abs(exposure), np.inf)
     wanted = turnover / (2.0 * scale) * positions
     return np.minimum(np.diff(np.floor(np.cumsum(wanted) + 1e-9), prepend=0.0), positions).astype(np.int64)
-
-
-def _draw(rng: np.random.Generator, held: Slots, known: npt.NDArray[np.bool_], swaps: int) -> Slots:
-    """Return new ``[count, positions]`` symbol ids: ``swaps`` members leave at random, others come in.
-
-    The id ``N`` stands for an empty place: fewer symbols are priced than there are places.
-    """
-    count, positions = held.shape
-    width = known.size
-    columns = np.flatnonzero(known)
-    pool = max(POOL, 4 * positions)
-    if columns.size > pool:
-        columns = columns[np.sort(rng.permutation(columns.size)[:pool])]
-    rows = np.arange(count)[:, None]
-    leaving = np.argpartition(rng.random((count, positions), dtype=np.float32), swaps - 1, axis=1)[:, :swaps]
-    member = np.zeros((count, width + 1), dtype=np.bool_)
-    member[rows, held] = True
-    keys = rng.random((count, columns.size), dtype=np.float32)
-    every = columns.size == width  # then a view is enough, where columns would be copied
-    # Who just left comes back only if there is nobody else; who stays is there already.
-    np.add(keys, 2.0, out=keys, where=member[:, :width] if every else member[:, columns])
-    out = held.copy()
-    member[rows, out[rows, leaving]] = False
-    out[rows, leaving] = width
-    np.copyto(keys, 9.0, where=member[:, :width] if every else member[:, columns])
-    places = min(swaps, columns.size)
-    order = np.argpartition(keys, places - 1, axis=1)[:, :places] if places else np.zeros((count, 0), dtype=np.int64)
-    fresh = np.where(np.take_along_axis(keys, order, axis=1) < 4.0, columns[order], width)
-    out[rows, leaving[:, :places]] = fresh
-    return out
 
 
 def _percentile(values: F64, own: float) -> float:
