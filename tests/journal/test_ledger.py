@@ -101,6 +101,8 @@ def test_frames_come_back_as_they_went_in(tmp_path: Path, durable: bool) -> None
         ("UPDATE frame SET hash = zeroblob(32) WHERE seq = 5", "hash_chain"),
         ("DELETE FROM frame WHERE seq = 5", "hash_chain"),
         ("DELETE FROM frame WHERE seq = 1", "hash_chain"),
+        ("UPDATE frame SET n = n + 1 WHERE seq = 2", "hash_chain"),
+        ("UPDATE run SET chain = zeroblob(32)", "hash_chain"),
         ("UPDATE run SET seed = 7", "hash_chain"),
         ("UPDATE run SET manifest = x'7b7d'", "hash_chain"),
         ("UPDATE run SET event_digest = replace(event_digest, substr(event_digest, 1, 1), 'g')", "event_digest"),
