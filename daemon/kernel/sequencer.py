@@ -52,6 +52,14 @@ CASCADE_MAX: Final = 10_000
 _BLAMED_ELSEWHERE: Final = (OperatorError, VenueError)
 
 
+_Stages = tuple[tuple[int, Handler], ...]
+_Target = tuple[bool, tuple[Handler, ...], _Stages]
+"""(whether it is an event, who folds it, who decides on it): looked up once for every message an actor sends."""
+
+_Pending = list[tuple[Message, _Stages, int]]
+"""(message, who decides on it, index of the causing event)"""
+
+
 class CascadeError(InvariantError):
     """An input caused more deliveries than any honest one can: a feedback loop."""
 
@@ -108,10 +116,11 @@ class Sequencer:
         self._begun = False
         self._within = False
 
-    def _targets_of(self, actor: CoreActor) -> dict[type[Message], Route]:
-        """Return the routes of everything an actor may send."""
+    def _targets_of(self, actor: CoreActor) -> dict[type[Message], _Target]:
+        """Return what becomes of everything an actor may send."""
         types: tuple[type[Message], ...] = (*actor.sends, *actor.emits, CommandRejected)
-        return {message_type: self.routing.route(message_type) for message_type in types}
+        routes = {message_type: self.routing.route(message_type) for message_type in types}
+        return {message_type: (route.is_event, route.folders, route.stages) for message_type, route in routes.items()}
 
     # -- running ---------------------------------------------------------------------------------------------------
 
@@ -242,20 +251,19 @@ class Sequencer:
             if ctx.timers:
                 self._collect_timers(stage)
             if ctx.out:
-                pending: list[tuple[Message, Route, int]] = []
+                pending: _Pending = []
                 self._collect(stage, -1, events, causes, pending)
                 if pending:
                     pending.reverse()
                     self._drain(pending, events, causes)
 
-    def _drain(self, pending: list[tuple[Message, Route, int]], events: list[Event], causes: list[int]) -> None:
-        """Deliver in pre-order; ``pending`` holds (message, route, index of the causing event), next one last."""
+    def _drain(self, pending: _Pending, events: list[Event], causes: list[int]) -> None:
+        """Deliver in pre-order; the next one is the last of ``pending``."""
         ctx = self._ctx
         names = self._names
         budget = self._budget
         while pending:
-            message, route, cause = pending.pop()
-            stages = route.stages
+            message, stages, cause = pending.pop()
             if not stages:
                 self._state(DeadLettered(type(message).__name__), cause, events, causes)
                 continue
@@ -285,28 +293,29 @@ class Sequencer:
         cause: int,
         events: list[Event],
         causes: list[int],
-        pending: list[tuple[Message, Route, int]],
+        pending: _Pending,
     ) -> None:
         """Fold the events that a delivery buffered and append what is to be delivered, first one first."""
         ctx = self._ctx
         out = ctx.out
         ctx.out = []
         targets = self._targets[stage]
+        fold: Handler
         for item in out:
-            route = targets.get(type(item))
-            if route is None:
+            target = targets.get(type(item))
+            if target is None:
                 text = f"{ctx.actor} may not send {type(item).__name__}: it is not in its declared sends or emits"
                 raise InvariantError(text, code="UNDECLARED_MESSAGE")
-            if not route.is_event:
-                pending.append((item, route, cause))
+            is_event, folders, stages = target
+            if not is_event:
+                pending.append((item, stages, cause))
                 continue
-            if route.stages:
-                pending.append((item, route, len(events)))
+            if stages:
+                pending.append((item, stages, len(events)))
             events.append(item)  # type: ignore[arg-type]
             causes.append(cause)
-            fold: Handler
             try:
-                for fold in route.folders:
+                for fold in folders:
                     fold(item)
             except Exception as error:
                 raise fold_failed(fold, item, error) from error

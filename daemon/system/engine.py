@@ -245,9 +245,12 @@ class ReplayEngine:
 
 @contextmanager
 def _quiet_gc() -> Iterator[None]:
-    """Keep the collector off the hot path: messages hold no cycles, and collections cost up to a quarter."""
+    """Keep the collector off the hot path: messages hold no cycles, and collections cost up to a quarter.
+
+    Only the young are looked through before: all that was loaded so far would take longer than many a replay.
+    """
     thresholds = gc.get_threshold()
-    gc.collect()
+    gc.collect(1)
     gc.freeze()
     gc.set_threshold(200_000, 50, 100)
     try:
