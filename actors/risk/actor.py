@@ -42,7 +42,7 @@ from actors.risk.breakers import DAILY_LOSS, DRAWDOWN, Guard
 from actors.risk.control import ControlDesk
 from actors.risk.exposure import Exposure
 from actors.risk.fees import FeeEstimate
-from actors.risk.form import Denial, economic_key
+from actors.risk.form import Denial
 from actors.risk.params import RiskLimits
 from actors.risk.pretrade import Gate
 from actors.risk.prices import Prices
@@ -258,7 +258,7 @@ class RiskActor(ControlDesk):
             if event.ts - self._recent_at >= window:
                 self._recent.clear()
             self._recent_at = event.ts
-            self._recent[economic_key(order)] = event.ts
+            self._recent[self._gate.key_of(order)] = event.ts
 
     @evolves(OrderDenied)
     def denied(self, event: OrderDenied) -> None:

@@ -216,17 +216,22 @@ class Guard:
         return self.drawdown is COOLING and session - self.drawdown_session >= self._limits.replay_resume_sessions
 
     def _refloor(self) -> None:
+        # Of several limits on one baseline the smallest that is on comes first: the higher the floor, the sooner.
         floor = _NEVER
         base, mark = self.day_base, self.mark
         if base > 0:
-            if self.daily is ARMED:
-                floor = max(floor, _floor(base, self._halt))
-            if not self.blocked:
-                floor = max(floor, _floor(base, self._block))
-            if not self.warned:
-                floor = max(floor, _floor(base, self._warn))
-        if mark > 0 and self.drawdown is ARMED:
-            floor = max(floor, _floor(mark, self._most))
+            least = 0
+            if self._halt > 0 and self.daily is ARMED:
+                least = self._halt
+            if self._block > 0 and not self.blocked and (not least or self._block < least):
+                least = self._block
+            if self._warn > 0 and not self.warned and (not least or self._warn < least):
+                least = self._warn
+            if least:
+                floor = base - mul(base, least)
+        if mark > 0 and self._most > 0 and self.drawdown is ARMED:
+            most = mark - mul(mark, self._most)
+            floor = max(floor, most)
         self.floor = floor
 
     def snapshot(self) -> list[Any]:

@@ -173,41 +173,53 @@ class Exposure:
         self.working[order.client_order_id] = working
         book = self.books[order.portfolio]
         book.reserved += event.reserved
-        holding = self._holding(book, order.symbol)
+        holding = book.holdings.get(order.symbol)
+        if holding is None:
+            holding = book.holdings[order.symbol] = Holding()
         leaves = order.qty
         if order.type is OrderType.MARKET and (order.reduce_only or holding.qty * order.side < 0):
             # A reduce-only order counts even while flat: what is entered before it fills, it may take.
             working.is_exit = True
             if order.side == SELL and not self._strict:
-                closing = min(leaves, max(0, holding.qty - holding.exits))
-                value = mul(self._prices.last(order.symbol), closing)
-                fees = self._fees.of(value, closing) if value else 0
-                expected = max(0, mul(value, self._haircut) - fees)
-                working.expected = working.base_expected = expected
-                book.proceeds += expected
-        self._count(book, holding, working, leaves)
+                closing = holding.qty - holding.exits
+                if closing > 0:
+                    closing = min(closing, leaves)
+                    value = mul(self._prices.last(order.symbol), closing)
+                    fees = self._fees.of(value, closing) if value else 0
+                    expected = max(0, mul(value, self._haircut) - fees)
+                    working.expected = working.base_expected = expected
+                    book.proceeds += expected
+        _shift(holding, working, leaves)
+        self._recount(book, holding)
 
     def fold_fill(self, event: Fill) -> None:
         """A fill: release what it used and move shares and cash at once."""
-        working = self.working.get(event.client_order_id)
         book = self.books[event.portfolio]
-        if working is not None:
-            self._resize(book, working, event.leaves_qty)
-            working.cum = event.cum_qty
-            if event.leaves_qty == 0:
-                del self.working[event.client_order_id]
-        shares = event.side * event.last_qty
-        value = mul(event.last_qty, event.last_px)
-        cash = -event.side * value - event.commission - event.regulatory
-        holding = self._holding(book, event.symbol)
-        book.pending[event.exec_id] = (event.symbol, shares, cash)
+        symbol, side, qty = event.symbol, event.side, event.last_qty
+        holding = book.holdings.get(symbol)
+        if holding is None:
+            holding = book.holdings[symbol] = Holding()
+        if event.leaves_qty:
+            working = self.working.get(event.client_order_id)
+            if working is not None:
+                self._resize(book, working, event.leaves_qty)
+                working.cum = event.cum_qty
+        else:
+            working = self.working.pop(event.client_order_id, None)
+            if working is not None:
+                book.reserved -= working.reserved
+                book.proceeds -= working.expected
+                _shift(holding, working, -working.leaves)  # counted anew below
+        shares = side * qty
+        cash = -side * mul(qty, event.last_px) - event.commission - event.regulatory
+        book.pending[event.exec_id] = (symbol, shares, cash)
         book.pending_cash += cash
         holding.pending += shares
         book.cash += cash
-        if self._strict and event.side == SELL and holding.qty > 0:
+        if self._strict and side == SELL and holding.qty > 0:
             due = self._prices.session + settlement_sessions(self._prices.session_date)
             book.unsettled.append([due, cash])
-        self._move(book, event.symbol, holding, holding.qty + shares)
+        self._move(book, symbol, holding, holding.qty + shares)
 
     def fold_ended(self, client_order_id: str) -> None:
         """An order is terminal: release everything."""
@@ -240,7 +252,7 @@ class Exposure:
         if found is not None:
             symbol, shares, cash = found
             book.pending_cash -= cash
-            self._holding(book, symbol).pending -= shares
+            book.holdings[symbol].pending -= shares
         book.cash = event.cash + book.pending_cash
         holding = self._holding(book, event.symbol)
         qty = event.qty + holding.pending
@@ -293,27 +305,17 @@ class Exposure:
         working.expected = expected
         delta = leaves - working.leaves
         working.leaves = leaves
-        self._count(book, self._holding(book, working.order.symbol), working, delta)
-
-    def _count(self, book: Book, holding: Holding, working: Working, delta: int) -> None:
-        order = working.order
-        if working.is_exit:
-            holding.exits += delta
-            if order.reduce_only:
-                holding.cuts += delta
-        if not order.reduce_only:
-            if order.side == BUY:
-                holding.buys += delta
-            else:
-                holding.sells += delta
+        holding = self._holding(book, working.order.symbol)
+        _shift(holding, working, delta)
         self._recount(book, holding)
 
     @staticmethod
     def _recount(book: Book, holding: Holding) -> None:
         qty = holding.qty
         counted = holding.exits < (qty if qty >= 0 else -qty)  # never where nothing is held
-        if not counted and (holding.buys or holding.sells):
-            counted = holding.buys > max(-qty - holding.cuts, 0) or holding.sells > max(qty - holding.cuts, 0)
+        if not counted:
+            buys, sells = holding.buys, holding.sells
+            counted = (buys > 0 and buys > -qty - holding.cuts) or (sells > 0 and sells > qty - holding.cuts)
         if counted is not holding.counted:
             holding.counted = counted
             book.names += 1 if counted else -1
@@ -336,6 +338,22 @@ class Exposure:
         for entry in state["working"]:
             working = _working_in(entry)
             self.working[working.order.client_order_id] = working
+
+
+def _shift(holding: Holding, working: Working, delta: int) -> None:
+    """Let ``delta`` more of an order be open; whoever calls has to recount."""
+    order = working.order
+    if order.reduce_only:
+        if working.is_exit:
+            holding.exits += delta
+            holding.cuts += delta
+        return
+    if working.is_exit:
+        holding.exits += delta
+    if order.side == BUY:
+        holding.buys += delta
+    else:
+        holding.sells += delta
 
 
 def _book_out(book: Book) -> list[Any]:

@@ -65,6 +65,8 @@ class Gate:
         "_fraction",
         "_guards",
         "_keeper",
+        "_key",
+        "_keyed",
         "_limits",
         "_lot",
         "_max_position",
@@ -122,6 +124,15 @@ class Gate:
         self._max_position = to_fixed(limits.max_position)
         self._fraction = to_fixed(limits.max_order_fraction)
         self._collar = to_fixed(limits.price_collar)
+        self._keyed: SubmitOrder | None = None
+        self._key: tuple[str | int | None, ...] = ()
+
+    def key_of(self, order: SubmitOrder) -> tuple[str | int | None, ...]:
+        """Return :func:`economic_key`; the gate asks for it, and soon after the acceptance of the very same order."""
+        if order is not self._keyed:
+            self._keyed = order
+            self._key = economic_key(order)
+        return self._key
 
     def judge_new(self, order: SubmitOrder, now: int) -> Verdict:
         """Judge a new order at the instant ``now``."""
@@ -181,7 +192,7 @@ class Gate:
         # Scripted and operators' orders have no strategy: two of them with different ids are meant.
         if self._recent and order.strategy:
             window = self._limits.duplicate_window_ns
-            stamp = self._recent.get(economic_key(order))
+            stamp = self._recent.get(self.key_of(order))
             if stamp is not None and now - stamp < window:
                 reason = "the same order of the same decision is already in; wait for a new decision"
                 return Denial("DUPLICATE", reason, seconds(now - stamp), seconds(window))

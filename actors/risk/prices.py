@@ -96,7 +96,7 @@ class Prices:
     def last(self, symbol: int) -> int:
         """Return the last known price, 0 where there is none."""
         price: int = self._px.item(symbol)
-        return max(price, 0)
+        return max(0, price)
 
     def sessions_old(self, symbol: int) -> int:
         """Return how many sessions ago the price was seen; meaningful on daily data."""
