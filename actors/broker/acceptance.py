@@ -29,12 +29,10 @@ def check_new(order: SubmitOrder, universe: Universe, account: Account, params: 
     refusal = _check_kind(order, universe) or _check_terms(order.type, order.qty, order.limit_px, order.stop_px)
     if refusal is not None:
         return refusal
-    room = closable(order, account)
-    if room is not None:
-        return None if room > 0 else _nothing_to_close(order, universe)
-    held = account.positions.get(order.symbol, 0)
+    if order.lot_id or order.reduce_only:
+        return None if closable(order, account) else _nothing_to_close(order, universe)
     # What is held may always be sold or covered whole, whatever fraction of a lot it is.
-    if order.qty % params.lot_size and order.qty != -order.side * held:
+    if order.qty % params.lot_size and order.qty != -order.side * account.positions.get(order.symbol, 0):
         return "BAD_LOT", f"quantity {fmt(order.qty)} is no multiple of the lot size {fmt(params.lot_size)}"
     return None
 
@@ -92,6 +90,8 @@ def check_replace(working: WorkingOrder, terms: RouteReplace, params: BrokerPara
 def _check_terms(kind: OrderType, qty: int, limit_px: int | None, stop_px: int | None) -> Refusal | None:
     if qty <= 0:
         return "BAD_QTY", f"quantity {fmt(qty)} is not positive"
+    if kind is OrderType.MARKET and limit_px is None and stop_px is None:
+        return None
     for name, price, wanted in (
         ("limit", limit_px, kind is OrderType.LIMIT),
         ("stop", stop_px, kind is OrderType.STOP),

@@ -185,7 +185,7 @@ class BrokerActor(CoreActor):
             ctx.emit(OrderRejected(order_id, order, *refusal))
             return
         reserved = command.reserved
-        room = closable(order, account)
+        room = closable(order, account) if order.lot_id or order.reduce_only else None
         if room is not None and room < order.qty:
             reserved = mul_ratio(reserved, room, order.qty)
             order = msgspec.structs.replace(order, qty=room)
@@ -303,7 +303,8 @@ class BrokerActor(CoreActor):
         self._next += 1
         self._seen[event.order.client_order_id] = None
         self._resting.add(order)
-        self._resting.judge_arrival(order, self._market.last(order.symbol))
+        if order.limit_px is not None:
+            self._resting.judge_arrival(order, self._market.last(order.symbol))
 
     @evolves(OrderRejected)
     def rejected(self, event: OrderRejected) -> None:
@@ -329,7 +330,7 @@ class BrokerActor(CoreActor):
         cash = -event.side * value - charged
         account = self._accounts[event.portfolio]
         account.trade(event.symbol, event.side * qty, cash)
-        if cash > 0 and self._params.account == "cash_strict":
+        if cash > 0 and self._terms.strict:
             account.hold_back(self._market.session_number + settlement_sessions(self._market.date), cash)
         self._market.take_volume(event.symbol, qty)
         if not event.leaves_qty:

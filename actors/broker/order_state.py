@@ -40,6 +40,8 @@ class OrderState(StrEnum):
     EXPIRED = "expired"
     REPLACED = "replaced"
 
+    __hash__ = str.__hash__  # an enum's own is a Python function, called twice for each step along the table
+
 
 class OrderTrigger(StrEnum):
     """What can happen to an order."""
@@ -58,6 +60,8 @@ class OrderTrigger(StrEnum):
     REPLACE = "replace"
     REPLACED_BY = "replaced_by"
     EXPIRE = "expire"
+
+    __hash__ = str.__hash__
 
 
 _S = OrderState

@@ -108,9 +108,11 @@ class RestingOrders:
 
     def refresh(self) -> None:
         """Bring the levels of changed symbols up to date; call before :meth:`hits`."""
+        by_symbol = self._by_symbol
         for symbol in self._dirty:
             up, down = _INF, -_INF
-            for order in self.of(symbol):
+            found = by_symbol.get(symbol)
+            for order in found.values() if found is not None else ():
                 level, rising = touch_level(order)
                 if rising:
                     up = min(up, level)
