@@ -25,6 +25,7 @@ from actors.messages.orders import (
     OrderPartiallyFilled,
     OrderRejected,
     OrderReplaced,
+    OrderType,
     ReplaceOrder,
     SubmitOrder,
     TimeInForce,
@@ -332,19 +333,24 @@ class PortfolioActor(CoreActor):
                 ctx.send(self._order(pf, event, draft))
 
     def _order(self, pf: PortfolioState, event: SignalsReady, draft: Draft) -> SubmitOrder:
-        named = (self._owner(pf, event.strategy), self._universe.symbols[draft.symbol], event.decision)
+        owner, ticker = self._owner(pf, event.strategy), self._universe.symbols[draft.symbol]
         return SubmitOrder(
-            client_order_id=client_order_id(*named, draft.leg),
-            portfolio=pf.name,
-            symbol=draft.symbol,
-            side=draft.side,
-            qty=draft.qty,
-            strategy=event.strategy,
-            confidence=draft.confidence,
-            decision=event.decision,
-            reason=draft.reason,
-            reduce_only=draft.reduce_only,
-            parent_id=client_order_id(*named, draft.parent) if draft.parent else "",
+            client_order_id(owner, ticker, event.decision, draft.leg),
+            pf.name,
+            draft.symbol,
+            draft.side,
+            draft.qty,
+            OrderType.MARKET,
+            TimeInForce.DAY,
+            None,
+            None,
+            event.strategy,
+            draft.confidence,
+            event.decision,
+            draft.reason,
+            draft.reduce_only,
+            "",
+            client_order_id(owner, ticker, event.decision, draft.parent) if draft.parent else "",
             exempt=draft.exempt,
         )
 

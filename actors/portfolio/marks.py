@@ -57,7 +57,7 @@ class Marks:
 
     def fold_fill(self, symbol: int, px: int) -> None:
         """A symbol that no bar has marked yet is worth what it was traded at."""
-        if not self.px[symbol]:
+        if not self.px.item(symbol):
             self.px[symbol] = px
             self.px_f[symbol] = px / SCALE
 

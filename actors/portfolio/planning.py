@@ -243,12 +243,16 @@ def _goals(pf: PortfolioState, targets: _Targets, score: F64, confidence: F64, c
     weights = np.zeros(len(score))
     weights[targets.symbols] = targets.weights
     goals = []
+    positions = pf.positions
     for symbol in involved.nonzero()[0].tolist():
         weight = weights.item(symbol)
-        opposed = weight == 0.0 and not _wants(pf.spec, float(score[symbol]))
-        opens = weight != 0.0 and pf.qty(symbol) * weight <= 0
-        trust = round(float(confidence[symbol]), SCORE_DIGITS) if weight != 0.0 or opposed else None
-        goals.append(_Goal(symbol, weight, "signal" if opposed or opens else "rebalance", trust))
+        if weight != 0.0:
+            position = positions.get(symbol)
+            asked = position is None or position.qty * weight <= 0
+        else:
+            asked = not _wants(pf.spec, score.item(symbol))
+        trust = round(confidence.item(symbol), SCORE_DIGITS) if asked or weight != 0.0 else None
+        goals.append(_Goal(symbol, weight, "signal" if asked else "rebalance", trust))
     return goals
 
 
@@ -278,30 +282,39 @@ def _steps(pf: PortfolioState, goals: list[_Goal], market: Market, hold: Mask) -
     cancels: list[Working] = []
     steps: list[_Step] = []
     entries = pf.entries_by_symbol()
+    marks, equity, positions = market.marks, market.equity, pf.positions
+    cash_buffer, lot_size, least = spec.cash_buffer, spec.lot_size, spec.min_order_value
     for goal in goals:
         symbol = goal.symbol
-        px = int(market.marks[symbol])
-        held = pf.qty(symbol)
-        working = entries.get(symbol, [])
-        if hold[symbol] and goal.weight != 0.0 and (held or working):
+        px = marks.item(symbol)
+        position = positions.get(symbol)
+        held = position.qty if position is not None else 0
+        working = entries.get(symbol)
+        holds = hold.item(symbol)
+        if holds and goal.weight != 0.0 and (held or working):
             continue
-        want = target_qty(goal.weight, market.equity, spec.cash_buffer, px, spec.lot_size) if goal.weight else 0
-        effective = held + sum(w.side * w.leaves for w in working)
-        if want == effective or (goal.weight and abs(mul(want - effective, px)) < spec.min_order_value):
-            continue
-        own = [w for w in working if w.strategy in spec.strategies]
-        others = [w for w in working if w.strategy not in spec.strategies]
-        cancels += own
-        delta = want - held - sum(w.side * w.leaves for w in others)
-        if delta == 0 or (goal.weight and abs(mul(delta, px)) < spec.min_order_value):
+        want = target_qty(goal.weight, equity, cash_buffer, px, lot_size) if goal.weight else 0
+        delta = want - held
+        others: list[Working] = []
+        if working:
+            effective = delta - sum(w.side * w.leaves for w in working)
+            if effective == 0 or (goal.weight and abs(mul(effective, px)) < least):
+                continue
+            cancels += [w for w in working if w.strategy in spec.strategies]
+            others = [w for w in working if w.strategy not in spec.strategies]
+            delta -= sum(w.side * w.leaves for w in others)
+        size = delta if delta > 0 else -delta
+        if size == 0 or (goal.weight and mul(size, px) < least):
             continue
         side = BUY if delta > 0 else SELL
-        closing = abs(held) - sum(w.leaves for w in others if w.side == side) if held * side < 0 else 0
-        reduce = min(abs(delta), max(closing, 0))
-        extend = abs(delta) - reduce if want * side > 0 else 0
+        reduce = 0
+        if held * side < 0:
+            closing = abs(held) - sum([w.leaves for w in others if w.side == side])
+            reduce = min(size, max(closing, 0))
+        extend = size - reduce if want * side > 0 else 0
         if side == SELL and not spec.allow_short:
             extend = 0
-        steps.append(_Step(goal, side, reduce, extend, px, bool(hold[symbol])))
+        steps.append(_Step(goal, side, reduce, extend, px, holds))
     return cancels, steps
 
 

@@ -137,6 +137,10 @@ def book(position: Position, side: int, qty: int, px: int, fees: int, lot_id: st
 
 def _close(lots: list[Lot], closing: int, cash: int, fees: int, lot_id: str) -> list[ClosedPiece]:
     """Split a close over lots; cash and fees in proportion, the last takes the rest."""
+    first = lots[0]
+    size = abs(first.qty)
+    if closing <= size and (not lot_id or len(lots) == 1):
+        return [_piece(first, closing, size, cash, fees)]
     pieces = []
     for lot, qty in portions(lots, closing, lot_id):
         part, part_fees = cash, fees
@@ -161,7 +165,9 @@ def fold(position: Position, event: PositionChanged, px: float) -> Lot | None:
     lots = position.lots
     cost_before = position.cost
     for lot_id, qty in event.closed:
-        lot = next(lot for lot in lots if lot.lot_id == lot_id)
+        lot = lots[0]
+        if lot.lot_id != lot_id:
+            lot = next(lot for lot in lots if lot.lot_id == lot_id)
         size = abs(lot.qty)
         if qty == size:
             position.lots = lots = [other for other in lots if other is not lot]

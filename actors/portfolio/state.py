@@ -249,14 +249,17 @@ class PortfolioState:
         self.targets.pop(symbol, None)
 
     def _count(self, symbol: int, old: int, new: int) -> None:
-        self.n_held += (new != 0) - (old != 0)
+        held = new != 0
+        if held is not (old != 0):
+            self.n_held += 1 if held else -1
+            self.holding[symbol] = held
         self._short += (new < 0) - (old < 0)
-        self._fractional += (new % WHOLE_SHARE != 0) - (old % WHOLE_SHARE != 0)
-        shares = new // WHOLE_SHARE  # not used while any position is fractional
+        shares, part = divmod(new, WHOLE_SHARE)  # the shares are not used while any position is fractional
+        self._fractional += (part != 0) - (old % WHOLE_SHARE != 0)
+        size = shares if shares >= 0 else -shares
         self._shares[symbol] = shares
-        self._sizes[symbol] = abs(shares)
-        self._sizes_f[symbol] = abs(shares)
-        self.holding[symbol] = new != 0
+        self._sizes[symbol] = size
+        self._sizes_f[symbol] = size
         self.qty_f[symbol] = new / WHOLE_SHARE
 
     # -- snapshots -------------------------------------------------------------------------------------------------
