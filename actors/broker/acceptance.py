@@ -37,17 +37,15 @@ def check_new(order: SubmitOrder, universe: Universe, account: Account, params: 
     return None
 
 
-def closable(order: SubmitOrder, account: Account) -> int | None:
-    """Return the quantity an order may close at most, None where nothing bounds it.
+def closable(order: SubmitOrder, account: Account) -> int:
+    """Return the quantity at most that an order may close, one that names a lot or is marked reduce-only.
 
     What names a lot is an exit from it and closes nothing else. The portfolio that names a lot knows best what it has:
     where fills are known that it has not booked yet, it will cut its exits when it does.
     """
     if order.lot_id:
         return account.lot_left(order.symbol, order.lot_id, order.side)
-    if order.reduce_only:
-        return max(0, -order.side * account.positions.get(order.symbol, 0))
-    return None
+    return max(0, -order.side * account.positions.get(order.symbol, 0))
 
 
 def _nothing_to_close(order: SubmitOrder, universe: Universe) -> Refusal:

@@ -185,8 +185,7 @@ class BrokerActor(CoreActor):
             ctx.emit(OrderRejected(order_id, order, *refusal))
             return
         reserved = command.reserved
-        room = closable(order, account) if order.lot_id or order.reduce_only else None
-        if room is not None and room < order.qty:
+        if (order.lot_id or order.reduce_only) and (room := closable(order, account)) < order.qty:
             reserved = mul_ratio(reserved, room, order.qty)
             order = msgspec.structs.replace(order, qty=room)
         ctx.emit(OrderAccepted(order_id, order, reserved, ctx.now))

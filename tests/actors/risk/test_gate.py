@@ -16,6 +16,7 @@ from actors.messages.orders import (
     OrderCancelRejected,
     OrderDenied,
     OrderFilled,
+    OrderPartiallyFilled,
     OrderRejected,
     OrderType,
     ReplaceOrder,
@@ -678,3 +679,26 @@ def test_a_booking_that_no_fill_explains_is_the_truth(world):
     assert w.submit(SELL, 1) == "SHORT_NOT_ALLOWED"
     book = w.risk.exposure.books["main"]
     assert (book.cash, book.pending) == (to_fixed(500), {})
+
+
+def test_a_booking_in_a_symbol_never_seen_before_may_be_sold(world):
+    """Nothing was ordered or filled in it here; the portfolio holds five all the same."""
+    w = world()
+    w.state(PositionChanged("main", "elsewhere", 2, to_fixed(5), 0, 0, 0, to_fixed(500), None, (), ()))
+    assert w.submit(SELL, 6, symbol=2) == "SHORT_NOT_ALLOWED"
+    assert w.submit(SELL, 5, symbol=2) == "ok"
+
+
+def test_a_partial_fill_of_an_order_nobody_accepted_moves_shares_and_cash_alone(world):
+    """There is no reservation to release; what was bought may be sold."""
+    w = world()
+    book = w.risk.exposure.books["main"]
+    fill = OrderPartiallyFilled(
+        "o9", "ghost", "o9-1", "main", 0, BUY, to_fixed(3), to_fixed(100), to_fixed(100), to_fixed(3), to_fixed(2),
+        to_fixed(100), 0, 0, 0, 0, 0, "open", "taker", "", "", "", None, exempt=False,
+    )  # fmt: skip
+    before = (book.cash, book.reserved)
+    w.risk.exposure.fold_fill(fill)  # the venue of these tests, too, knows no such order
+    assert (book.cash, book.reserved) == (before[0] - to_fixed(300), before[1])
+    assert w.submit(SELL, 4) == "SHORT_NOT_ALLOWED"
+    assert w.submit(SELL, 3) == "ok"
