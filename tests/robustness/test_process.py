@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,17 +16,18 @@ import pytest
 from tests.robustness.cases import bars
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SLEEPER = """
-import time
+WAITER = """
 from actors.api import strategy
 
 
 @strategy()
-def sleeper(w, p):
-    open("begun", "w").close()
-    time.sleep(0.05)
-    return None
+def waiter(w, p):
+    with open("begun", "w") as pipe:
+        pipe.write("now")
+    while True:
+        pass
 """
+"""Says through a pipe that the run is under way, then is under way until it is stopped."""
 
 
 def command(*arguments: str, optimise: bool = False) -> list[str]:
@@ -55,15 +56,21 @@ def check(stderr: str) -> None:
 def test_a_signal_in_the_middle_of_a_run_leaves_nothing(tmp_path: Path, number: signal.Signals, code: int) -> None:
     """Neither a half-written folder nor its staging; the older run stays."""
     (tmp_path / "bars.csv").write_text(bars(40))
-    (tmp_path / "s.py").write_text(SLEEPER)
+    (tmp_path / "s.py").write_text(WAITER)
     before = {"bars.csv", "s.py", "begun"}
+    os.mkfifo(tmp_path / "begun")
+    reader = os.open(tmp_path / "begun", os.O_RDONLY | os.O_NONBLOCK)
+    begun = select.poll()
+    begun.register(reader, select.POLLIN)
     line = command("replay", "--bars", "bars.csv", "--strategy", "s.py", "--out", "run")
-    process = subprocess.Popen(line, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(number)
-    _, stderr = process.communicate(timeout=30)
+    with subprocess.Popen(line, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert begun.poll(30_000)
+            process.send_signal(number)
+            _, stderr = process.communicate(timeout=30)
+        finally:
+            process.kill()
+            os.close(reader)
     assert process.returncode == code
     check(stderr)
     assert "nothing half-written was left" in stderr
