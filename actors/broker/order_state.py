@@ -219,11 +219,6 @@ class WorkingOrder:
         self.commission = self.regulatory = 0
         self.section_31_raw = self.taf_raw = 0
 
-    @property
-    def reserved_left(self) -> int:
-        """Cash still set aside: the reservation shrinks in proportion to what is filled."""
-        return self.reserved * self.leaves // self.qty
-
     def advance(self, trigger: OrderTrigger) -> None:
         """Move along the table."""
         self.state = ORDER.next(self.state, trigger)

@@ -8,7 +8,6 @@ marks check their bounds separately (``semantics.md`` section 3).
 
 from __future__ import annotations
 
-import math
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
@@ -117,8 +116,3 @@ def fmt(value: int) -> str:
     if not fraction:
         return f"{sign}{whole}"
     return f"{sign}{whole}.{fraction:08d}".rstrip("0")
-
-
-def is_finite_positive(value: float) -> bool:
-    """Tell whether a vendor's number can be a price."""
-    return math.isfinite(value) and value > 0

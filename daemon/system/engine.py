@@ -62,15 +62,19 @@ class FrameSink(Protocol):
         ...
 
 
-class Tap(Protocol):
+class Consumer(Protocol):
     """An edge actor's pure half."""
-
-    def observe(self, panel: Market) -> Any:
-        """Look at market data."""
-        ...
 
     def consume(self, envelope: Envelope, events: list[Event]) -> Any:
         """Look at a committed frame."""
+        ...
+
+
+class Tap(Consumer, Protocol):
+    """One that wants to see market data too."""
+
+    def observe(self, panel: Market) -> Any:
+        """Look at market data."""
         ...
 
 
@@ -79,7 +83,7 @@ class Tee:
 
     __slots__ = ("_append", "_consumers")
 
-    def __init__(self, journal: FrameSink, taps: Sequence[Tap]) -> None:
+    def __init__(self, journal: FrameSink, taps: Sequence[Consumer]) -> None:
         """Wire a journal and taps."""
         self._append = journal.append
         self._consumers = tuple(tap.consume for tap in taps)

@@ -8,7 +8,7 @@ from actors.messages.inference import StrategyDisabled
 from actors.messages.orders import OrderCancelRejected
 from actors.predictor.actor import PredictorActor
 from daemon.kernel.errors import OperatorError
-from daemon.kernel.message import CommandRejected, Envelope, Event, Market
+from daemon.kernel.message import CommandRejected, Envelope, Event
 
 
 class FailureStop:
@@ -20,9 +20,6 @@ class FailureStop:
     def __init__(self) -> None:
         """Start with no failures to look at; the composition sets them."""
         self.failures: Sequence[str] = ()
-
-    def observe(self, panel: Market) -> None:
-        """Market data fail no strategy."""
 
     def consume(self, envelope: Envelope, events: list[Event]) -> None:
         """Look for a strategy that was switched off.
@@ -51,9 +48,6 @@ class ScriptRefusals:
     def __init__(self) -> None:
         """Start with none."""
         self.sentences: list[str] = []
-
-    def observe(self, panel: Market) -> None:
-        """Market data refuse nothing."""
 
     def consume(self, envelope: Envelope, events: list[Event]) -> None:
         """Look for refusals of what a script brought in."""

@@ -18,6 +18,7 @@ import numpy as np
 
 from actors.alerter.actor import AlerterActor
 from actors.broker.fees import require_dates
+from actors.feed.actor import FeedActor
 from actors.feed.history import History, HistorySpec, open_history
 from actors.feed.session import calendar_zone
 from actors.messages.alerts import AlertRaised
@@ -27,6 +28,8 @@ from actors.predictor.binding import StrategyBinding
 from actors.predictor.models.manifest import refuse_seen_period
 from actors.predictor.pool.inprocess import InProcessPool
 from actors.predictor.registry import bind
+from actors.reporter.actor import Progress as Seen
+from actors.reporter.actor import ReporterActor
 from actors.reporter.benchmarks import CostRates
 from actors.reporter.record import IndexSeries, RunRecord, RunResult
 from actors.reporter.runfolder import write_events, write_run_folder
@@ -38,7 +41,7 @@ from daemon.journal.sqlite import SqliteJournal, open_readonly, read_frames
 from daemon.kernel.clock import VirtualClock
 from daemon.kernel.errors import UsageError
 from daemon.system.composition import CoreSpec, build_core
-from daemon.system.engine import ReplayEngine, Tap, Tee
+from daemon.system.engine import Consumer, ReplayEngine, Tee
 from daemon.system.failures import FailureStop, ScriptRefusals
 from daemon.system.options import ReplayOptions
 from daemon.system.outbox import AlertOutbox, channels
@@ -63,6 +66,7 @@ class ReplayResult(msgspec.Struct, frozen=True):
         notices: sentences the operator should read.
         digest: of the events, hex.
         instants, bars: how much was replayed.
+        seen: what the reporter counted while the run went on.
         phases: seconds of wall time by phase.
     """
 
@@ -73,6 +77,7 @@ class ReplayResult(msgspec.Struct, frozen=True):
     digest: str
     instants: int
     bars: int
+    seen: Seen
     phases: dict[str, float]
 
 
@@ -125,6 +130,7 @@ def run_replay(options: ReplayOptions, settings: Settings, progress: Progress | 
         digest=run.digest,
         instants=history.n_instants,
         bars=history.n_bars,
+        seen=run.reporter.progress(),
         phases=phases.seconds,
     )
 
@@ -160,7 +166,9 @@ class _Run:
         self.spec = spec
         self.script = script
         self.started = started
+        self.feed = FeedActor(history)
         self.alerter = AlerterActor(history.universe, alert_params(settings))
+        self.reporter = ReporterActor()
         self.config_digest = settings_digest(settings)
         self.digest = ""
         self._left_over = 0
@@ -192,7 +200,7 @@ class _Run:
         models = [binding.model for binding in self.spec.bindings]
         stop = FailureStop()
         refusals = ScriptRefusals()
-        taps: list[Tap] = [outbox, refusals] if self.script else [outbox]
+        taps: list[Consumer] = [outbox, self.reporter, refusals] if self.script else [outbox, self.reporter]
         if self.settings.predictor.on_failure == "stop":
             taps.append(stop)
         core = build_core(self.spec, clock=clock, sink=Tee(journal, taps), on_quarantine=journal.quarantine)
@@ -207,7 +215,7 @@ class _Run:
             latency_ns=self.settings.predictor.latency_ms * 1_000_000,
             first_bar=self.history.first_start,
         )
-        engine.run(self.history.inputs(), total=self.history.n_instants, progress=progress)
+        engine.run(self.feed.inputs(), total=self.history.n_instants, progress=progress)
         self.digest = core.sequencer.digest.hex()
         self._left_over = engine.left_over
         self._without_volume = core.broker.null_volume_skips
@@ -305,7 +313,7 @@ class _Run:
             gates=(spec.limits.min_confidence_buy, spec.limits.min_confidence_sell),
             alerts=tuple(self.alerter.raised),
             notices=self.notices(),
-            quality=msgspec.to_builtins(history.quality),
+            quality=msgspec.to_builtins(self.feed.quality),
             survivorship=self.options.source == EMBEDDED,
             close_only=history.close_only,
             volume_known=history.volume_known,

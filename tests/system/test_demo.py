@@ -20,6 +20,9 @@ def test_the_demo_twice_is_equal_and_verifies(tmp_path: Path) -> None:
     assert seen[-1] == (first.instants, first.instants) == (2012, 2012)
     assert first.bars == 20 * 2012
     assert first.alerts
+    rows = {name: len((first.folder / name).read_text().splitlines()) - 1 for name in ("fills.csv", "trades.csv")}
+    assert (first.seen.fills, first.seen.trades) == (rows["fills.csv"], rows["trades.csv"])
+    assert (first.seen.sessions, first.seen.session) == (2012, 20221228)
     models = {name.partition("@")[0] for name in first.run.metrics["predictions"]}
     assert len(models) == len(STRATEGIES)
     assert "survived to 2022" in first.run.metrics["survivorship"]

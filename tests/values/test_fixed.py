@@ -18,7 +18,6 @@ from actors.values.fixed import (
     FixedPointError,
     div_round,
     fmt,
-    is_finite_positive,
     mul,
     mul_ratio,
     parse_fixed,
@@ -187,9 +186,3 @@ def test_a_float_without_eight_decimals_is_refused(value: float) -> None:
     """NaN compares false with everything, so it must not slip through."""
     with pytest.raises(FixedPointError, match="is not a finite number below 90,000,000"):
         to_fixed(value)
-
-
-@given(st.floats())
-def test_a_price_is_finite_and_positive(value: float) -> None:
-    """Nothing else is."""
-    assert is_finite_positive(value) == (0 < value < float("inf"))

@@ -78,14 +78,6 @@ def deviation(r: F64) -> float | None:
     return 0.0 if is_flat(r) else float(r.std(ddof=1))
 
 
-def sharpe_per_period(r: F64, rf_period: float = 0.0) -> float | None:
-    """Return mean(r - rf) / std(r - rf, ddof=1), not annualised."""
-    if r.size < 2 or is_flat(r):
-        return None
-    excess = r - rf_period
-    return finite(excess.mean() / excess.std(ddof=1))
-
-
 def downside_deviation(r: F64, target: float = 0.0) -> float | None:
     """Return the target downside deviation per period: the root of the mean over ALL n of min(r - T, 0)^2."""
     if r.size < 2:

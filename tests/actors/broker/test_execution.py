@@ -372,15 +372,6 @@ def test_a_short_can_be_opened_where_allowed_and_covered_reduce_only():
     assert desk.broker.account("main").positions == {}
 
 
-def test_the_reservation_of_an_order_shrinks_with_its_fills():
-    """30 of 100 filled: 70 % are still set aside."""
-    desk = Desk(CAPPED)
-    desk.route(BUY, 100, reserved=fx(10_200))
-    desk.bar(1, FLAT, volume=300)
-    (order,) = desk.broker.working
-    assert order.reserved_left == fx(7_140)
-
-
 # -- resting and taking ------------------------------------------------------------------------------------------------
 
 
