@@ -64,3 +64,18 @@ class ReportWritten(Event, tag=94, frozen=True):
     report: str
     path: str
     sha256: str
+
+
+class AlertAcknowledged(Event, tag=95, frozen=True):
+    """A person has seen an alert and says so (a fact from the edge); nothing is repeated or escalated after it."""
+
+    alert_id: str
+    by: str
+    reason: str = ""
+
+
+class AlertTested(Event, tag=96, frozen=True):
+    """A person wants to see a test alert arrive on every channel (a fact from the edge)."""
+
+    by: str
+    reason: str = ""

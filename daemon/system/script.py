@@ -11,32 +11,19 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
 from actors.messages.control import Flatten, Halt, Kill, Reduce, Resume
-from actors.messages.orders import (
-    BUY,
-    SELL,
-    CancelOrder,
-    OrderStatus,
-    OrderType,
-    ReplaceOrder,
-    SubmitOrder,
-    TimeInForce,
-)
-from actors.values import FixedPointError, parse_fixed
+from actors.messages.orders import CancelOrder, OrderStatus, SubmitOrder
 from daemon.kernel.errors import OperatorError
 from daemon.kernel.message import Command
-
-E = TypeVar("E", bound=StrEnum)
+from daemon.system.order_form import FieldError, read_replace, read_submit, read_text
 
 BY: Final = "script"
-TEXT_MAX: Final = 200
-"""Characters of an id or a reason: it is shown in tables, pages and terminals."""
 _CONTROLS: Final[dict[str, Callable[[str, str], Command]]] = {
     "halt": Halt,
     "reduce": Reduce,
@@ -45,15 +32,7 @@ _CONTROLS: Final[dict[str, Callable[[str, str], Command]]] = {
     "kill": Kill,
 }
 _VERBS: Final = ("submit", "cancel", "replace", *_CONTROLS)
-_SIDES: Final = {"buy": BUY, "sell": SELL}
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
-_ORDER_FIELDS: Final = frozenset(
-    ("id", "symbol", "side", "qty", "type", "tif", "limit_px", "stop_px", "reduce_only", "portfolio")
-)
-_REPLACE_FIELDS: Final = frozenset(("id", "qty", "limit_px", "stop_px"))
-_PRICE_STEP: Final = Decimal("0.00000001")
-_NO_PRICE: Final = 12
-"""Digits before the point of what is no price any more."""
 
 
 class Rank(IntEnum):
@@ -115,7 +94,7 @@ def read_script(
             continue
         try:
             line = _read_line(number, raw, symbols, portfolios, parse_time)
-        except _LineError as error:
+        except (_LineError, FieldError) as error:
             message = f"{path}, line {number}: {error}"
             raise OperatorError(message, code="BAD_SCRIPT") from None
         if isinstance(line.command, SubmitOrder):
@@ -164,25 +143,15 @@ def _read_line(
     at, after = _read_when(entry, parse_time)
     body = entry[verb]
     if verb == "submit":
-        return ScriptLine(number, at, after, _read_submit(body, symbols, portfolios), Rank.PREDICTION)
+        return ScriptLine(number, at, after, read_submit(body, symbols, portfolios, reason=BY), Rank.PREDICTION)
     if verb == "cancel":
-        return ScriptLine(
-            number, at, after, CancelOrder(_text(body, "cancel takes the id of an order, as text"), BY), Rank.PREDICTION
-        )
+        order_id = read_text(body, "cancel takes the id of an order, as text", field="cancel")
+        return ScriptLine(number, at, after, CancelOrder(order_id, BY), Rank.PREDICTION)
     if verb == "replace":
-        return ScriptLine(number, at, after, _read_replace(body), Rank.PREDICTION)
-    reason = _text(body.get("reason") if isinstance(body, dict) else None, f'{verb} takes {{"reason": "..."}}')
+        return ScriptLine(number, at, after, read_replace(body), Rank.PREDICTION)
+    given = body.get("reason") if isinstance(body, dict) else None
+    reason = read_text(given, f'{verb} takes {{"reason": "..."}}', field="reason")
     return ScriptLine(number, at, after, _CONTROLS[verb](reason, BY), Rank.CONTROL)
-
-
-def _text(value: object, message: str) -> str:
-    """Return text that can be shown in one line."""
-    if not isinstance(value, str) or not value.strip():
-        raise _LineError(message)
-    if len(value) > TEXT_MAX or not value.isprintable():
-        message = f"{message}: at most {TEXT_MAX} characters, all of them printable"
-        raise _LineError(message)
-    return value
 
 
 def _is_unicode(entry: object) -> bool:
@@ -230,92 +199,3 @@ def _read_when(
         message = f"{after['status']!r} is no order status; use one of {', '.join(OrderStatus)}"
         raise _LineError(message) from None
     return None, (after["order"], status)
-
-
-def _read_submit(body: object, symbols: Mapping[str, int], portfolios: tuple[str, ...]) -> SubmitOrder:
-    if not isinstance(body, dict):
-        message = "submit takes an object with id, symbol, side, qty"
-        raise _LineError(message)
-    order_id = _text(body.get("id"), "an order needs an id, as text")
-    portfolio = body.get("portfolio", portfolios[0] if len(portfolios) == 1 else None)
-    if portfolio not in portfolios:
-        message = f"the order {order_id} needs portfolio, one of {', '.join(portfolios)}"
-        raise _LineError(message)
-    problems: list[tuple[str, str]] = []
-    unknown = [key for key in body if key not in _ORDER_FIELDS]
-    if unknown:
-        problems.append(("BAD_FIELD", f"the field {unknown[0]} is not known or not supported for orders"))
-    symbol = body.get("symbol")
-    symbol_id = symbols.get(symbol, -1) if isinstance(symbol, str) else -1
-    side = _SIDES.get(body["side"], 0) if isinstance(body.get("side"), str) else 0
-    if not side:
-        problems.append(("BAD_SIDE", f"side is buy or sell, not {body.get('side')!r}"))
-    order_type = _enum(OrderType, body.get("type", "market"), OrderType.MARKET, "type", "BAD_TYPE", problems)
-    tif = _enum(TimeInForce, body.get("tif", "day"), TimeInForce.DAY, "tif", "BAD_TIF", problems)
-    qty = _number(body, "qty", "BAD_QTY", problems)
-    if qty is None and "qty" not in body:
-        problems.append(("BAD_QTY", "the order has no qty"))
-    reduce_only = body.get("reduce_only", False)
-    if not isinstance(reduce_only, bool):
-        problems.append(("BAD_FIELD", f"reduce_only is true or false, not {reduce_only!r}"))
-        reduce_only = False
-    return SubmitOrder(
-        client_order_id=order_id,
-        portfolio=portfolio,
-        symbol=symbol_id,
-        side=side or BUY,
-        qty=qty or 0,
-        type=order_type,
-        tif=tif,
-        limit_px=_number(body, "limit_px", "BAD_PRICE", problems),
-        stop_px=_number(body, "stop_px", "BAD_PRICE", problems),
-        reason=BY,
-        reduce_only=reduce_only,
-        symbol_text="" if symbol_id >= 0 else str(symbol)[:TEXT_MAX],
-        malformed=problems[0] if problems else None,
-        exempt=True,
-    )
-
-
-def _read_replace(body: object) -> ReplaceOrder:
-    if not isinstance(body, dict) or not isinstance(body.get("id"), str):
-        message = "replace takes an object with the id of an order and qty, limit_px or stop_px"
-        raise _LineError(message)
-    problems: list[tuple[str, str]] = []
-    unknown = [key for key in body if key not in _REPLACE_FIELDS]
-    if unknown:
-        problems.append(("BAD_FIELD", f"the field {unknown[0]} cannot be replaced"))
-    if not any(key in body for key in ("qty", "limit_px", "stop_px")):
-        problems.append(("BAD_FIELD", "a replace names qty, limit_px or stop_px"))
-    return ReplaceOrder(
-        client_order_id=body["id"],
-        qty=_number(body, "qty", "BAD_QTY", problems),
-        limit_px=_number(body, "limit_px", "BAD_PRICE", problems),
-        stop_px=_number(body, "stop_px", "BAD_PRICE", problems),
-        malformed=problems[0] if problems else None,
-    )
-
-
-def _number(body: dict[str, Any], key: str, code: str, problems: list[tuple[str, str]]) -> int | None:
-    value = body.get(key)
-    if value is None:
-        return None
-    if isinstance(value, (bool, str)) and value not in ("NaN", "Infinity", "-Infinity"):
-        problems.append((code, f"{key} is a number, not {json.dumps(value)}"))
-        return None
-    if key.endswith("_px") and isinstance(value, Decimal) and value.is_finite() and value.adjusted() < _NO_PRICE:
-        # 99.30000000000001 is what floats make of 3 x 33.1, and no price has more digits than the ledger.
-        value = value.quantize(_PRICE_STEP)
-    try:
-        return parse_fixed(value)
-    except FixedPointError as error:
-        problems.append((code, f"{key}: {error}"))
-        return None
-
-
-def _enum(kind: type[E], value: object, default: E, name: str, code: str, problems: list[tuple[str, str]]) -> E:
-    try:
-        return kind(str(value))
-    except ValueError:
-        problems.append((code, f"{name} {value!r} is not one of {', '.join(kind)}"))
-        return default

@@ -1,0 +1,225 @@
+"""Between the control surface and the core: a call becomes a command, the events of its frame become the answer.
+
+Pure: nothing here reads a clock, a file or the core. What a call promises must be durable first, so the shell asks
+:func:`reply_of` when the frame is committed and keeps the answer under :func:`reply_key`: the same key gives the same
+answer and no second order, and :func:`params_digest` tells when a key comes back with other parameters.
+
+Amounts in results are :class:`msgspec.Raw` numbers, so that they leave as plain decimals; encode with msgspec.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from actors.messages.alerts import AlertAcknowledged, AlertTested
+from actors.messages.control import (
+    DisableStrategy,
+    EnableStrategy,
+    Flatten,
+    Halt,
+    Kill,
+    Reduce,
+    ResetBreaker,
+    Resume,
+    Unlatch,
+)
+from actors.messages.orders import CancelOrder, ReplaceOrder, SubmitOrder
+from actors.messages.portfolio import DepositCash
+from actors.values import FixedPointError, Universe, parse_fixed
+from daemon.control.calls import Call
+from daemon.kernel.message import Message
+from daemon.system.desk_reply import Standing, reply_of
+from daemon.system.order_form import TEXT_MAX, FieldError, read_replace, read_submit, read_text
+
+__all__ = ["METHODS", "Standing", "command_of", "operator_order_id", "params_digest", "reply_key", "reply_of"]
+
+OPERATOR: Final = "operator"
+"""Why an operator's order is there, as it stands in orders and trades."""
+
+Resolve = Callable[[str], str]
+"""Turns what a person calls an order (its order id or client order id) into the client order id."""
+
+
+class _Terms(msgspec.Struct, frozen=True):
+    """What a call is read against."""
+
+    symbols: Mapping[str, int]
+    portfolios: tuple[str, ...]
+    decide_id: Callable[[Call], str]
+    resolve: Resolve
+
+
+def operator_order_id(call: Call) -> str:
+    """Name an operator's order after who asked and under which key: the same key never makes two orders.
+
+    Raises:
+        FieldError: the call has no key, so nothing would tell a repeated request from a second order.
+    """
+    if not call.request_id:
+        message = "an order needs an id or a request_id, so that a repeated request makes no second order"
+        raise FieldError(message, field="request_id", remedy="give id, or request_id")
+    return f"op-{call.peer.uid}-{call.request_id}"
+
+
+def command_of(
+    call: Call,
+    universe: Universe,
+    portfolios: tuple[str, ...],
+    decide_id: Callable[[Call], str] = operator_order_id,
+    resolve: Resolve = str,
+) -> Message:
+    """Return what a call puts into the core: a command, or a fact from the edge (``alert.ack``, ``alert.test``).
+
+    Args:
+        call: with one of :data:`METHODS`.
+        universe: of the run.
+        portfolios: names; with one, a call need not say which.
+        decide_id: names an order that was given no id.
+        resolve: see :data:`Resolve`; by default the name is taken as it stands.
+
+    Raises:
+        FieldError: a parameter is missing or cannot be used; it names the field and what to do.
+    """
+    build = _BUILD.get(call.method)
+    if build is None:
+        message = f"{call.method} is nothing the core decides on"
+        raise FieldError(message, field="method", code="UNKNOWN_METHOD", remedy="see tradingctl --help")
+    return build(call, _Terms(_index(universe), portfolios, decide_id, resolve))
+
+
+def params_digest(call: Call) -> str:
+    """Return the SHA-256 of method and parameters, hex: equal for equal numbers, however they were written."""
+    text = json.dumps([call.method, _canonical(call.params)], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def reply_key(call: Call) -> str:
+    """Return the key the answer is kept under, ``uid:request_id``; "" where the call has none."""
+    return f"{call.peer.uid}:{call.request_id}" if call.request_id else ""
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _canonical(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_canonical(inner) for inner in value]
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, (int, float, Decimal)):
+        number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+        return ["number", str(number.normalize()) if number else "0"]
+    return [type(value).__name__, str(value)]
+
+
+@lru_cache(maxsize=4)
+def _index(universe: Universe) -> dict[str, int]:
+    return universe.index()
+
+
+# -- what each method means --------------------------------------------------------------------------------------------
+
+
+def _why(call: Call) -> str:
+    """Return the reason of a step in the safe direction, which is never refused for how it was worded."""
+    text = "".join(c if c.isprintable() else " " for c in call.reason).strip()
+    return text[:TEXT_MAX] or f"{call.method} by an operator"
+
+
+def _reason(call: Call) -> str:
+    """Return the reason of a step that a person has to answer for."""
+    message = f"{call.method} needs a reason"
+    try:
+        return read_text(call.reason, message, field="reason")
+    except FieldError as error:
+        raise FieldError(error.message, field="reason", code="NO_REASON", remedy='add --reason "why"') from None
+
+
+def _submit(call: Call, terms: _Terms) -> SubmitOrder:
+    name = "" if call.params.get("id") else terms.decide_id(call)
+    return read_submit(call.params, terms.symbols, terms.portfolios, reason=OPERATOR, of_order=name)
+
+
+def _cancel(call: Call, terms: _Terms) -> CancelOrder:
+    return CancelOrder(_order(call, terms), _why(call) if call.reason else OPERATOR)
+
+
+def _replace(call: Call, terms: _Terms) -> ReplaceOrder:
+    fields = {key: value for key, value in call.params.items() if key not in ("id", "order_id")}
+    return read_replace({"id": _order(call, terms), **fields})
+
+
+def _order(call: Call, terms: _Terms) -> str:
+    given = call.params.get("id") or call.params.get("order_id")
+    return terms.resolve(read_text(given, f"{call.method} takes the id of an order, as text", field="id"))
+
+
+def _reset(call: Call, terms: _Terms) -> ResetBreaker:
+    breaker = read_text(call.params.get("breaker"), "breaker.reset takes the name of a breaker", field="breaker")
+    return ResetBreaker(_portfolio(call, terms), breaker, _reason(call), call.peer.by)
+
+
+def _strategy(call: Call) -> str:
+    given = call.params.get("strategy") or call.params.get("name")
+    return read_text(given, f"{call.method} takes the name of a strategy", field="strategy")
+
+
+def _portfolio(call: Call, terms: _Terms) -> str:
+    given = call.params.get("portfolio")
+    if given is None and len(terms.portfolios) == 1:
+        return terms.portfolios[0]
+    if given not in terms.portfolios:
+        names = ", ".join(terms.portfolios)
+        what = f"{call.method} needs portfolio" if given is None else f"there is no portfolio {str(given)[:40]!r}"
+        raise FieldError(what, field="portfolio", code="UNKNOWN_PORTFOLIO", remedy=f"name one of: {names}")
+    return str(given)
+
+
+def _cash(call: Call, terms: _Terms) -> DepositCash:
+    given = call.params.get("amount")
+    try:
+        # Text is taken as well as numbers: an amount of money is exact or it is nothing.
+        amount = parse_fixed(given if given is not None else "")
+    except FixedPointError as error:
+        text = f"{call.method} takes an amount: {error}"
+        raise FieldError(text, field="amount", code="BAD_AMOUNT", remedy="write it as a plain decimal") from None
+    if amount <= 0:
+        message = f"{call.method} takes an amount above 0"
+        remedy = "use cash.withdraw to take cash out" if call.method == "cash.deposit" else "name what to take out"
+        raise FieldError(message, field="amount", code="BAD_AMOUNT", remedy=remedy)
+    signed = amount if call.method == "cash.deposit" else -amount
+    return DepositCash(_portfolio(call, terms), signed, _why(call))
+
+
+def _ack(call: Call, _: _Terms) -> AlertAcknowledged:
+    given = call.params.get("alert_id") or call.params.get("id")
+    alert = read_text(given, "alert.ack takes the id of an alert, as text", field="alert_id")
+    return AlertAcknowledged(alert, call.peer.by, _why(call) if call.reason else "")
+
+
+_BUILD: Final[dict[str, Callable[[Call, _Terms], Message]]] = {
+    "halt": lambda call, _: Halt(_why(call), call.peer.by),
+    "reduce": lambda call, _: Reduce(_why(call), call.peer.by),
+    "flatten": lambda call, _: Flatten(_why(call), call.peer.by),
+    "kill": lambda call, _: Kill(_why(call), call.peer.by),
+    "resume": lambda call, _: Resume(_reason(call), call.peer.by),
+    "unlatch": lambda call, _: Unlatch(_reason(call), call.peer.by),
+    "order.submit": _submit,
+    "order.cancel": _cancel,
+    "order.replace": _replace,
+    "breaker.reset": _reset,
+    "strategy.enable": lambda call, _: EnableStrategy(_strategy(call), _reason(call), call.peer.by),
+    "strategy.disable": lambda call, _: DisableStrategy(_strategy(call), _why(call), call.peer.by),
+    "cash.deposit": _cash,
+    "cash.withdraw": _cash,
+    "alert.ack": _ack,
+    "alert.test": lambda call, _: AlertTested(call.peer.by, _why(call)),
+}
+METHODS: Final = tuple(_BUILD)
+"""Methods that become an input of the core."""
