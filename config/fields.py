@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Annotated, Any
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
+
+T = TypeVar("T")
+
+
+class Section(BaseModel):
+    """What every section has in common."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ReloadableMark:
+    """Marks a key that a running daemon takes over when it reloads; every other key needs a restart."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Tell editors as well."""
+        return handler(schema) | {"x-reloadable": True}
+
+
+RELOADABLE: Final = ReloadableMark()
+Reloadable = Annotated[T, RELOADABLE]
 
 
 def plain(value: Decimal) -> str:
@@ -59,6 +84,67 @@ class Bounds:
         return {"anyOf": [{"const": 0}, span]} if self.off else span
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many times faster than it was recorded something is played: a number above 0, or ``max``: without waiting.
+
+    Put into ``Annotated``: it validates and shows itself as :class:`Bounds` does.
+    """
+
+    high: str
+
+    def text(self) -> str:
+        """Return what is allowed, for people."""
+        return f"above 0 to {self.high} | max"
+
+    def check(self, value: Any) -> Decimal | Literal["max"]:
+        """Return the pace, or raise what the loader turns into a sentence."""
+        if value == "max":
+            return "max"
+        try:
+            number = Decimal(value) if isinstance(value, str | int | Decimal) and not isinstance(value, bool) else None
+        except InvalidOperation:
+            number = None
+        if number is None or not number.is_finite() or not 0 < number <= Decimal(self.high):
+            words = 'must be a number above 0 (at most {high}), or "max"'
+            raise PydanticCustomError("pace", words, {"high": self.high})
+        return number
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """Validate by :meth:`check` alone."""
+        del source, handler
+        return core_schema.no_info_plain_validator_function(self.check)
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Return both forms."""
+        del schema, handler
+        number = {"type": ["number", "string"], "exclusiveMinimum": 0, "maximum": float(self.high)}
+        return {"anyOf": [number, {"const": "max"}]}
+
+
+def _day(value: Any) -> Any:
+    """Read a date of TOML or ``YYYY-MM-DD``; keep the text."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
+    try:
+        if value == "" or (isinstance(value, str) and date.fromisoformat(value).isoformat() == value):
+            return value
+    except ValueError:
+        pass  # told below
+    raise PydanticCustomError("day", "is not a date; write YYYY-MM-DD")
+
+
+def _zone(value: Any) -> Any:
+    try:
+        if value == "" or (isinstance(value, str) and ZoneInfo(value)):
+            return value
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass  # told below
+    raise PydanticCustomError("zone", "is no time zone; use a name such as America/New_York or UTC")
+
+
 def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise PydanticCustomError("number", "is not a number")
@@ -81,6 +167,9 @@ class CommaList:
 
 
 Names = Annotated[tuple[str, ...], CommaList()]
+Paths = Annotated[tuple[Path, ...], CommaList()]
+Day = Annotated[str, BeforeValidator(_day)]
+Zone = Annotated[str, BeforeValidator(_zone)]
 
 # Money in the account's currency; the largest cash is what int64 marks can value at 1e-6 (design section 0.6).
 Cash = Annotated[Decimal, Bounds("1", "9000000000")]
@@ -98,3 +187,5 @@ GainShare = Annotated[Decimal, Bounds("0.001", "10", off=True)]
 Share = Annotated[Decimal, Bounds("0", "1")]
 Count = Annotated[int, Bounds("0", "1000000", decimals=0)]
 Millis = Annotated[int, Bounds("0", "86400000", decimals=0)]
+Seconds = Annotated[int, Bounds("1", "3600", decimals=0)]
+Megabytes = Annotated[int, Bounds("0", "1000000", decimals=0)]

@@ -10,10 +10,10 @@ import hashlib
 import json
 from decimal import Decimal
 from itertools import pairwise
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -32,27 +32,25 @@ from config.fields import (
     Names,
     PositionShare,
     Rate,
+    Reloadable,
+    Section,
     Share,
     StopShare,
     plain,
 )
+from config.running import (
+    ControlSettings,
+    FeedSettings,
+    Interval,
+    JournalSettings,
+    LoggingSettings,
+    PathsSettings,
+    RetentionSettings,
+    ServiceSettings,
+)
 
 PROFILES: Final = ("plan", "frictionless", "alpaca", "ibkr", "institutional", "swing")
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
-Interval = Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]{0,4}[smhd])?$")]
-
-
-class Section(BaseModel):
-    """What every section has in common."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class PathsSettings(Section):
-    """Where things are kept."""
-
-    state_dir: Path = Path("~/.local/state/tradingd")
-    """Folder of run folders made without --out; $STATE_DIRECTORY is its default under systemd."""
 
 
 class UniverseSettings(Section):
@@ -127,46 +125,52 @@ class PredictorSettings(Section):
     """In a replay, how long after its request a model's answer comes in."""
     on_failure: Literal["stop", "disable"] = "stop"
     """In a replay, when a strategy fails again and again: give the run up, or switch it off and go on without it."""
+    warmup: Annotated[int, Bounds("0", "10000", decimals=0)] = 0
+    """Sessions before the first one played that features are warmed with, where the data have them."""
+    call_budget_ms: Annotated[int, Bounds("0", "60000", decimals=0)] = 5
+    """In the daemon, what one decision of a strategy may take; 0 for no bound."""
+    call_overruns_max: Count = 10
+    """In the daemon, overruns in a row that switch a strategy off; 0 for never."""
 
 
 class RiskSettings(Section):
     """Limits of the one gate before the broker, and the breakers. 0 switches a limit off."""
 
-    min_order_value: Amount = Decimal(100)
+    min_order_value: Reloadable[Amount] = Decimal(100)
     """Smallest order that is no pure reduction."""
-    max_order_value: Amount = Decimal(50_000)
+    max_order_value: Reloadable[Amount] = Decimal(50_000)
     """Largest order."""
-    max_order_fraction: Share = Decimal("0.2")
+    max_order_fraction: Reloadable[Share] = Decimal("0.2")
     """The largest order grows to this share of equity where that is more."""
-    max_order_qty: Annotated[Decimal, Bounds("0", "1000000000")] = Decimal(0)
+    max_order_qty: Reloadable[Annotated[Decimal, Bounds("0", "1000000000")]] = Decimal(0)
     """Largest number of shares an order may have."""
-    max_position: PositionShare = Decimal("0.2")
+    max_position: Reloadable[PositionShare] = Decimal("0.2")
     """Largest share of equity in one symbol, working orders included."""
-    max_positions: Count = 10
+    max_positions: Reloadable[Count] = 10
     """Symbols held or being entered."""
-    price_collar: Share = Decimal("0.1")
+    price_collar: Reloadable[Share] = Decimal("0.1")
     """Largest distance of a limit or stop price from the reference."""
-    min_confidence_buy: Share = Decimal("0.65")
+    min_confidence_buy: Reloadable[Share] = Decimal("0.65")
     """Signals to buy below this confidence are cut, in the sizing and in the gate."""
-    min_confidence_sell: Share = Decimal("0.6")
+    min_confidence_sell: Reloadable[Share] = Decimal("0.6")
     """The same for signals to sell."""
     cash_reserve: Annotated[Decimal, Bounds("1", "2", off=True)] = Decimal("1.02")
     """What a buy reserves, as a multiple of its reference value; fees come on top. Off: the broker cuts to cash."""
-    stale_ms: Millis = 5_000
+    stale_ms: Reloadable[Millis] = 5_000
     """Largest age of a symbol's last price for an entry on intraday data."""
-    stale_sessions: Annotated[int, Bounds("0", "1000", decimals=0)] = 1
+    stale_sessions: Reloadable[Annotated[int, Bounds("0", "1000", decimals=0)]] = 1
     """The same on daily data."""
-    duplicate_window_ms: Millis = 1_000
+    duplicate_window_ms: Reloadable[Millis] = 1_000
     """Equal orders of one strategy within this time are duplicates unless another decision made them."""
-    require_reference: bool = True
+    require_reference: Reloadable[bool] = True
     """Deny orders in symbols that have no price yet."""
-    daily_loss_warn: LossShare = Decimal("0.018")
+    daily_loss_warn: Reloadable[LossShare] = Decimal("0.018")
     """Day loss that warns."""
-    daily_loss_block: LossShare = Decimal("0.02")
+    daily_loss_block: Reloadable[LossShare] = Decimal("0.02")
     """Day loss that blocks entries for the rest of the session."""
-    daily_loss_halt: LossShare = Decimal("0.05")
+    daily_loss_halt: Reloadable[LossShare] = Decimal("0.05")
     """Day loss that halts."""
-    max_drawdown: LossShare = Decimal("0.2")
+    max_drawdown: Reloadable[LossShare] = Decimal("0.2")
     """Loss from the high-water mark that halts and latches."""
     replay_resume_sessions: Annotated[int, Bounds("0", "10000", decimals=0)] = 0
     """In a replay, sessions after which a drawdown halt is lifted and the mark restarts; 0 for never."""
@@ -228,17 +232,17 @@ class BrokerSettings(Section):
 class AlerterSettings(Section):
     """When an alert is raised. Losses, breakers and risk limits speak for themselves in [risk]."""
 
-    large_move: LossShare = Decimal("0.05")
+    large_move: Reloadable[LossShare] = Decimal("0.05")
     """Move of a held symbol since the last close that is told, again at each multiple of it."""
-    milestone_step: LossShare = Decimal("0.1")
+    milestone_step: Reloadable[LossShare] = Decimal("0.1")
     """Growth over deposits between two milestones that are told."""
-    stop_losses: bool = True
+    stop_losses: Reloadable[bool] = True
     """Tell automatic stop-loss exits."""
-    trading_state: bool = True
+    trading_state: Reloadable[bool] = True
     """Tell changes of the trading state."""
-    console: Literal["off", "info", "warning", "critical"] = "off"
+    console: Reloadable[Literal["off", "info", "warning", "critical"]] = "off"
     """Print alerts from this severity upwards to standard error as they are committed."""
-    file: str = ""
+    file: Reloadable[str] = ""
     """Append every alert to this file as JSON lines; empty for none."""
 
 
@@ -258,12 +262,18 @@ class Settings(BaseSettings):
 
     paths: PathsSettings = PathsSettings()
     universe: UniverseSettings = UniverseSettings()
+    feed: FeedSettings = FeedSettings()
     portfolio: tuple[PortfolioSettings, ...] = (PortfolioSettings(),)
     predictor: PredictorSettings = PredictorSettings()
     risk: RiskSettings = RiskSettings()
     broker: BrokerSettings = BrokerSettings()
     alerter: AlerterSettings = AlerterSettings()
     reporter: ReporterSettings = ReporterSettings()
+    control: ControlSettings = ControlSettings()
+    journal: JournalSettings = JournalSettings()
+    retention: RetentionSettings = RetentionSettings()
+    service: ServiceSettings = ServiceSettings()
+    logging: LoggingSettings = LoggingSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -306,15 +316,27 @@ def reference_aliases(reference: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((reference, name, short)))
 
 
-_WITHOUT_EFFECT: Final[dict[str, Any]] = {"paths": True, "alerter": {"console", "file"}}
-"""Where things are kept and told, which changes no result."""
+_WITHOUT_EFFECT: Final[dict[str, Any]] = {
+    "paths": True,
+    "feed": True,
+    "control": True,
+    "journal": True,
+    "retention": True,
+    "service": True,
+    "logging": True,
+    "alerter": {"console", "file"},
+    "predictor": {"call_budget_ms", "call_overruns_max"},
+}
+"""Where things are kept and told, how data come in, and what is measured in wall time: what that causes is recorded."""
 
 
 def settings_tree(settings: Settings) -> dict[str, Any]:
     """Return everything that can change a result as plain values for JSON, decimals as their text.
 
-    ``[paths]`` and alert channels are left out and strategy files count by name (their content is the manifest's
-    business), so that the same run in another folder or home has the same tree.
+    How the daemon runs and alert channels are left out and strategy files count by name (their content is the
+    manifest's business), so that the same run in another folder or home, and a replay and a playback of the same data,
+    have the same tree. A key that came later (``predictor.warmup``) is there only where it is set, so that earlier
+    runs keep their digest.
     """
     tree: dict[str, Any] = json.loads(
         json.dumps(settings.model_dump(mode="python", exclude=_WITHOUT_EFFECT), default=_canonical)
@@ -322,10 +344,23 @@ def settings_tree(settings: Settings) -> dict[str, Any]:
     predictor = tree["predictor"]
     predictor["strategies"] = [PurePath(reference).name for reference in predictor["strategies"]]
     predictor["params"] = {PurePath(name).name: values for name, values in predictor["params"].items()}
+    if not predictor["warmup"]:
+        del predictor["warmup"]
     for portfolio in tree["portfolio"]:
         if portfolio["strategies"] is not None:
             portfolio["strategies"] = [PurePath(reference).name for reference in portfolio["strategies"]]
     return tree
+
+
+def playback_tree(settings: Settings) -> dict[str, Any]:
+    """Return what of ``[feed.playback]`` decides which data are seen and how they are stamped, for the manifest.
+
+    Files count by name: their content's digests stand in the manifest beside it. The speed is left out: it changes
+    when things happen on the wall, not what happens.
+    """
+    playback = settings.feed.playback
+    files = {name: [path.name for path in getattr(playback, name)] for name in ("bars", "quotes", "trades", "news")}
+    return files | playback.model_dump(mode="json", by_alias=True, exclude={*files, "speed"})
 
 
 def settings_digest(settings: Settings) -> str:

@@ -12,16 +12,19 @@ from typing import Any, Final, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from config.fields import Bounds, plain
-from config.settings import Settings
-from config.sources import Loaded
+from config.fields import Bounds, Pace, ReloadableMark, plain
+from config.settings import PROFILES, Settings
+from config.sources import Loaded, keys_of
 
 SCHEMA_ID: Final = "tradingd.config/1"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One key: its value now, its default, what it may be, where the value comes from, what it means."""
+    """One key: its value now, its default, what it may be, where the value comes from, what it means.
+
+    ``reloadable``: whether a running daemon takes it over when it reloads.
+    """
 
     key: str
     value: str
@@ -29,13 +32,34 @@ class Row:
     bounds: str
     origin: str
     meaning: str
+    reloadable: bool
 
 
 def rows(loaded: Loaded) -> list[Row]:
     """Return every key of a configuration in the order of the models."""
+    profile = Row(
+        key="profile",
+        value=toml_value(loaded.profile),
+        default=toml_value("plan"),
+        bounds=" | ".join(PROFILES),
+        origin=_origin(loaded, "profile"),
+        meaning="Ground to build on, where --profile names none.",
+        reloadable=False,
+    )
     return [
-        Row(key, toml_value(value), toml_value(_default(info)), bounds_text(info), origin, info.description or "")
-        for key, value, info, origin in _leaves(loaded)
+        profile,
+        *(
+            Row(
+                key=key,
+                value=toml_value(value),
+                default=toml_value(_default(info)),
+                bounds=bounds_text(info),
+                origin=_origin(loaded, key),
+                meaning=info.description or "",
+                reloadable=is_reloadable(info),
+            )
+            for key, value, info in leaves(loaded.settings)
+        ),
     ]
 
 
@@ -50,6 +74,7 @@ def schema() -> str:
     document = Settings.model_json_schema()
     document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     document["title"] = "tradingd configuration"
+    document["properties"] = {"profile": {"enum": list(PROFILES), "default": "plan"}} | document["properties"]
     return json.dumps(document, indent=2)
 
 
@@ -67,7 +92,7 @@ def to_toml(settings: Settings, *, comments: bool = False) -> str:
             lines += ["", f"[[{name}]]" if repeated else f"[{name}]"]
             if comments and (doc := _doc(model)):
                 lines.insert(-1, f"# {doc}")
-            lines += _section_lines(section, comments=comments)
+            lines += _section_lines(section, name, comments=comments)
         if name == "predictor":
             for strategy, params in settings.predictor.params.items():
                 lines += _table_lines(f"predictor.params.{_key(strategy)}", params)
@@ -78,7 +103,12 @@ def to_toml(settings: Settings, *, comments: bool = False) -> str:
 
 def default_toml() -> str:
     """Return ``config/default.toml``: every key with its default, meaning and bounds."""
-    head = "# Every key with its default (profile plan). Copy what you want to change; leave out the rest.\n\n"
+    head = (
+        "# Every key with its default. Copy what you want to change; leave out the rest.\n"
+        "# What a running daemon takes over when it reloads is marked (reloadable); all else needs a restart.\n\n"
+        f"# Ground to build on, where --profile names none. ({' | '.join(PROFILES)})\n"
+        'profile = "plan"\n\n'
+    )
     return head + to_toml(Settings(), comments=True)
 
 
@@ -108,23 +138,41 @@ def toml_value(value: object) -> str:
 def bounds_text(info: FieldInfo) -> str:
     """Return what a field may be, for people; empty where its type says it all."""
     for item in info.metadata:
-        if isinstance(item, Bounds):
+        if isinstance(item, Bounds | Pace):
             return item.text()
     if get_origin(info.annotation) is Literal:
-        return " | ".join(get_args(info.annotation))
+        return " | ".join(choice or '""' for choice in get_args(info.annotation))
     if info.annotation is bool:
         return "true | false"
     return ""
 
 
-def _leaves(loaded: Loaded) -> Iterator[tuple[str, object, FieldInfo, str]]:
+def is_reloadable(info: FieldInfo) -> bool:
+    """Whether a running daemon takes the key over when it reloads."""
+    return any(isinstance(item, ReloadableMark) for item in info.metadata)
+
+
+def leaves(settings: Settings) -> Iterator[tuple[str, object, FieldInfo]]:
+    """Return each key with its value and its field, in the order of the models; portfolios by their names."""
     for name in Settings.model_fields:
-        sections = getattr(loaded.settings, name)
+        sections = getattr(settings, name)
         for section in sections if isinstance(sections, tuple) else (sections,):
             prefix = f"{name}.{section.name}" if isinstance(sections, tuple) else name
-            for leaf, info in type(section).model_fields.items():
-                key = f"{prefix}.{leaf}"
-                yield key, getattr(section, leaf), info, _origin(loaded, key)
+            yield from _section_leaves(section, prefix)
+
+
+def _section_leaves(section: BaseModel, prefix: str) -> Iterator[tuple[str, object, FieldInfo]]:
+    for key, info, value in _fields(section):
+        if isinstance(value, BaseModel):
+            yield from _section_leaves(value, f"{prefix}.{key}")
+        else:
+            yield f"{prefix}.{key}", value, info
+
+
+def _fields(section: BaseModel) -> Iterator[tuple[str, FieldInfo, Any]]:
+    model = type(section)
+    for (key, info), name in zip(keys_of(model).items(), model.model_fields, strict=True):
+        yield key, info, getattr(section, name)
 
 
 def _origin(loaded: Loaded, key: str) -> str:
@@ -132,15 +180,24 @@ def _origin(loaded: Loaded, key: str) -> str:
     return ", ".join(inner) or "default"
 
 
-def _section_lines(section: BaseModel, *, comments: bool) -> Iterator[str]:
-    for leaf, info in type(section).model_fields.items():
-        value = getattr(section, leaf)
+def _section_lines(section: BaseModel, name: str, *, comments: bool) -> Iterator[str]:
+    nested: list[tuple[str, BaseModel]] = []
+    for key, info, value in _fields(section):
+        if isinstance(value, BaseModel):
+            nested.append((f"{name}.{key}", value))
+            continue
         if value is None or isinstance(value, dict):
             continue
         if comments:
             bounds = bounds_text(info)
-            yield f"# {info.description}" + (f" ({bounds})" if bounds else "")
-        yield f"{leaf} = {toml_value(value)}"
+            yield f"# {info.description}" + f" ({bounds})" * bool(bounds) + " (reloadable)" * is_reloadable(info)
+        yield f"{key} = {toml_value(value)}"
+    for inner, content in nested:  # after the plain keys, which would else belong to the nested table
+        yield ""
+        if comments:
+            yield f"# {_doc(type(content))}"
+        yield f"[{inner}]"
+        yield from _section_lines(content, inner, comments=comments)
 
 
 def _table_lines(name: str, table: Mapping[str, object]) -> list[str]:

@@ -6,7 +6,6 @@ result knows its origin and each unknown key is refused with the name of the sou
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,22 +15,50 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic.fields import FieldInfo
 
-from config.fields import plain
+from config.sentences import ENV_PREFIX, Key, key_name, sentence, unknown
 from config.settings import PROFILES, Settings, reference_aliases
 from daemon.kernel.errors import ConfigError
 
-ENV_PREFIX: Final = "TRADINGD_"
-Key = tuple[str, ...]
 Layer = dict[Key, tuple[Any, str]]
 
+
+def nested_model(info: FieldInfo) -> type[BaseModel] | None:
+    """Return the model of a field that is a section itself, such as ``[feed.playback]``."""
+    model = type(info.get_default(call_default_factory=True))
+    return model if issubclass(model, BaseModel) else None
+
+
+def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return a section's fields by the keys that people write (``from`` is a word of Python's)."""
+    return {info.alias or name: info for name, info in model.model_fields.items()}
+
+
 SECTIONS: Final[dict[str, type[BaseModel]]] = {
-    name: model
-    for name, info in Settings.model_fields.items()
-    if isinstance(model := type(info.get_default(call_default_factory=True)), type) and issubclass(model, BaseModel)
+    name: model for name, info in Settings.model_fields.items() if (model := nested_model(info)) is not None
 }
 _PORTFOLIO: Final = type(Settings.model_fields["portfolio"].default[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked to be read, so that a reload can ask for the same again.
+
+    Attributes:
+        file: TOML file, or None.
+        profile: as the command line names it; None leaves it to the file, and else it is ``plan``.
+        sets: ``section.key=value`` texts, the last wins.
+        environ: variables; those named ``TRADINGD_SECTION__KEY`` count.
+        flags: key -> (value, flag), for options that are shorthand for a key; ``("portfolio", "cash")`` means every
+            portfolio's.
+    """
+
+    file: Path | None
+    profile: str | None
+    sets: tuple[str, ...]
+    environ: Mapping[str, str]
+    flags: Mapping[Key, tuple[object, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +70,14 @@ class Loaded:
             that are not there have their default.
         profile: the profile's name.
         file: the file read, or None.
+        request: what was read.
     """
 
     settings: Settings
     origins: Mapping[str, str]
     profile: str
     file: Path | None
+    request: Request
 
 
 @dataclass(slots=True)
@@ -64,48 +93,62 @@ class _Portfolios:
         for known in self.names:
             if known.lower() == name.lower():
                 return [known]
-        raise _unknown(f"portfolio {name}", name, self.names, origin)
+        raise unknown(f"portfolio {name}", name, self.names, origin)
 
 
 def load_settings(
     *,
     file: Path | None,
-    profile: str,
+    profile: str | None,
     sets: Sequence[str],
     environ: Mapping[str, str],
     flags: Mapping[Key, tuple[object, str]] | None = None,
 ) -> Loaded:
-    """Lay all sources over each other and validate the result.
-
-    Args:
-        file: TOML file, or None.
-        profile: one of ``PROFILES``.
-        sets: ``section.key=value`` texts, the last wins.
-        environ: variables; those named ``TRADINGD_SECTION__KEY`` count.
-        flags: key -> (value, flag), for options that are shorthand for a key; ``("portfolio", "cash")`` means every
-            portfolio's.
+    """Lay all sources over each other and validate the result. Arguments: see :class:`Request`.
 
     Raises:
         ConfigError: one sentence that names source and key.
     """
-    if profile not in PROFILES:
-        raise _unknown(f"profile {profile}", profile, PROFILES, "--profile")
+    return load(Request(file, profile, tuple(sets), dict(environ), dict(flags or {})))
+
+
+def load(request: Request) -> Loaded:
+    """Read what a request names; as :func:`load_settings`."""
+    file, environ = request.file, request.environ
     tree = _read(file) if file is not None else {}
+    profile, profile_origin = _chosen_profile(request.profile, tree, str(file))
     portfolios = _Portfolios(_portfolio_names(tree, str(file)))
-    layers: list[Layer] = [_systemd(environ)]
+    layers: list[Layer] = [_folders(environ)]
     if profile != "plan":
         layers.append(_flatten(_profile(profile), f"profile {profile}", portfolios))
     if file is not None:
         layers.append(_flatten(tree, str(file), portfolios, base=file.parent))
     layers.append(_environment(environ, portfolios))
-    layers += [_set(text, portfolios) for text in sets]
-    layers += [_locate(key, value, flag, portfolios) for key, (value, flag) in (flags or {}).items()]
+    layers += [_set(text, portfolios) for text in request.sets]
+    layers += [_locate(key, value, flag, portfolios) for key, (value, flag) in request.flags.items()]
     merged: Layer = {}
     for layer in layers:
         merged |= layer
     settings = _validate(merged, portfolios.names)
     _check_params(layers, merged)
-    return Loaded(settings, {".".join(key): origin for key, (_, origin) in merged.items()}, profile, file)
+    origins = {".".join(key): origin for key, (_, origin) in merged.items()}
+    if profile_origin:
+        origins["profile"] = profile_origin
+    return Loaded(settings, origins, profile, file, request)
+
+
+def _chosen_profile(asked: str | None, tree: dict[str, Any], origin: str) -> tuple[str, str]:
+    """Return the profile and who named it; takes the key out of the file's tree."""
+    written = tree.pop("profile", None)
+    for name, source in ((asked, "--profile"), (written, origin)):
+        if name is None:
+            continue
+        if not isinstance(name, str):
+            raise ConfigError(f"{source}: profile is not text", code="CONFIG_TYPE", remedy='write profile = "plan"')
+        if name not in PROFILES:
+            raise unknown(f"profile {name}", name, PROFILES, source)
+        return name, source
+    return "plan", ""
 
 
 # --------------------------------------------------------------------------------------------------------- sources
@@ -161,7 +204,7 @@ def _flatten(tree: Mapping[str, Any], origin: str, portfolios: _Portfolios, *, b
                     layer |= _locate(("portfolio", *name, key), value, origin, portfolios)
             continue
         if section not in SECTIONS:
-            raise _unknown(section if isinstance(content, Mapping) else f"key {section}", section, _sections(), origin)
+            raise unknown(section if isinstance(content, Mapping) else f"key {section}", section, _sections(), origin)
         if not isinstance(content, Mapping):
             message = f"{origin}: {section} is a section"
             raise ConfigError(message, code="CONFIG_TYPE", remedy=f"write [{section}] and its keys below")
@@ -187,8 +230,26 @@ def _anchor(layer: Layer, base: Path) -> None:
         if key[0] in {"predictor", "portfolio"} and key[-1] == "strategies" and isinstance(value, list | tuple | str):
             items = value.split(",") if isinstance(value, str) else value
             layer[key] = ([_anchored(item, base) for item in items], origin)
-        elif key == ("paths", "state_dir") and isinstance(value, str) and not value.startswith("~"):
-            layer[key] = (str(base / value), origin)
+        elif _is_path(key):
+            layer[key] = (_beside(value, base), origin)
+
+
+def _is_path(key: Key) -> bool:
+    """Whether a key holds one path or a list of them."""
+    model: type[BaseModel] | None = SECTIONS.get(key[0])
+    for part in key[1:-1]:
+        info = keys_of(model).get(part) if model is not None else None
+        model = nested_model(info) if info is not None else None
+    return model is not None and "pathlib" in str(keys_of(model)[key[-1]].annotation)
+
+
+def _beside(value: object, base: Path) -> object:
+    if isinstance(value, list | tuple):
+        return [_beside(item, base) for item in value]
+    if not isinstance(value, str) or value.startswith("~"):
+        return value
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    return ",".join(str(base / name) for name in names)
 
 
 def _anchored(item: object, base: Path) -> object:
@@ -199,10 +260,16 @@ def _anchored(item: object, base: Path) -> object:
     return str(base / item) if is_file and not item.startswith("~") else item
 
 
-def _systemd(environ: Mapping[str, str]) -> Layer:
-    """Return the default that systemd gives: the folder it made for us, the first of several."""
-    folder = environ.get("STATE_DIRECTORY", "").split(":")[0]
-    return {("paths", "state_dir"): (folder, "STATE_DIRECTORY")} if folder else {}
+def _folders(environ: Mapping[str, str]) -> Layer:
+    """Return the defaults that systemd (the folders it made for us, the first of several) and the session give."""
+    layer: Layer = {}
+    for leaf, name in (("state_dir", "STATE_DIRECTORY"), ("runtime_dir", "RUNTIME_DIRECTORY")):
+        if folder := environ.get(name, "").split(":")[0]:
+            layer["paths", leaf] = (folder, name)
+    session = environ.get("XDG_RUNTIME_DIR", "")
+    if ("paths", "runtime_dir") not in layer and session.startswith("/"):
+        layer["paths", "runtime_dir"] = (str(Path(session) / "tradingd"), "XDG_RUNTIME_DIR")
+    return layer
 
 
 def _environment(environ: Mapping[str, str], portfolios: _Portfolios) -> Layer:
@@ -237,20 +304,38 @@ def _locate(key: Key, value: object, origin: str, portfolios: _Portfolios, *, te
         name = rest[0] if len(rest) == 2 else None
         leaf = rest[-1]
         if leaf not in _PORTFOLIO.model_fields:
-            raise _unknown(_key_name(key, origin), leaf, _PORTFOLIO.model_fields, origin, prefix=key[:-1])
-        parsed = _parse(value, _PORTFOLIO, leaf) if text else value
+            raise unknown(key_name(key, origin), leaf, _PORTFOLIO.model_fields, origin, prefix=key[:-1])
+        parsed = _parse(value, _PORTFOLIO.model_fields[leaf]) if text else value
         return {("portfolio", each, leaf): (parsed, origin) for each in portfolios.select(name, origin)}
     if section not in SECTIONS or not rest:
-        raise _unknown(_key_name(key, origin), section, _sections(), origin, prefix=(), suffix=rest)
-    fields = SECTIONS[section].model_fields
+        raise unknown(key_name(key, origin), section, _sections(), origin, prefix=(), suffix=rest)
     leaf = rest[0]
     if (section, leaf) == ("universe", "sectors"):
         return _sectors_of(rest[1:], value, origin)
     if (section, leaf) == ("predictor", "params"):
         return _params(rest[1:], value, origin, text=text)
-    if leaf not in fields or len(rest) > 1:
-        raise _unknown(_key_name(key, origin), leaf, fields, origin, prefix=(section,))
-    return {(section, leaf): (_parse(value, SECTIONS[section], leaf) if text else value, origin)}
+    return _leaf(SECTIONS[section], (section,), rest, value, origin, text=text)
+
+
+def _leaf(model: type[BaseModel], prefix: Key, rest: Key, value: object, origin: str, *, text: bool) -> Layer:
+    """Return the leaves that ``rest`` means inside a section; a table of a nested section means several."""
+    leaf, fields = rest[0], keys_of(model)
+    nested = nested_model(fields[leaf]) if leaf in fields else None
+    if nested is None:
+        if leaf not in fields or len(rest) > 1:
+            raise unknown(key_name((*prefix, *rest), origin), leaf, fields, origin, prefix=prefix)
+        return {(*prefix, leaf): (_parse(value, fields[leaf]) if text else value, origin)}
+    path = (*prefix, leaf)
+    if len(rest) > 1:
+        return _leaf(nested, path, rest[1:], value, origin, text=text)
+    table = _toml_value(value) if text and isinstance(value, str) else value
+    if not isinstance(table, Mapping):
+        message = f"{origin}: {'.'.join(path)} is a section"
+        raise ConfigError(message, code="CONFIG_TYPE", remedy=f"write [{'.'.join(path)}] and its keys below")
+    layer: Layer = {}
+    for key, item in table.items():
+        layer |= _leaf(nested, path, (key,), item, origin, text=False)
+    return layer
 
 
 def _params(path: Key, value: object, origin: str, *, text: bool) -> Layer:
@@ -287,11 +372,11 @@ def _json_like(value: Any) -> Any:
     return value
 
 
-def _parse(value: object, model: type[BaseModel], leaf: str) -> object:
+def _parse(value: object, info: FieldInfo) -> object:
     """Read a variable's or flag's text as TOML would, save where the field is text or a list of texts itself."""
     if not isinstance(value, str):
         return value
-    annotation = str(model.model_fields[leaf].annotation)
+    annotation = str(info.annotation)
     is_text = annotation in {"<class 'str'>", "<class 'pathlib.Path'>"} and not value.startswith(('"', "'"))
     is_list = "tuple" in annotation and not value.startswith("[")
     return value if is_text or is_list else _toml_value(value)
@@ -307,28 +392,6 @@ def _toml_value(text: str) -> Any:
 
 def _sections() -> list[str]:
     return [*SECTIONS, "portfolio"]
-
-
-def _key_name(key: Key, origin: str) -> str:
-    return f"key {'.'.join(key)}" if origin != _variable(key) else "configuration variable"
-
-
-def _variable(key: Key) -> str:
-    return ENV_PREFIX + "__".join(part.upper() for part in key)
-
-
-def _unknown(
-    what: str, word: str, known: Iterable[str], origin: str, *, prefix: Key = (), suffix: Key = ()
-) -> ConfigError:
-    choices = list(known)
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    if close:
-        key = (*prefix, close[0], *suffix)
-        name = _variable(key) if origin.startswith(ENV_PREFIX) else ".".join(key)
-        remedy = f"did you mean {name}?"
-    else:
-        remedy = f"known are {', '.join(choices)}" if choices else "no source names one"
-    return ConfigError(f"{origin}: unknown {what}", code="CONFIG_UNKNOWN", remedy=remedy)
 
 
 # ------------------------------------------------------------------------------------------------------ validation
@@ -347,7 +410,7 @@ def _validate(merged: Layer, names: Sequence[str]) -> Settings:
         return Settings(**tree)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=True)
-        message = _sentence(problems[0], merged, names)
+        message = sentence(problems[0], merged, names)
         if len(problems) > 1:
             message += f" (and {len(problems) - 1} more)"
         raise ConfigError(message, code="CONFIG_VALUE") from None
@@ -362,57 +425,4 @@ def _check_params(layers: Iterable[Layer], merged: Layer) -> None:
             named |= dict.fromkeys(reference_aliases(item.strip()))
     for key, (_, origin) in merged.items():
         if key[:2] == ("predictor", "params") and key[2] not in named:
-            raise _unknown(f"strategy in predictor.params.{key[2]}", key[2], named, origin)
-
-
-_WORDS: Final = {
-    "decimal_parsing": "is not a number",
-    "decimal_type": "is not a number",
-    "finite_number": "is not a finite number",
-    "int_parsing": "is not a whole number",
-    "int_type": "is not a whole number",
-    "int_from_float": "is not a whole number",
-    "bool_parsing": "is neither true nor false",
-    "bool_type": "is neither true nor false",
-    "string_type": "is not text",
-    "tuple_type": "is not a list",
-    "path_type": "is not a path",
-}
-_PATTERNS: Final = {
-    "decision_interval": "is not an interval; write a whole number and s, m, h or d, such as 5m",
-    "calendar": "is not a calendar's name",
-    "name": "is not a name; start with a letter and use letters, digits, - and _",
-}
-
-
-def _sentence(problem: ErrorDetails, merged: Layer, names: Sequence[str]) -> str:
-    location = [part for part in problem["loc"] if part not in {"tuple", "constrained-str"}]
-    if location[:1] == ["portfolio"] and len(location) > 1:
-        location[1] = names[int(location[1])]
-    depth = 3 if location[:1] == ["portfolio"] or location[:2] == ["universe", "sectors"] else 2
-    key = tuple(str(part) for part in location[:depth])
-    if key not in merged:  # a rule between keys: its text names them
-        where = f"[{'.'.join(key)}] " if key else ""
-        return f"configuration: {where}{problem['msg']}"
-    value, origin = merged[key]
-    kind = problem["type"]
-    if kind == "literal_error":
-        expected = problem["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-        words = f"must be one of {expected}"
-        if isinstance(value, str) and (close := difflib.get_close_matches(value, expected.split(", "), n=1)):
-            words += f"; did you mean {close[0]}?"
-    elif kind == "string_pattern_mismatch":
-        words = _PATTERNS[key[-1]]
-    else:
-        words = _WORDS.get(kind, problem["msg"])
-    return f"{origin}: {'.'.join(key)} = {_shown(value)} {words}"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, Decimal):
-        return plain(value) if value.is_finite() else str(value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return f'"{value}"'
-    return str(value)
+            raise unknown(f"strategy in predictor.params.{key[2]}", key[2], named, origin)

@@ -23,21 +23,26 @@ app = typer.Typer(help="Look at the configuration, check it, start one.", no_arg
 def show(
     *,
     config: ConfigFile = None,
-    profile: Profile = "plan",
+    profile: Profile = None,
     sets: Sets = None,
-    origin: Annotated[bool, typer.Option("--origin", help="Say where each value comes from.")] = False,
+    origin: Annotated[
+        bool,
+        typer.Option("--origin", help="Say where each value comes from, and whether a running daemon takes it over."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print every key with its value, default and bounds."""
+    """Print every key with its value, default and bounds; with --origin also where it comes from."""
     from config import show as view
 
     loaded = _load(config, profile, sets)
     if as_json:
         say(view.rows_json(loaded))
         return
-    columns = ["key", "value", "default", "bounds", *(["origin"] if origin else [])]
-    rows = view.rows(loaded)
-    cells = [[row.key, row.value, row.default, row.bounds, *([row.origin] if origin else [])] for row in rows]
+    columns = ["key", "value", "default", "bounds", *(["reload", "origin"] if origin else [])]
+    cells = []
+    for row in view.rows(loaded):
+        more = ["yes" if row.reloadable else "", row.origin] if origin else []
+        cells.append([row.key, row.value, row.default, row.bounds, *more])
     say(table(columns, cells))
 
 
@@ -48,7 +53,7 @@ def check(
     ] = None,
     *,
     config: ConfigFile = None,
-    profile: Profile = "plan",
+    profile: Profile = None,
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
@@ -92,7 +97,7 @@ def init(
     note(f"wrote {path}; check it with: tradingd config check {path}")
 
 
-def _load(config: Path | None, profile: str, sets: list[str] | None) -> Loaded:
+def _load(config: Path | None, profile: str | None, sets: list[str] | None) -> Loaded:
     from config.sources import load_settings
 
     return load_settings(file=config, profile=check_profile(profile), sets=sets or (), environ=os.environ)

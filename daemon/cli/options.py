@@ -18,19 +18,23 @@ if TYPE_CHECKING:
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration file (TOML).")]
 Profile = Annotated[
-    str,
-    typer.Option(metavar="NAME", help="Ground to build on: plan, frictionless, alpaca, ibkr, institutional or swing."),
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Ground to build on: plan (unless the file says else), frictionless, alpaca, ibkr, institutional, swing.",
+        show_default=False,
+    ),
 ]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Set one key; may be repeated.")
 ]
 
 
-def check_profile(name: str) -> str:
-    """Return a profile's name, or refuse it."""
+def check_profile(name: str | None) -> str | None:
+    """Return a profile's name, or refuse it; None leaves the choice to the configuration file."""
     from config.settings import PROFILES
 
-    if name not in PROFILES:
+    if name is not None and name not in PROFILES:
         message = f"--profile {name} is unknown"
         raise UsageError(message, code="PROFILE", remedy=f"choose from {', '.join(PROFILES)}")
     return name

@@ -50,7 +50,7 @@ def replay(
     context: typer.Context,
     *,
     config: ConfigFile = None,
-    profile: Profile = "plan",
+    profile: Profile = None,
     sets: Sets = None,
     bars: Annotated[
         list[Path] | None,
@@ -117,7 +117,7 @@ def replay(
         seed=seed,
         durable=durable,
         events=events,
-        profile=profile,
+        profile=loaded.profile,
         command=_command(context.params),
     )
 

@@ -16,7 +16,7 @@ def load(
     text: str = "",
     *,
     tmp_path: Path | None = None,
-    profile: str = "plan",
+    profile: str | None = None,
     sets: tuple[str, ...] = (),
     environ: dict[str, str] | None = None,
     flags: dict[tuple[str, ...], tuple[object, str]] | None = None,
