@@ -76,6 +76,7 @@ LIFECYCLE: Final[StateMachine[Lifecycle, str]] = StateMachine(
     {
         (Lifecycle.NEW, "start"): Lifecycle.STARTING,
         (Lifecycle.STARTING, "started"): Lifecycle.RUNNING,
+        (Lifecycle.STARTING, "stop"): Lifecycle.STOPPING,
         (Lifecycle.STARTING, "fail"): Lifecycle.FAILED,
         (Lifecycle.RUNNING, "degrade"): Lifecycle.DEGRADED,
         (Lifecycle.RUNNING, "stop"): Lifecycle.STOPPING,
@@ -195,6 +196,13 @@ class CoreActor(Actor):
 
     def on_start(self, ctx: Context) -> None:
         """Set first timers; called once, before the first input of a fresh run and not after a restore."""
+
+    def rearm(self, ctx: Context) -> None:
+        """Set every timer that waits according to the state, in the order in which they were set.
+
+        Called once after a recovery; ``ctx.now`` is the stamp of the last input. What waits already is not set twice.
+        Whoever sets timers anywhere has to answer here (see :mod:`daemon.kernel.folding`).
+        """
 
     def snapshot(self) -> Any:
         """Return the state as plain values msgpack can carry (dict, list, str, int, float, bool, None, bytes)."""

@@ -7,7 +7,7 @@ import time
 from typing import Protocol
 
 from daemon.kernel.errors import InvariantError
-from daemon.kernel.message import Command
+from daemon.kernel.message import Command, Message
 
 
 class Clock(Protocol):
@@ -67,23 +67,27 @@ class SystemClock:
 
 
 class TimerHeap:
-    """Commands due in the future, in order of (due, order of scheduling)."""
+    """Commands due in the future, in order of (due, stage of who set it, order of setting).
+
+    The stage comes before the order of setting so that the order of timers of one instant can be told from the
+    state of the actors that set them, each of which knows only its own.
+    """
 
     __slots__ = ("_heap", "_n")
 
     def __init__(self) -> None:
         """Start empty."""
-        self._heap: list[tuple[int, int, Command]] = []
+        self._heap: list[tuple[int, int, int, Command]] = []
         self._n = 0
 
     def __len__(self) -> int:
         """Return the number of timers."""
         return len(self._heap)
 
-    def push(self, due: int, command: Command) -> None:
-        """Schedule ``command`` for ``due``."""
+    def push(self, due: int, command: Command, stage: int = 0) -> None:
+        """Schedule ``command`` for ``due`` on behalf of the actor of ``stage``."""
         self._n += 1
-        heapq.heappush(self._heap, (due, self._n, command))
+        heapq.heappush(self._heap, (due, stage, self._n, command))
 
     def next_due(self) -> int | None:
         """Return when the next timer is due, or None."""
@@ -91,16 +95,36 @@ class TimerHeap:
 
     def pop(self) -> tuple[int, Command]:
         """Remove and return the next (due, command)."""
-        due, _, command = heapq.heappop(self._heap)
+        due, _, _, command = heapq.heappop(self._heap)
         return due, command
 
-    def entries(self) -> list[tuple[int, int, Command]]:
-        """Return (due, order, command) sorted, orders counted anew from 1, so that equal heaps give equal entries."""
-        ordered = sorted(self._heap, key=lambda entry: entry[:2])
-        return [(due, n, command) for n, (due, _, command) in enumerate(ordered, start=1)]
+    def discard(self, due: int, command: Message) -> bool:
+        """Remove the timer that would come first of all that bring ``command`` at ``due``; tell whether there was one.
 
-    def restore(self, entries: list[tuple[int, int, Command]]) -> None:
+        Timers fire in order, so this one is among the very first of the heap.
+        """
+        passed: list[tuple[int, int, int, Command]] = []
+        heap = self._heap
+        found = False
+        while heap and heap[0][0] <= due and not found:
+            entry = heapq.heappop(heap)
+            found = entry[0] == due and entry[3] == command
+            if not found:
+                passed.append(entry)
+        for entry in passed:
+            heapq.heappush(heap, entry)
+        return found
+
+    def entries(self) -> list[tuple[int, int, int, Command]]:
+        """Return (due, stage, order, command) sorted.
+
+        Orders are counted anew from 1, so that equal heaps give equal entries.
+        """
+        ordered = sorted(self._heap, key=lambda entry: entry[:3])
+        return [(due, stage, n, command) for n, (due, stage, _, command) in enumerate(ordered, start=1)]
+
+    def restore(self, entries: list[tuple[int, int, int, Command]]) -> None:
         """Replace everything by what :meth:`entries` gave."""
         self._heap = list(entries)
         heapq.heapify(self._heap)
-        self._n = max((n for _, n, _ in entries), default=0)
+        self._n = max((n for _, _, n, _ in entries), default=0)

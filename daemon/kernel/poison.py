@@ -31,10 +31,14 @@ class PoisonWindow:
     def __init__(self, recent: Iterable[tuple[int, str]] = ()) -> None:
         self.recent = deque(recent)
 
-    def is_storm(self, ts: int, type_name: str) -> bool:
-        """Count one more; tell whether its type has now failed :data:`POISON_MAX` times within the window."""
+    def note(self, ts: int, type_name: str) -> None:
+        """Count one more and forget what lies behind the window."""
         recent = self.recent
         recent.append((ts, type_name))
         while recent[0][0] <= ts - POISON_WINDOW_NS:
             recent.popleft()
-        return sum(name == type_name for _, name in recent) >= POISON_MAX
+
+    def is_storm(self, ts: int, type_name: str) -> bool:
+        """Count one more; tell whether its type has now failed :data:`POISON_MAX` times within the window."""
+        self.note(ts, type_name)
+        return sum(name == type_name for _, name in self.recent) >= POISON_MAX

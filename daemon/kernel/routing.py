@@ -21,7 +21,7 @@ class Route(msgspec.Struct, frozen=True):
         observers, folders, sealers: bound methods.
         stages: (stage number, bound ``decide`` method) pairs.
         opening: what folds an input of this type before its stages: observers of market data, folders of a fact.
-        is_dead_end: nobody takes an input of this type, and it is no fact, which may go unheard.
+        is_dead_end: nobody takes an input of this type, and it may not go unheard as facts and market data may.
     """
 
     observers: tuple[Handler, ...]
@@ -123,6 +123,7 @@ class Routing:
                 if method is not None:
                     tables[kind].append((stage, getattr(actor, method)))
         is_event = issubclass(message_type, Event)
+        is_market = issubclass(message_type, Market)
         observers, folders, sealers = (tuple(h for _, h in tables[k]) for k in ("observes", "evolves", "seals"))
         return Route(
             observers=observers,
@@ -130,9 +131,9 @@ class Routing:
             folders=folders,
             sealers=sealers,
             is_event=is_event,
-            is_market=issubclass(message_type, Market),
+            is_market=is_market,
             opening=folders if is_event else observers,
-            is_dead_end=not (is_event or observers or tables["decides"] or sealers),
+            is_dead_end=not (is_event or is_market or tables["decides"]),
         )
 
     def rows(self) -> list[RouteRow]:

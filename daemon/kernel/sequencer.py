@@ -24,18 +24,17 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, Final, cast
+from typing import Final
 
-import msgspec
-
-from daemon.kernel.actor import Context, CoreActor, Frame, Sink
-from daemon.kernel.clock import Clock, TimerHeap
+from daemon.kernel.actor import CoreActor, Frame, Sink
+from daemon.kernel.clock import Clock
 from daemon.kernel.codec import Codec
 from daemon.kernel.digest import DIGEST_START, extend_digest
 from daemon.kernel.errors import FrameAbandonedError, InvariantError, OperatorError, VenueError
+from daemon.kernel.folding import TIMER, Folding
 from daemon.kernel.message import Command, CommandRejected, DeadLettered, Envelope, Event, InputQuarantined, Message
-from daemon.kernel.poison import POISON_MAX, POISON_WINDOW_NS, PoisonRecord, PoisonWindow
-from daemon.kernel.routing import Handler, Route, Routing, fold_all, fold_failed
+from daemon.kernel.poison import POISON_MAX, POISON_WINDOW_NS, PoisonRecord
+from daemon.kernel.routing import Handler, Route, fold_all, fold_failed
 
 __all__ = [
     "CASCADE_MAX",
@@ -64,7 +63,7 @@ class CascadeError(InvariantError):
     """An input caused more deliveries than any honest one can: a feedback loop."""
 
 
-class Sequencer:
+class Sequencer(Folding):
     """Steps core actors; see the module's theory of operation."""
 
     def __init__(
@@ -89,32 +88,16 @@ class Sequencer:
             cascade_max: deliveries per input before it counts as a feedback loop; also immediate timers per instant.
             on_quarantine: told of each poisoned input.
         """
-        self.routing = Routing(actors)
-        self.codec = codec
+        super().__init__(actors, codec=codec, seed=seed)
         self.clock = clock
         self.sink = sink
-        self.timers = TimerHeap()
-        self.seq = 0
-        self.last_ts = 0
-        self.digest = DIGEST_START
-        self.events_total = 0
-        self._ctx = Context(seed)
         self._cascade_max = cascade_max
         self._budget = cascade_max
         self._on_quarantine = on_quarantine
-        self._poisonings = PoisonWindow()
-        self._names = tuple(actor.name for actor in actors)
         self._targets = tuple(self._targets_of(actor) for actor in actors)
-        # A timer may bring what the actor may send anyway, or what only comes back to itself.
-        self._schedulable = tuple(
-            allowed.union(actor.accepts) for allowed, actor in zip(self.routing.allowed, actors, strict=True)
-        )
-        self._routes = self.routing.table
-        self._timers_set: list[tuple[int, Command]] = []
+        self._timers_set: list[tuple[int, int, Command]] = []
         self._immediate_ts = 0
         self._immediate = 0
-        self._begun = False
-        self._within = False
 
     def _targets_of(self, actor: CoreActor) -> dict[type[Message], _Target]:
         """Return what becomes of everything an actor may send."""
@@ -139,10 +122,7 @@ class Sequencer:
         for stage, actor in enumerate(self.routing.actors):
             ctx.actor = actor.name
             actor.on_start(ctx)
-            if ctx.out:
-                message = f"{actor.name} emitted messages in on_start; only timers are allowed there"
-                raise InvariantError(message, code="UNDECLARED_MESSAGE")
-            self._collect_timers(stage)
+            self._timers_set += [(due, stage, c) for due, c in self._only_timers(stage, "on_start")]
         self._push_timers()
 
     def process(
@@ -162,8 +142,7 @@ class Sequencer:
                 cannot be encoded, or an earlier input left the core half-way.
         """
         if self._within:
-            message = "an input did not end, so the core is half-way through it: rebuild it from its snapshot"
-            raise InvariantError(message, code="CORE_HALFWAY")
+            self._check_whole("the core is half-way through it")
         ts = self.clock.now()
         if ts > self.last_ts:
             self.last_ts = ts
@@ -202,13 +181,46 @@ class Sequencer:
         self._within = False
         return events
 
+    def set_aside(self, record: PoisonRecord) -> list[Event]:
+        """Take in an input that broke a handler half-way through its frame, in a core rebuilt from before it.
+
+        It is stamped and folded as what it is, market data or a fact, and quarantined; nobody decides on it.
+
+        Args:
+            record: what the quarantine was told of the frame that was abandoned.
+
+        Raises:
+            InvariantError: the same input type was poisoned too often, or an earlier input left the core half-way.
+        """
+        self._check_whole("nothing can be set aside")
+        told = record.envelope
+        body = told.body
+        type_name = type(body).__name__
+        ts = self.last_ts = max(self.last_ts, self.clock.now())
+        if self._poisonings.is_storm(ts, type_name):
+            message = f"{record.actor} failed {POISON_MAX} times within a minute on {type_name}: {record.error}"
+            raise InvariantError(message, code="POISON_STORM")
+        self._within = True
+        self.seq += 1
+        ids = (told.correlation_id, told.causation_id)
+        envelope = Envelope(self.seq, told.ts_event, ts, told.source, body, *ids)
+        route = self._routes[type(body)]
+        events: list[Event] = []
+        causes: list[int] = []
+        fold_all(route.opening, body)
+        self._state(InputQuarantined(record.actor, type_name, record.error.partition(":")[0]), -1, events, causes)
+        fold_all(route.sealers, body)
+        self._commit(envelope, events, causes)
+        self._within = False
+        return events
+
     def fire_due(self, ts: int) -> bool:
         """Process the next timer due by ``ts``; tell whether there was one. The clock must be there already."""
         due = self.timers.next_due()
         if due is None or due > ts:
             return False
         due, command = self.timers.pop()
-        self.process(command, "timer", ts_event=due)
+        self.process(command, TIMER, ts_event=due)
         return True
 
     def _commit(self, envelope: Envelope, events: list[Event], causes: list[int]) -> None:
@@ -333,14 +345,7 @@ class Sequencer:
         ctx.timers = []
 
     def _collect_timers(self, stage: int) -> None:
-        ctx = self._ctx
-        schedulable = self._schedulable[stage]
-        for _, command in ctx.timers:
-            if type(command) not in schedulable:
-                text = f"{ctx.actor} may not schedule {type(command).__name__}: it neither sends nor accepts it"
-                raise InvariantError(text, code="UNDECLARED_MESSAGE")
-        self._timers_set += ctx.timers
-        ctx.timers = []
+        self._timers_set += [(due, stage, command) for due, command in self._take_timers(stage)]
 
     def _push_timers(self) -> None:
         """Schedule what a finished input asked for; timers due at once that set such timers again are a loop."""
@@ -348,8 +353,8 @@ class Sequencer:
         if now != self._immediate_ts:
             self._immediate_ts = now
             self._immediate = 0
-        for due, command in self._timers_set:
-            self.timers.push(due, command)
+        for due, stage, command in self._timers_set:
+            self.timers.push(due, command, stage)
             self._immediate += due <= now
         self._timers_set = []
         if self._immediate > self._cascade_max:
@@ -375,62 +380,3 @@ class Sequencer:
         ctx.timers = []
         self._timers_set = []
         self._state(InputQuarantined(actor, type_name, type(error).__name__), -1, events, causes)
-
-    # -- snapshots -------------------------------------------------------------------------------------------------
-
-    def snapshot(self) -> bytes:
-        """Return the whole core between two inputs: actors, timers, order, digest.
-
-        Equal cores give equal bytes, whether or not they were restored in between.
-
-        Raises:
-            InvariantError: an input did not end.
-        """
-        if self._within:
-            message = "an input did not end, so there is no state to take a snapshot of"
-            raise InvariantError(message, code="CORE_HALFWAY")
-        state = {
-            "seq": self.seq,
-            "last_ts": self.last_ts,
-            "digest": self.digest,
-            "events_total": self.events_total,
-            "timers": [(due, n, self.codec.encode(command)) for due, n, command in self.timers.entries()],
-            "poisonings": list(self._poisonings.recent),
-            "actors": {name: a.snapshot() for name, a in zip(self._names, self.routing.actors, strict=True)},
-        }
-        return msgspec.msgpack.encode(state)
-
-    def restore(self, snapshot: bytes) -> None:
-        """Take over what :meth:`snapshot` gave, in a freshly built core with the same actors.
-
-        Raises:
-            InvariantError: the snapshot was taken of other actors.
-        """
-        state: dict[str, Any] = msgspec.msgpack.decode(snapshot)
-        if tuple(state["actors"]) != self._names:
-            message = f"the snapshot holds the actors {', '.join(state['actors'])}, not {', '.join(self._names)}"
-            raise InvariantError(message, code="SNAPSHOT_MISMATCH")
-        self.seq = state["seq"]
-        self.last_ts = state["last_ts"]
-        self.digest = state["digest"]
-        self.events_total = state["events_total"]
-        entries = [(due, n, cast("Command", self.codec.decode(raw))) for due, n, raw in state["timers"]]
-        self.timers.restore(entries)
-        self._poisonings = PoisonWindow((ts, name) for ts, name in state["poisonings"])
-        for name, actor in zip(self._names, self.routing.actors, strict=True):
-            actor.restore(state["actors"][name])
-        self._begun = True
-
-    def rewarm(self, panels: Sequence[Message]) -> None:
-        """Observe and seal market rows again after a restore, in the actors that ask for it; nothing is decided.
-
-        The rows lie before the snapshot, so an actor has folded them once already: it warms its rings and no more.
-        """
-        for actor in self.routing.actors:
-            if not actor.warmup_rows():
-                continue
-            for panel in panels:
-                for kind in ("observes", "seals"):
-                    method = actor.handlers[kind].get(type(panel))
-                    if method is not None:
-                        getattr(actor, method)(panel)

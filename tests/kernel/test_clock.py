@@ -48,16 +48,36 @@ def test_the_system_clock_reads_the_machines_time() -> None:
     assert before <= clock.now()
 
 
-@given(st.lists(st.integers(-5, 5)))
-def test_timers_come_out_by_due_then_by_order_of_setting(dues: list[int]) -> None:
+TIMERS = st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 2)))
+
+
+@given(TIMERS)
+def test_timers_come_out_by_due_then_by_stage_then_by_order_of_setting(timers: list[tuple[int, int]]) -> None:
     """A stable sort is the model."""
     heap = TimerHeap()
-    for n, due in enumerate(dues):
-        heap.push(due, Ring(n))
-    expected = sorted(((due, n) for n, due in enumerate(dues)), key=lambda timer: timer[0])
+    for n, (due, stage) in enumerate(timers):
+        heap.push(due, Ring(n), stage)
+    expected = [(due, n) for n, (due, _) in sorted(enumerate(timers), key=lambda timer: timer[1])]
     assert heap.next_due() == (expected[0][0] if expected else None)
-    assert [(due, command.n) for due, command in (heap.pop() for _ in dues)] == expected  # type: ignore[attr-defined]
+    assert [(due, command.n) for due, command in (heap.pop() for _ in timers)] == expected  # type: ignore[attr-defined]
     assert len(heap) == 0
+
+
+@given(TIMERS, st.integers(-3, 3), st.integers(0, 2))
+def test_a_discarded_timer_is_the_first_of_its_kind_and_no_other_moves(
+    timers: list[tuple[int, int]], due: int, n: int
+) -> None:
+    """Several may bring equal commands at one instant; where there is none, nothing changes and the heap says so."""
+    heap, model = TimerHeap(), []
+    for order, (at, stage) in enumerate(timers):
+        heap.push(at, Ring(order % 3), stage)
+        model.append((at, stage, order, order % 3))
+    model.sort()
+    found = [entry for entry in model if (entry[0], entry[3]) == (due, n)]
+    assert heap.discard(due, Ring(n)) is bool(found)
+    if found:
+        model.remove(found[0])
+    assert [(at, command.n) for at, _, _, command in heap.entries()] == [(at, k) for at, _, _, k in model]  # type: ignore[attr-defined]
 
 
 @given(st.lists(st.integers(0, 3), min_size=1), st.lists(st.integers(0, 3)), st.data())

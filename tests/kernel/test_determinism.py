@@ -307,14 +307,14 @@ class Reference:
     def __init__(self) -> None:
         self.actors = cast_of_actors()
         self.frames: list[Any] = []
-        self.timers: list[tuple[int, int, Command]] = []
+        self.timers: list[tuple[int, int, int, Command]] = []
         self.scheduled = 0
         self.seq = 0
         self.now = 0
         self.digest = bytes(32)
         self.facts: list[Event] = []
         self.causes: list[int] = []
-        self.asked: list[tuple[int, Command]] = []
+        self.asked: list[tuple[int, int, Command]] = []
         self.out: list[Message] = []
         self.later: list[tuple[int, Command]] = []
         self.speaker = ""
@@ -342,7 +342,7 @@ class Reference:
         clock = 100
         self.now = clock
         self.actors[0].on_start(self)
-        self.schedule(self.later)
+        self.schedule([(due, 0, command) for due, command in self.later])
         self.later = []
         self.now = 0
         for kind, delta, plan in program:
@@ -350,18 +350,18 @@ class Reference:
             try:
                 self.process(message_of(kind, clock, plan), clock, "program", None)
                 while self.timers and min(self.timers)[0] <= self.now:
-                    first = min(self.timers, key=lambda timer: timer[:2])
+                    first = min(self.timers, key=lambda timer: timer[:3])
                     self.timers.remove(first)
-                    self.process(first[2], clock, "timer", first[0])
+                    self.process(first[3], clock, "timer", first[0])
             except InvariantError as error:
                 return error.code
         return ""
 
-    def schedule(self, timers: list[tuple[int, Command]]) -> None:
-        """Remember timers in the order they were set."""
-        for due, command in timers:
+    def schedule(self, timers: list[tuple[int, int, Command]]) -> None:
+        """Remember timers by stage, then in the order they were set."""
+        for due, stage, command in timers:
             self.scheduled += 1
-            self.timers.append((due, self.scheduled, command))
+            self.timers.append((due, stage, self.scheduled, command))
 
     def process(self, body: Message, clock: int, source: str, ts_event: int | None) -> None:
         """One input."""
@@ -425,7 +425,7 @@ class Reference:
         except (OperatorError, VenueError) as error:
             self.out = [CommandRejected(actor.name, type(message).__name__, error.code, str(error))]
             self.later = []
-        self.asked += self.later
+        self.asked += [(due, actor.stage, command) for due, command in self.later]
         said = []
         for item in self.out:
             if isinstance(item, Event):

@@ -156,10 +156,10 @@ def test_two_methods_of_one_class_may_not_claim_the_same_message() -> None:
             def second(self, message: Any, ctx: Any) -> None: ...
 
 
-def test_a_type_that_nobody_takes_is_a_dead_end_unless_it_is_a_fact() -> None:
-    """Market data, commands and questions are meant for someone."""
+def test_a_type_that_nobody_takes_is_a_dead_end_unless_it_is_a_fact_or_market_data() -> None:
+    """Commands and questions are meant for someone; what the market says may go unheard."""
     routing = Routing([])
-    assert [routing.route(t).is_dead_end for t in (Tick, Do, Ask, Fact)] == [True, True, True, False]
+    assert [routing.route(t).is_dead_end for t in (Tick, Do, Ask, Fact)] == [False, True, True, False]
     routing = Routing([Base()])
     assert [routing.route(t).is_dead_end for t in (Tick, Do, Ask, Fact)] == [False] * 4
     assert routing.route(Tick).opening == routing.route(Tick).observers
