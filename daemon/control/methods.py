@@ -1,0 +1,372 @@
+"""The table of methods: what may be asked of a running daemon, by whom, and with which parameters. Pure data.
+
+``tradingctl`` makes its verbs and flags from this table and the server checks calls against it, so a method exists in
+both or in neither. Standard library only: a kill must not need a package.
+
+Who may what: looking needs a viewer; everything that makes the daemon do less (halt, reduce, kill, cancel, disable) and
+trading itself needs an operator; what loosens (resume, unlatch, enable, reset), moves cash or touches the process needs
+an admin. ``flatten`` is an operator's: it ends with less risk than it began with, and whoever may sell one position may
+sell them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Kind = Literal["read", "core", "kill", "admin"]
+"""``read``: answered from what is published. ``core``: an input of the core. ``kill``: the latch, nothing else.
+``admin``: done by the daemon around the core."""
+Who = Literal["viewer", "operator", "admin"]
+Type = Literal["text", "number", "integer", "bool", "object", "texts"]
+"""``texts`` is a list of text; ``number`` may have decimals and is never a float on the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One parameter.
+
+    Attributes:
+        name: on the wire; its flag is ``--limit-px`` for ``limit_px``.
+        type: of the value.
+        doc: one line for ``--help``.
+        required: a call without it is refused.
+        choices: the values that are taken, () for any.
+        positional: the command line takes it without a flag.
+        judged: the value may be of any type here because the desk judges it: an order that can be read but asks for
+            nonsense becomes a denied order that stands in the journal, not a line that nobody sees.
+    """
+
+    name: str
+    type: Type
+    doc: str
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    positional: bool = False
+    judged: bool = False
+
+    @property
+    def flag(self) -> str:
+        """Return the flag of the command line."""
+        return "--" + self.name.replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method.
+
+    Attributes:
+        name: on the wire; its verb is the words between the dots.
+        kind: see :data:`Kind`.
+        role: the least role that may call it.
+        doc: one line for ``--help``.
+        example: a whole command line.
+        params: by name, without ``reason`` and ``request_id``.
+        reason: mutating methods take a reason; some do not go without.
+        lane: 0 for the safe direction, which has a budget of its own; 1 for other commands; 2 for reads.
+        confirm: the command line asks first, or wants ``--yes``.
+        lenient: never refused for its parameters. Only the kill: what is misspelt must not go on trading.
+        timeout_s: how long an answer may take, None for the server's own limit.
+    """
+
+    name: str
+    kind: Kind
+    role: Who
+    doc: str
+    example: str
+    params: tuple[Param, ...] = ()
+    reason: Literal["none", "optional", "required"] = "none"
+    lane: int = 2
+    confirm: bool = False
+    lenient: bool = False
+    timeout_s: float | None = None
+
+    @property
+    def verb(self) -> tuple[str, ...]:
+        """Return the words of the command line: ``order.submit`` is ``tradingctl order submit``."""
+        return tuple(self.name.split("."))
+
+    @property
+    def mutating(self) -> bool:
+        """Tell whether it changes something, and so takes ``reason`` and ``request_id``."""
+        return self.kind != "read"
+
+    def param(self, name: str) -> Param | None:
+        """Return the parameter of that name."""
+        return next((param for param in self.params if param.name == name), None)
+
+
+REASON: Final = Param("reason", "text", "why; it is journaled with who asked")
+REQUEST_ID: Final = Param("request_id", "text", "idempotency key: the same key is done once and answered alike")
+
+_SINCE = Param("since", "text", "only from this time on, RFC 3339 or a date")
+_LIMIT = Param("limit", "integer", "at most so many rows, newest first; 100 unless told, 1,000 at most")
+_SYMBOL = Param("symbol", "text", "only this symbol")
+_ALL = Param("all", "bool", "also those that are over")
+_PORTFOLIO = Param("portfolio", "text", "name of the portfolio; not needed where there is one")
+_ORDER = Param("id", "text", "order id or client order id", required=True, positional=True)
+
+
+def _read(name: str, doc: str, *params: Param, role: Who = "viewer", flags: str = "") -> Method:
+    return Method(name, "read", role, doc, _line(name, flags), params)
+
+
+def _line(name: str, flags: str) -> str:
+    return f"tradingctl {name.replace('.', ' ')} {flags}".rstrip()
+
+
+_READS: Final = (
+    _read("status", "state, equity, feeds, actors and journal at a glance"),
+    _read("health", "what is alive, what is late, what is degraded"),
+    _read("positions", "what is held, at which price, with which gain", _SYMBOL),
+    _read("orders", "working orders", _ALL, _SINCE, _LIMIT, _SYMBOL, flags="--all --limit 20"),
+    _read("fills", "executions", _SINCE, _LIMIT, _SYMBOL, flags="--since 2026-11-20"),
+    _read("trades", "round trips", _SINCE, _LIMIT, _SYMBOL, flags="--symbol SPY"),
+    _read("signals", "what strategies said", _SINCE, _LIMIT, _SYMBOL, flags="--limit 20"),
+    _read("predictions", "what models said, and whether it came true", _SINCE, _LIMIT, _SYMBOL, flags="--limit 20"),
+    _read("risk", "exposure, drawdown and losses against their limits"),
+    _read("breakers", "trading breakers and their states"),
+    _read("limits", "the limits in force"),
+    _read("alerts", "alerts, those not acknowledged first", _ALL, _SINCE, _LIMIT, flags="--all"),
+    _read("config.show", "the configuration in force, with origins", Param("key", "text", "only keys below this one")),
+    _read("config.check", "check the configuration file without taking it over", role="operator"),
+    _read("actors", "the supervision tree: states and restarts"),
+    _read("journal.head", "last sequence number and event digest"),
+    _read("model.list", "models, their digests and their states"),
+    _read(
+        "why",
+        "the story of one order: signal, checks, order, fills",
+        Param("order_id", "text", "order id or client order id", required=True, positional=True),
+        flags="a1b2c3",
+    ),
+    _read(
+        "subscribe",
+        "committed events as they happen",
+        Param("from_seq", "integer", "begin behind this sequence number, as far back as it is kept"),
+        Param("types", "texts", "only events of these types"),
+        _SYMBOL,
+    ),
+)
+
+_SAFE: Final = (
+    Method(
+        "kill",
+        "kill",
+        "operator",
+        "stop all trading at once and stay stopped: cancels everything, closes nothing",
+        'tradingctl kill --reason "prices look wrong"',
+        reason="optional",
+        lane=0,
+        lenient=True,
+    ),
+    Method(
+        "halt",
+        "core",
+        "operator",
+        "no new risk: cancels orders that add risk, protective exits stay",
+        'tradingctl halt --reason "news at 14:00"',
+        reason="optional",
+        lane=0,
+    ),
+    Method(
+        "reduce",
+        "core",
+        "operator",
+        "only orders that reduce risk pass",
+        'tradingctl reduce --reason "end of day"',
+        reason="optional",
+        lane=0,
+    ),
+    Method(
+        "flatten",
+        "core",
+        "operator",
+        "halt, cancel, close every position and verify; exit code 6 if not flat by the deadline",
+        'tradingctl flatten --yes --deadline-s 60 --reason "over the weekend"',
+        (Param("deadline_s", "number", "how long to wait until flat, seconds; 30 unless told, 600 at most"),),
+        reason="optional",
+        lane=0,
+        confirm=True,
+        timeout_s=630.0,
+    ),
+)
+
+_ORDERS: Final = (
+    Method(
+        "order.submit",
+        "core",
+        "operator",
+        "hand in an order; the answer means it is durable",
+        "tradingctl order submit --symbol SPY --side buy --qty 10 --type limit --limit-px 450",
+        (
+            Param("symbol", "text", "what to trade", required=True, judged=True),
+            Param("side", "text", "buy or sell", required=True, choices=("buy", "sell"), judged=True),
+            Param("qty", "number", "how many shares", required=True, judged=True),
+            Param("type", "text", "market unless told: limit stop stop_limit trailing_stop ...", judged=True),
+            Param("tif", "text", "day unless told: gtc gtd ioc fok opg cls", judged=True),
+            Param("limit_px", "number", "limit price", judged=True),
+            Param("stop_px", "number", "stop price", judged=True),
+            Param("trail_amount", "number", "distance of a trailing stop in money", judged=True),
+            Param("trail_percent", "number", "distance of a trailing stop in percent", judged=True),
+            Param("activation_px", "number", "price from which a trailing stop trails", judged=True),
+            Param("display_qty", "number", "shares shown", judged=True),
+            Param("post_only", "bool", "never take liquidity", judged=True),
+            Param("reduce_only", "bool", "never open or turn a position", judged=True),
+            Param("expire_at", "text", "end of a gtd order", judged=True),
+            Param("bracket", "object", "take profit and stop behind an entry", judged=True),
+            Param("oco_group", "text", "orders of which one cancels the others", judged=True),
+            Param("algo", "object", "how to work the order", judged=True),
+            Param("id", "text", "client order id; from the request id unless told"),
+            _PORTFOLIO,
+        ),
+        reason="optional",
+        lane=1,
+    ),
+    Method(
+        "order.cancel",
+        "core",
+        "operator",
+        "cancel an order",
+        "tradingctl order cancel a1b2c3",
+        (_ORDER,),
+        reason="optional",
+        lane=1,
+    ),
+    Method(
+        "order.replace",
+        "core",
+        "operator",
+        "change quantity or prices of a working order",
+        "tradingctl order replace a1b2c3 --limit-px 449.50",
+        (
+            _ORDER,
+            Param("qty", "number", "new quantity", judged=True),
+            Param("limit_px", "number", "new limit price", judged=True),
+            Param("stop_px", "number", "new stop price", judged=True),
+        ),
+        reason="optional",
+        lane=1,
+    ),
+)
+
+
+def _act(
+    name: str,
+    kind: Kind,
+    role: Who,
+    doc: str,
+    *params: Param,
+    flags: str = "",
+    needs_reason: bool = False,
+    confirm: bool = False,
+    timeout_s: float | None = None,
+) -> Method:
+    reason: Literal["optional", "required"] = "required" if needs_reason else "optional"
+    return Method(
+        name, kind, role, doc, _line(name, flags), params, reason, lane=1, confirm=confirm, timeout_s=timeout_s
+    )
+
+
+_STRATEGY = Param("strategy", "text", "name of the strategy", required=True, positional=True)
+_AMOUNT = Param("amount", "number", "in the account's currency, above 0", required=True, positional=True)
+
+_COMMANDS: Final = (
+    _act(
+        "resume",
+        "core",
+        "admin",
+        "halted or reducing -> active, unless a breaker is latched",
+        flags='--yes --reason "checked the feed"',
+        needs_reason=True,
+        confirm=True,
+    ),
+    _act(
+        "unlatch",
+        "core",
+        "admin",
+        "killed -> halted",
+        flags='--yes --reason "found the cause"',
+        needs_reason=True,
+        confirm=True,
+    ),
+    _act(
+        "breaker.reset",
+        "core",
+        "admin",
+        "arm a tripped breaker again",
+        Param("breaker", "text", "name of the breaker", required=True, positional=True),
+        _PORTFOLIO,
+        flags='daily_loss --reason "reviewed"',
+        needs_reason=True,
+    ),
+    _act(
+        "strategy.enable",
+        "core",
+        "admin",
+        "switch a strategy on",
+        _STRATEGY,
+        flags='momentum --reason "fixed"',
+        needs_reason=True,
+    ),
+    _act("strategy.disable", "core", "operator", "switch a strategy off", _STRATEGY, flags="momentum"),
+    _act(
+        "cash.deposit",
+        "core",
+        "admin",
+        "an external flow into a portfolio",
+        _AMOUNT,
+        _PORTFOLIO,
+        flags='10000 --reason "top up"',
+        needs_reason=True,
+    ),
+    _act(
+        "cash.withdraw",
+        "core",
+        "admin",
+        "an external flow out of a portfolio",
+        _AMOUNT,
+        _PORTFOLIO,
+        flags='2500.50 --reason "fees"',
+        needs_reason=True,
+    ),
+    _act("alert.test", "core", "operator", "raise an alert that only tests the channels"),
+    _act(
+        "alert.ack",
+        "core",
+        "operator",
+        "acknowledge an alert",
+        Param("alert_id", "text", "id of the alert", required=True, positional=True),
+        flags="9f3c",
+    ),
+    _act("reload", "admin", "admin", "read the configuration again: all of it or nothing", timeout_s=60.0),
+    _act("snapshot", "admin", "admin", "keep the whole state now", timeout_s=60.0),
+    _act(
+        "backup",
+        "admin",
+        "admin",
+        "copy the ledger while it runs",
+        Param("to", "text", "folder; the archive unless told", positional=True),
+        timeout_s=600.0,
+    ),
+    _act(
+        "log.level",
+        "admin",
+        "admin",
+        "change how much is logged",
+        Param(
+            "level",
+            "text",
+            "from which severity on",
+            required=True,
+            choices=("debug", "info", "warning", "error"),
+            positional=True,
+        ),
+        flags="debug",
+    ),
+    _act("shutdown", "admin", "admin", "stop the daemon; positions stay open", flags='--reason "new version"'),
+)
+
+METHODS: Final[dict[str, Method]] = {
+    method.name: method for group in (_SAFE, _READS, _ORDERS, _COMMANDS) for method in group
+}
+"""Every method but ``hello``, by name."""
