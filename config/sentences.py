@@ -86,7 +86,7 @@ def sentence(problem: ErrorDetails, merged: Mapping[Key, tuple[Any, str]], names
     value, origin = merged[key]
     kind = problem["type"]
     if kind == "literal_error":
-        expected = problem["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        expected = problem["ctx"]["expected"].replace("''", '""').replace("'", "").replace(" or ", ", ")
         words = f"must be one of {expected}"
         if isinstance(value, str) and (close := difflib.get_close_matches(value, expected.split(", "), n=1)):
             words += f"; did you mean {close[0]}?"
