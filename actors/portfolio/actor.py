@@ -115,6 +115,16 @@ class PortfolioActor(CoreActor):
             raise OperatorError(message, code="UNKNOWN_PORTFOLIO", remedy=f"name one of: {names}")
         return found
 
+    @property
+    def portfolios(self) -> tuple[PortfolioState, ...]:
+        """Every portfolio's state in order; look, do not touch."""
+        return self._portfolios
+
+    @property
+    def marks(self) -> Marks:
+        """Last prices of the universe; look, do not touch."""
+        return self._marks
+
     def equity(self, name: str) -> int:
         """Return a portfolio's equity at the last known prices, units of 1e-8."""
         pf = self.portfolio(name)

@@ -64,6 +64,8 @@ class PortfolioState:
         """External flows since the last session close."""
         self.peak = 0
         """Highest session-close equity, scaled with every flow as the equity was."""
+        self.closed = 0
+        """Equity at the last session's close, 0 before the first: with :attr:`flows` what a day's profit is against."""
         self.positions: dict[int, Position] = {}
         self._targets: dict[int, float] = {}
         self._proposed: TargetsProposed | None = None
@@ -173,6 +175,7 @@ class PortfolioState:
     def fold_roll(self, event: SessionRolled) -> None:
         """A session ended."""
         self.peak = event.peak
+        self.closed = event.equity
         self.flows = 0
 
     def fold_position(self, event: PositionChanged, px: float, session: int, number: int) -> Lot | None:
@@ -270,6 +273,7 @@ class PortfolioState:
             "cash": self.cash,
             "flows": self.flows,
             "peak": self.peak,
+            "closed": self.closed,
             "unsettled": self.unsettled.entries,
             "positions": [msgspec.to_builtins(p) for p in self.positions.values()],
             "targets": [[symbol, weight] for symbol, weight in self.targets.items()],
@@ -282,6 +286,7 @@ class PortfolioState:
         self.cash = state["cash"]
         self.flows = state["flows"]
         self.peak = state["peak"]
+        self.closed = state["closed"]
         self.unsettled.entries = [list(entry) for entry in state["unsettled"]]
         for raw in state["positions"]:
             position = msgspec.convert(raw, Position)

@@ -112,6 +112,11 @@ class PredictorActor(CoreActor):
         self.ledger = PredictionLedger(n)
         self.failures: deque[str] = deque(maxlen=FAILURES_KEPT)
 
+    @property
+    def runners(self) -> tuple[Runner, ...]:
+        """The strategies of the run; look, do not touch."""
+        return tuple(self._runners.values())
+
     # -- market ----------------------------------------------------------------------------------------------------
 
     @observes(SessionOpened)

@@ -130,6 +130,16 @@ class RiskActor(ControlDesk):
         return self._exposure
 
     @property
+    def limits(self) -> RiskLimits:
+        """The limits of the gate and the breakers."""
+        return self._limits
+
+    @property
+    def prices(self) -> Prices:
+        """The calendar and last prices as the gate sees them; read only."""
+        return self._prices
+
+    @property
     def guards(self) -> dict[str, Guard]:
         """Baselines and breakers by portfolio; read only."""
         return self._guards

@@ -93,6 +93,11 @@ class Prices:
         self.now = panel.ts
         self._closed_ts = panel.ts
 
+    @property
+    def in_session(self) -> bool:
+        """Whether a session has begun and not ended yet."""
+        return self.session > 0 and self._open_ts > self._closed_ts
+
     def last(self, symbol: int) -> int:
         """Return the last known price, 0 where there is none."""
         price: int = self._px.item(symbol)

@@ -1,0 +1,427 @@
+"""The board: what the core looked like after a commit, as one immutable value that any thread may read.
+
+The core thread builds one at most every 100 ms (:func:`build_board`), which copies numbers and formats nothing; readers
+turn it into the objects of ``contract.md`` section 5. Ages are reckoned when somebody reads, from monotonic stamps, so
+a board that is no longer renewed shows its age instead of hiding it.
+
+Money is in units of 1e-8 inside and leaves as plain decimals (:class:`msgspec.Raw`: encode with msgspec).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from actors.portfolio.state import PortfolioState
+from actors.risk.breakers import LATCHED, Guard
+from actors.risk.params import RiskLimits
+from actors.values import Universe
+from actors.values.fixed import SCALE, div_round, mul
+from actors.values.time import format_ts
+from daemon.system.board_rows import breaker_rows, limit_rows, ratio, risk_rows
+from daemon.system.composition import Core
+from daemon.system.desk_reply import plain
+
+I64 = npt.NDArray[np.int64]
+
+SECOND: Final = 1e9
+
+
+class FeedFact(msgspec.Struct, frozen=True):
+    """A feed as the shell sees it; ``last_event_ns`` is monotonic, None before the first event."""
+
+    name: str
+    state: str
+    last_event_ns: int | None = None
+    detail: str = ""
+
+
+class ActorFact(msgspec.Struct, frozen=True):
+    """A supervised child: its state by :class:`daemon.kernel.actor.Lifecycle` and how often it was restarted."""
+
+    name: str
+    state: str
+    restarts: int = 0
+    detail: str = ""
+
+
+class ShellFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the core does not know about itself.
+
+    Attributes:
+        version, run_id, mode: of the run.
+        started_ns, commit_ns: monotonic stamps of the start and of the last commit.
+        seq: of the last committed frame.
+        feeds, actors: in order.
+        degraded: names of core actors that lost an input to quarantine.
+        alerts_pending: rows of the outbox that no channel has confirmed.
+        alerts_unacked: critical ones nobody has acknowledged.
+        journal: further gauges of the ledger, plain numbers by name with the unit last.
+        notices: sentences a person should see.
+    """
+
+    version: str
+    run_id: str
+    mode: str
+    started_ns: int
+    commit_ns: int
+    seq: int
+    feeds: tuple[FeedFact, ...] = ()
+    actors: tuple[ActorFact, ...] = ()
+    degraded: tuple[str, ...] = ()
+    alerts_pending: int = 0
+    alerts_unacked: int = 0
+    journal: dict[str, int | float | str | None] = {}
+    notices: tuple[str, ...] = ()
+
+
+class PortfolioFacts(msgspec.Struct, frozen=True):
+    """One portfolio; money in units of 1e-8.
+
+    Attributes:
+        day_base: equity at the last session's close plus flows since.
+        peak: highest session-close equity, flows accounted for.
+        loss_base, mark: what the breakers measure from; a reset restarts them.
+        names: places taken by holdings and entries.
+        positions: (symbol id, qty, cost, realised) of every symbol ever held, in order of symbol id.
+        held: how many of them are not flat.
+        daily, drawdown: states of the two breakers.
+        blocked: whether entries are blocked for the day.
+    """
+
+    name: str
+    cash: int
+    equity: int
+    gross: int
+    net: int
+    day_base: int
+    peak: int
+    reserved: int
+    available: int
+    names: int
+    held: int
+    positions: tuple[tuple[int, int, int, int], ...]
+    loss_base: int
+    mark: int
+    daily: str
+    drawdown: str
+    blocked: bool
+
+
+class StrategyFacts(msgspec.Struct, frozen=True):
+    """A strategy of the run; ``off`` says who switched it off, "" while it is on."""
+
+    name: str
+    off: str
+    decisions: int
+    horizon: str
+    bar: str
+    model_id: str
+    trained: tuple[int, int]
+
+
+class Board(msgspec.Struct, frozen=True):
+    """See the module.
+
+    Attributes:
+        symbols: by id.
+        px: last price by symbol id, 0 where none is known.
+        ts: stamp of the last input, nanoseconds UTC; built_ns: monotonic.
+        seq: of the last input processed, which may be ahead of what is committed.
+        session: (date YYYYMMDD or 0, whether it is open).
+        health: (name, ok, detail) of the core's actors.
+    """
+
+    symbols: tuple[str, ...]
+    px: I64
+    ts: int
+    built_ns: int
+    seq: int
+    session: tuple[int, bool]
+    trading_state: str
+    state_reason: str
+    latched: bool
+    open_orders: int
+    portfolios: tuple[PortfolioFacts, ...]
+    strategies: tuple[StrategyFacts, ...]
+    health: tuple[tuple[str, bool, str], ...]
+    limits: RiskLimits
+    facts: ShellFacts
+
+    @property
+    def several(self) -> bool:
+        """Whether rows have to say which portfolio they belong to."""
+        return len(self.portfolios) > 1
+
+    # -- answers ---------------------------------------------------------------------------------------------------
+
+    def status(self, now_ns: int | None = None) -> dict[str, Any]:
+        """Return the object of ``tradingctl status`` (``contract.md`` section 5).
+
+        Money is summed over portfolios; ``drawdown`` is that of the portfolio furthest below its peak.
+        """
+        now = time.monotonic_ns() if now_ns is None else now_ns
+        facts, ps = self.facts, self.portfolios
+        equity = sum(p.equity for p in ps)
+        base = sum(p.day_base for p in ps)
+        date, is_open = self.session
+        return {
+            "schema": "tradingd.status/1",
+            "version": facts.version,
+            "run_id": facts.run_id,
+            "mode": facts.mode,
+            "trading_state": self.trading_state,
+            "state_reason": self.state_reason,
+            "session": {"date": date_text(date), "state": "open" if is_open else "closed"},
+            "ts": format_ts(self.ts) if self.ts else None,
+            "equity": plain(equity),
+            "cash": plain(sum(p.cash for p in ps)),
+            "positions": sum(p.held for p in ps),
+            "open_orders": self.open_orders,
+            "daily_pnl": plain(equity - base),
+            "daily_return": ratio(equity / base - 1.0) if base > 0 else None,
+            "drawdown": ratio(min((drawdown_of(p) for p in ps), default=0.0)),
+            "feeds": [
+                {"name": f.name, "state": f.state, "last_event_age_s": age_s(now, f.last_event_ns)} for f in facts.feeds
+            ],
+            "actors": self._actors(),
+            "breakers": breaker_rows(self),
+            "model": self._model(),
+            "journal": {"seq": facts.seq, "commit_age_s": age_s(now, facts.commit_ns), **facts.journal},
+            "alerts_pending": facts.alerts_pending,
+            "alerts_unacknowledged": facts.alerts_unacked,
+            "notices": list(facts.notices),
+            "uptime_s": age_s(now, facts.started_ns),
+            "board_age_s": age_s(now, self.built_ns),
+        }
+
+    def positions(self, *, everything: bool = False, symbol: str = "", portfolio: str = "") -> list[dict[str, Any]]:
+        """Return rows of ``positions.csv``, marked; flat ones only with ``everything``."""
+        rows = []
+        px = self.px
+        for p in self.portfolios:
+            if portfolio and p.name != portfolio:
+                continue
+            for i, qty, cost, realized in p.positions:
+                if (not qty and not everything) or (symbol and self.symbols[i] != symbol):
+                    continue
+                market = int(px[i]) or None
+                unrealized = (None if market is None else mul(qty, market) - cost) if qty else 0
+                row = {
+                    "symbol": self.symbols[i],
+                    "qty": plain(qty),
+                    "avg_px": plain(div_round(cost * SCALE, qty)) if qty else None,
+                    "market_px": plain(market),
+                    "unrealized_pnl": plain(unrealized),
+                    "realized_pnl": plain(realized),
+                }
+                rows.append(row | {"portfolio": p.name} if self.several else row)
+        return rows
+
+    def risk(self) -> list[dict[str, Any]]:
+        """Return one row per portfolio: exposure, leverage, cash reserved and free, losses against their limits."""
+        return risk_rows(self)
+
+    def breakers(self) -> list[dict[str, Any]]:
+        """Return one row per portfolio and breaker, and why it is where it is."""
+        return breaker_rows(self)
+
+    def limits_in_use(self) -> list[dict[str, Any]]:
+        """Return every limit with its bound and, where it can be told today, how much of it is used."""
+        return limit_rows(self)
+
+    def health_rows(self, now_ns: int | None = None) -> list[dict[str, Any]]:
+        """Return one row per actor: state, restarts, whether it is well, and a detail; feeds and the ledger too."""
+        now = time.monotonic_ns() if now_ns is None else now_ns
+        details = {name: (ok, detail) for name, ok, detail in self.health}
+        told = {fact.name: fact.detail for fact in self.facts.actors}
+        rows = []
+        for actor in self._actors():
+            ok, detail = details.get(actor["name"], (True, told.get(actor["name"], "")))
+            rows.append({**actor, "ok": ok and actor["state"] == "running", "detail": detail})
+        rows += [
+            {
+                "name": f"feed:{feed.name}",
+                "state": feed.state,
+                "ok": feed.state == "live",
+                "detail": feed.detail,
+                "last_event_age_s": age_s(now, feed.last_event_ns),
+            }
+            for feed in self.facts.feeds
+        ]
+        return rows
+
+    def actors(self) -> list[dict[str, Any]]:
+        """Return name, state and restarts of every actor, supervised ones first."""
+        return self._actors()
+
+    def strategy_rows(self) -> list[dict[str, Any]]:
+        """Return one row per strategy: whether it is on, who switched it off, its model."""
+        return [
+            {
+                "name": s.name,
+                "enabled": not s.off,
+                "off_by": s.off or None,
+                "decisions": s.decisions,
+                "bar": s.bar,
+                "horizon": s.horizon,
+                "model": s.model_id or None,
+            }
+            for s in self.strategies
+        ]
+
+    def model_rows(self) -> list[dict[str, Any]]:
+        """Return one row per model in use."""
+        return [
+            {
+                "model": s.model_id,
+                "strategy": s.name,
+                "state": "disabled" if s.off else "active",
+                "horizon": s.horizon,
+                "trained_from": date_text(s.trained[0]),
+                "trained_to": date_text(s.trained[1]),
+            }
+            for s in self.strategies
+            if s.model_id
+        ]
+
+    def _model(self) -> dict[str, Any]:
+        models = self.model_rows()
+        if not models:
+            return {}
+        return {**models[0], "others": models[1:]} if len(models) > 1 else models[0]
+
+    def _actors(self) -> list[dict[str, Any]]:
+        facts = self.facts
+        rows = [{"name": a.name, "state": a.state, "restarts": a.restarts} for a in facts.actors]
+        named = {a.name for a in facts.actors}
+        for name, _, _ in self.health:
+            if name not in named:
+                state = "degraded" if name in facts.degraded else "running"
+                rows.append({"name": name, "state": state, "restarts": 0})
+        return rows
+
+
+# -- building ----------------------------------------------------------------------------------------------------------
+
+
+def build_board(core: Core, universe: Universe, facts: ShellFacts, now_ns: int | None = None) -> Board:
+    """Copy what people may ask for; on the core's thread, between two inputs.
+
+    Args:
+        core: its actors' own state is read and not changed.
+        universe: of the run.
+        facts: what the shell knows.
+        now_ns: monotonic; None to read the clock.
+    """
+    risk, marks = core.risk, core.portfolio.marks
+    portfolios = tuple(
+        _portfolio(pf, core, risk.guards[pf.name], *pf.valuation(marks.px, marks.px_f))
+        for pf in core.portfolio.portfolios
+    )
+    prices = risk.prices
+    actors = (core.broker, core.portfolio, risk, core.predictor)
+    return Board(
+        symbols=universe.symbols,
+        px=marks.px.copy(),
+        ts=core.sequencer.last_ts,
+        built_ns=time.monotonic_ns() if now_ns is None else now_ns,
+        seq=core.sequencer.seq,
+        session=(prices.session_date, prices.in_session),
+        trading_state=risk.trading_state.value,
+        state_reason=risk.state_reason,
+        latched=any(LATCHED in (guard.daily, guard.drawdown) for guard in risk.guards.values()),
+        open_orders=len(risk.exposure.working),
+        portfolios=portfolios,
+        strategies=_strategies(core),
+        health=tuple([(actor.name, (h := actor.health()).ok, h.detail) for actor in actors]),
+        limits=risk.limits,
+        facts=facts,
+    )
+
+
+def _portfolio(pf: PortfolioState, core: Core, guard: Guard, gross: int, net: int) -> PortfolioFacts:
+    exposure = core.risk.exposure
+    book = exposure.books[pf.name]
+    held = [(p.symbol, p.qty, p.cost, p.realized) for p in pf.positions.values()]
+    held.sort()
+    return PortfolioFacts(
+        name=pf.name,
+        cash=pf.cash,
+        equity=pf.cash + net,
+        gross=gross,
+        net=net,
+        day_base=pf.closed + pf.flows,
+        peak=pf.peak,
+        reserved=book.reserved,
+        available=exposure.available(book),
+        names=book.names,
+        held=pf.n_held,
+        positions=tuple(held),
+        loss_base=guard.day_base,
+        mark=guard.mark,
+        daily=guard.daily.value,
+        drawdown=guard.drawdown.value,
+        blocked=guard.blocked,
+    )
+
+
+def _strategies(core: Core) -> tuple[StrategyFacts, ...]:
+    found = []
+    for runner in core.predictor.runners:
+        model = runner.binding.model
+        found.append(
+            StrategyFacts(
+                name=runner.name,
+                off=runner.off,
+                decisions=runner.decisions,
+                horizon=runner.horizon,
+                bar=runner.bar_text,
+                model_id="" if model is None else model.model_id,
+                trained=(0, 0) if model is None else (model.train_from, model.train_to),
+            )
+        )
+    return tuple(found)
+
+
+def order_names(core: Core) -> dict[str, str]:
+    """Return order id -> client order id of every working order; on the core's thread."""
+    return {order.order_id: order.order.client_order_id for order in core.broker.working}
+
+
+# -- small things ------------------------------------------------------------------------------------------------------
+
+
+def age_s(now_ns: int, since_ns: int | None) -> msgspec.Raw | None:
+    """Return seconds between two monotonic stamps as a plain number, to the millisecond; never below 0."""
+    return None if since_ns is None else msgspec.Raw(f"{max(0, now_ns - since_ns) / SECOND:.3f}".encode())
+
+
+def date_text(date: int) -> str | None:
+    """Return ``YYYY-MM-DD`` of YYYYMMDD, None for 0."""
+    text = str(date)
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if date else None
+
+
+def drawdown_of(p: PortfolioFacts) -> float:
+    """Return equity over its peak less 1: 0 at the peak and above, negative below."""
+    return min(0.0, p.equity / p.peak - 1.0) if p.peak > 0 else 0.0
+
+
+__all__ = [
+    "ActorFact",
+    "Board",
+    "FeedFact",
+    "PortfolioFacts",
+    "ShellFacts",
+    "StrategyFacts",
+    "age_s",
+    "build_board",
+    "date_text",
+    "drawdown_of",
+    "order_names",
+]

@@ -1,0 +1,200 @@
+"""The board against what the core holds and what the events of the same run say."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from actors.messages.portfolio import EquityMarked, PositionChanged, SessionRolled
+from actors.risk.params import RiskLimits
+from actors.values.fixed import fmt
+from daemon.system.board import ActorFact, Board, FeedFact, ShellFacts, build_board, order_names
+from system.wired import House
+
+SECOND = 10**9
+
+
+def facts(**changes: Any) -> ShellFacts:
+    """Return a shell that has been up for a while."""
+    fields: dict[str, Any] = {
+        "version": "1.2.3",
+        "run_id": "r",
+        "mode": "playback",
+        "started_ns": 0,
+        "commit_ns": 9 * SECOND,
+        "seq": 41,
+        "feeds": (FeedFact("playback", "live", 9_750_000_000),),
+        "actors": (ActorFact("feed", "running", 2, "reads ahead"),),
+        "journal": {"wal_bytes": 4096},
+    }
+    return ShellFacts(**fields | changes)
+
+
+def board(house: House, **changes: Any) -> Board:
+    """Build the board of a house."""
+    return build_board(house.core, house.universe, facts(**changes), now_ns=9 * SECOND)
+
+
+def decoded(value: Any) -> Any:
+    """Return a value as a client reads it."""
+    return msgspec.json.Decoder(float_hook=Decimal).decode(msgspec.json.encode(value))
+
+
+def traded() -> House:
+    """Return a house that bought twice, sold a part and left an order working."""
+    house = House()
+    house.bar(100, 200, 300)
+    house.submit(id="a", qty=100)
+    house.submit(id="b", symbol="MSFT", qty=40)
+    house.bar(101, 202, 303)
+    house.submit(id="c", side="sell", qty=30)
+    house.bar(102.5, 199, 303)
+    house.submit(id="d", side="buy", type="limit", limit_px=95, qty=10, tif="gtc")
+    return house
+
+
+def test_status_has_what_the_contract_promises() -> None:
+    """Every field, with the values the events of the run give."""
+    house = traded()
+    status = decoded(board(house).status(now_ns=10 * SECOND))
+    marks = [e for f in house.frames for e in f.events if isinstance(e, EquityMarked)]
+    assert list(status)[:5] == ["schema", "version", "run_id", "mode", "trading_state"]
+    assert status["equity"] == Decimal(fmt(marks[-1].equity))
+    assert status["cash"] == Decimal(fmt(marks[-1].cash))
+    assert (status["positions"], status["open_orders"]) == (2, 1)
+    assert status["daily_pnl"] == status["equity"] - 100_000
+    assert float(status["drawdown"]) == pytest.approx(marks[-1].equity / 10**13 - 1, abs=1e-9)
+    assert status["session"] == {"date": "2020-01-02", "state": "open"}
+    assert status["feeds"] == [{"name": "playback", "state": "live", "last_event_age_s": Decimal("0.250")}]
+    assert status["actors"][0] == {"name": "feed", "state": "running", "restarts": 2}
+    assert {row["name"] for row in status["actors"]} == {"feed", "broker", "portfolio", "risk", "predictor"}
+    assert status["journal"] == {"seq": 41, "commit_age_s": Decimal("1.000"), "wal_bytes": 4096}
+    assert (status["uptime_s"], status["model"], status["alerts_pending"]) == (Decimal("10.000"), {}, 0)
+    assert [(row["breaker"], row["state"]) for row in status["breakers"]] == [
+        ("daily_loss", "armed"),
+        ("drawdown", "armed"),
+    ]
+
+
+def test_positions_are_those_of_the_bookings_marked_at_the_last_prices() -> None:
+    """The columns of positions.csv, by average cost; flat ones when asked for."""
+    house = traded()
+    house.submit(id="e", symbol="MSFT", side="sell", qty=40)
+    house.bar(102.5, 199, 303)
+    booked: dict[int, list[int]] = {}
+    for frame in house.frames:
+        for event in frame.events:
+            if isinstance(event, PositionChanged):
+                row = booked.setdefault(event.symbol, [0, 0, 0])
+                row[0], row[1], row[2] = event.qty, event.cost, row[2] + event.realized
+    rows = decoded(board(house).positions())
+    assert [list(row) for row in rows] == [
+        ["symbol", "qty", "avg_px", "market_px", "unrealized_pnl", "realized_pnl"],
+    ]
+    (row,) = rows
+    qty, cost, realized = booked[0]
+    assert (row["symbol"], row["qty"], row["market_px"]) == ("AAPL", 70, Decimal("102.5"))
+    assert abs(row["avg_px"] * 70 - Decimal(fmt(cost))) < Decimal("1e-6")
+    assert row["unrealized_pnl"] == 70 * Decimal("102.5") - Decimal(fmt(cost))
+    assert row["realized_pnl"] == Decimal(fmt(realized))
+    assert qty == 70 * 10**8
+    everything = decoded(board(house).positions(everything=True))
+    assert [(r["symbol"], r["qty"], r["avg_px"], r["unrealized_pnl"]) for r in everything[1:]] == [("MSFT", 0, None, 0)]
+    assert board(house).positions(symbol="MSFT") == []
+
+
+def test_the_days_profit_is_measured_from_the_last_close_net_of_flows() -> None:
+    """A deposit is no profit, a breaker's reset changes nothing, a restored core says the same."""
+    house = traded()
+    house.close()
+    house.call("cash.deposit", amount=500)
+    closed = [e for f in house.frames for e in f.events if isinstance(e, SessionRolled)][-1]
+    status = decoded(board(house).status())
+    assert status["daily_pnl"] == status["equity"] - Decimal(fmt(closed.equity)) - 500 == 0
+    assert status["session"]["state"] == "closed"
+    other = House()
+    other.core.sequencer.restore(house.core.sequencer.snapshot())
+    again, first = board(other), board(house)
+    assert again.portfolios == first.portfolios
+    assert again.status(now_ns=0) == first.status(now_ns=0)
+
+
+def test_losses_show_against_their_limits_and_a_tripped_breaker_says_so() -> None:
+    """Utilisation grows to the bound; the state and the blocked entries stand beside it."""
+    house = House(limits=RiskLimits(replay=False, daily_loss_halt=0.005, daily_loss_block=0.004, daily_loss_warn=0.003))
+    house.bar(100, 200, 300)
+    house.submit(qty=100)
+    house.bar(100, 200, 300)
+    limits = {row["limit"]: row for row in decoded(board(house).limits_in_use())}
+    assert limits["max_positions"]["value"] == 1
+    assert limits["max_positions"]["utilization"] == Decimal("0.1")
+    assert (limits["max_position"]["symbol"], limits["max_position"]["bound"]) == ("AAPL", Decimal("0.2"))
+    assert 0 < limits["daily_loss_halt"]["utilization"] < 1
+    assert limits["max_order_qty"]["bound"] is None
+    house.bar(94, 200, 300)
+    rows = decoded(board(house).breakers())
+    assert [(row["breaker"], row["state"], row["entries_blocked"]) for row in rows] == [
+        ("daily_loss", "latched", True),
+        ("drawdown", "armed", False),
+    ]
+    assert rows[0]["value"] > rows[0]["limit"] == Decimal("0.005")
+    risk = decoded(board(house).risk())[0]
+    assert (risk["trading_state"], risk["positions"], risk["largest_symbol"]) == ("halted", 1, "AAPL")
+    assert risk["gross"] == risk["net"] == 9_400
+    assert risk["leverage"] == risk["gross_exposure"]
+
+
+def test_a_working_order_shows_as_reserved_cash() -> None:
+    """What is reserved is not available, and both are the gate's own figures."""
+    house = traded()
+    risk = decoded(board(house).risk())[0]
+    book = house.core.risk.exposure.books["main"]
+    assert risk["reserved"] == Decimal(fmt(book.reserved)) > 0
+    assert risk["available"] == risk["cash"] - risk["reserved"]
+
+
+def test_several_portfolios_are_added_up_and_told_apart() -> None:
+    """Money sums; rows say whose they are; the deeper drawdown is the one shown."""
+    house = House(portfolios=("a", "b"))
+    house.bar(100, 200, 300)
+    house.submit(portfolio="b", qty=100)
+    house.bar(100, 200, 300)
+    house.bar(90, 200, 300)
+    found = board(house)
+    status = decoded(found.status())
+    a, b = found.portfolios
+    assert status["equity"] == Decimal(fmt(a.equity + b.equity))
+    assert float(status["drawdown"]) == pytest.approx(b.equity / b.peak - 1 if b.peak else 0.0, abs=1e-9)
+    assert [row["portfolio"] for row in found.positions()] == ["b"]
+    assert found.positions(portfolio="a") == []
+    assert [row["portfolio"] for row in found.risk()] == ["a", "b"]
+
+
+def test_a_board_does_not_change_with_the_core() -> None:
+    """Another thread may read it at leisure."""
+    house = traded()
+    found = board(house)
+    before = msgspec.json.encode([found.status(0), found.positions(everything=True), found.risk()])
+    house.bar(50, 100, 150)
+    house.call("kill")
+    assert msgspec.json.encode([found.status(0), found.positions(everything=True), found.risk()]) == before
+
+
+def test_a_degraded_actor_and_a_lost_feed_show_in_health() -> None:
+    """Each with its detail."""
+    house = traded()
+    found = board(house, degraded=("risk",), feeds=(FeedFact("playback", "lost", None, "the file is gone"),))
+    rows = {row["name"]: row for row in found.health_rows(now_ns=10 * SECOND)}
+    assert (rows["risk"]["state"], rows["risk"]["ok"]) == ("degraded", False)
+    assert (rows["broker"]["ok"], rows["broker"]["detail"][:16]) == (True, "1 working orders")
+    assert (rows["feed:playback"]["ok"], rows["feed:playback"]["last_event_age_s"]) == (False, None)
+    assert rows["feed"]["detail"] == "reads ahead"
+
+
+def test_working_orders_are_found_by_the_brokers_name() -> None:
+    """What a person reads in a table may be typed back."""
+    house = traded()
+    assert order_names(house.core) == {"O-4": "d"}
