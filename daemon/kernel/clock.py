@@ -98,10 +98,10 @@ class TimerHeap:
         due, _, _, command = heapq.heappop(self._heap)
         return due, command
 
-    def discard(self, due: int, command: Message) -> bool:
-        """Remove the timer that would come first of all that bring ``command`` at ``due``; tell whether there was one.
+    def discard(self, due: int, command: Message) -> None:
+        """Remove the timer that would come first of all that bring ``command`` at ``due``, where there is one.
 
-        Timers fire in order, so this one is among the very first of the heap.
+        Timers fire in order, so it is among the very first of the heap.
         """
         passed: list[tuple[int, int, int, Command]] = []
         heap = self._heap
@@ -113,7 +113,6 @@ class TimerHeap:
                 passed.append(entry)
         for entry in passed:
             heapq.heappush(heap, entry)
-        return found
 
     def entries(self) -> list[tuple[int, int, int, Command]]:
         """Return (due, stage, order, command) sorted.

@@ -9,7 +9,7 @@ Timers. A timer is not recorded when it is set but when it fires, as an input of
 recovery three things tell which ones wait: the heap of the snapshot, the timer inputs folded since, each of which takes
 its entry off the heap, and the actors' state. An actor that sets timers must know from its folded state which of them
 wait and say so in ``rearm``; what the heap still holds is not set twice, and neither is what fired since the snapshot.
-A timer that fires without any consequence its actor folds is, to that actor, one that has not fired.
+A timer should leave a fact that its actor folds, or the actor goes on saying that it waits.
 """
 
 from __future__ import annotations
@@ -191,10 +191,10 @@ class Folding:
         self._within = False
 
     def _forget_timer(self, due: int, command: Message) -> None:
-        """Take a timer that fired off the heap; one that was set since the snapshot is not there to be taken."""
-        if not self.timers.discard(due, command):
-            key = (due, self.codec.encode(command))
-            self._fired[key] = self._fired.get(key, 0) + 1
+        """Take a timer that fired off the heap, where one set since the snapshot is not, and remember that it did."""
+        self.timers.discard(due, command)
+        key = (due, self.codec.encode(command))
+        self._fired[key] = self._fired.get(key, 0) + 1
 
     def rearm(self) -> None:
         """Let every actor set the timers that its state calls for; call once, behind the last :meth:`refold`.
