@@ -34,7 +34,7 @@ class HistorySpec(msgspec.Struct, frozen=True):
     """What to replay.
 
     Attributes:
-        bars: paths of CSV, CSV.gz or Parquet files; of bars, or of quotes that belong to them.
+        bars: paths of CSV, CSV.gz or Parquet files of bars, or of quotes that belong to them, or of tapes.
         source: ``sp500`` for the embedded data, "" for files.
         symbols: the universe; empty for every symbol there is.
         from_date, to_date: exchange dates ``YYYYMMDD``, both included; None for no bound.
@@ -215,7 +215,8 @@ def _plan(spec: HistorySpec, loaded: Loaded, table: SessionTable, session: I64) 
     regular = (ts >= opens) & (ts < closes)
     if regular.any():  # sparse extended hours say little about the interval
         rows, opens, ts = rows[regular], opens[regular], ts[regular]
-    return plan_intraday(spec.interval, loaded.what, ids=raw.ids[rows], ts=ts, session=session[rows], opens=opens)
+    wanted, known, ids = spec.interval, loaded.interval, raw.ids[rows]
+    return plan_intraday(wanted, loaded.what, ids=ids, ts=ts, session=session[rows], opens=opens, known=known)
 
 
 def _in_range(spec: HistorySpec, loaded: Loaded, table: SessionTable, session: I64) -> Bool:

@@ -53,7 +53,16 @@ def plan_daily(wanted: Interval | None, what: str) -> Plan:
     return Plan(DAILY, DAILY)
 
 
-def plan_intraday(wanted: Interval | None, what: str, *, ids: I32, ts: I64, session: I64, opens: I64) -> Plan:
+def plan_intraday(
+    wanted: Interval | None,
+    what: str,
+    *,
+    ids: I32,
+    ts: I64,
+    session: I64,
+    opens: I64,
+    known: Interval | None = None,
+) -> Plan:
     """Decide for bars that carry times of day.
 
     Args:
@@ -63,20 +72,14 @@ def plan_intraday(wanted: Interval | None, what: str, *, ids: I32, ts: I64, sess
         ts: [R] starts of bars.
         session: [R] which session each lies in.
         opens: [R] when that session opened.
+        known: what the bars have, where the inputs say so; None: told from the times.
 
     Raises:
         OperatorError: the bars have no regular step, or one that ``wanted`` is not a multiple of.
     """
     if wanted is not None and wanted.is_daily:
         plan_daily(wanted, what)
-    order = np.lexsort((ts, ids))
-    gaps = np.diff(ts[order])
-    together = (np.diff(ids[order]) == 0) & (np.diff(session[order]) == 0) & (gaps > 0)
-    if not together.any():
-        source = _one_a_session(wanted, what, ts - opens, session)
-    else:
-        at_open = (ts - opens)[order][:-1][together] == 0
-        source = _step(gaps[together], at_open, wanted, what)
+    source = known or _told(wanted, what, ids, ts, session, opens)
     if wanted is None or wanted == source:
         return Plan(source, source)
     if source.is_daily:
@@ -91,6 +94,17 @@ def plan_intraday(wanted: Interval | None, what: str, *, ids: I32, ts: I64, sess
         message = f"{what}: bars of {source.text} cannot be put together to {wanted.text}"
         raise OperatorError(message, code="BAD_INTERVAL", remedy=f"choose a multiple of {source.text}")
     return Plan(source, wanted)
+
+
+def _told(wanted: Interval | None, what: str, ids: I32, ts: I64, session: I64, opens: I64) -> Interval:
+    """Tell the interval from the times."""
+    order = np.lexsort((ts, ids))
+    gaps = np.diff(ts[order])
+    together = (np.diff(ids[order]) == 0) & (np.diff(session[order]) == 0) & (gaps > 0)
+    if not together.any():
+        return _one_a_session(wanted, what, ts - opens, session)
+    at_open = (ts - opens)[order][:-1][together] == 0
+    return _step(gaps[together], at_open, wanted, what)
 
 
 def _one_a_session(wanted: Interval | None, what: str, offset: I64, session: I64) -> Interval:

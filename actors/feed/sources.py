@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 import numpy as np
 
 from actors.feed.bars import F64, I64, RawBars, concat
 from actors.feed.session import calendar_zone
+from actors.values.time import Interval
 from actors.values.universe import Adjustment
 from daemon.kernel.errors import OperatorError
+
+if TYPE_CHECKING:
+    from actors.feed.ports.files import FileData
 
 
 class Loaded(msgspec.Struct, eq=False):
@@ -26,6 +32,7 @@ class Loaded(msgspec.Struct, eq=False):
         sectors: symbol -> sector.
         index: (label, days, closes) of an index that comes with the data, or None.
         index_symbol: its name, or None.
+        interval: of the bars, where the inputs say (tapes do); None: to be told from their times.
     """
 
     raw: RawBars
@@ -39,6 +46,7 @@ class Loaded(msgspec.Struct, eq=False):
     sectors: dict[str, str]
     index: tuple[str, I64, F64] | None = None
     index_symbol: str | None = None
+    interval: Interval | None = None
 
 
 def load(
@@ -118,12 +126,17 @@ def _load_files(
         message = f"{what} has quotes but no column close"
         raise OperatorError(message, code="MISSING_COLUMN", remedy="give the bars it belongs to with another --bars")
     _need(symbols, benchmark, tuple(dict.fromkeys(s for file in bar_files for s in file.symbols)), what)
+    rows = [file.raw for file in bar_files if len(file.raw)]
+    if not rows:
+        message = f"{what} has no bars" + (f" of {', '.join(symbols)}" if symbols else "")
+        raise OperatorError(message, code="NO_DATA", remedy="give the tapes of days on which these were traded")
     notices = [notice for file in files for notice in file.notices]
+    adjustment = _adjustment(adjustment, dict(zip(paths, files, strict=True)))
     if adjustment is None:
         notices.append("the prices were taken as raw (not adjusted); say --adjustment split or total if they are")
     quotes = [file.raw for file in quote_files if len(file.raw)]
     return Loaded(
-        raw=concat([file.raw for file in bar_files if len(file.raw)]),
+        raw=concat(rows),
         quotes=concat(quotes) if quotes else None,
         adjustment=adjustment or Adjustment.RAW,
         what=what,
@@ -131,8 +144,46 @@ def _load_files(
         rows_read=sum(file.rows_read for file in files),
         digests={path: file.digest for path, file in zip(paths, files, strict=True)},
         notices=notices,
-        sectors={},
+        sectors={symbol: sector for file in bar_files for symbol, sector in file.sectors.items()},
+        interval=_interval(dict(zip(paths, files, strict=True))),
     )
+
+
+def _adjustment(asked: Adjustment | None, files: dict[str, FileData]) -> Adjustment | None:
+    """Return what the prices have folded in: what was asked for, or what tapes recorded; None where nobody says.
+
+    Raises:
+        OperatorError: two of them differ.
+    """
+    said = "asked for" if asked is not None else ""
+    for path, file in files.items():
+        if file.adjustment is None:
+            continue
+        if asked is not None and file.adjustment != asked:
+            message = f"the prices of {path} were recorded as {file.adjustment.value}, but {asked.value} is {said}"
+            raise OperatorError(message, code="BAD_ADJUSTMENT", remedy="replay them one after the other, as recorded")
+        asked, said = file.adjustment, said or f"what {path} has"
+    if said.startswith("what") and asked is not Adjustment.RAW and any(f.adjustment is None for f in files.values()):
+        path = next(path for path, file in files.items() if file.adjustment is None)
+        message = f"{path} does not say what its prices have folded in, and {said} is {asked}"
+        raise OperatorError(message, code="BAD_ADJUSTMENT", remedy=f"say --adjustment {asked} if all files have it")
+    return asked
+
+
+def _interval(files: dict[str, FileData]) -> Interval | None:
+    """Return the interval all inputs say they have; None where one does not say.
+
+    Raises:
+        OperatorError: two of them differ.
+    """
+    files = {path: file for path, file in files.items() if len(file.raw)}
+    told = {path: file.interval for path, file in files.items() if file.interval is not None}
+    for path, interval in told.items():
+        first = next(iter(told))
+        if interval != told[first]:
+            message = f"{first} has bars of {told[first].text} and {path} has bars of {interval.text}"
+            raise OperatorError(message, code="MIXED_INTERVALS", remedy="replay them one after the other")
+    return told[next(iter(told))] if len(told) == len(files) else None
 
 
 def _need(symbols: tuple[str, ...], benchmark: str | None, known: tuple[str, ...], what: str) -> None:

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from daemon.kernel.message import Market
+from daemon.kernel.message import Market, Message
 
 Array = npt.NDArray[Any]
 I64 = npt.NDArray[np.int64]
@@ -68,10 +68,10 @@ class _Plan:
         values: gives the fields of a message or twin as a tuple.
     """
 
-    def __init__(self, message_type: type[Market]) -> None:
+    def __init__(self, message_type: type[Message]) -> None:
         config = message_type.__struct_config__
-        if not isinstance(config.tag, int):
-            reason = f"{message_type.__name__} has no number as its tag"
+        if not issubclass(message_type, Market) or not isinstance(config.tag, int):
+            reason = f"{message_type.__name__} is no market message with a number as its tag"
             raise TypeError(reason)
         self.type = message_type
         self.tag = config.tag
@@ -106,16 +106,16 @@ def _column_dtype(hint: Any) -> np.dtype[Any] | None:
 class MarketCodec:
     """Encodes and decodes rows of a fixed catalogue of market messages."""
 
-    def __init__(self, catalogue: Iterable[type[Market]]) -> None:
+    def __init__(self, catalogue: Iterable[type[Message]]) -> None:
         """Build for message types, each tagged with a number of its own.
 
         Raises:
-            TypeError: a type without a number as its tag.
+            TypeError: a type that is no market message, or has no number as its tag.
             ValueError: two types share a tag.
         """
         self._plans: dict[type[Any], _Plan] = {}
         self._dtypes: dict[Key, np.dtype[Any]] = {}
-        tags: dict[int, type[Market]] = {}
+        tags: dict[int, type[Message]] = {}
         twins = []
         for message_type in catalogue:
             plan = _Plan(message_type)

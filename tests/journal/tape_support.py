@@ -13,6 +13,7 @@ from actors.values import Session
 from daemon.journal.batch import TapeRow
 from daemon.journal.market_codec import MarketCodec
 from daemon.journal.tape import TapeWriter
+from daemon.kernel.message import Market
 
 CODEC = MarketCodec(MARKET)
 SYMBOLS = ("AAA", "BBB", "CCC")
@@ -35,7 +36,7 @@ def session_rows(days: int, bars: int = 4, first_seq: int = 1) -> list[TapeRow]:
     for n in range(days):
         day, opened = 20240102 + n, FIRST_TS + n * DAY_NS
         session = Session(day, opened, opened + 1000, n)
-        bodies = [SessionOpened(opened, session)]
+        bodies: list[Market] = [SessionOpened(opened, session)]
         bodies += [bar(day, opened + 10 * (i + 1), 10_000 + 100 * n + i) for i in range(bars)]
         bodies += [SessionClosed(opened + 1000, session), NewsItem(opened + 2000, f"n{n}", (0, 2), "headline")]
         rows += [TapeRow(first_seq + len(rows) + i, body.ts, body) for i, body in enumerate(bodies)]

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from actors.messages.catalogue import MARKET
 from actors.messages.market import BarPanel, NewsItem, QuotePanel, SessionOpened, TradePanel, TradingStatus
+from actors.messages.orders import CancelOrder
 from actors.values import Session
 from daemon.journal.batch import TapeRow
 from daemon.journal.market_codec import MarketCodec
@@ -190,8 +191,10 @@ def test_a_catalogue_whose_tags_are_not_unique_is_refused() -> None:
 
     with pytest.raises(ValueError, match="Twice and NewsItem share the tag 18"):
         MarketCodec((NewsItem, Twice))
-    with pytest.raises(TypeError, match="Named has no number"):
+    with pytest.raises(TypeError, match="Named is no market message with a number"):
         MarketCodec((Named,))
+    with pytest.raises(TypeError, match="CancelOrder is no market message"):
+        MarketCodec((CancelOrder,))
 
 
 def test_a_message_with_nothing_but_its_time_comes_back() -> None:

@@ -1,7 +1,7 @@
 """Bars from CSV, CSV.gz and Parquet, whatever of the contract's columns they have; polars does the reading.
 
-What a file is, its first bytes say, not its name. CSV cells are read as text and converted here, so that a cell that
-is no number is counted with its line instead of failing the file.
+Tapes that a daemon recorded are read beside them. What a file is, its first bytes say, not its name. CSV cells are
+read as text and converted here, so that a cell that is no number is counted with its line instead of failing the file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ import msgspec
 import numpy as np
 
 from actors.feed.bars import F64, MEASURES, PRICES, QUOTES, UNREADABLE_VOLUME, RawBars, SourceFile
+from actors.feed.ports.tape import MARK, read_tape_bars
 from actors.feed.ports.times import read_times
+from actors.values.time import Interval
+from actors.values.universe import Adjustment
 from daemon.kernel.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -52,6 +55,9 @@ class FileData(msgspec.Struct, eq=False):
         rows_read: rows in the file.
         notices: what the operator should know.
         digest: SHA-256 of the file.
+        adjustment: what a tape's prices have folded in; None where the file does not say.
+        interval: of a tape's bars; None where the file does not say.
+        sectors: symbol -> sector, as a tape recorded them.
     """
 
     raw: RawBars
@@ -60,13 +66,16 @@ class FileData(msgspec.Struct, eq=False):
     rows_read: int
     notices: tuple[str, ...]
     digest: str
+    adjustment: Adjustment | None = None
+    interval: Interval | None = None
+    sectors: dict[str, str] = {}
 
 
 def read_file(path: str, *, tz: str | None, zone: str, keep: tuple[str, ...]) -> FileData:
     """Read one file of bars, or of quotes that belong to bars.
 
     Args:
-        path: CSV, CSV.gz or Parquet.
+        path: CSV, CSV.gz, Parquet or a tape.
         tz: zone of times without an offset, or None.
         zone: the exchange's zone.
         keep: symbols wanted; empty for all.
@@ -75,9 +84,11 @@ def read_file(path: str, *, tz: str | None, zone: str, keep: tuple[str, ...]) ->
         OperatorError: the file cannot be read, lacks a column, is empty, or has a time or symbol that cannot be
             read; the sentence names file, line and what to do.
     """
+    digest, magic = _digest(path)
+    if magic == MARK:
+        return _read_tape(path, digest, keep)
     import polars as pl  # noqa: PLC0415 - 0.3 s
 
-    digest, magic = _digest(path)
     parquet = magic == b"PAR1"
     header = _parquet_header(path) if parquet else _csv_header(path, zipped=magic[:2] == b"\x1f\x8b")
     names, ignored = _choose(header, path)
@@ -111,6 +122,22 @@ def read_file(path: str, *, tz: str | None, zone: str, keep: tuple[str, ...]) ->
     if notice:
         notices.append(f"{path}: {notice}")
     return FileData(raw, quotes_only, symbols, rows_read, tuple(notices), digest)
+
+
+def _read_tape(path: str, digest: str, keep: tuple[str, ...]) -> FileData:
+    tape = read_tape_bars(path, keep=keep)
+    universe = tape.universe
+    return FileData(
+        raw=tape.raw,
+        quotes_only=False,
+        symbols=universe.symbols,
+        rows_read=tape.rows_read,
+        notices=tape.notices,
+        digest=digest,
+        adjustment=universe.adjustment,
+        interval=tape.interval,
+        sectors={symbol: universe.sector(i) for i, symbol in enumerate(universe.symbols) if universe.sector(i)},
+    )
 
 
 def _digest(path: str) -> tuple[str, bytes]:
