@@ -51,6 +51,7 @@ from actors.messages.orders import (
 )
 from actors.messages.portfolio import CashFlowed, PositionChanged
 from actors.values.fixed import SCALE, mul, mul_ratio
+from actors.values.seen import SeenIds
 from actors.values.settlement import settlement_sessions
 from actors.values.universe import Universe
 from daemon.kernel.actor import Context, CoreActor, Health, decides, evolves, observes, seals
@@ -97,7 +98,7 @@ class BrokerActor(CoreActor):
         self._terms = Terms(params, CostModel(params), adv)
         self._resting = RestingOrders(len(universe))
         self._accounts: dict[str, Account] = {}
-        self._seen: dict[str, None] = {}
+        self._seen = SeenIds()
         """Every client order id ever taken or refused, for duplicate detection."""
         self._next = 1
         self._market = MarketMemory(len(universe), keep_panel=params.same_event_fill)
@@ -300,7 +301,7 @@ class BrokerActor(CoreActor):
         """Work an order."""
         order = WorkingOrder(self._next, event.order, event.reserved, event.ts)
         self._next += 1
-        self._seen[event.order.client_order_id] = None
+        self._seen.add(event.order.client_order_id)
         self._resting.add(order)
         if order.limit_px is not None:
             self._resting.judge_arrival(order, self._market.last(order.symbol))
@@ -309,7 +310,7 @@ class BrokerActor(CoreActor):
     def rejected(self, event: OrderRejected) -> None:
         """Use up the number; a refused client order id cannot be used again."""
         self._next += 1
-        self._seen[event.order.client_order_id] = None
+        self._seen.add(event.order.client_order_id)
 
     @evolves(OrderTriggered)
     def triggered(self, event: OrderTriggered) -> None:
@@ -396,7 +397,7 @@ class BrokerActor(CoreActor):
         adv = self._terms.adv
         return {
             "orders": [order.to_row() for order in self._resting.orders.values()],
-            "seen": list(self._seen),
+            "seen": self._seen.snapshot(),
             "next": self._next,
             "accounts": {portfolio: account.to_row() for portfolio, account in self._accounts.items()},
             "market": self._market.snapshot(),
@@ -407,7 +408,7 @@ class BrokerActor(CoreActor):
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
         self._resting = RestingOrders(len(self._universe))
-        self._seen = dict.fromkeys(state["seen"])
+        self._seen.restore(state["seen"])
         for row in state["orders"]:
             self._resting.add(WorkingOrder.from_row(row))
         self._next = state["next"]

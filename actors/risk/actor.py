@@ -47,6 +47,7 @@ from actors.risk.params import RiskLimits
 from actors.risk.pretrade import Gate
 from actors.risk.prices import Prices
 from actors.risk.trading_state import BREAKER, HALTED, REPLAY_RULE
+from actors.values.seen import SeenIds
 from actors.values.universe import Universe
 from daemon.kernel.actor import Context, decides, evolves, observes
 from daemon.kernel.errors import ConfigError
@@ -107,7 +108,7 @@ class RiskActor(ControlDesk):
         self._exposure = Exposure(
             tuple(portfolios), self._prices, fees, cash_reserve=limits.cash_reserve, account=account
         )
-        self._seen: dict[str, None] = {}
+        self._seen = SeenIds()
         self._recent: dict[tuple[str | int | None, ...], int] = {}
         self._recent_at = 0
         self._disabled: dict[str, str] = {}
@@ -261,7 +262,7 @@ class RiskActor(ControlDesk):
     def accepted(self, event: OrderAccepted) -> None:
         """Count a working order and remember its id and terms."""
         order = event.order
-        self._seen[order.client_order_id] = None
+        self._seen.add(order.client_order_id)
         self._exposure.fold_accepted(event)
         window = self._limits.duplicate_window_ns
         if window and order.strategy:
@@ -274,12 +275,12 @@ class RiskActor(ControlDesk):
     def denied(self, event: OrderDenied) -> None:
         """Remember the id: it stays used. An order without one was refused at the border and blocks nobody."""
         if event.order.client_order_id:
-            self._seen[event.order.client_order_id] = None
+            self._seen.add(event.order.client_order_id)
 
     @evolves(OrderRejected)
     def rejected(self, event: OrderRejected) -> None:
         """The broker refused: nothing works."""
-        self._seen[event.order.client_order_id] = None
+        self._seen.add(event.order.client_order_id)
         self._exposure.fold_ended(event.order.client_order_id)
 
     @evolves(OrderPartiallyFilled, OrderFilled)
@@ -354,7 +355,7 @@ class RiskActor(ControlDesk):
             "exposure": self._exposure.snapshot(),
             "guards": [[name, guard.snapshot()] for name, guard in self._guards.items()],
             "state": self._keeper.snapshot(),
-            "seen": list(self._seen),
+            "seen": self._seen.snapshot(),
             "recent": [[list(key), stamp] for key, stamp in self._recent.items()],
             "recent_at": self._recent_at,
             "disabled": [[strategy, reason] for strategy, reason in self._disabled.items()],
@@ -367,8 +368,7 @@ class RiskActor(ControlDesk):
         for name, guard in state["guards"]:
             self._guards[name].restore(guard)
         self._keeper.restore(state["state"])
-        self._seen.clear()
-        self._seen.update(dict.fromkeys(state["seen"]))
+        self._seen.restore(state["seen"])
         self._recent.clear()
         self._recent.update((tuple(key), stamp) for key, stamp in state["recent"])
         self._recent_at = state["recent_at"]

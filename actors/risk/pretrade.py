@@ -38,6 +38,7 @@ from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
 from actors.risk.trading_state import ACTIVE, KILLED, StateKeeper
 from actors.values.fixed import FIXED_MAX, SCALE, div_round, fmt, mul, to_fixed
+from actors.values.seen import SeenIds
 from actors.values.universe import Universe
 
 _MARKET: Final = OrderType.MARKET
@@ -88,7 +89,7 @@ class Gate:
         exposure: Exposure,
         keeper: StateKeeper,
         guards: dict[str, Guard],
-        seen: dict[str, None],
+        seen: SeenIds,
         recent: dict[tuple[str | int | None, ...], int],
         disabled: dict[str, str],
     ) -> None:

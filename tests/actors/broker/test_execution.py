@@ -421,7 +421,7 @@ def test_nothing_is_remembered_of_orders_that_ended_but_their_ids():
         desk.cancel(f"c{2 * n + 2}")
         desk.bar(n + 1, FLAT, FLAT)
     state = desk.broker.snapshot()
-    assert (state["orders"], len(state["seen"])) == ([], 40)
+    assert (state["orders"], len(state["seen"][0]), state["seen"][1]) == ([], 40, b"")
     resting = desk.broker._resting
     assert (resting.orders, resting.taking, resting._by_symbol) == ({}, {}, {})
 
