@@ -155,22 +155,41 @@ class Conversation:
         """Tell whether nothing more is taken."""
         return self.state is State.CLOSING
 
-    def receive(self, data: bytes) -> list[Hello | Request | Refusal]:
-        """Take bytes and return what they complete, in order; nothing once the conversation is closing."""
+    @property
+    def more(self) -> bool:
+        """Tell whether a whole line waits that :meth:`receive` had no room for."""
+        return not self.closing and self._looked < len(self._buffer)
+
+    def receive(self, data: bytes, lines_max: int = 1 << 30) -> list[Hello | Request | Refusal]:
+        """Take bytes and return what they complete, in order; nothing once the conversation is closing.
+
+        Args:
+            data: what came, b"" to go on with lines that wait.
+            lines_max: no more than these; see :attr:`more`.
+        """
         found: list[Hello | Request | Refusal] = []
         if self.closing:
             return found
         self._buffer += data
         start = 0
-        while not self.closing and (end := self._buffer.find(b"\n", max(start, self._looked))) >= 0:
+        while not self.closing:
+            end = self._buffer.find(b"\n", max(start, self._looked))
+            if end < 0:
+                self._looked = len(self._buffer)
+                break
+            if len(found) >= lines_max:
+                self._looked = end
+                break
             found.append(self._line(bytes(self._buffer[start:end])))
             start = end + 1
-        del self._buffer[:start]
+        if not self.closing and self._looked - start > self._max:
+            found.append(self._too_long())
         if self.closing:
             self._buffer.clear()
-        elif len(self._buffer) > self._max:
-            found.append(self._too_long())
-        self._looked = len(self._buffer)
+            self._looked = 0
+            return found
+        del self._buffer[:start]
+        self._looked -= start
         return found
 
     def end(self) -> list[Refusal]:
@@ -178,6 +197,7 @@ class Conversation:
         left = self.partial
         self._next(Trigger.END)
         self._buffer.clear()
+        self._looked = 0
         if not left:
             return []
         return [refusal(None, Code.PARSE, "UNFINISHED_LINE", "the last line has no newline", remedy="end each line")]

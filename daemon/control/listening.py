@@ -1,0 +1,128 @@
+"""The control socket in the file system: made without a moment in which the wrong people could connect."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import Final
+
+from daemon.kernel.errors import ConfigError, OperatorError
+
+PATH_BYTES_MAX: Final = 107
+"""sun_path is 108 bytes with its end, unix(7)."""
+MODE: Final = 0o660
+MODE_ALONE: Final = 0o600
+"""Without a group to share it with."""
+BACKLOG: Final = 128
+
+
+class SocketTakenError(OperatorError):
+    """Another daemon listens there."""
+
+    exit_code = 75
+
+
+def listen(path: Path, group: int | None) -> socket.socket:
+    """Return a listening socket at ``path``, which replaces that of a dead daemon.
+
+    It is bound under another name with mode 0600, given its group and mode, made to listen, and only then moved into
+    place. Call it while the process has one thread: the mask for new files belongs to all of them.
+
+    Args:
+        path: ``runtime_dir/control.sock``.
+        group: gid whose members may connect, None for nobody but the owner and root.
+
+    Raises:
+        SocketTakenError: a live daemon listens there.
+        ConfigError: the folder or the path cannot hold it.
+    """
+    _check_place(path)
+    _check_free(path)
+    new = path.with_name(f".{path.name}.new")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            new.unlink()
+        mask = os.umask(0o177)
+        try:
+            listener.bind(os.fspath(new))
+        finally:
+            os.umask(mask)
+        if group is not None:
+            os.chown(new, -1, group, follow_symlinks=False)
+        new.chmod(MODE if group is not None else MODE_ALONE)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+        new.rename(path)
+    except OSError as error:
+        listener.close()
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise ConfigError(
+            f"the control socket {path} cannot be made: {error.strerror or error}",
+            code="SOCKET_UNUSABLE",
+            remedy="give the daemon its runtime directory, and be in the groups of [control]",
+        ) from error
+    return listener
+
+
+def remove(path: Path, inode: int) -> None:
+    """Remove the socket where it is still ours."""
+    with contextlib.suppress(OSError):
+        if path.lstat().st_ino == inode:
+            path.unlink()
+
+
+def _check_place(path: Path) -> None:
+    if len(os.fsencode(path)) + len("..new") > PATH_BYTES_MAX:
+        raise ConfigError(
+            f"the path of the control socket {path} is longer than a socket's name may be",
+            code="SOCKET_PATH_TOO_LONG",
+            remedy="choose a shorter [paths] runtime_dir",
+        )
+    try:
+        folder = path.parent.stat()
+    except OSError as error:
+        raise ConfigError(
+            f"the folder of the control socket {path.parent} cannot be used: {error.strerror}",
+            code="SOCKET_UNUSABLE",
+            remedy="make the folder, or name another in [paths] runtime_dir",
+        ) from error
+    if folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or folder.st_uid not in (0, os.geteuid()):
+        raise ConfigError(
+            f"others may write into {path.parent}, and could put their own socket there",
+            code="SOCKET_FOLDER_OPEN",
+            remedy=f"chmod go-w {path.parent}, and let it belong to the daemon's user",
+        )
+
+
+def _check_free(path: Path) -> None:
+    """Refuse where somebody listens, or where something lies that is no socket."""
+    try:
+        there = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(there.st_mode):
+        raise ConfigError(
+            f"{path} is there and is no socket",
+            code="SOCKET_UNUSABLE",
+            remedy="look at what it is and move it away",
+        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            return
+        except FileNotFoundError:
+            return
+        except OSError:
+            pass  # a full queue, or not ours to ask: somebody is there
+    raise SocketTakenError(
+        f"another daemon listens on {path}",
+        code="LOCKED",
+        remedy="stop it first, or give this one another [paths] runtime_dir",
+    )
