@@ -3,6 +3,9 @@
 A panel's frame goes to :meth:`AlerterActor.consume` first, if it has one, then the panel itself to
 :meth:`AlerterActor.observe`: what a bar's fills closed is not held any more when the bar's moves are looked at. Both
 answer with the alerts that are new or whose count went up; ``raised`` holds the newest form of each.
+
+What the policy remembers is a fold of exactly these two calls: show them what was recorded, in the order in which it
+was first shown, throw the answers away, and the alerter is the one that gave them.
 """
 
 from __future__ import annotations
@@ -10,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from actors.alerter import rules
-from actors.alerter.dedupe import Dedupe, alert_id
+from actors.alerter.dedupe import Dedupe
 from actors.alerter.params import AlertParams
 from actors.messages.alerts import AlertRaised
 from actors.messages.inference import StrategyDisabled
@@ -23,7 +27,7 @@ from actors.messages.portfolio import CashFlowed, EquityMarked, PositionChanged,
 from actors.messages.risk import BreakerTripped, LimitBreached, TradingStateChanged
 from actors.values.fixed import SCALE, mul, mul_ratio, to_fixed
 from actors.values.universe import Universe
-from daemon.kernel.actor import EdgeActor
+from daemon.kernel.actor import EdgeActor, Health
 from daemon.kernel.message import Envelope, Event, InputQuarantined, Message
 
 F64 = npt.NDArray[np.float64]
@@ -31,6 +35,9 @@ I64 = npt.NDArray[np.int64]
 
 _NEVER = 1 << 200
 """A level no equity reaches."""
+
+DAEMON_KEEPS = 200
+"""Alerts that ``raised`` holds in a daemon, which runs for months; older ones are in the ledger."""
 
 
 class _Growth:
@@ -50,6 +57,15 @@ class _Growth:
             self.base = mul_ratio(self.base, equity + amount, equity)
         else:
             self.base += amount
+        self._aim()
+
+    def snapshot(self) -> list[int]:
+        """Return plain values."""
+        return [self.base, self.reached]
+
+    def restore(self, state: list[int]) -> None:
+        """Take over what :meth:`snapshot` gave."""
+        self.base, self.reached = state
         self._aim()
 
     def reach(self, equity: int) -> int:
@@ -74,7 +90,8 @@ class AlerterActor(EdgeActor):
         Args:
             universe: names of the symbols.
             params: thresholds, by default those of :class:`AlertParams`.
-            daemon: whether a daemon runs that suggested commands could be given to; a replay has none.
+            daemon: whether a daemon runs: suggested commands could be given to it, and it keeps no more than
+                :data:`DAEMON_KEEPS` alerts. A replay reports every one of them.
         """
         self._params = params = params or AlertParams()
         self._daemon = daemon
@@ -105,8 +122,12 @@ class AlerterActor(EdgeActor):
             StrategyDisabled: lambda event, _: rules.strategy_disabled(event),
             InputQuarantined: lambda event, _: rules.input_quarantined(event),
         }
-        self.raised: list[AlertRaised] = []
-        """Every alert so far, in order of its first instant, each in its newest form."""
+        self._raised: dict[str, AlertRaised] = {}
+
+    @property
+    def raised(self) -> list[AlertRaised]:
+        """The alerts so far, in order of their first instants, each in its newest form; in a daemon the newest."""
+        return list(self._raised.values())
 
     # -- panels ----------------------------------------------------------------------------------------------------
 
@@ -225,13 +246,49 @@ class AlerterActor(EdgeActor):
     def _raise(self, draft: rules.Draft, ts: int) -> AlertRaised:
         if not self._daemon:
             draft = draft._replace(next_command="")
-        position = self._dedupe.find(draft.key, self._session)
-        if position is not None:
-            first = self.raised[position]
-            alert = AlertRaised(first.alert_id, draft.key, ts, *draft[1:], count=first.count + 1)
-            self.raised[position] = alert
-            return alert
-        alert = AlertRaised(alert_id(draft.key, ts), draft.key, ts, *draft[1:])
-        self._dedupe.keep(draft.key, self._session, len(self.raised))
-        self.raised.append(alert)
+        told = self._dedupe.count(draft.key, self._session, ts)
+        alert = AlertRaised(told.alert_id, draft.key, ts, *draft[1:], count=told.times)
+        raised = self._raised
+        raised[alert.alert_id] = alert
+        if self._daemon and len(raised) > DAEMON_KEEPS:
+            del raised[next(iter(raised))]
         return alert
+
+    def health(self) -> Health:
+        """Say how many conditions were told in this session."""
+        told = self._dedupe.told
+        return Health(detail=f"{told} condition{'s' * (told != 1)} told in this session")
+
+    # -- snapshots -------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return plain values, equal for equal histories."""
+        return {
+            "session": self._session,
+            "dedupe": self._dedupe.snapshot(),
+            "growth": [[portfolio, growth.snapshot()] for portfolio, growth in self._growth.items()],
+            "positions": [[*key, qty] for key, qty in self._positions.items()],
+            "last": self._last.tobytes(),
+            "previous": self._previous.tobytes(),
+            "reach": self._reach.tobytes(),
+            "complete": self._complete,
+            "raised": [msgspec.to_builtins(alert) for alert in self._raised.values()],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`snapshot` gave, in a fresh alerter of the same universe and thresholds."""
+        self._session = state["session"]
+        self._dedupe.restore(state["dedupe"])
+        for portfolio, growth in state["growth"]:
+            self._growth[portfolio] = _Growth(self._step)
+            self._growth[portfolio].restore(growth)
+        for portfolio, symbol, qty in state["positions"]:
+            self._positions[portfolio, symbol] = qty
+            self._holders[symbol] += 1
+        self._last = np.frombuffer(state["last"], dtype=np.int64)
+        self._owned = False
+        self._previous = np.frombuffer(state["previous"], dtype=np.int64)
+        self._reach = np.frombuffer(state["reach"], dtype=np.float64).copy()
+        self._complete = state["complete"]
+        alerts = [msgspec.convert(raw, AlertRaised) for raw in state["raised"]]
+        self._raised = {alert.alert_id: alert for alert in alerts}

@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any, NamedTuple
+
+
+class Told(NamedTuple):
+    """The alert that a key has in the present window: its id, and how often it was raised."""
+
+    alert_id: str
+    times: int
 
 
 class Dedupe:
-    """Remembers which alert of which window a key has. The window is a session: an exchange date YYYYMMDD."""
+    """Remembers the alerts of one window, a session: an exchange date YYYYMMDD. Another window forgets them."""
 
-    __slots__ = ("_last",)
+    __slots__ = ("_told", "_window")
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[int, int]] = {}
+        self._window = 0
+        self._told: dict[str, Told] = {}
 
-    def find(self, key: str, window: int) -> int | None:
-        """Return the position of the key's alert in this window, or None where it has none yet."""
-        found = self._last.get(key)
-        return found[1] if found is not None and found[0] == window else None
+    def count(self, key: str, window: int, ts: int) -> Told:
+        """Count one more of a key; the first of a window names the alert after its instant ``ts``."""
+        if window != self._window:
+            self._window = window
+            self._told = {}
+        found = self._told.get(key)
+        told = Told(alert_id(key, ts), 1) if found is None else Told(found.alert_id, found.times + 1)
+        self._told[key] = told
+        return told
 
-    def keep(self, key: str, window: int, position: int) -> None:
-        """Remember where the key's alert of this window stands."""
-        self._last[key] = (window, position)
+    @property
+    def told(self) -> int:
+        """How many conditions were told in this window."""
+        return len(self._told)
+
+    def snapshot(self) -> list[Any]:
+        """Return plain values."""
+        return [self._window, [[key, *told] for key, told in self._told.items()]]
+
+    def restore(self, state: list[Any]) -> None:
+        """Take over what :meth:`snapshot` gave."""
+        self._window = state[0]
+        self._told = {key: Told(*told) for key, *told in state[1]}
 
 
 def alert_id(key: str, ts: int) -> str:

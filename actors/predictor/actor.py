@@ -38,7 +38,7 @@ from actors.values.time import MINUTE_NS, Interval
 from actors.values.universe import Universe
 from daemon.kernel.actor import Context, CoreActor, decides, evolves, observes
 from daemon.kernel.errors import OperatorError, VenueError
-from daemon.kernel.message import Command, Event
+from daemon.kernel.message import Command, Event, Message
 
 FAILURES_KEPT: Final = 100
 MAX_ERRORS: Final = 3
@@ -417,6 +417,10 @@ class PredictorActor(CoreActor):
     def warmup_rows(self) -> int:
         """Return the longest lookback on the run's own bars; aggregated bars travel in the snapshot."""
         return max((bars.series.ring.length for bars in self._bars if bars.aggregator is None), default=0)
+
+    def warms(self, row: Message) -> bool:
+        """Tell whether a row is one of the rings' own: a first version of a bar of the run's interval."""
+        return type(row) is BarPanel and not row.revision and row.daily is self._daily
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything but the rings of the run's own bars."""

@@ -216,6 +216,10 @@ class CoreActor(Actor):
         """Return how many market rows before a snapshot must be observed again after a restore."""
         return 0
 
+    def warms(self, row: Message) -> bool:
+        """Tell whether a market row counts among :meth:`warmup_rows`; here: whether it is observed at all."""
+        return type(row) in self.handlers["observes"]
+
 
 class EdgeActor(Actor):
     """An actor at the border: may await I/O, may fail, holds no truth.

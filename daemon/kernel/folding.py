@@ -1,7 +1,7 @@
 """The half of the core that only folds: state, snapshots, and recovery from what was recorded.
 
 Recovery is the same two folds that make all state (design section 2.1), without a decision: restore a snapshot or begin
-with fresh actors, show the market rows before it to whoever keeps windows (:meth:`Folding.rewarm`), fold the recorded
+with fresh actors, show the market rows before it to whoever keeps windows (:meth:`Folding.warm`), fold the recorded
 inputs behind it one by one (:meth:`Folding.refold`), and let every actor set the timers that its state calls for
 (:meth:`Folding.rearm`). The core is then, to the last byte of its snapshot, the one that decided.
 
@@ -14,7 +14,7 @@ A timer should leave a fact that its actor folds, or the actor goes on saying th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -124,9 +124,21 @@ class Folding:
         self._fired = {}
         self._begun = True
 
-    def warmup_rows(self) -> int:
-        """Return how many bar panels before a snapshot :meth:`rewarm` needs, the most that any actor asks for."""
-        return max((actor.warmup_rows() for actor in self.routing.actors), default=0)
+    def warm(self, last: Callable[[int], Sequence[Message]]) -> None:
+        """Show actors that keep windows as many market rows again as each needs, by :meth:`rewarm`.
+
+        Args:
+            last: returns the last so many market rows before the snapshot, of whatever type, oldest first; fewer only
+                where there are no more.
+        """
+        needs = [(actor, rows) for actor in self.routing.actors if (rows := actor.warmup_rows())]
+        count = max((rows for _, rows in needs), default=0)
+        while count:
+            tail = last(count)
+            if len(tail) < count or all(sum(map(actor.warms, tail)) >= need for actor, need in needs):
+                self.rewarm(tail)
+                return
+            count *= 4
 
     def rewarm(self, panels: Sequence[Message]) -> None:
         """Observe and seal market rows again after a restore, in the actors that ask for it; nothing is decided.

@@ -21,6 +21,10 @@ class Tick(Market, frozen=True, tag=920):
     """Market data."""
 
 
+class Quote(Market, frozen=True, tag=927):
+    """Market data that nobody looks at."""
+
+
 class Wake(Command, frozen=True, tag=921):
     """Ask for rings: ``(actor, delay)`` pairs; then, perhaps, fail."""
 
@@ -76,10 +80,12 @@ class Sleeper(CoreActor):
         self.n = 0
         self.seen: list[int] = []
         self.log: list[str] = []
+        self.watched: list[int] = []
 
     @observes(Tick)
     def look(self, tick: Tick) -> None:
         """See market data."""
+        self.watched.append(tick.ts)
         self.seen = [*self.seen, tick.ts][-3:]
 
     @seals(Tick)
@@ -340,7 +346,26 @@ def test_an_actor_without_timers_need_not_answer() -> None:
     other.restore(core.snapshot())
     other.rearm()
     assert other.snapshot() == core.snapshot()
-    assert core.warmup_rows() == 0
+
+
+@pytest.mark.parametrize(("need", "asked", "shown"), [(0, [], []), (1, [1, 4], [3, 5]), (2, [2, 8], [1, 2, 3, 5])])
+def test_rows_are_shown_again_until_every_window_has_what_it_needs(
+    need: int, asked: list[int], shown: list[int]
+) -> None:
+    """What an actor does not count, others' data or a revision, does not fill its window; too many rows do no harm."""
+    tape = [Tick(1), Tick(2), Tick(3), Quote(4), Tick(5), Quote(6)]
+    bench = Bench()
+    bench.actors[1].warmup_rows = lambda: need  # type: ignore[method-assign]
+    counts: list[int] = []
+
+    def last(count: int) -> list[Market]:
+        counts.append(count)
+        return tape[-count:]
+
+    bench.core.warm(last)
+    assert counts == asked
+    assert bench.actors[1].watched == shown
+    assert bench.actors[0].watched == []
 
 
 # -- abandoned frames --------------------------------------------------------------------------------------------------

@@ -402,9 +402,8 @@ def recover(spec: CoreSpec, kept: list[Kept], snapshot: bytes | None, at: int, u
     sequencer = core.sequencer
     if snapshot is not None:
         sequencer.restore(snapshot)
-        panels = [row.body for row in kept[:at] if isinstance(row.body, BarPanel)]
-        rows = sequencer.warmup_rows()
-        sequencer.rewarm(panels[-rows:] if rows else [])
+        panels = [row.body for row in kept[:at] if isinstance(row.body, Market)]
+        sequencer.warm(lambda count: panels[-count:])
     for row in kept[at:upto]:
         sequencer.refold(row.seq, row.ts, row.ts_event, row.body, row.events, source=row.source)
     sequencer.rearm()

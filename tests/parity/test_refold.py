@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from actors.alerter.actor import AlerterActor
+from actors.alerter.params import AlertParams
 from actors.messages.portfolio import DepositCash
 from actors.predictor.pool.inprocess import InProcessPool
-from daemon.kernel.message import CommandRejected, Event, InputQuarantined, Message
+from daemon.kernel.message import CommandRejected, Envelope, Event, InputQuarantined, Market, Message
 from daemon.system.engine import ReplayEngine
 from tests.parity import test_split as split
 from tests.parity.programs import Kept, Program, Run, Step, advance, again, fresh, play, program, recover
@@ -73,6 +76,36 @@ def test_the_random_runs_have_everything_in_them(interval: str) -> None:
         *("BreakerReset", "LimitBreached", CommandRejected.__name__, InputQuarantined.__name__),
     ):
         assert kinds.get(kind, 0) > 0, (kind, kinds)
+
+
+# -- alerts ------------------------------------------------------------------------------------------------------------
+
+
+def show(alerter: AlerterActor, rows: list[Kept]) -> AlerterActor:
+    """Show recorded inputs to an alerter as the shell does, frame first, then the panel."""
+    for row in rows:
+        if row.events or not isinstance(row.body, Market):
+            alerter.consume(Envelope(row.seq, row.ts_event, row.ts, row.source, row.body), row.events)
+        if isinstance(row.body, Market):
+            alerter.observe(row.body)
+    return alerter
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS, st.booleans())
+def test_an_alerter_that_was_shown_the_record_is_the_one_that_spoke(seed: int, daemon: bool) -> None:
+    """Counts, windows, milestones and moves: its snapshot is a fold of frames and panels too."""
+    made = program(seed, sessions=5)
+    run = play(made)
+    universe, params = made.spec.universe, AlertParams(large_move=0.01, milestone_step=0.001)
+    a, b = _cuts(seed, len(run.kept), 1)[0]
+    whole = show(AlerterActor(universe, params, daemon=daemon), run.kept[:a])
+    again = AlerterActor(universe, params, daemon=daemon)
+    again.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(whole.snapshot())))
+    for alerter in (whole, again):
+        show(alerter, run.kept[a:b])
+    assert msgspec.msgpack.encode(again.snapshot()) == msgspec.msgpack.encode(whole.snapshot())
+    assert show(again, run.kept[b:]).raised == show(whole, run.kept[b:]).raised
 
 
 # -- real data, every built-in strategy --------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.alerter.actor import AlerterActor
+from actors.alerter.actor import DAEMON_KEEPS, AlerterActor
 from actors.alerter.params import AlertParams
 from actors.alerter.rendering import alert_rows, line, money, percent, title
 from actors.messages.alerts import AlertRaised, Severity
@@ -21,6 +21,7 @@ from actors.messages.risk import BreakerTripped, LimitBreached, TradingState, Tr
 from actors.values.fixed import SCALE, to_fixed
 from actors.values.session import Session
 from actors.values.universe import Universe
+from daemon.kernel.actor import Health
 from daemon.kernel.message import Envelope, InputQuarantined
 
 UNIVERSE = Universe(("AAPL", "MSFT", "KO"))
@@ -366,3 +367,29 @@ def test_a_strategy_whose_model_has_seen_these_dates_is_no_incident():
     feeder = Feeder()
     [alert] = feeder.events(StrategyDisabled("m", "seen", "training-window"))
     assert alert.severity is Severity.INFO
+
+
+def test_a_daemon_keeps_its_newest_alerts_and_a_replay_all_of_them():
+    """Months of running must not grow a snapshot; a report lists every alert."""
+    kept = {}
+    for daemon in (True, False):
+        feeder = Feeder(daemon=daemon)
+        for n in range(DAEMON_KEEPS + 5):
+            feeder.events(InputQuarantined("risk", f"M{n}", "KeyError"))
+        again = feeder.events(InputQuarantined("risk", "M204", "KeyError"))
+        kept[daemon] = feeder.alerter.raised
+        assert kept[daemon][-1] == again[0]
+        assert again[0].count == 2
+    assert len(kept[True]) == DAEMON_KEEPS
+    assert len(kept[False]) == DAEMON_KEEPS + 5
+    assert [a.key for a in kept[True]] == [a.key for a in kept[False][5:]]
+
+
+def test_an_alerter_says_how_it_is():
+    """Counted anew in each session."""
+    feeder = Feeder()
+    feeder.events(InputQuarantined("risk", "M", "KeyError"))
+    assert feeder.alerter.health() == Health(detail="1 condition told in this session")
+    feeder.open()
+    feeder.events(InputQuarantined("risk", "M", "KeyError"), InputQuarantined("risk", "N", "KeyError"))
+    assert feeder.alerter.health().detail == "2 conditions told in this session"
