@@ -99,20 +99,28 @@ def _read(path: Path, source: str, *, private: bool) -> Secret | None:
         return None
     except OSError as error:
         raise ConfigError(f"the credential {source} cannot be read: {error.strerror}", code="CREDENTIAL") from None
-    with os.fdopen(number, "rb") as stream:
-        about = os.fstat(number)
-        if not stat.S_ISREG(about.st_mode):
-            raise ConfigError(f"the credential {source} is not a file", code="CREDENTIAL")
-        if private and about.st_mode & 0o077:
-            message = f"the credential {source} can be read by others (mode {stat.S_IMODE(about.st_mode):04o})"
-            raise ConfigError(message, code="CREDENTIAL", remedy=f"chmod 0600 {path}, and change the secret")
-        if private and about.st_uid not in {os.geteuid(), 0}:
-            message = f"the credential {source} belongs to user {about.st_uid}, who could change it"
-            raise ConfigError(message, code="CREDENTIAL", remedy="chown it to the daemon's user")
-        content = stream.read(BYTES_MAX + 1)
+    try:
+        _check(os.fstat(number), path, source, private=private)
+        content = b""
+        while len(content) <= BYTES_MAX and (part := os.read(number, BYTES_MAX + 1)):
+            content += part
+    finally:
+        os.close(number)
     if len(content) > BYTES_MAX:
         raise ConfigError(f"the credential {source} is larger than {BYTES_MAX} bytes", code="CREDENTIAL")
     content = content.removesuffix(b"\n").removesuffix(b"\r")
     if not content:
         raise ConfigError(f"the credential {source} is empty", code="CREDENTIAL", remedy="put the secret into it")
     return Secret(content, source)
+
+
+def _check(about: os.stat_result, path: Path, source: str, *, private: bool) -> None:
+    """Refuse what is no file, and of our own files those that somebody else could read or change."""
+    if not stat.S_ISREG(about.st_mode):
+        raise ConfigError(f"the credential {source} is not a file", code="CREDENTIAL")
+    if private and about.st_mode & 0o077:
+        message = f"the credential {source} can be read by others (mode {stat.S_IMODE(about.st_mode):04o})"
+        raise ConfigError(message, code="CREDENTIAL", remedy=f"chmod 0600 {path}, and change the secret")
+    if private and about.st_uid not in {os.geteuid(), 0}:
+        message = f"the credential {source} belongs to user {about.st_uid}, who could change it"
+        raise ConfigError(message, code="CREDENTIAL", remedy="chown it to the daemon's user")

@@ -7,6 +7,7 @@ people's words: a URL in an exception of an HTTP client, a header in a debug lin
 from __future__ import annotations
 
 import base64
+import json
 import re
 import urllib.parse
 from collections.abc import Iterable, Mapping
@@ -42,7 +43,11 @@ _SHAPES: Final = (
         ),
         rf"\1\2\3{MASK}",
     ),
-    (re.compile(r"\b(bearer|basic|digest)\s+[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE), rf"\1 {MASK}"),
+    # Outside a header these are words too: what follows must look like no word.
+    (
+        re.compile(r"\b(bearer|basic)\s+(?:(?=\S*[0-9_~+/=]|\S+\.\S)[\w.~+/=-]{6,}|[\w.~+/=-]{20,})", re.IGNORECASE),
+        rf"\1 {MASK}",
+    ),
     (re.compile(r"(://[^/\s:@]*:)[^/\s@]+@"), rf"\1{MASK}@"),
     (re.compile(rf"\b({_NAMES}['\"]?\s*=\s*['\"]?)[^\s&'\",;)}}\]]+", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(rf"(['\"]{_NAMES}['\"]\s*:\s*b?['\"])(?:[^'\"\\]|\\.)+", re.IGNORECASE), rf"\1{MASK}"),
@@ -80,6 +85,8 @@ class Redactor:
             text,
             repr(text)[1:-1],
             repr(data)[2:-1],
+            json.dumps(text)[1:-1],
+            json.dumps(text, ensure_ascii=False)[1:-1],
             text.encode("ascii", "backslashreplace").decode(),
             urllib.parse.quote(data, safe=""),
             urllib.parse.quote(data),
