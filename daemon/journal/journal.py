@@ -30,10 +30,11 @@ class StoredFrame(msgspec.Struct, frozen=True):
     causes: list[int]
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a run is: enough to repeat it.
 
-    ``config`` and ``data`` are plain values; ``digests`` maps input files to SHA-256.
+    ``config`` and ``universe`` are plain values; ``digests`` maps input files to SHA-256; ``feed`` says what a live run
+    is fed with and is left out of a replay's.
     """
 
     run_id: str
@@ -45,6 +46,7 @@ class Manifest(msgspec.Struct, frozen=True):
     digests: dict[str, str]
     universe: dict[str, Any]
     started: str
+    feed: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Journal(Protocol):

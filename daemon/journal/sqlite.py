@@ -7,65 +7,48 @@ complete): no rollback journal, no fsync before the end.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Final, cast
 
 import msgspec
 
 from daemon.journal.journal import Manifest, StoredFrame
+from daemon.journal.rows import (
+    QUARANTINE,
+    chain_start,
+    decode_causes,
+    encode_causes,
+    frame_hash,
+    quarantine_row,
+)
+from daemon.journal.schema import APPLICATION_ID, PAGE_SIZE, SCHEMA, migrate
 from daemon.kernel.actor import Frame
 from daemon.kernel.codec import Codec
 from daemon.kernel.errors import OperatorError
 from daemon.kernel.message import Event, Market
-from daemon.kernel.sequencer import PoisonRecord
+from daemon.kernel.poison import PoisonRecord
 
-APPLICATION_ID: Final = 0x54524144  # "TRAD"
-SCHEMA: Final = 1
+__all__ = [
+    "APPLICATION_ID",
+    "SCHEMA",
+    "SqliteJournal",
+    "chain_start",
+    "decode_causes",
+    "encode_causes",
+    "frame_hash",
+    "open_readonly",
+    "read_frames",
+]
+
 BATCH: Final = 500
 
 _INSERT = (
     "INSERT INTO frame (seq, ts, ts_event, source, input, n, body, causes, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _Row = tuple[int, int, int, str, bytes | None, int, bytes, bytes, bytes]
-
-
-def encode_causes(causes: list[int]) -> bytes:
-    """Encode the causes of a frame; the common case, all -1, is empty."""
-    if causes.count(-1) == len(causes):
-        return b""
-    return msgspec.msgpack.encode(causes)
-
-
-def decode_causes(data: bytes, n: int) -> list[int]:
-    """Decode what :func:`encode_causes` gave for ``n`` events."""
-    return msgspec.msgpack.decode(data, type=list[int]) if data else [-1] * n
-
-
-def frame_hash(
-    previous: bytes, seq: int, ts: int, ts_event: int, source: str, data: bytes | None, body: bytes, causes: bytes
-) -> bytes:
-    """Return the chain value of a row: SHA-256 over the previous one and every column, lengths included."""
-    head = b"%d,%d,%d,%d,%d,%d,%s;" % (
-        seq,
-        ts,
-        ts_event,
-        -1 if data is None else len(data),
-        len(body),
-        len(causes),
-        source.encode(),
-    )
-    return hashlib.sha256(b"".join((previous, head, data or b"", body, causes))).digest()
-
-
-def chain_start(run_id: str, version: str, mode: str, seed: int, config_digest: str, manifest: bytes) -> bytes:
-    """Return the value the frame chain starts from, which binds the run's own row into the chain."""
-    head = msgspec.json.encode([run_id, version, mode, seed, config_digest])
-    return hashlib.sha256(head + b"\n" + manifest).digest()
 
 
 class SqliteJournal:
@@ -109,24 +92,24 @@ class SqliteJournal:
         except sqlite3.Error as error:
             message = f"the ledger {path} cannot be created: {error}"
             raise OperatorError(message, code="LEDGER_UNWRITABLE", remedy="choose a writable folder") from error
-        self._db.execute("PRAGMA page_size = 8192")
+        self._db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         if durable:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
         else:
             self._db.execute("PRAGMA journal_mode = OFF")
             self._db.execute("PRAGMA synchronous = OFF")
-        self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        self._db.execute(f"PRAGMA user_version = {SCHEMA}")
-        self._db.executescript(files("daemon.journal").joinpath("schema.sql").read_text("utf-8"))
         encoded = msgspec.json.encode(manifest)
         columns = (manifest.run_id, manifest.version, manifest.mode, manifest.seed, manifest.config_digest, encoded)
         self._chain = chain_start(*columns)
+        self._db.execute("BEGIN IMMEDIATE")
+        migrate(self._db, 0)
         self._db.execute(
             "INSERT INTO run (id, run_id, version, mode, seed, config_digest, manifest, status, event_digest, frames,"
-            " chain) VALUES (1, ?, ?, ?, ?, ?, ?, 'running', '', 0, ?)",
-            (*columns, self._chain),
+            " chain, chain_start, first_seq) VALUES (1, ?, ?, ?, ?, ?, ?, 'running', '', 0, ?, ?, 1)",
+            (*columns, self._chain, self._chain),
         )
+        self._db.execute("COMMIT")
 
     def append(self, frame: Frame) -> None:
         """Queue one frame; a full batch is committed at once."""
@@ -178,17 +161,7 @@ class SqliteJournal:
 
     def quarantine(self, record: PoisonRecord) -> None:
         """Keep a poisoned input with its traceback for people."""
-        self._db.execute(
-            "INSERT INTO quarantine (seq, ts, actor, input, error, traceback) VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                record.envelope.seq,
-                record.envelope.ts_init,
-                record.actor,
-                type(record.envelope.body).__name__,
-                record.error,
-                record.traceback,
-            ),
-        )
+        self._db.execute(QUARANTINE, quarantine_row(record, self._codec))
 
     def frames(self) -> Iterator[StoredFrame]:
         """Read everything back, committed or queued."""

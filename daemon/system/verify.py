@@ -30,7 +30,16 @@ from actors.reporter.performance import curve
 from actors.reporter.runfolder import UNSEALED, sha256
 from actors.reporter.story import Story, gather
 from actors.reporter.tables import equity_csv, fills_csv, orders_csv, predictions_csv, signals_csv, trades_csv
-from daemon.journal.check import Check, RunRow, check_chain, check_integrity, check_sealed, read_run
+from daemon.journal.check import (
+    Check,
+    RunRow,
+    check_chain,
+    check_integrity,
+    check_replies,
+    check_sealed,
+    check_snapshots,
+    read_runs,
+)
 from daemon.journal.journal import StoredFrame
 from daemon.journal.sqlite import open_readonly, read_frames
 from daemon.kernel.errors import OperatorError, TradingdError
@@ -81,11 +90,14 @@ def _ledger_checks(path: Path) -> tuple[list[Check], RunRow | None, list[StoredF
         checks.append(check_integrity(db))
         if not checks[0].ok:
             return checks, None, []
-        run = read_run(db)
-        if run is None:
+        runs = read_runs(db)
+        if not runs:
             checks.append(Check("sealed", ok=False, detail="the ledger has no row about its run"))
             return checks, None, []
-        checks += [check_sealed(run), *check_chain(db, run)]
+        run = runs[-1]
+        checks += [check_sealed(runs), *check_chain(db, runs)]
+        if run.started is not None:
+            checks += [check_snapshots(db), check_replies(db)]
         frames = list(read_frames(db, codec()))
     except (
         sqlite3.Error,
