@@ -1,0 +1,100 @@
+"""Committed events for ``subscribe`` and ``tail``: one plain object each, named as in ``events.jsonl``."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final, cast
+
+import msgspec
+
+from actors.messages.catalogue import codec
+from actors.reporter.events import EventWriter
+from actors.values.time import format_ts
+from actors.values.universe import Universe
+from daemon.journal.journal import StoredFrame
+from daemon.journal.sqlite import open_readonly
+from daemon.kernel.actor import Frame
+from daemon.kernel.errors import OperatorError
+from daemon.kernel.message import Event, Message
+
+OLDER_MAX: Final = 10_000
+"""Frames of the past that one subscriber is given."""
+
+
+class EventLines:
+    """Turns frames into lines: ``seq n ts type`` and the event's own fields, symbols by name, amounts as decimals.
+
+    A frame whose input is itself a fact (an acknowledged alert) begins with that fact, ``n`` is then -1.
+    """
+
+    def __init__(self, universe: Universe) -> None:
+        """Build for a universe."""
+        self._writer = EventWriter(universe)
+
+    def __call__(self, frame: Frame | StoredFrame) -> list[dict[str, Any]]:
+        """Return a frame's lines; encode them with msgspec."""
+        if isinstance(frame, Frame):
+            seq, ts, body = frame.envelope.seq, frame.envelope.ts_init, frame.envelope.body
+        else:
+            seq, ts, body = frame.seq, frame.ts, cast("Message", frame.input)
+        lines = []
+        values = self._writer.values
+        stamp = format_ts(ts)
+        if isinstance(body, Event):
+            lines.append({"seq": seq, "n": -1, "ts": stamp, "type": type(body).__name__} | values(body))
+        for n, event in enumerate(frame.events):
+            lines.append({"seq": seq, "n": n, "ts": stamp, "type": type(event).__name__} | values(event))
+        return lines
+
+
+class PastEvents:
+    """Lines of frames that are in the ledger already, for subscribers that begin in the past."""
+
+    def __init__(self, ledger: Path, universe: Universe) -> None:
+        """Prepare; the ledger is opened for each question and closed again, so that no reader holds its WAL."""
+        self._ledger = ledger
+        self._lines = EventLines(universe)
+        self._codec = codec()
+
+    def since(self, from_seq: int, limit: int = OLDER_MAX) -> tuple[list[dict[str, Any]], int]:
+        """Return the lines of at most ``limit`` frames behind ``from_seq``, and the seq of the last of them.
+
+        Raises:
+            OperatorError: the ledger cannot be read.
+        """
+        lines: list[dict[str, Any]] = []
+        last = from_seq
+        for frame in self._frames(from_seq, limit):
+            lines += self._lines(frame)
+            last = frame.seq
+        return lines, last
+
+    def _frames(self, after: int, limit: int) -> Iterable[StoredFrame]:
+        db = open_readonly(self._ledger)
+        try:
+            rows = db.execute(
+                "SELECT seq, ts, ts_event, source, input, body FROM frame WHERE seq > ? ORDER BY seq LIMIT ?",
+                (after, limit),
+            ).fetchall()
+        except sqlite3.Error as error:
+            message = f"the ledger cannot be read at the moment: {error}"
+            raise OperatorError(message, code="LEDGER_UNREADABLE", remedy="ask again in a moment") from error
+        finally:
+            db.close()
+        try:
+            for seq, ts, ts_event, source, data, body in rows:
+                events = cast("list[Event]", self._codec.decode_many(body))
+                yield StoredFrame(
+                    seq=seq,
+                    ts=ts,
+                    ts_event=ts_event,
+                    source=source,
+                    input=None if data is None else self._codec.decode(data),
+                    events=events,
+                    causes=[-1] * len(events),
+                )
+        except msgspec.MsgspecError as error:
+            message = f"the ledger holds a frame that cannot be read: {error}"
+            raise OperatorError(message, code="LEDGER_UNREADABLE", remedy="run tradingd verify") from error
