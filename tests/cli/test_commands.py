@@ -294,7 +294,7 @@ def test_versions_agree(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(answer(capsys, "version", "--json")[1]) == {"schema": "tradingd.version/1", "version": text}
     assert run("daemon.cli.tradingctl", "version").stdout == f"tradingctl {text}\n"
     assert json.loads(run("daemon.cli.tradingctl", "version", "--json").stdout)["version"] == text
-    assert run("daemon.cli.tradingctl", "halt").returncode == 2
+    assert run("daemon.cli.tradingctl", "--socket", "none.sock", "halt").returncode == 3
 
 
 def test_config_show_prints_every_key_with_its_origin(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

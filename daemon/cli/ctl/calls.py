@@ -1,0 +1,196 @@
+"""A verb of the table from its command line to the screen: confirm, ask, show, exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from daemon.cli.ctl import client, options, places, show, status, verbs, wire
+from daemon.cli.ctl.client import RemoteError
+from daemon.cli.ctl.errors import UnreachableError
+from daemon.cli.ctl.options import PROGRAM
+from daemon.cli.ctl.text import Paint, clean, counted, grouped
+from daemon.control.methods import Method
+from daemon.kernel.errors import RefusedError, UsageError
+
+TIMEOUT_S: Final = 10.0
+_LEAST_LIMIT: Final = 100  # rows of a list that named no limit (the table's words for `limit`)
+_REFUSED_STATUSES: Final = {"denied", "rejected"}
+
+
+def run(method: Method, arguments: list[str]) -> int:
+    """Run one verb and return its exit code."""
+    known = verbs.parser(method).parse_args(arguments)
+    params = verbs.params(method, known)
+    if method.confirm and not known.yes and not _on_terminal():
+        verb = " ".join(method.verb)
+        raise RefusedError(f"{verb} needs a confirmation and there is no terminal to ask on", remedy="add --yes")
+    path = places.find(places.candidates(known.socket, os.environ))
+    if method.confirm and not known.yes:
+        _confirm(method, path, known)
+    if method.mutating:
+        if method.reason == "required" and not known.reason:
+            _ask_reason(method, known)
+        if known.reason:
+            params["reason"] = known.reason
+        params["request_id"] = known.request_id or options.request_id()
+    if method.name == "flatten":
+        from daemon.cli.ctl import flatten
+
+        return flatten.run(path, params, known)
+    result = ask(method, path, params, known.timeout or method.timeout_s or TIMEOUT_S)
+    tell(method, result, params, as_json=known.json)
+    return _exit_code(method, result)
+
+
+def ask(method: Method, path: Path, params: dict[str, Any], timeout_s: float) -> Any:
+    """Ask, and say what an unknown outcome means.
+
+    Raises:
+        UnreachableError: no answer; for a command: it may have been taken, and how to find out.
+    """
+    try:
+        return client.ask(path, method.name, params, timeout_s)
+    except (UnreachableError, RemoteError) as error:
+        known = isinstance(error, RemoteError) and error.number != client.OUTCOME_UNKNOWN
+        if known or not method.mutating:
+            raise
+        raise UnreachableError(
+            f"{error.message}; {_unknown(method)}", code=error.code, remedy=_way_out(method, params)
+        ) from error
+    except KeyboardInterrupt:
+        if method.mutating:
+            options.note(f"{PROGRAM}: {_unknown(method)}; {_way_out(method, params)}")
+        raise
+
+
+def _unknown(method: Method) -> str:
+    what = "the order" if method.name == "order.submit" else f"the {' '.join(method.verb)}"
+    return f"{what} may or may not have been taken"
+
+
+def _way_out(method: Method, params: dict[str, Any]) -> str:
+    again = f"say the same again with --request-id {params['request_id']}, which is done only once and answered alike"
+    look = "look at `tradingctl orders --all`" if method.name.startswith("order.") else "look at `tradingctl status`"
+    return f"{look}, or {again}"
+
+
+def _exit_code(method: Method, result: Any) -> int:
+    if not isinstance(result, dict):
+        return 0
+    if method.name == "status":
+        return status.exit_code(result)
+    if method.name == "order.submit" and result.get("status") in _REFUSED_STATUSES:
+        return RefusedError.exit_code
+    return 0
+
+
+# ------------------------------------------------------------------------------------------------------- confirming
+
+
+def _on_terminal() -> bool:
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
+def _confirm(method: Method, path: Path, known: argparse.Namespace) -> None:
+    """Show where things stand and ask a person.
+
+    Raises:
+        RefusedError: the answer is not yes.
+    """
+    verb = " ".join(method.verb)
+    now = client.ask(path, "status", {}, known.timeout or TIMEOUT_S)
+    if isinstance(now, dict):
+        paint = Paint(on=options.is_fancy(sys.stderr))
+        options.note(f"{status.banner(now, paint)}\n{clean(status.origin(now))}")
+    if _answer(f"{verb} ({method.doc}): go on? [y/N] ").lower() not in {"y", "yes"}:
+        raise RefusedError(f"{verb} was not confirmed; nothing was sent")
+
+
+def _ask_reason(method: Method, known: argparse.Namespace) -> None:
+    if _on_terminal():
+        known.reason = _answer("reason: ")
+    if not known.reason:
+        raise UsageError(f"{' '.join(method.verb)} needs a reason", remedy=f"such as `{method.example}`")
+
+
+def _answer(question: str) -> str:
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
+# ---------------------------------------------------------------------------------------------------------- showing
+
+
+def tell(method: Method, result: Any, params: dict[str, Any], *, as_json: bool) -> None:
+    """Print a result."""
+    if as_json:
+        options.say([wire.dumps(result)])
+        return
+    from daemon.cli.ctl.program import room
+
+    paint = Paint(on=options.is_fancy(sys.stdout))
+    options.say(rendered(method, result, params, paint, room()))
+
+
+def rendered(method: Method, result: Any, params: dict[str, Any], paint: Paint, columns: int | None) -> list[str]:
+    """Return a result as lines."""
+    if not isinstance(result, dict):
+        return show.thing(result, paint, room=columns)
+    if method.name == "status":
+        return status.render(result, paint, room=columns)
+    if method.name == "why":
+        from daemon.cli.ctl import why
+
+        return why.render(result, paint, columns)
+    if isinstance(result.get("rows"), list):
+        return [*show.listing(method.name, result, paint, room=columns), *_more(method, result, params)]
+    if method.mutating:
+        return _done(method, result, paint, columns)
+    return show.thing(result, paint, room=columns)
+
+
+def _more(method: Method, result: dict[str, Any], params: dict[str, Any]) -> list[str]:
+    """Return what is not shown and how to see it."""
+    rows, limit = len(result["rows"]), int(params.get("limit", _LEAST_LIMIT))
+    flags = [name for name in ("all", "since", "limit") if method.param(name) is not None]
+    total = result.get("total")
+    cut = result.get("truncated") or result.get("more") or (isinstance(total, str) and grouped(total) != f"{rows:,}")
+    if cut or ("limit" in flags and rows >= limit > 0):
+        of = f" of {grouped(total)}" if isinstance(total, str) else ""
+        hint = f"--limit {max(2 * limit, rows)}" + (" or --since TIME" if "since" in flags else "")
+        return [f"the newest {rows:,}{of}; there may be more: {hint}"]
+    if "all" in flags and not params.get("all"):
+        return ["only what is open; --all shows the rest"]
+    return []
+
+
+def _done(method: Method, result: dict[str, Any], paint: Paint, columns: int | None) -> list[str]:
+    """Return what a command did: one line that says it, then what else the answer holds."""
+    verb = " ".join(method.verb)
+    state, standing = result.get("trading_state"), result.get("status")
+    others = {name: value for name, value in result.items() if name != "schema" and value not in (None, "", [])}
+    if standing is not None and "client_order_id" in result:
+        named = clean(result.get("order_id") or result["client_order_id"])
+        head = f"order {named}: {paint(show.colour(str(standing)), clean(standing))}"
+        why = ". ".join(clean(result[part]) for part in ("reason", "remedy") if result.get(part))
+        code = f" ({clean(result['code'])})" if result.get("code") else ""
+        head += f", {why}{code}" if why or code else ""
+        done = {"order_id", "status", "reason", "remedy", "code"}
+    elif state is not None:
+        head = f"{verb}: trading is {paint(f'bold {show.colour(str(state))}'.strip(), clean(state))}"
+        if result.get("changed") is False:
+            head += ", as it was"
+        canceled = result.get("canceled")
+        if isinstance(canceled, list):
+            head += f"; {counted(len(canceled), 'order')} canceled"
+        done = {"trading_state", "changed", "reason"}
+    else:
+        head = f"{verb}: done" + (", nothing had to change" if result.get("changed") is False else "")
+        done = {"changed"}
+    rest = {name: value for name, value in others.items() if name not in done}
+    return [head, *(show.thing(rest, paint, room=columns, indent="  ") if rest else [])]

@@ -1,0 +1,80 @@
+"""An event as one line: when, which, what happened."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from daemon.cli.ctl import show, text
+from daemon.cli.ctl.text import Paint
+from daemon.cli.ctl.wire import Number
+
+TYPE_ROOM: Final = 20
+_FRAME: Final = {"schema", "seq", "type", "ts", "ts_event", "n", "source", "subscription"}
+_QUIET: Final = {
+    "postings", "ids", "features", "reserved", "exempt", "lot_id", "ref_px", "avg_px", "commission", "regulatory",
+    "spread", "slippage", "impact", "liquidity", "px_source", "opened_fees", "realized_fifo", "exec_id",
+}  # fmt: skip
+_STYLES: Final = (
+    (re.compile(r"Killed|Denied|Rejected|Failed|Tripped|Lost|Quarantined|Poison|Abandoned|Breached"), "red"),
+    (re.compile(r"Canceled|Expired|Disabled|Degraded|Stale|Gap|Latch|StateChanged|Alert"), "yellow"),
+    (re.compile(r"Filled|Accepted|Reset|Enabled|Started|Connected|TradeClosed"), "green"),
+    (re.compile(r"Equity|Session|Snapshot|Timer|Decision"), "dim"),
+)
+_BODIES: Final = ("payload", "data", "body", "event")
+
+
+def style(kind: str) -> str:
+    """Return the colour of an event type, "" for none."""
+    return next((colour for pattern, colour in _STYLES if pattern.search(kind)), "")
+
+
+def line(event: dict[str, Any], paint: Paint, *, room: int | None = None) -> str:
+    """Return the event as one line; ``room`` cuts it to the terminal."""
+    kind = text.clean(event.get("type", "?"))
+    stamp = text.clock(event.get("ts") or event.get("ts_event") or "")
+    seq = text.clean(event.get("seq", ""))
+    head = f"{paint('dim', text.pad(stamp, 15))} {paint('dim', text.pad(seq, 8, right=True))}  "
+    shown = f"{head}{paint(style(kind), text.pad(kind, TYPE_ROOM))}  {what(event, paint)}".rstrip()
+    return shown if room is None else text.fit(shown, room)
+
+
+def what(event: dict[str, Any], paint: Paint) -> str:
+    """Return what happened: symbol, order and price as people say them, then the other fields."""
+    facts = dict(event)
+    for name in _BODIES:
+        inner = facts.get(name)
+        if isinstance(inner, dict):
+            facts = {**facts, **inner}
+            del facts[name]
+    order = facts.pop("order", None)
+    if isinstance(order, dict):
+        facts = {**order, **facts}
+    said: list[str] = []
+    symbol, side, sum_qty = (facts.pop(name, None) for name in ("symbol", "side", "qty"))
+    filled, price = facts.pop("last_qty", None), facts.pop("last_px", None)
+    qty = sum_qty if filled is None else filled
+    deal = [paint(show.colour(_side(side)), _side(side)), text.grouped(qty) if qty is not None else ""]
+    deal += [paint("bold", text.clean(symbol))] if symbol not in (None, "") else []
+    deal += [f"at {show.cell('price', price, paint)}"] if price is not None else []
+    said.append(" ".join(part for part in deal if part))
+    if "old" in facts and "new" in facts:
+        old, new = (text.clean(facts.pop(name)) for name in ("old", "new"))
+        said.append(f"{old} -> {paint(show.colour(new), new)}")
+    for name, value in facts.items():
+        if name not in _FRAME and name not in _QUIET and value not in (None, "", [], {}, False):
+            said.append(_fact(name, value, paint))
+    return "  ".join(part for part in said if part)
+
+
+def _side(side: Any) -> str:
+    if isinstance(side, Number):
+        return {"1": "buy", "-1": "sell"}.get(str(side), str(side))
+    return text.clean(side) if side else ""
+
+
+def _fact(name: str, value: Any, paint: Paint) -> str:
+    if name in {"reason", "title", "message"} and isinstance(value, str):
+        return text.clean(value)
+    shown = show.cell(name, value, paint) if not isinstance(value, list | dict) else text.listed(value)
+    return f"{paint('dim', text.clean(name) + '=')}{shown}"

@@ -1,0 +1,107 @@
+"""Where the daemon's socket may be, in the order in which the daemon itself would choose."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from daemon.cli.ctl.errors import NotRunningError, UnreachableError
+from daemon.kernel.errors import RefusedError, UsageError
+
+SOCKET: Final = "control.sock"
+_PATH_BYTES_MAX: Final = 107  # sun_path is 108 bytes with its terminating zero, unix(7)
+
+
+def candidates(explicit: str | None, environ: Mapping[str, str]) -> list[Path]:
+    """Return the paths to try: the one that was named, or else the daemon's possible defaults.
+
+    A runtime directory may be a list (systemd joins several by colons); so may a state directory.
+    """
+    named = explicit or environ.get("TRADINGD_SOCKET", "")
+    if named:
+        return [Path(named).expanduser()]
+    folders = [*_listed(environ, "RUNTIME_DIRECTORY"), Path("/run/tradingd")]
+    folders += [folder / "tradingd" for folder in _listed(environ, "XDG_RUNTIME_DIR")]
+    states = _listed(environ, "STATE_DIRECTORY") or [Path("~/.local/state/tradingd").expanduser()]
+    folders += [state / "run" for state in states]
+    return list(dict.fromkeys(folder / SOCKET for folder in folders))
+
+
+def _listed(environ: Mapping[str, str], name: str) -> list[Path]:
+    return [Path(part) for part in environ.get(name, "").split(":") if part]
+
+
+def find(paths: list[Path]) -> Path:
+    """Return the first path at which a socket lies.
+
+    A socket of a dead daemon counts: falling through to another daemon could send a command to the wrong one.
+
+    Raises:
+        NotRunningError: there is none, naming the places looked at.
+        RefusedError: there is none that we may look at.
+    """
+    forbidden: Path | None = None
+    for path in paths:
+        try:
+            if stat.S_ISSOCK(path.stat().st_mode):
+                return path
+        except PermissionError:
+            forbidden = forbidden or path
+        except (OSError, ValueError):
+            continue
+    if forbidden is not None:
+        raise _may_not(forbidden)
+    tried = ", ".join(str(path) for path in paths)
+    raise NotRunningError(
+        f"the daemon is not running: there is no control socket at {tried}",
+        remedy="start it (systemctl start tradingd) or name its socket with --socket or TRADINGD_SOCKET",
+    )
+
+
+def _may_not(path: Path) -> RefusedError:
+    groups = "ask for membership in one of its [control] groups, or run this as the daemon's user"
+    return RefusedError(f"this user may not open {path}", code="PERMISSION", remedy=groups)
+
+
+def connect(path: Path, timeout_s: float) -> socket.socket:
+    """Return a connected socket.
+
+    Raises:
+        NotRunningError: nobody listens there.
+        RefusedError: this user may not.
+        UnreachableError: the daemon does not take the connection.
+        UsageError: the path is too long for a socket.
+    """
+    if len(os.fsencode(path)) > _PATH_BYTES_MAX:
+        raise UsageError(f"{path} is longer than the {_PATH_BYTES_MAX} bytes a socket's path may have")
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    link.settimeout(max(timeout_s, 0.001))
+    try:
+        link.connect(str(path))
+    except OSError as error:
+        link.close()
+        raise _explained(path, error) from error
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+def _explained(path: Path, error: OSError) -> NotRunningError | RefusedError | UnreachableError:
+    if isinstance(error, PermissionError):
+        return _may_not(path)
+    if error.errno in {errno.ECONNREFUSED, errno.ENOENT, errno.ENOTSOCK, errno.EPROTOTYPE}:
+        left = "nobody listens on" if error.errno == errno.ECONNREFUSED else "there is no control socket at"
+        return NotRunningError(
+            f"the daemon is not running: {left} {path}", remedy="start it (systemctl start tradingd)"
+        )
+    # A full backlog shows as a time-out or as EAGAIN: somebody holds the socket and does not take connections.
+    return UnreachableError(
+        f"the daemon does not take the connection at {path} ({error.strerror or 'time-out'})",
+        remedy="look at its log; `tradingctl kill` needs no answer",
+    )

@@ -1,0 +1,145 @@
+"""Command lines made from the table of methods: one verb per method, one flag per parameter."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from daemon.cli.ctl import options, wire
+from daemon.cli.ctl.words import ANSWER, ANSWERS
+from daemon.control.methods import METHODS, REASON, REQUEST_ID, Method, Param
+from daemon.kernel.errors import UsageError
+
+_ALIASES: Final = {("flatten", "deadline_s"): ("--deadline",)}
+_METAVARS: Final = {"text": "TEXT", "number": "N", "integer": "N", "object": "JSON", "texts": "TEXT"}
+_BARE: Final = "bare_"  # prefix under which argparse keeps what came without its flag
+
+
+def parser(method: Method) -> options.Parser:
+    """Return the command line of a method."""
+    answer = ANSWERS.get(method.name, ANSWER).replace("\n", "\n  ")
+    made = options.Parser(
+        prog=f"{options.PROGRAM} {' '.join(method.verb)}",
+        description=f"{method.doc[:1].upper()}{method.doc[1:]}.",
+        epilog=f"example:\n  {method.example}\n\nanswers:\n  {answer}\n\nneeds the role {method.role}",
+    )
+    for param in method.params:
+        if param.positional:
+            made.add_argument(_BARE + param.name, nargs="?", metavar=param.name, type=_type(param), help=_doc(param))
+    for param in method.params:
+        _add(made, method, param)
+    if method.mutating:
+        needed = "; required" if method.reason == "required" else ""
+        made.add_argument("--reason", metavar="TEXT", help=_escaped(REASON.doc + needed))
+        made.add_argument("--request-id", metavar="TEXT", help=_escaped(f"{REQUEST_ID.doc}; random unless told"))
+    if method.confirm:
+        made.add_argument("--yes", action="store_true", help="do not ask; needed where there is no terminal to ask on")
+    wait = f"{method.timeout_s:g} unless told" if method.timeout_s else "10 unless told"
+    options.add_common(made, timeout=wait)
+    return made
+
+
+def _add(made: argparse.ArgumentParser, method: Method, param: Param) -> None:
+    flags = (param.flag, *_ALIASES.get((method.name, param.name), ()))
+    if param.positional:
+        # The name may be said as well as meant: `order cancel --id X` is `order cancel X`.
+        made.add_argument(*flags, dest=param.name, type=_type(param), help=argparse.SUPPRESS)
+    elif param.type == "bool":
+        made.add_argument(*flags, dest=param.name, action="store_true", default=None, help=_doc(param))
+    elif param.type == "texts":
+        made.add_argument(*flags, dest=param.name, action="append", metavar="TEXT[,TEXT]", help=_doc(param))
+    else:
+        metavar = "|".join(param.choices) or _METAVARS[param.type]
+        made.add_argument(*flags, dest=param.name, type=_type(param), metavar=metavar, help=_doc(param))
+
+
+def _doc(param: Param) -> str:
+    needed = "; required" if param.required else ""
+    chosen = f" ({', '.join(param.choices)})" if param.choices and param.positional else ""
+    return _escaped(f"{param.doc}{chosen}{needed}")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%%")  # argparse formats help texts
+
+
+def _type(param: Param) -> Any:
+    def read(typed: str) -> Any:
+        try:
+            return _value(param, typed)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
+
+
+def _value(param: Param, typed: str) -> Any:
+    if param.type == "number":
+        return wire.Number.parse(typed)
+    if param.type == "integer":
+        if re.fullmatch(r"-?(0|[1-9][0-9]{0,18})", typed) is None:
+            raise ValueError(f"{typed!r} is not a whole number")
+        return wire.Number(typed)
+    if param.type == "object":
+        value = wire.loads(typed)
+        if not isinstance(value, dict):
+            raise ValueError(f"""{typed!r} is not a JSON object such as '{{"stop_px": 440}}'""")
+        return value
+    if param.choices and typed not in param.choices:
+        raise ValueError(f"{typed!r} is not one of {', '.join(param.choices)}")
+    return _encodable(typed)
+
+
+def _encodable(typed: str) -> str:
+    """Return text as UTF-8 can carry it; bytes of a shell that are none are refused here, with a sentence.
+
+    Raises:
+        ValueError: it is not UTF-8.
+    """
+    try:
+        typed.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{typed!a} is not UTF-8 text") from None
+    return typed
+
+
+def params(method: Method, known: argparse.Namespace) -> dict[str, Any]:
+    """Return what was typed, by the daemon's names, without what was not given.
+
+    Raises:
+        UsageError: a parameter is missing or came twice.
+    """
+    found: dict[str, Any] = {}
+    for param in method.params:
+        value = getattr(known, param.name)
+        if param.positional:
+            bare = getattr(known, _BARE + param.name)
+            if bare is not None and value is not None:
+                raise UsageError(f"{param.name} is given twice, as {bare} and as {param.flag} {value}")
+            value = bare if value is None else value
+        if param.type == "texts" and value is not None:
+            value = [part.strip() for entry in value for part in entry.split(",") if part.strip()]
+        if value is not None:
+            found[param.name] = value
+        elif param.required:
+            where = param.name.upper() if param.positional else param.flag
+            raise UsageError(
+                f"{' '.join(method.verb)} needs {where}: {param.doc}", remedy=f"such as `{method.example}`"
+            )
+    return found
+
+
+def find(words: Sequence[str]) -> tuple[Method, list[str]] | None:
+    """Return the method whose verb begins a command line, and the rest; the longest verb wins."""
+    for length in (2, 1):
+        method = METHODS.get(".".join(words[:length]))
+        if len(words) >= length and method is not None and len(method.verb) == length:
+            return method, list(words[length:])
+    return None
+
+
+def verbs() -> dict[str, str]:
+    """Return every verb of the table with its line of help."""
+    return {" ".join(method.verb): method.doc for method in METHODS.values()}

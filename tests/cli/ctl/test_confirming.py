@@ -1,0 +1,138 @@
+"""What loosens asks a person first; what flattens waits until it is so."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from daemon.control.methods import METHODS
+from tests.cli.ctl.answers import ANSWERS, STATUS
+from tests.cli.ctl.conftest import ROOT, Run, environ
+from tests.cli.ctl.stub import Stub
+
+# ---------------------------------------------------------------------------------------------------- confirming
+
+RISKY = sorted(name for name, method in METHODS.items() if method.confirm)
+
+
+def test_what_loosens_asks_first() -> None:
+    """The table marks at least these; what stops is never among them."""
+    assert {"resume", "flatten", "unlatch"} <= set(RISKY)
+    assert not {"kill", "halt", "reduce"} & set(RISKY)
+
+
+@pytest.mark.parametrize("name", RISKY)
+def test_without_yes_and_without_a_terminal_it_is_refused(run: Run, socket_path: Path, name: str) -> None:
+    """Exit code 5, nothing is sent."""
+    with Stub(socket_path, ANSWERS) as stub:
+        done = run(*name.split("."))
+    assert done.returncode == 5
+    assert "add --yes" in done.stderr
+    assert stub.asked == []
+
+
+def typed_on_a_terminal(socket_path: Path, answers: str, *arguments: str) -> tuple[int, str]:
+    """Run on a pseudo-terminal, type when asked, return exit code and what was shown."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execve(  # noqa: S606 - a terminal cannot be given to subprocess
+            sys.executable,
+            [sys.executable, "-m", "daemon.cli.tradingctl", *arguments],
+            environ(TRADINGD_SOCKET=str(socket_path)),
+        )
+    shown, lines = "", answers.splitlines(keepends=True)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and select.select([terminal], [], [], 10)[0]:
+        try:
+            shown += os.read(terminal, 4096).decode()
+        except OSError:
+            break
+        if lines and shown.endswith((" ", "? ")) and shown.rstrip(" ").endswith(("[y/N]", "reason:")):
+            os.write(terminal, lines.pop(0).encode())
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(status), shown
+
+
+def test_a_person_is_asked_and_shown_where_things_stand(socket_path: Path) -> None:
+    """The state comes first, then the question, then the reason that resume needs."""
+    resumed = {"schema": "tradingd.trading_state/1", "trading_state": "active", "changed": True}
+    status = STATUS.replace('"active"', '"halted"', 1).replace('"state_reason":""', '"state_reason":"daily loss 5.1 %"')
+    with Stub(socket_path, {"status": status, "resume": resumed}) as stub:
+        code, shown = typed_on_a_terminal(socket_path, "y\nchecked the feed\n", "resume")
+    assert code == 0, shown
+    assert "HALTED  daily loss 5.1 %" in shown
+    assert stub.asked[-1][0] == "resume"
+    assert stub.asked[-1][1]["reason"] == "checked the feed"
+    assert "resume: trading is active" in shown
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", "what?\n"])
+def test_anything_but_yes_is_no(socket_path: Path, answer: str) -> None:
+    """Exit code 5 and nothing but status was asked."""
+    with Stub(socket_path, ANSWERS) as stub:
+        code, shown = typed_on_a_terminal(socket_path, answer, "unlatch", "--reason", "x")
+    assert code == 5
+    assert "was not confirmed; nothing was sent" in shown
+    assert {method for method, _ in stub.asked} == {"hello", "status"}
+
+
+def test_a_missing_reason_is_usage_before_anything_is_sent(run: Run, socket_path: Path) -> None:
+    """What needs a reason says so here; the daemon is not bothered."""
+    with Stub(socket_path, ANSWERS) as stub:
+        done = run("cash", "deposit", "100")
+    assert done.returncode == 2
+    assert "cash deposit needs a reason" in done.stderr
+    assert stub.asked == []
+
+
+# ------------------------------------------------------------------------------------------------------- flatten
+
+
+def test_flatten_waits_for_the_daemon_to_say_flat(run: Run, socket_path: Path) -> None:
+    """--deadline is --deadline-s; flat is exit code 0."""
+    flat = {
+        "schema": "tradingd.trading_state/1",
+        "trading_state": "halted",
+        "orders": [{"status": "filled"}],
+        "flat": True,
+        "left": [],
+    }
+    with Stub(socket_path, {"flatten": flat}) as stub:
+        done = run("flatten", "--yes", "--deadline", "2.5")
+    assert done.returncode == 0
+    assert stub.asked[1][1]["deadline_s"] == 2.5
+    assert done.stdout == "flatten: trading is halted, 1 closing order sent; flat\n"
+
+
+def test_not_flat_is_exit_code_6_with_what_is_left(run: Run, socket_path: Path) -> None:
+    """Both for people and as JSON."""
+    left = [
+        {"portfolio": "main", "symbol": "SPY", "qty": "10"},
+        {"portfolio": "main", "symbol": "SPY", "order": "flatten-1"},
+    ]
+    answer = {"trading_state": "halted", "orders": [], "flat": False, "left": left}
+    with Stub(socket_path, {"flatten": answer}):
+        done = run("flatten", "--yes", "--deadline", "1")
+        as_json = run("flatten", "--yes", "--json")
+    assert (done.returncode, as_json.returncode) == (6, 6)
+    assert "SPY" in done.stdout
+    assert "flatten-1" in done.stdout
+    assert "not flat after 1 s, 2 positions and orders left" in done.stderr
+    assert json.loads(as_json.stdout) == answer
+
+
+def test_flat_unknown_is_not_flat(run: Run, socket_path: Path) -> None:
+    """An answer without a verdict is exit code 4, not 0."""
+    with Stub(socket_path, {"flatten": {"trading_state": "halted"}}):
+        done = run("flatten", "--yes")
+    assert done.returncode == 4
+    assert "does not say whether it is flat" in done.stderr
