@@ -17,18 +17,18 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import anyio
-import msgspec
 from anyio import TASK_STATUS_IGNORED, CancelScope
 from anyio.abc import TaskGroup, TaskStatus
 
 from daemon.kernel.actor import Lifecycle
-from daemon.kernel.clock import Clock, SystemClock
+from daemon.kernel.clock import Clock
 from daemon.kernel.errors import InvariantError
 from daemon.supervision.child import Child, ChildSpec, Instance, Note, StartContext
+from daemon.supervision.crew import Crew, Observer
 from daemon.supervision.errors import (
     ChildReturnedError,
     EscalatedError,
@@ -46,11 +46,10 @@ from daemon.supervision.events import (
     ActorRestarted,
     ActorStarted,
     ActorStopped,
-    ActorStuck,
     Escalated,
-    SupervisionEvent,
 )
 from daemon.supervision.policy import Backoff, Heartbeat, Restart, RestartIntensity, RestartWindow, Strategy
+from daemon.supervision.tree import TreeRow, names, not_running, rows
 
 __all__ = [
     "Backoff",
@@ -70,30 +69,13 @@ OWN_SHUTDOWN_S: Final = 1.0
 """What a nested supervisor gets beyond the budgets of its children."""
 
 
-class TreeRow(msgspec.Struct, frozen=True):
-    """One line of ``tradingctl actors``.
+class Supervisor:
+    """Keeps children running. It may be a child itself: see :meth:`spec`.
 
     Attributes:
-        name: of the supervisor or child.
-        parent: its supervisor, "" for the root.
-        state: of the actor lifecycle.
-        restarts: how often it was started again since the process began.
-        since: when it came into this state, nanoseconds UTC.
-        last_error: its last failure in one line, "".
-        strategy: of a supervisor, "" for a leaf.
+        name, strategy, intensity: as declared.
+        crew: the children; for the supervisor above and the tree.
     """
-
-    name: str
-    parent: str
-    state: str
-    restarts: int
-    since: int
-    last_error: str
-    strategy: str
-
-
-class Supervisor:
-    """Keeps children running. It may be a child itself: see :meth:`spec`."""
 
     def __init__(
         self,
@@ -102,7 +84,7 @@ class Supervisor:
         intensity: RestartIntensity,
         children: Sequence[ChildSpec],
         *,
-        on_event: Callable[[SupervisionEvent], None] | None = None,
+        on_event: Observer | None = None,
         clock: Clock | None = None,
         backoff: Backoff | None = None,
         stable_s: float | None = None,
@@ -125,28 +107,19 @@ class Supervisor:
         self.name = name
         self.strategy = strategy
         self.intensity = intensity
-        self._on_event = on_event
-        self._given_clock = clock
-        self._clock: Clock = SystemClock() if clock is None else clock
+        self.crew = Crew(name, children, on_event, clock)
+        self._children = self.crew.children
         self._backoff = Backoff() if backoff is None else backoff
         self._stable_s = intensity.within_s if stable_s is None else stable_s
-        ts = self._clock.now()
-        self._children = [Child(spec, ts) for spec in children]
-        names = list(self._names())
-        if len(names) != len(dict.fromkeys(names)):
-            twice = next(n for i, n in enumerate(names) if n in names[:i])
+        self._own = Child(ChildSpec(name, self.start, supervisor=self), self._ts())
+        everybody = names(self._own)
+        if len(everybody) != len(dict.fromkeys(everybody)):
+            twice = next(n for i, n in enumerate(everybody) if n in everybody[:i])
             raise InvariantError(f"{twice} stands twice in the tree of {name}", code="BAD_DECLARATION")
-        for child in self._children:
-            if child.spec.supervisor is not None:
-                child.spec.supervisor._adopt(on_event, clock)  # noqa: SLF001 - the same class
-        self._own = Child(ChildSpec(name, self.start, supervisor=self), ts)
         self._window = RestartWindow(intensity)
         self._notes: deque[Note] = deque()
         self._wake = anyio.Event()
         self._stop_asked = False
-        self._hook_error: Exception | None = None
-        self._stuck: list[ActorStuck] = []
-        self._now: Callable[[], float] = lambda: 0.0
 
     # ------------------------------------------------------------------------------------------------ for the outside
 
@@ -196,43 +169,14 @@ class Supervisor:
 
     def tree(self) -> list[TreeRow]:
         """Return the supervisor and everything below it, in the order of starting; from any thread."""
-        return list(self._rows(self._own, ""))
+        return list(rows(self._own))
 
     def not_running(self) -> tuple[str, ...]:
         """Return the permanent children of the whole tree that have not started or are down; from any thread."""
-        found: list[str] = []
-        for child in self._children:
-            nested = child.spec.supervisor
-            if child.spec.restart is Restart.PERMANENT and not child.up:
-                found.append(child.spec.name)
-            elif nested is not None and child.up:
-                found += nested.not_running()
-        return tuple(found)
+        return tuple(not_running(self._children))
 
-    def _adopt(self, on_event: Callable[[SupervisionEvent], None] | None, clock: Clock | None) -> None:
-        """Take from the parent what was not given, and hand it on."""
-        self._on_event = self._on_event or on_event
-        if self._given_clock is None and clock is not None:
-            self._given_clock = self._clock = clock
-        for child in self._children:
-            if child.spec.supervisor is not None:
-                child.spec.supervisor._adopt(self._on_event, self._given_clock)  # noqa: SLF001 - the same class
-
-    def _rows(self, me: Child, parent: str) -> Iterator[TreeRow]:
-        nested = me.spec.supervisor
-        strategy = "" if nested is None else nested.strategy.value
-        yield TreeRow(me.spec.name, parent, me.state.value, me.restarts, me.since, me.last_error, strategy)
-        if nested is not None:
-            for child in nested._children:  # noqa: SLF001 - the same class
-                yield from self._rows(child, me.spec.name)
-
-    def _names(self) -> Iterator[str]:
-        yield self.name
-        for child in self._children:
-            if child.spec.supervisor is None:
-                yield child.spec.name
-            else:
-                yield from child.spec.supervisor._names()  # noqa: SLF001 - the same class
+    def _ts(self) -> int:
+        return self.crew.clock.now()
 
     # ------------------------------------------------------------------------------------------------------- its life
 
@@ -246,36 +190,31 @@ class Supervisor:
             failure = error
         finally:
             with CancelScope(shield=True):
-                self._own.move("stop", self._clock.now())
-                await self._take_down(self._children)
+                self._own.move("stop", self._ts())
+                await self.crew.take_down(self._children)
             self._close(failure)
 
     def _begin(self) -> None:
-        self._now = asyncio.get_running_loop().time
         self._window = RestartWindow(self.intensity)
         self._notes.clear()
         self._wake = anyio.Event()
-        self._hook_error = None
-        self._stuck = []
-        self._own.move("start", self._clock.now())
+        self.crew.begin(asyncio.get_running_loop().time)
+        self._own.move("start", self._ts())
         self._own.starts += 1
-        for child in self._children:
-            child.renew()
-            child.due = self._now()
 
     def _close(self, failure: Exception | None) -> None:
         """State how it ended; an error that tells more outranks a cancellation that may be under way."""
-        stuck = tuple(self._stuck)
+        stuck = tuple(self.crew.stuck)
         self._stop_asked = False  # not at the beginning: whoever asks before we run means us
-        failure = failure or self._hook_error
+        failure = failure or self.crew.hook_error
         if failure is None and stuck:
             who = ", ".join(event.actor for event in stuck)
             failure = StuckError(f"{self.name}: {who} did not end in the time given and was left behind", stuck)
         if failure is None:
-            self._own.move("stopped", self._clock.now())
+            self._own.move("stopped", self._ts())
             return
         self._own.last_error = one_line(failure)
-        self._own.move("fail", self._clock.now())
+        self._own.move("fail", self._ts())
         if isinstance(failure, EscalatedError):
             failure.stuck = stuck
             failure.fatal = failure.fatal or must_not_run_twice(stuck)
@@ -288,13 +227,13 @@ class Supervisor:
                 if await self._heed(self._notes.popleft()):
                     return
             await self._cut_overdue()
-            if self._hook_error is not None:
-                raise self._hook_error
+            if self.crew.hook_error is not None:
+                raise self.crew.hook_error
             if self._stop_asked:
                 return
             self._start_due(host)
             if self._own.state is Lifecycle.STARTING and all(child.been_up or child.over for child in self._children):
-                self._own.move("started", self._clock.now())
+                self._own.move("started", self._ts())
                 task_status.started()
             if not self._notes:
                 with CancelScope(deadline=self._next_due()):
@@ -304,29 +243,17 @@ class Supervisor:
         self._notes.append(note)
         self._wake.set()
 
-    def _tell(self, event: SupervisionEvent) -> None:
-        """Tell the hook. What it raises ends the supervisor, but not before the children are down."""
-        if self._on_event is None:
-            return
-        try:
-            self._on_event(event)
-        except Exception as error:  # noqa: BLE001 - raised by _serve or _close
-            self._hook_error = self._hook_error or error
-
-    def _facts(self, child: Child) -> dict[str, Any]:
-        return {"ts": self._clock.now(), "supervisor": self.name, "actor": child.spec.name}
-
     # -------------------------------------------------------------------------------------------------------- starting
 
     def _start_due(self, host: TaskGroup) -> None:
-        now = self._now()
+        now = self.crew.now()
         for at, child in enumerate(self._children):
             if child.due is None or child.due > now or not self._may_start(at):
                 continue
             child.due = None
             child.starts += 1
-            child.move("start", self._clock.now())
-            child.instance = Instance(child, self._now, self._post)
+            child.move("start", self._ts())
+            child.instance = Instance(child, self.crew.now, self._post)
             host.start_soon(child.instance.run, host, name=f"{self.name}/{child.spec.name}")
 
     def _may_start(self, at: int) -> bool:
@@ -338,7 +265,7 @@ class Supervisor:
 
     def _next_due(self) -> float:
         dues = [child.due for child in self._children if child.due is not None]
-        now = self._now()
+        now = self.crew.now()
         # What is due and still waits for others is woken by their notes, not by the clock.
         dues = [due for due in dues if due > now]
         running = (child.instance.due() for child in self._children if child.instance is not None)
@@ -355,20 +282,20 @@ class Supervisor:
         if note.kind == "ended":
             child.instance = None
             return await self._ended(child, instance)
-        ts = self._clock.now()
+        ts = self._ts()
         if note.kind == "started":
             child.move("started", ts)
             child.been_up = True
             restarted = child.restarts > 0
-            facts = self._facts(child)
-            self._tell(ActorRestarted(**facts, restarts=child.restarts) if restarted else ActorStarted(**facts))
+            facts = self.crew.facts(child)
+            self.crew.tell(ActorRestarted(**facts, restarts=child.restarts) if restarted else ActorStarted(**facts))
         elif note.kind == "degraded":
             child.move("degrade", ts)
             child.last_error = note.text
-            self._tell(ActorDegraded(**self._facts(child), reason=note.text))
+            self.crew.tell(ActorDegraded(**self.crew.facts(child), reason=note.text))
         elif child.state is Lifecycle.DEGRADED:
             child.move("recover", ts)
-            self._tell(ActorRecovered(**self._facts(child)))
+            self.crew.tell(ActorRecovered(**self.crew.facts(child)))
         return False
 
     async def _ended(self, child: Child, instance: Instance) -> bool:
@@ -380,9 +307,9 @@ class Supervisor:
             await self._failed(child, instance, error)
             return False
         child.over = True
-        child.move("stop", self._clock.now())
-        child.move("stopped", self._clock.now())
-        self._tell(ActorStopped(**self._facts(child)))
+        child.move("stop", self._ts())
+        child.move("stopped", self._ts())
+        self.crew.tell(ActorStopped(**self.crew.facts(child)))
         return child.spec.significant
 
     async def _failed(
@@ -393,17 +320,16 @@ class Supervisor:
         Raises:
             EscalatedError: the child must not be started again, or not as often as this.
         """
-        now = self._now()
+        now = self.crew.now()
         spec = child.spec
-        if child.state is not Lifecycle.FAILED:
-            child.move("fail", self._clock.now())
+        child.move("fail", self._ts())
         reason = child.last_error = one_line(error)
-        self._inherit_stuck(error)
+        self.crew.inherit_stuck(error)
         fatal = is_fatal(error, spec.fatal)
-        failed = {**self._facts(child), "reason": reason, "error": error, "stack": stack}
+        failed = {**self.crew.facts(child), "reason": reason, "error": error, "stack": stack}
         if spec.restart is Restart.TEMPORARY and not fatal:
             child.over = True
-            self._tell(ActorFailed(**failed))
+            self.crew.tell(ActorFailed(**failed))
             if spec.significant:
                 self._escalate(child, "it is over for good", error)
             return
@@ -411,14 +337,14 @@ class Supervisor:
         failed |= {"max_restarts": limits.max_restarts, "within_s": limits.within_s}
         failed["failures"] = failures = self._window.add(now)
         if fatal or self._window.exceeded():
-            self._tell(ActorFailed(**failed))
+            self.crew.tell(ActorFailed(**failed))
             often = f"{failures} failures in {limits.within_s:g} s, {limits.max_restarts} are allowed, the last was"
             self._escalate(child, reason if fatal else f"{often} {reason}", error, fatal=fatal)
         if instance.started_at is not None and now - instance.started_at >= self._stable_s:
             child.failures = 0
         delay = self._backoff.delay(self.name, spec.name, child.failures)
         child.failures += 1
-        self._tell(ActorFailed(**failed, backoff_s=delay))
+        self.crew.tell(ActorFailed(**failed, backoff_s=delay))
         await self._restart(child, error, delay)
 
     async def _restart(self, child: Child, error: BaseException, delay: float) -> None:
@@ -430,15 +356,15 @@ class Supervisor:
         for one in group:  # OTP: a temporary child is not started again, not even when another's failure took it down
             one.over = one.spec.restart is Restart.TEMPORARY and (one.over or one.instance is not None)
         waiting = [one.due or 0.0 for one in group]
-        left = await self._take_down([one for one in group if one is not child])
+        left = await self.crew.take_down([one for one in group if one is not child])
         if left:
             self._escalate(child, f"{left[0].actor} did not end and must not run twice", error, fatal=True)
-        due = self._now() + delay
+        due = self.crew.now() + delay
         for one, before in zip(group, waiting, strict=True):
             one.due = None if one.over else max(due, before)
 
     def _escalate(self, child: Child, reason: str, error: BaseException, *, fatal: bool = False) -> None:
-        self._tell(Escalated(**self._facts(child), reason=reason))
+        self.crew.tell(Escalated(**self.crew.facts(child), reason=reason))
         raise EscalatedError(self.name, child.spec.name, reason, fatal=fatal) from error
 
     async def _cut_overdue(self) -> None:
@@ -446,7 +372,7 @@ class Supervisor:
         for child in self._children:
             instance = child.instance
             due = None if instance is None else instance.due()
-            if instance is None or due is None or due > self._now() or instance.ended.is_set():
+            if instance is None or due is None or due > self.crew.now() or instance.ended.is_set():
                 continue
             stack, place = instance.where()
             if instance.started_at is None:
@@ -455,61 +381,10 @@ class Supervisor:
             else:
                 message = f"{child.spec.name} gave no sign of life for {child.spec.heartbeat_s:g} s{place}"
                 error = HeartbeatMissedError(message, code="HEARTBEAT_MISSED")
-            stuck = await self._cancel(child, instance)
+            stuck = await self.crew.cancel(child, instance)
             error.__cause__ = instance.error
             if stuck is not None and not stuck.replaceable:
                 child.last_error = one_line(error)
-                child.move("fail", self._clock.now())
+                child.move("fail", self._ts())
                 self._escalate(child, f"{message}, did not end and must not run twice", error, fatal=True)
             await self._failed(child, instance, error, stack)
-
-    # -------------------------------------------------------------------------------------------------------- stopping
-
-    async def _take_down(self, children: Sequence[Child]) -> list[ActorStuck]:
-        """Stop children in reverse order, each within its budget; return the stuck ones that must not run twice."""
-        left = []
-        with CancelScope(shield=True):
-            for child in reversed(children):
-                child.due = None
-                if child.instance is not None:
-                    stuck = await self._stop_one(child, child.instance)
-                    if stuck is not None and not stuck.replaceable:
-                        left.append(stuck)
-        return left
-
-    async def _stop_one(self, child: Child, instance: Instance) -> ActorStuck | None:
-        child.move("stop", self._clock.now())
-        stuck = await self._cancel(child, instance)
-        error = instance.error
-        if stuck is not None:
-            child.last_error = f"did not end within {stuck.budget_s:g} s"
-            child.move("fail", self._clock.now())
-        elif error is None:
-            child.move("stopped", self._clock.now())
-            self._tell(ActorStopped(**self._facts(child)))
-        else:
-            child.last_error = one_line(error)
-            child.move("fail", self._clock.now())
-            self._inherit_stuck(error)
-            self._tell(ActorFailed(**self._facts(child), reason=child.last_error, error=error))
-        return stuck
-
-    async def _cancel(self, child: Child, instance: Instance) -> ActorStuck | None:
-        """Cancel an instance and wait for its end; return what is to be said of it if it does not come."""
-        child.instance = None  # from now on its notes are history
-        instance.scope.cancel()
-        budget = child.spec.shutdown_s
-        with CancelScope(shield=True), CancelScope(deadline=self._now() + budget):
-            await instance.ended.wait()
-        if instance.ended.is_set():
-            return None
-        stack, _ = instance.where()
-        stuck = ActorStuck(**self._facts(child), budget_s=budget, stack=stack, replaceable=child.spec.abandon)
-        self._stuck.append(stuck)
-        self._tell(stuck)
-        return stuck
-
-    def _inherit_stuck(self, error: BaseException) -> None:
-        """Take over what a nested supervisor left behind, for our own parent to know."""
-        if isinstance(error, StuckError | EscalatedError):
-            self._stuck += error.stuck

@@ -8,6 +8,7 @@ waited for while a timer is set.
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
@@ -19,6 +20,7 @@ SPIN_LIMIT: Final = 100_000
 """Rounds without a wait after which the loop counts as spinning: some task refuses to be cancelled."""
 DEADLOCK_S: Final = 10.0
 """Real seconds to wait for a socket or a thread when there is neither work nor a timer."""
+ROUNDING_S: Final = 1e-6
 NS: Final = 1_000_000_000
 
 
@@ -57,7 +59,8 @@ class _JumpingSelector(selectors.BaseSelector):
         ready = self._real.select(0)
         if ready:
             return ready
-        if timeout is None:
+        due = self.next_timer()
+        if timeout is None or (timeout > 0 and due == math.inf):  # sleeping for ever is a timer at infinity
             ready = self._real.select(self._deadlock_s)
             if not ready:
                 message = f"every task waits without a timer, and nothing came from outside in {self._deadlock_s:g} s"
@@ -65,12 +68,13 @@ class _JumpingSelector(selectors.BaseSelector):
             return ready
         if timeout > 0:
             self._rounds = 0
-            self.now += timeout
+            # Exactly to the timer, so that instants do not gather rounding errors; a far one is reached in steps.
+            near = due is not None and due - self.now <= timeout + ROUNDING_S
+            self.now = due if near and due is not None else self.now + timeout
             return []
         # Work is waiting. A cancelled task that will not end is woken again in every round, for ever.
         self._rounds += 1
-        due = self.next_timer() if self._rounds >= self._spin_limit else None
-        if due is not None:
+        if self._rounds >= self._spin_limit and due is not None and due < math.inf:
             self._rounds = 0
             self.now = max(self.now, due)
         return []
@@ -98,7 +102,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def _next_timer(self) -> float | None:
         scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
-        return min((handle.when() for handle in scheduled if not handle.cancelled()), default=None)
+        return scheduled[0].when() if scheduled else None
 
 
 class LoopClock:
