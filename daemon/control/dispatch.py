@@ -129,9 +129,8 @@ class Dispatcher:
         """Set the latch and say so; touch nothing else before."""
         peer = connection.peer
         if peer.role < Role.OPERATOR:
-            outcome = Outcome(
-                code="FORBIDDEN", message="kill needs an operator", remedy="ask one, or use the file KILL"
-            )
+            text = f"kill needs the role operator; you are {peer.role.name.lower()}"
+            outcome = Outcome(code="FORBIDDEN", message=text, remedy="ask somebody in the groups of [control]")
             self.refuse(connection, request.id, "kill", outcome)
             return
         again = self._latch.is_set and self._latch.durable

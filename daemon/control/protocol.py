@@ -244,7 +244,8 @@ class Conversation:
     def _hello_problem(self, request: Request) -> Refusal | None:
         params, number = request.params, Code.INVALID_PARAMS
         if self.state is State.OPEN:
-            return refusal(request.id, Code.REFUSED, "HELLO_TWICE", "hello was said already", method="hello")
+            text, remedy = "hello was said already", "go on with requests"
+            return refusal(request.id, Code.REFUSED, "HELLO_TWICE", text, remedy=remedy, method="hello")
         api = params.get("api")
         if not isinstance(api, int) or isinstance(api, bool) or api != API:
             text = f"this daemon speaks api {API}"
@@ -390,17 +391,18 @@ def _request(value: Any) -> Request | Refusal:
     name, method, params = value["id"], value.get("method"), value.get("params")
     unknown = [key for key in value if key not in ("jsonrpc", "id", "method", "params")]
     if value.get("jsonrpc") != "2.0":
-        return refusal(name, Code.INVALID_REQUEST, "INVALID_REQUEST", 'jsonrpc must be "2.0"', "jsonrpc")
+        text, remedy = 'the member jsonrpc is missing or not "2.0"', 'send {"jsonrpc":"2.0","id":1,"method":"status"}'
+        return refusal(name, Code.INVALID_REQUEST, "INVALID_REQUEST", text, "jsonrpc", remedy)
     if not isinstance(method, str) or not 0 < len(method) <= METHOD_CHARS_MAX:
         text = f"method is text of 1 to {METHOD_CHARS_MAX} characters"
-        return refusal(name, Code.INVALID_REQUEST, "INVALID_REQUEST", text, "method")
+        return refusal(name, Code.INVALID_REQUEST, "INVALID_REQUEST", text, "method", "name what you ask for")
     if unknown:
         text = f"a request has no member {unknown[0][:METHOD_CHARS_MAX]!r}"
         remedy = "put parameters into params"
         return refusal(name, Code.INVALID_REQUEST, "INVALID_REQUEST", text, remedy=remedy, method=method)
     if params is not None and not isinstance(params, dict):
         text = "params is an object: parameters go by name"
-        return refusal(name, Code.INVALID_PARAMS, "PARAMS_BY_NAME", text, "params", method=method)
+        return refusal(name, Code.INVALID_PARAMS, "PARAMS_BY_NAME", text, "params", 'such as {"limit":20}', method)
     return Request(name, method, params or {})
 
 
@@ -411,7 +413,8 @@ def _unanswerable(value: Any) -> Refusal | None:
         text = "batches are not taken"
         return refusal(None, number, "BATCH", text, remedy="send one request per line; they may overlap")
     if not isinstance(value, dict):
-        return refusal(None, number, "INVALID_REQUEST", "a request is a JSON object")
+        remedy = 'send {"jsonrpc":"2.0","id":1,"method":"status"}'
+        return refusal(None, number, "INVALID_REQUEST", "a request is a JSON object", remedy=remedy)
     if "id" not in value:
         text = "a request needs an id; notifications are not taken"
         return refusal(None, number, "NOTIFICATION", text, "id", "give each request an id")

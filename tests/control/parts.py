@@ -162,6 +162,15 @@ class Client:
 
     def line(self) -> dict[str, Any] | None:
         """Return the next line, None at the end."""
+        text = self.text()
+        if text is None:
+            return None
+        found = json.loads(text)
+        assert isinstance(found, dict)
+        return found
+
+    def text(self) -> str | None:
+        """Return the next line as it was sent, None at the end."""
         while b"\n" not in self._buffer:
             try:
                 chunk = self.link.recv(1 << 16)
@@ -172,9 +181,7 @@ class Client:
                 return None
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
-        found = json.loads(line)
-        assert isinstance(found, dict)
-        return found
+        return line.decode("utf-8")
 
     def ask(self, method: str, params: Any = None, number: Any = 1) -> dict[str, Any]:
         """Write a request and return the line that answers it."""
