@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,8 @@ class Instance:
         """Prepare; nothing runs yet."""
         self.child = child
         self.scope = CancelScope(shield=True)  # only the supervisor stops a child, in its turn
-        self.ended = anyio.Event()
+        self.ended = False
+        self._bell = anyio.Event()
         self.error: BaseException | None = None
         self.task: TaskInfo | None = None
         self.begun = now()
@@ -95,8 +97,16 @@ class Instance:
             # A cancellation that arrives here is not ours, which the scope takes: somebody cancelled the bare task.
             self.error = error
         finally:
-            self.ended.set()
+            self.ended = True
+            self._bell.set()
             self._post(Note("ended", self))
+
+    async def end_within(self, seconds: float) -> bool:
+        """Wait for the end, but only so long; return whether it came."""
+        timer = asyncio.get_running_loop().call_later(seconds, self._bell.set)
+        await self._bell.wait()
+        timer.cancel()
+        return self.ended
 
     def started(self) -> None:
         """Take note of the end of the start; heartbeats are due from now on."""

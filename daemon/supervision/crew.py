@@ -110,9 +110,9 @@ class Crew:
         child.instance = None  # from now on its notes are history
         instance.scope.cancel()
         budget = child.spec.shutdown_s
-        with CancelScope(shield=True), CancelScope(deadline=self.now() + budget):
-            await instance.ended.wait()
-        if instance.ended.is_set():
+        with CancelScope(shield=True):
+            ended = await instance.end_within(budget)
+        if ended:
             return None
         stack, _ = instance.where()
         stuck = ActorStuck(**self.facts(child), budget_s=budget, stack=stack, replaceable=child.spec.abandon)

@@ -55,16 +55,18 @@ def _chain(awaitable: Any) -> Iterator[str]:
 
 def _frames(awaitable: Any) -> Iterator[tuple[str, bool]]:
     """Follow what awaits what, down to the future at the end; say of each whether it is of a library."""
-    for _ in range(DEPTH_MAX):
+    depth = 0
+    while depth < DEPTH_MAX:
         if isinstance(awaitable, types.CoroutineType):
             frame, inner = awaitable.cr_frame, awaitable.cr_await
         elif isinstance(awaitable, types.GeneratorType):
             frame, inner = awaitable.gi_frame, awaitable.gi_yieldfrom
         else:
             return
-        if frame is None:
+        if frame is None:  # it has ended
             return
         path = PurePath(frame.f_code.co_filename)
         line = f"{path.parent.name}/{path.name}:{frame.f_lineno} in {frame.f_code.co_qualname}"
         yield line, str(path).startswith(LIBRARIES)
         awaitable = inner
+        depth += 1

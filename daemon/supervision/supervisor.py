@@ -372,7 +372,7 @@ class Supervisor:
         for child in self._children:
             instance = child.instance
             due = None if instance is None else instance.due()
-            if instance is None or due is None or due > self.crew.now() or instance.ended.is_set():
+            if instance is None or due is None or due > self.crew.now() or instance.ended:
                 continue
             stack, place = instance.where()
             if instance.started_at is None:

@@ -391,3 +391,19 @@ def test_it_runs_only_once_at_a_time_and_again_afterwards() -> None:
         return [row.state for row in root.tree()]
 
     assert run_virtual(main) == ["stopped", "stopped"]
+
+
+def test_the_same_holds_on_uvloop_and_the_machines_clock() -> None:
+    """Virtual time is for tests; the daemon runs on this."""
+    told = Told()
+    quick = Backoff(first_s=0.001)
+
+    async def beats_once(context: StartContext) -> None:
+        context.started()
+        if context.restarts == 1:
+            root.stop()
+        await anyio.sleep_forever()
+
+    root = supervisor(told, [*children(a=steady), ChildSpec("b", beats_once, heartbeat_s=0.01)], backoff=quick)
+    anyio.run(root.run, backend_options={"use_uvloop": True})
+    assert told.words() == ["started a", "started b", "failed b", "restarted b", "stopped b", "stopped a"]

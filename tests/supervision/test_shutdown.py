@@ -286,8 +286,8 @@ def test_a_child_that_ended_while_the_supervisor_was_busy_is_not_counted_twice()
     assert counted == [1, 0]
 
 
-def test_a_child_cut_off_before_it_ran_hangs_nowhere() -> None:
-    """Started and stopped within one round of the loop: it never gets to its first line."""
+def test_a_child_cut_off_before_it_ran_ends_at_its_first_wait() -> None:
+    """Started and stopped within one round of the loop."""
     told = Told()
     ran: list[int] = []
 
@@ -306,6 +306,13 @@ def test_a_child_cut_off_before_it_ran_hangs_nowhere() -> None:
     run_virtual(main)
     assert ran == []
     assert root.tree()[1].state == "stopped"
+
+
+def test_errors_leave_a_host_of_its_own_unwrapped() -> None:
+    """Whoever gives no host gets the error itself, not a group around it."""
+    root = supervisor(Told(), children(a=never_starts(OSError("x"))), intensity=RestartIntensity(0, 1))
+    with pytest.raises(EscalatedError, match="root gives up because of a"):
+        run_virtual(root.run)
 
 
 def test_events_and_rows_are_stamped_by_the_clock_that_was_given() -> None:
