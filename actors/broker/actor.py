@@ -121,6 +121,11 @@ class BrokerActor(CoreActor):
         """Return a portfolio's account; look, do not touch."""
         return self._accounts[portfolio]
 
+    @property
+    def funded(self) -> tuple[str, ...]:
+        """Names of the portfolios that ever had a deposit."""
+        return tuple(self._accounts)
+
     # -- market state ----------------------------------------------------------------------------------------------
 
     @observes(BarPanel)

@@ -54,3 +54,33 @@ class SnapshotTaken(Event, tag=106, frozen=True):
 
     seq: int
     digest: str
+
+
+class CallAudited(Event, tag=107, frozen=True):
+    """A call of the control surface that changed something around the core, or that was refused (a fact from the edge).
+
+    Attributes:
+        kind: ``call``, ``kill`` or ``refused``.
+        method: as it was asked for.
+        by: uid and pid, as the kernel says.
+        outcome: ``ok`` or the code of the refusal.
+    """
+
+    kind: str
+    method: str
+    by: str
+    outcome: str
+
+
+class MachineTrouble(Event, tag=108, frozen=True):
+    """Something about the machine that people should hear of (a fact from the edge): disk, clock, reload, ledger.
+
+    Attributes:
+        what: stable key, such as ``disk_low``.
+        sentence: what is wrong.
+        critical: whether somebody has to look before trading goes on after a restart.
+    """
+
+    what: str
+    sentence: str
+    critical: bool = False

@@ -24,22 +24,21 @@ from actors.feed.session import calendar_zone
 from actors.messages.alerts import AlertRaised
 from actors.messages.catalogue import codec
 from actors.messages.portfolio import DepositCash
-from actors.predictor.binding import StrategyBinding
 from actors.predictor.models.manifest import refuse_seen_period
 from actors.predictor.pool.inprocess import InProcessPool
-from actors.predictor.registry import bind
 from actors.reporter.actor import Progress as Seen
 from actors.reporter.actor import ReporterActor
 from actors.reporter.benchmarks import CostRates
 from actors.reporter.record import IndexSeries, RunRecord, RunResult
 from actors.reporter.runfolder import write_events, write_run_folder
 from actors.values import Universe, fmt, parse_interval
-from config.params import alert_params, broker_params, portfolio_specs, risk_limits, strategy_requests
+from config.params import alert_params, broker_params, portfolio_specs, risk_limits
 from config.settings import Settings, settings_digest, settings_tree
 from daemon.journal.journal import Manifest
 from daemon.journal.sqlite import SqliteJournal, open_readonly, read_frames
 from daemon.kernel.clock import VirtualClock
 from daemon.kernel.errors import UsageError
+from daemon.system.bindings import strategy_bindings
 from daemon.system.composition import CoreSpec, build_core
 from daemon.system.engine import Consumer, ReplayEngine, Tee
 from daemon.system.failures import FailureStop, ScriptRefusals
@@ -96,7 +95,7 @@ def run_replay(options: ReplayOptions, settings: Settings, progress: Progress | 
     started = _now_text()
     history = open_history(_history_spec(options, settings))
     phases.lap("load")
-    bindings = _bindings(settings)
+    bindings = strategy_bindings(settings)
     portfolios = portfolio_specs(settings, {ref: b.name for ref, b in bindings.items()})
     script = _script(options, settings, history.universe, tuple(p.name for p in portfolios))
     if not script and not any(p.strategies for p in portfolios):
@@ -337,23 +336,6 @@ def _history_spec(options: ReplayOptions, settings: Settings) -> HistorySpec:
         benchmark=settings.universe.benchmark or None,
         sectors=settings.universe.sectors,
     )
-
-
-def _bindings(settings: Settings) -> dict[str, StrategyBinding]:
-    """Return strategies by the reference that names them."""
-    bindings: dict[str, StrategyBinding] = {}
-    names: dict[str, str] = {}
-    for request in strategy_requests(settings):
-        binding = bind(request.reference, request.params)
-        if binding.name in names:
-            raise UsageError(
-                f"{request.reference} and {names[binding.name]} are both registered as {binding.name}",
-                code="STRATEGY_TWICE",
-                remedy="give one of them another name in @strategy",
-            )
-        names[binding.name] = request.reference
-        bindings[request.reference] = binding
-    return bindings
 
 
 def _script(

@@ -1,0 +1,267 @@
+"""What the daemon does around the core when somebody asks: reload, snapshot, backup, log level, shutdown; and reads."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import anyio.to_thread
+import msgspec
+
+from actors.feed.session import calendar_zone
+from actors.messages.control import Reload
+from actors.messages.runtime import CallAudited
+from actors.values.time import format_ts
+from config.reload import ReloadPlan, reload_settings
+from config.show import rows as config_rows
+from config.sources import Loaded
+from daemon.control.calls import Call, Outcome, Peer, Role
+from daemon.journal.batch import KeptReply
+from daemon.journal.sqlite import open_readonly
+from daemon.kernel.actor import Frame
+from daemon.kernel.errors import OperatorError
+from daemon.service.clock import Jump
+from daemon.service.logging import Logs
+from daemon.system.board import Board
+from daemon.system.core_ports import Input
+from daemon.system.event_lines import EventLines, PastEvents
+from daemon.system.live_desk import LiveDesk
+from daemon.system.running import Running
+from daemon.system.start import limits_of
+from daemon.system.views import VIEWS, Projector
+from daemon.system.views_readers import view_readers
+from daemon.system.views_rows import Views
+from daemon.system.views_why import find_order
+from daemon.system.when import TimeReader
+
+WAIT_S: Final = 0.25
+"""How long a read waits for the views to show what was just committed."""
+
+
+class Errands:
+    """See the module."""
+
+    def __init__(self, running: Running, loaded: Loaded, logs: Logs) -> None:
+        """Wire the readers and the errands of one daemon."""
+        self._running = running
+        self._prepared = running.prepared
+        self._loaded = loaded
+        self._logs = logs
+        self._debug = loaded.settings.logging.level == "debug"
+        self._state_dir: Path = running.prepared.state_dir
+        universe = running.prepared.data.spec.universe
+        portfolios = tuple(spec.name for spec in running.prepared.data.spec.portfolios)
+        self.lines = EventLines(universe)
+        self.views = Projector(self._state_dir, on_note=lambda sentence: running.log.info("views", detail=sentence))
+        self._views = Views(self._state_dir / VIEWS, several=len(portfolios) > 1)
+        zone = calendar_zone(running.settings.universe.calendar)
+        self._view_readers = view_readers(self._views, TimeReader(zone, zone))
+        self._desk = LiveDesk(
+            universe=universe,
+            portfolios=portfolios,
+            latch=running.prepared.latch,
+            core_loop=lambda: running.loop,
+            readers=self._readers(),
+            admin={
+                "reload": self._reload,
+                "snapshot": self._snapshot,
+                "backup": self._backup,
+                "log.level": self._log_level,
+                "shutdown": self._shutdown,
+            },
+            resolve=self._resolve,
+            older=PastEvents(self._state_dir / "ledger.db", universe).since,
+        )
+
+    def desk(self) -> LiveDesk:
+        """Return the desk."""
+        return self._desk
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take calls from now on."""
+        self.views.start()
+        self._desk.open(loop)
+        hooks = self._prepared.hooks
+        hooks.lookup = self._lookup
+        hooks.audit = self._audit
+        self._prepared.control.attach(self._desk)
+
+    async def stop_intake(self) -> None:
+        """First stage of the end: no more calls, no more market data."""
+        self._desk.closing = True
+        self._prepared.control.detach()
+        self._running.loop.stop_feeding()
+
+    def close(self) -> None:
+        """Last of all: answers that still wait go out, threads end."""
+        self._prepared.control.stop()
+        self._prepared.signals.stop()
+        self.views.stop()
+
+    # -- reads (control thread) --------------------------------------------------------------------------------------
+
+    def _readers(self) -> dict[str, Callable[[Call], Outcome]]:
+        return {
+            "status": self._status,
+            "health": lambda _: _rows("health", self._board().health_rows()),
+            "positions": lambda call: _rows("positions", self._board().positions(symbol=call.params.get("symbol", ""))),
+            "risk": lambda _: _rows("risk", self._board().risk()),
+            "breakers": lambda _: _rows("breakers", self._board().breakers()),
+            "limits": lambda _: _rows("limits", self._board().limits_in_use()),
+            "actors": lambda _: _rows("actors", [msgspec.structs.asdict(row) for row in self._running.root.tree()]),
+            "model.list": lambda _: _rows("models", self._board().model_rows()),
+            "journal.head": self._head,
+            "config.show": self._config_show,
+            "config.check": self._config_check,
+            **{name: self._behind(reader) for name, reader in self._view_readers.items()},
+        }
+
+    def _board(self) -> Board:
+        board = self._running.board
+        if board is None:
+            raise OperatorError("the daemon has not looked at itself yet", code="NOT_READY", remedy="ask again")
+        return board
+
+    def _status(self, _: Call) -> Outcome:
+        status = self._board().status()
+        latch = self._prepared.latch
+        if latch.is_set:  # known here before the core has come to it
+            status["trading_state"] = "killed"
+            status["state_reason"] = latch.reason
+        return Outcome(status)
+
+    def _head(self, _: Call) -> Outcome:
+        head = self._running.outlet.head
+        return Outcome(
+            {
+                "schema": "tradingd.journal_head/1",
+                "run_id": self._running.manifest.run_id,
+                "seq": head.seq,
+                "ts": format_ts(head.ts) if head.ts else None,
+                "event_digest": head.digest,
+                "mode": self._running.mode,
+            }
+        )
+
+    def _behind(self, reader: Callable[[Call], Outcome]) -> Callable[[Call], Outcome]:
+        """Let a reader see what was committed before it asked."""
+
+        def read(call: Call) -> Outcome:
+            self.views.wait_for(self._running.outlet.seq, WAIT_S)
+            return reader(call)
+
+        return read
+
+    def _resolve(self, name: str) -> str:
+        self.views.wait_for(self._running.outlet.seq, WAIT_S)
+        with self._views.reading() as (db, _):
+            row = find_order(db, name)
+        return name if row is None else str(row["client_order_id"])
+
+    def _config_show(self, call: Call) -> Outcome:
+        below = call.params.get("key", "")
+        return _rows("config", [asdict(row) for row in config_rows(self._loaded) if row.key.startswith(below)])
+
+    def _config_check(self, _: Call) -> Outcome:
+        plan = reload_settings(self._loaded)
+        return Outcome({"schema": "tradingd.config_check/1", "ok": True, "changes": _changes(plan)})
+
+    def _lookup(self, key: str) -> KeptReply | None:
+        try:
+            db = open_readonly(self._state_dir / "ledger.db")
+            try:
+                row = db.execute(
+                    "SELECT key, method, digest, reply, seq, ts FROM idempotency WHERE key = ?", (key,)
+                ).fetchone()
+            finally:
+                db.close()
+        except sqlite3.Error as error:
+            raise OperatorError(
+                f"kept replies cannot be read: {error}", code="LEDGER_UNREADABLE", remedy="ask again in a moment"
+            ) from error
+        return None if row is None else KeptReply(*row)
+
+    def _audit(self, kind: str, peer: Peer, method: str, outcome: str) -> None:
+        self._running.log.info("control call", kind=kind, uid=peer.uid, pid=peer.pid, method=method, outcome=outcome)
+        fact = CallAudited(kind, method, peer.by, outcome)
+        self._desk.on_main(lambda: self._running.tell(fact))
+
+    # -- errands (main loop) -----------------------------------------------------------------------------------------
+
+    def debugging(self) -> bool:
+        """Whether every event is worth a line."""
+        return self._debug
+
+    def reload_by_signal(self) -> None:
+        """SIGHUP: the same as ``tradingctl reload``."""
+        call = Call("reload", {}, Peer(0, 0, 0, Role.ADMIN), reason="SIGHUP")
+        self._desk.errand(call, lambda outcome: None)
+
+    async def _reload(self, call: Call) -> Outcome:
+        notifier = self._running.notifier
+        notifier.reloading(time.monotonic_ns())
+        try:
+            plan = await anyio.to_thread.run_sync(reload_settings, self._loaded)
+            await self._take_over(plan, call.peer.by)
+        except OperatorError as error:
+            self._running.trouble("reload", f"the configuration was not reloaded: {error}")
+            raise
+        finally:
+            notifier.ready(self._running.status_line())
+        self._running.log.info("reloaded", changes=[change.key for change in plan.changes])
+        return Outcome({"schema": "tradingd.reload/1", "digest": plan.digest, "changes": _changes(plan)})
+
+    async def _take_over(self, plan: ReloadPlan, by: str) -> None:
+        """Take over what changed: first the limits, which the core may refuse, then what cannot fail."""
+        settings = plan.loaded.settings
+        if plan.touches("risk"):
+            limits = limits_of(settings)
+            call = Call("reload", {}, Peer(0, 0, 0, Role.ADMIN), reason=by)
+            outcome = await self._desk.in_core(Input(Reload(plan.digest, by, limits), "control", call=call))
+            if outcome.code:
+                raise OperatorError(outcome.message, code=outcome.code, remedy="the old limits stay in force")
+        if plan.touches("logging"):
+            self._logs.apply(
+                level=settings.logging.level,
+                form=settings.logging.format,
+                repeats_per_minute=settings.logging.repeats_per_minute,
+            )
+            self._debug = settings.logging.level == "debug"
+        self._loaded = plan.loaded
+
+    async def _snapshot(self, _: Call) -> Outcome:
+        seq = await self._running.loop.take_snapshot()
+        return Outcome({"schema": "tradingd.snapshot/1", "seq": seq})
+
+    async def _backup(self, call: Call) -> Outcome:
+        folder = Path(call.params.get("to") or self._state_dir / "backups").expanduser()
+        done = await anyio.to_thread.run_sync(back_up, self._state_dir, folder)
+        return Outcome(msgspec.to_builtins(done))
+
+    async def _log_level(self, call: Call) -> Outcome:
+        self._logs.set_level(call.params["level"])
+        self._debug = call.params["level"] == "debug"
+        return Outcome({"schema": "tradingd.log_level/1", "level": call.params["level"]})
+
+    async def _shutdown(self, call: Call) -> Outcome:
+        self._prepared.stop.ask(call.reason or f"shutdown by {call.peer.by}")
+        return Outcome({"schema": "tradingd.shutdown/1", "stopping": True})
+
+    def jumped(self, jump: Jump) -> None:
+        """A clock was set or the process was stopped: tell it; in free-running time has passed unseen."""
+        self._running.trouble("clock", jump.text)
+        if self._running.free_running:
+            self._running.gap(jump.amount_ns)
+
+
+def _rows(name: str, rows: list[dict[str, Any]]) -> Outcome:
+    return Outcome({"schema": f"tradingd.{name}/1", "rows": rows})
+
+
+def _changes(plan: ReloadPlan) -> list[dict[str, str]]:
+    return [{"key": change.key, "old": change.old, "new": change.new} for change in plan.changes]

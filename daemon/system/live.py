@@ -1,0 +1,283 @@
+"""``tradingd run``: the daemon from its first line to its exit code.
+
+Threads: the main loop (core, edges), the control thread (socket, kill), the signal thread (signals, the file KILL), the
+ledger's own, the views' own, one that writes the log and one that watches the loop. Only the main loop touches the core.
+
+An orderly end has stages, each with a budget: no more data and no more calls, then what came in is decided and
+committed, then alerts go out, then the last snapshot and the seal. What does not end in its budget is named and left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup, TaskStatus
+
+from actors.messages.catalogue import MARKET, codec
+from config.sources import Loaded
+from daemon.control.signals import block_signals
+from daemon.journal.failures import LedgerBrokenError
+from daemon.journal.market_codec import MarketCodec
+from daemon.journal.writer import LedgerWriter
+from daemon.kernel.errors import TradingdError
+from daemon.service.clock import Jump
+from daemon.service.logging import Logs
+from daemon.service.stall import StallGuard
+from daemon.service.systemd import Notifier, take_watchdog_interval
+from daemon.service.watchdog import Watchdog
+from daemon.supervision.errors import EscalatedError, StuckError
+from daemon.system.errands import Errands
+from daemon.system.outbox import channels
+from daemon.system.outlet import LiveOutlet
+from daemon.system.prepare import Prepared, RunOptions, StoppedEarly, prepare
+from daemon.system.running import Running
+from daemon.system.start import manifest_of
+
+EXIT_ESCALATED: Final = 70
+SWITCH_S: Final = 0.001
+"""How long one thread may keep the interpreter while another waits: what a kill waits for a spinning strategy."""
+
+
+def run_daemon(loaded: Loaded, options: RunOptions | None = None) -> int:
+    """Run until told to stop; return the exit code.
+
+    Raises:
+        OperatorError: the daemon did not start; nothing was changed.
+    """
+    block_signals()
+    sys.setswitchinterval(SWITCH_S)
+    settings = loaded.settings
+    logs = Logs(
+        level=settings.logging.level,
+        form=settings.logging.format,
+        repeats_per_minute=settings.logging.repeats_per_minute,
+    ).start()
+    notifier = Notifier.take(os.environ, clean=logs.redactor.text)
+    watchdog_s = take_watchdog_interval(os.environ)
+    log = structlog.get_logger("daemon")
+    try:
+        with channels(settings) as ways_out:
+            prepared = prepare(settings, options or RunOptions(), notifier, log)
+            shell = Shell(loaded, prepared, ways_out, logs, notifier, watchdog_s)
+            return anyio.run(shell.main, backend="asyncio", backend_options={"use_uvloop": True})
+    except StoppedEarly as stopped:
+        log.info("stopped before it was ready", reason=str(stopped))
+        return 0
+    except TradingdError as error:
+        log.error("start refused", code=error.code, reason=error.message, remedy=error.remedy)
+        notifier.failed(1, str(error))
+        raise
+    finally:
+        logs.stop()
+
+
+class Shell:
+    """The loop's side of the daemon: opens what needs a loop, waits for the end, and brings it about in stages."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        prepared: Prepared,
+        ways_out: list[Any],
+        logs: Logs,
+        notifier: Notifier,
+        watchdog_s: float | None,
+    ) -> None:
+        """Remember the parts."""
+        self._loaded = loaded
+        self._prepared = prepared
+        self._channels = ways_out
+        self._logs = logs
+        self._notifier = notifier
+        self._watchdog_s = watchdog_s
+        self._log = structlog.get_logger("daemon")
+        self._stop = anyio.Event()
+        self._ended = anyio.Event()
+        self._failure: BaseException | None = None
+        self._hurried = False
+
+    async def main(self) -> int:
+        """Run the daemon on this loop."""
+        prepared = self._prepared
+        loop = asyncio.get_running_loop()
+        manifest = manifest_of(prepared.settings, prepared.data, anchor=prepared.anchor)
+        writer = await LedgerWriter.open(
+            prepared.state_dir,
+            codec=codec(),
+            market=MarketCodec(MARKET),
+            manifest=manifest,
+            opened=prepared.opened,
+            faults=prepared.options.faults,
+            overtaken=prepared.latch.overtaken,
+        )
+        prepared.latch.commit_in_flight = lambda: writer.committing
+        running = Running(
+            prepared,
+            writer,
+            manifest,
+            channels=self._channels,
+            notifier=self._notifier,
+            watchdog_s=self._watchdog_s,
+            log=self._log,
+        )
+        errands = Errands(running, self._loaded, self._logs)
+        desk = errands.desk()
+        outlet = LiveOutlet(
+            desk=desk,
+            inference=running.inference,
+            deliveries=running.deliveries,
+            reporter=running.reporter,
+            lines=errands.lines,
+            notify_views=errands.views.notify,
+            changed=running.state_changed,
+            make_room=prepared.disk.release,
+            debug=errands.debugging,
+            log=structlog.get_logger("core"),
+        )
+        running.wire(desk, outlet)
+
+        def soon(call: Callable[..., object]) -> Callable[..., None]:
+            def later(*values: object) -> None:
+                if not loop.is_closed():
+                    loop.call_soon_threadsafe(call, *values)
+
+            return later
+
+        prepared.latch.wake = soon(running.wake)
+        prepared.stop.attach(soon(self._asked))
+        prepared.hooks.reload = soon(errands.reload_by_signal)
+        prepared.hooks.lost = soon(running.lose_control)
+        guard = StallGuard(
+            prepared.settings.service.stall_ms / 1000,
+            on_jump=soon(errands.jumped),
+            clock_step_ns=prepared.settings.service.clock_step_ms * 1_000_000,
+        )
+        try:
+            return await self._live(running, errands, guard)
+        finally:
+            guard.stop()
+            with anyio.CancelScope(shield=True):
+                await writer.close()
+
+    def _asked(self) -> None:
+        self._hurried = self._prepared.stop.hurry
+        self._stop.set()
+
+    async def _live(self, running: Running, errands: Errands, guard: StallGuard) -> int:
+        code = 0
+        async with anyio.create_task_group() as host:
+            up = anyio.Event()
+            host.start_soon(self._supervise, running, host, up)
+            await up.wait()
+            if not self._ended.is_set():
+                running.publish()
+                errands.open(asyncio.get_running_loop())
+                watchdog = Watchdog(self._notifier, self._watchdog_s, running.checks(), status=running.status_line)
+                guard.start()
+                host.start_soon(guard.pulse)
+                host.start_soon(watchdog.run)
+                _settle_memory()
+                running.ready = True
+                self._notifier.ready(running.status_line())
+                self._log.info(
+                    "ready",
+                    run_id=running.manifest.run_id,
+                    seconds=round((time.monotonic_ns() - self._prepared.began_ns) / 1e9, 3),
+                    trading_state=running.loop.core.core.risk.trading_state,
+                )
+                await self._wait_for_end()
+            if self._failure is None:
+                await self._shut_down(running, errands)
+                running.root.stop()
+                await self._ended.wait()
+            errands.close()
+            code = self._exit_code()
+            host.cancel_scope.cancel()
+        return code
+
+    async def _wait_for_end(self) -> None:
+        async with anyio.create_task_group() as group:
+
+            async def when(event: anyio.Event) -> None:
+                await event.wait()
+                group.cancel_scope.cancel()
+
+            group.start_soon(when, self._stop)
+            group.start_soon(when, self._ended)
+
+    async def _supervise(self, running: Running, host: TaskGroup, up: anyio.Event) -> None:
+        class Up(TaskStatus[object]):
+            def started(self, value: object = None) -> None:
+                up.set()
+
+        try:
+            await running.root.run(host=host, task_status=Up())
+        except Exception as error:  # noqa: BLE001 - told below, and the exit code says it
+            self._failure = error
+            self._log.critical("the tree gave up", exc_info=error)
+        finally:
+            self._ended.set()
+            up.set()
+
+    def _exit_code(self) -> int:
+        failure = self._failure
+        if failure is None:
+            return 0
+        if isinstance(failure, StuckError):
+            self._log.error("left behind", who=[event.actor for event in failure.stuck])
+            self._end_now(0)
+        origin = failure.origin if isinstance(failure, EscalatedError) else failure
+        code = LedgerBrokenError.exit_code if isinstance(origin, LedgerBrokenError) else EXIT_ESCALATED
+        self._notifier.failed(code, str(failure))
+        if isinstance(failure, EscalatedError) and failure.stuck:
+            self._end_now(code)
+        return code
+
+    def _end_now(self, code: int) -> None:
+        """End without waiting for a task that does not end: what is durable is durable."""
+        self._logs.stop()
+        os._exit(code)
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    async def _shut_down(self, running: Running, errands: Errands) -> None:
+        service = self._prepared.settings.service
+        why = self._prepared.stop.why or "stopped"
+        self._log.info("shutting down", reason=why)
+        self._notifier.stopping(f"stopping: {why}")
+        stages: tuple[tuple[str, int, Callable[[], Awaitable[Any]]], ...] = (
+            ("intake", service.shutdown_intake_s, errands.stop_intake),
+            ("core", service.shutdown_core_s, running.loop.drain),
+            ("outreach", service.shutdown_outreach_s, running.deliveries.deliver_once),
+            ("ledger", service.shutdown_ledger_s, running.seal),
+        )
+        for name, budget, stage in stages:
+            if self._hurried and name != "ledger":
+                continue
+            self._notifier.extend_timeout(budget + 5)
+            self._notifier.status(f"stopping: {name}")
+            with anyio.move_on_after(budget) as scope:
+                await stage()
+            if scope.cancelled_caught:
+                self._log.error("shutdown stage overran its budget", stage=name, budget_s=budget)
+        if running.sealed:
+            self._prepared.starts.end()
+        self._log.info("stopped", reason=why, clean=running.sealed)
+
+
+def _settle_memory() -> None:
+    """Collect once, and keep what was loaded out of later collections (design section 9)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+__all__ = ["Jump", "RunOptions", "run_daemon"]

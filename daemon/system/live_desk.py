@@ -1,0 +1,290 @@
+"""The desk of a running daemon: what the control thread asks goes to the core, to what was published, or to the shell.
+
+``submit`` and ``read`` are called on the control thread. Whatever touches the core is handed to the main loop and
+answered there, after the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import anyio
+
+from actors.values.fixed import fmt
+from actors.values.universe import Universe
+from daemon.control.calls import Call, Outcome
+from daemon.control.latch import KillLatch
+from daemon.control.methods import METHODS as TABLE
+from daemon.kernel.errors import TradingdError
+from daemon.kernel.mailbox import Lane
+from daemon.system.core_loop import CoreLoop
+from daemon.system.core_ports import Input
+from daemon.system.desk import METHODS, command_of
+
+FLAT_S: Final = 30.0
+FLAT_MAX_S: Final = 600.0
+
+Answer = Callable[[Outcome], None]
+Admin = Callable[[Call], Awaitable[Outcome]]
+Push = Callable[[dict[str, Any]], bool]
+
+
+class Subscriber:
+    """Somebody who wants committed events; lines wait while older ones are being looked up."""
+
+    def __init__(self, push: Push, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Send to ``push`` what is wanted."""
+        self._push = push
+        self._wanted = wanted
+        self._lock = threading.Lock()
+        self._held: list[dict[str, Any]] | None = []
+        self.cut = False
+
+    def send(self, lines: list[dict[str, Any]]) -> None:
+        """Send new lines, or keep them until the older ones are out."""
+        with self._lock:
+            if self._held is not None:
+                self._held += lines
+                return
+            self._out(lines)
+
+    def catch_up(self, lines: list[dict[str, Any]], last_seq: int) -> None:
+        """Send older lines first, then what came meanwhile."""
+        with self._lock:
+            self._out(lines)
+            held, self._held = self._held or [], None
+            self._out([line for line in held if line["seq"] > last_seq])
+
+    def _out(self, lines: list[dict[str, Any]]) -> None:
+        for line in lines:
+            if not self.cut and self._wanted(line) and not self._push(line):
+                self.cut = True
+
+
+class LiveDesk:
+    """See the module."""
+
+    def __init__(
+        self,
+        *,
+        universe: Universe,
+        portfolios: tuple[str, ...],
+        latch: KillLatch,
+        core_loop: Callable[[], CoreLoop],
+        readers: dict[str, Callable[[Call], Outcome]],
+        admin: dict[str, Admin],
+        resolve: Callable[[str], str],
+        older: Callable[[int], tuple[list[dict[str, Any]], int]],
+    ) -> None:
+        """Wire the desk; it takes calls once :meth:`open` was called."""
+        self._universe = universe
+        self._portfolios = portfolios
+        self._latch = latch
+        self._core_loop = core_loop
+        self._readers = readers
+        self._admin = admin
+        self._resolve = resolve
+        self._older = older
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._flat: list[tuple[float, Answer, dict[str, Any]]] = []
+        self._subscribers: list[Subscriber] = []
+        self._admin_calls: deque[tuple[Call, Answer]] = deque()
+        self._admin_wake = anyio.Event()
+        self._lock = threading.Lock()
+        self.closing = False
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take calls from here on."""
+        self._loop = loop
+
+    # -- control thread ----------------------------------------------------------------------------------------------
+
+    def submit(self, call: Call, answer: Answer) -> None:
+        """Hand a call to the core or to the shell."""
+        loop = self._loop
+        if loop is None or self.closing:
+            what = "is shutting down" if self.closing else "is not ready yet"
+            answer(Outcome(code="NOT_READY", message=f"the daemon {what}", remedy="ask again in a moment"))
+            return
+        if call.method in METHODS:
+            try:
+                command = command_of(call, self._universe, self._portfolios, resolve=self._resolve)
+            except TradingdError as error:
+                answer(refusal(error))
+                return
+            lane = Lane.CONTROL if TABLE[call.method].lane == 0 else Lane.COMMAND
+            item = Input(command, "control", call=call, answer=self._finish(call, answer))
+            loop.call_soon_threadsafe(self._offer, item, lane)
+        elif call.method in self._admin:
+            loop.call_soon_threadsafe(self.errand, call, answer)
+        else:
+            answer(Outcome(code="UNKNOWN_METHOD", message=f"{call.method} is nothing this daemon does"))
+
+    def read(self, call: Call) -> Outcome:
+        """Answer from what was published."""
+        reader = self._readers.get(call.method)
+        if reader is None:
+            return Outcome(code="UNKNOWN_METHOD", message=f"{call.method} is nothing this daemon shows")
+        try:
+            return reader(call)
+        except TradingdError as error:
+            return refusal(error)
+
+    def subscribe(self, call: Call, push: Push) -> Callable[[], None]:
+        """Send committed events, from ``from_seq`` on where it is given."""
+        types = call.params.get("types")
+        symbol = call.params.get("symbol")
+
+        def wanted(line: dict[str, Any]) -> bool:
+            return (not types or line.get("type") in types) and (not symbol or line.get("symbol") == symbol)
+
+        subscriber = Subscriber(push, wanted)
+        with self._lock:
+            self._subscribers.append(subscriber)
+        from_seq = call.params.get("from_seq")
+        lines, last = ([], 0) if from_seq is None else self._older(int(from_seq))
+        subscriber.catch_up(lines, last)
+
+        def leave() -> None:
+            with self._lock:
+                if subscriber in self._subscribers:
+                    self._subscribers.remove(subscriber)
+
+        return leave
+
+    def on_main(self, call: Callable[[], object]) -> None:
+        """Have something done on the main loop."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(call)
+
+    # -- main loop ---------------------------------------------------------------------------------------------------
+
+    async def in_core(self, item: Input, lane: Lane = Lane.CONTROL) -> Outcome:
+        """Put an input of the daemon's own in front of the core and wait until what became of it is durable."""
+        done = anyio.Event()
+        outcomes: list[Outcome] = []
+
+        def answer(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            done.set()
+
+        item.answer = answer
+        self._offer(item, lane)
+        await done.wait()
+        return outcomes[0]
+
+    @property
+    def listening(self) -> bool:
+        """Whether anybody wants events."""
+        return bool(self._subscribers)
+
+    def publish(self, lines: list[dict[str, Any]]) -> None:
+        """Send committed events to whoever wants them."""
+        with self._lock:
+            self._subscribers = [s for s in self._subscribers if not s.cut]
+            subscribers = tuple(self._subscribers)
+        for subscriber in subscribers:
+            subscriber.send(lines)
+
+    def look_for_flat(self) -> None:
+        """Answer those who wait for a flat book, or whose time is over."""
+        if not self._flat:
+            return
+        left = open_business(self._core_loop(), self._universe)
+        now = time.monotonic()
+        waiting = self._flat
+        self._flat = []
+        for deadline, answer, result in waiting:
+            if not left or now >= deadline:
+                answer(Outcome(result | {"flat": not left, "left": left}))
+            else:
+                self._flat.append((deadline, answer, result))
+
+    def _offer(self, item: Input, lane: Lane) -> None:
+        if not self._core_loop().offer(item, lane) and item.answer is not None:
+            item.answer(Outcome(code="BUSY", message="too many commands wait already", remedy="ask again in a moment"))
+
+    def _finish(self, call: Call, answer: Answer) -> Answer:
+        """Return what is done once a call is durable."""
+        if call.method == "unlatch":
+            kills = self._latch.kills
+            return lambda outcome: answer(self._unlatched(call, kills, outcome))
+        if call.method == "flatten":
+            return lambda outcome: self._await_flat(call, outcome, answer)
+        return answer
+
+    def _unlatched(self, call: Call, kills: int, outcome: Outcome) -> Outcome:
+        """Clear the latch behind the committed state: a crash in between leaves it killed, never the other way."""
+        if outcome.code or not self._latch.is_set:
+            return outcome
+        try:
+            cleared = self._latch.clear(call.peer.by, kills=kills)
+        except TradingdError as error:
+            return refusal(error)
+        if not cleared:
+            return Outcome(
+                code="KILLED_AGAIN",
+                message="somebody killed again meanwhile",
+                remedy="find out why, then unlatch again",
+            )
+        return outcome
+
+    def _await_flat(self, call: Call, outcome: Outcome, answer: Answer) -> None:
+        if outcome.code:
+            answer(outcome)
+            return
+        seconds = min(float(call.params.get("deadline_s", FLAT_S)), FLAT_MAX_S)
+        self._flat.append((time.monotonic() + seconds, answer, dict(outcome.result or {})))
+        self.look_for_flat()
+
+    def errand(self, call: Call, answer: Answer) -> None:
+        """Have the shell do something; on the main loop."""
+        self._admin_calls.append((call, answer))
+        self._admin_wake.set()
+
+    async def run_admin(self, beat: Callable[[], None]) -> None:
+        """Do what belongs to the process itself, until cancelled; one that takes long keeps no other waiting."""
+        async with anyio.create_task_group() as group:
+            while True:
+                self._admin_wake = anyio.Event()
+                while self._admin_calls:
+                    group.start_soon(self._do_admin, *self._admin_calls.popleft())
+                beat()
+                with anyio.move_on_after(1.0):
+                    await self._admin_wake.wait()
+
+    async def _do_admin(self, call: Call, answer: Answer) -> None:
+        try:
+            answer(await self._admin[call.method](call))
+        except TradingdError as error:
+            answer(refusal(error))
+
+
+def refusal(error: TradingdError) -> Outcome:
+    """Return an operator's error as an answer."""
+    return Outcome(
+        code=error.code or "REFUSED", message=error.message, field=getattr(error, "field", ""), remedy=error.remedy
+    )
+
+
+def open_business(loop: CoreLoop, universe: Universe) -> list[dict[str, Any]]:
+    """Return the positions and working orders that keep the book from being flat."""
+    core = loop.core.core
+    names = universe.symbols
+    left: list[dict[str, Any]] = [
+        {"portfolio": state.name, "symbol": names[symbol], "qty": fmt(position.qty)}
+        for state in core.portfolio.portfolios
+        for symbol, position in state.positions.items()
+        if position.qty
+    ]
+    left += [
+        {"portfolio": order.portfolio, "symbol": names[order.symbol], "order": order.order.client_order_id}
+        for order in core.broker.working
+    ]
+    return left

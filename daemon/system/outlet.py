@@ -1,0 +1,142 @@
+"""What a commit releases: alerts, questions to models, lines for those who listen, views, the log. And nothing before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from actors.messages.alerts import AlertRaised
+from actors.messages.inference import InferenceRequested, StrategyDisabled, StrategyEnabled
+from actors.messages.risk import BreakerReset, BreakerTripped, TradingStateChanged
+from actors.reporter.actor import ReporterActor
+from daemon.kernel.actor import Frame
+from daemon.kernel.digest import DIGEST_START
+from daemon.kernel.message import CommandRejected, Event, InputQuarantined
+from daemon.system.core_ports import Pending
+from daemon.system.edges import Deliveries, Inference
+from daemon.system.live_core import LiveCore
+from daemon.system.live_desk import LiveDesk
+
+_TOLD: Final = (
+    TradingStateChanged,
+    BreakerTripped,
+    BreakerReset,
+    StrategyDisabled,
+    StrategyEnabled,
+    CommandRejected,
+    InputQuarantined,
+    AlertRaised,
+)
+"""Events worth a line of the log at level info; everything else is told at level debug."""
+
+
+class Log(Protocol):
+    """The part of a logger that is used here."""
+
+    def info(self, event: str, **fields: object) -> object:
+        """Log one line."""
+        ...
+
+    def warning(self, event: str, **fields: object) -> object:
+        """Log one line."""
+        ...
+
+    def debug(self, event: str, **fields: object) -> object:
+        """Log one line."""
+        ...
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The last committed frame: its place, its stamp, and the event digest behind it."""
+
+    seq: int = 0
+    ts: int = 0
+    digest: str = DIGEST_START.hex()
+
+
+class LiveOutlet:
+    """See the module."""
+
+    def __init__(
+        self,
+        *,
+        desk: LiveDesk,
+        inference: Inference,
+        deliveries: Deliveries,
+        reporter: ReporterActor,
+        lines: Callable[[Frame], list[dict[str, Any]]],
+        notify_views: Callable[[int], None],
+        changed: Callable[[TradingStateChanged], None],
+        make_room: Callable[[], object],
+        debug: Callable[[], bool],
+        log: Log,
+    ) -> None:
+        """Wire the ways out."""
+        self._desk = desk
+        self._inference = inference
+        self._deliveries = deliveries
+        self._reporter = reporter
+        self._lines = lines
+        self._notify_views = notify_views
+        self._changed = changed
+        self._make_room = make_room
+        self._debug = debug
+        self._log = log
+        self.seq = 0
+        self.head = Head()
+        self.dirty = True
+
+    def committed(self, pending: Pending, core: LiveCore) -> None:
+        """Release what one commit made durable."""
+        batch = pending.batch
+        listening = self._desk.listening
+        debug = self._debug()
+        for frame in batch.frames:
+            for event in frame.events:
+                if type(event) is InferenceRequested:
+                    self._inference.ask(event)
+                elif isinstance(event, _TOLD) or debug:
+                    self._tell(frame, event)
+            if frame.events:
+                self._reporter.consume(frame.envelope, frame.events)
+                if listening:
+                    self._desk.publish(self._lines(frame))
+        if batch.outbox:
+            self._deliveries.add(batch.outbox)
+        if batch.frames:
+            last = batch.frames[-1]
+            self.seq = last.envelope.seq
+            self.head = Head(self.seq, last.envelope.ts_init, last.digest.hex())
+            self._notify_views(self.seq)
+        self.dirty = True
+        self._desk.look_for_flat()
+        del core
+
+    def _tell(self, frame: Frame, event: Event) -> None:
+        seq = frame.envelope.seq
+        if isinstance(event, TradingStateChanged):
+            self._log.warning(
+                "trading state", seq=seq, actor="risk", old=event.old, new=event.new, reason=event.reason, by=event.by
+            )
+            self._changed(event)
+            return
+        order_id = getattr(event, "client_order_id", "")
+        fields: dict[str, object] = {"seq": seq, "event_type": type(event).__name__}
+        if order_id:
+            fields["order_id"] = order_id
+        for name in ("reason", "code", "strategy", "breaker", "actor", "error"):
+            value = getattr(event, name, None)
+            if value:
+                fields[name] = value
+        (self._log.info if isinstance(event, _TOLD) else self._log.debug)("event", **fields)
+
+    def trouble(self, what: str, sentence: str) -> None:
+        """Tell what people should hear of, though nothing was committed."""
+        self._log.warning(what, detail=sentence)
+        self.dirty = True
+
+    def room(self) -> None:
+        """Give up the reserve."""
+        self._make_room()

@@ -1,0 +1,300 @@
+"""Everything before the main loop turns: folders, lock, ledger, latch, data, and a core with every promise kept."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from actors.messages.catalogue import MARKET, codec
+from config.settings import Settings
+from daemon.control.calls import Peer
+from daemon.control.latch import KillLatch
+from daemon.control.limits import ServerLimits
+from daemon.control.roles import Groups
+from daemon.control.server import ControlServer
+from daemon.control.signals import SignalThread
+from daemon.journal.batch import NO_FAULTS, Faults, KeptReply
+from daemon.journal.lock import InstanceLock
+from daemon.journal.market_codec import MarketCodec
+from daemon.journal.recovery import OpenedLedger, open_ledger
+from daemon.kernel.errors import OperatorError
+from daemon.service.systemd import Notifier
+from daemon.system.desk import params_digest
+from daemon.system.housekeeping import Disk
+from daemon.system.live_core import LiveCore
+from daemon.system.options import DEFAULT_SEED
+from daemon.system.start import CoreFactory, Data, Reader, Starts, check_folded, check_same_world, open_data
+from daemon.system.version import program_version
+
+LATCH: Final = "kill.latch"
+SOCKET: Final = "control.sock"
+START_BUDGET_S: Final = 120.0
+
+
+class Log(Protocol):
+    """The part of a logger that is used here."""
+
+    def info(self, event: str, **fields: object) -> object:
+        """Log one line."""
+        ...
+
+    def warning(self, event: str, **fields: object) -> object:
+        """Log one line."""
+        ...
+
+
+class StopRequest:
+    """Somebody wants the process to end; may be asked from any thread, before or while the loop turns."""
+
+    def __init__(self) -> None:
+        """Begin unasked."""
+        self.why = ""
+        self.hurry = False
+        self._tell: Callable[[], object] = lambda: None
+
+    def attach(self, tell: Callable[[], object]) -> None:
+        """Have ``tell`` called, thread-safely, whenever something is asked; at once if it was already."""
+        self._tell = tell
+        if self.why:
+            tell()
+
+    def ask(self, why: str) -> None:
+        """Ask for an orderly end."""
+        self.why = self.why or why
+        self._tell()
+
+    def rush(self) -> None:
+        """Ask for the end at once: what is durable is durable, the rest is not waited for."""
+        self.hurry = True
+        self._tell()
+
+
+class StoppedEarly(Exception):  # noqa: N818 - no error: somebody asked for it
+    """The process was asked to end before it was ready."""
+
+
+@dataclass(slots=True)
+class RunOptions:
+    """What the command line says beside the configuration.
+
+    Attributes:
+        until_end: end in order when the recording has ended.
+        seed: of the run.
+        faults: sites of a test's fault plan.
+        jitter: awaited by the feed before each input; for tests of the gate.
+    """
+
+    until_end: bool = False
+    seed: int = DEFAULT_SEED
+    faults: Faults = NO_FAULTS
+    jitter: Callable[[], Any] | None = None
+
+
+class Hooks:
+    """What the control thread asks of a daemon that is not there yet; the shell puts the real answers in."""
+
+    def __init__(self, log: Log) -> None:
+        """Know nothing, and note calls in the log alone."""
+        self.lookup: Callable[[str], KeptReply | None] = lambda _: None
+        self.audit: Callable[[str, Peer, str, str], object] = lambda kind, peer, method, outcome: log.info(
+            "control call", kind=kind, uid=peer.uid, pid=peer.pid, method=method, outcome=outcome
+        )
+        self.lost: Callable[[str], object] = lambda _: None
+        self.reload: Callable[[], object] = lambda: None
+
+    def lookup_now(self, key: str) -> KeptReply | None:
+        """Find a kept reply."""
+        return self.lookup(key)
+
+    def audit_now(self, kind: str, peer: Peer, method: str, outcome: str) -> None:
+        """Note a call."""
+        self.audit(kind, peer, method, outcome)
+
+    def reload_now(self) -> None:
+        """Reload, once there is a daemon to do it."""
+        self.reload()
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What the loop is built from."""
+
+    settings: Settings
+    options: RunOptions
+    state_dir: Path
+    runtime_dir: Path
+    lock: InstanceLock
+    disk: Disk
+    starts: Starts
+    unclean: int
+    latch: KillLatch
+    signals: SignalThread
+    control: ControlServer
+    hooks: Hooks
+    stop: StopRequest
+    opened: OpenedLedger
+    data: Data
+    anchor: dict[str, Any]
+    factory: CoreFactory
+    core: LiveCore
+    began_ns: int
+    notices: list[str] = field(default_factory=list)
+
+
+def make_folders(settings: Settings) -> tuple[Path, Path]:
+    """Make state and runtime folder, for the daemon's user alone (the socket's group may enter the latter).
+
+    Raises:
+        OperatorError: one cannot be made or written.
+    """
+    folders = []
+    for name, path, mode in (
+        ("state_dir", settings.paths.state_dir, 0o700),
+        ("runtime_dir", settings.paths.runtime_dir, 0o750),
+    ):
+        folder = path.expanduser()
+        try:
+            if not folder.is_dir():
+                folder.mkdir(parents=True, mode=mode)
+        except OSError as error:
+            raise OperatorError(
+                f"paths.{name} {folder} cannot be made: {error.strerror}",
+                code="NO_FOLDER",
+                remedy=f"name a writable folder as paths.{name}",
+            ) from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OperatorError(
+                f"paths.{name} {folder} cannot be written",
+                code="NO_FOLDER",
+                remedy="let the daemon's user own it",
+            )
+        folders.append(folder)
+    return folders[0], folders[1]
+
+
+def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Log) -> Prepared:
+    """Recover; see the module. Signals must be blocked already.
+
+    Raises:
+        LedgerRefusedError: the ledger may not be traded on; nothing was changed.
+        OperatorError: configuration, data or folders do not hold.
+        StoppedEarly: somebody asked the process to end meanwhile.
+    """
+    began = time.monotonic_ns()
+    stop = StopRequest()
+    notifier.status("starting: ledger")
+    state_dir, runtime_dir = make_folders(settings)
+    lock = InstanceLock(state_dir)
+    disk = Disk(state_dir, halt_mb=settings.service.disk_halt_mb, reserve_mb=settings.service.disk_reserve_mb)
+    disk.prepare()
+    notifier.extend_timeout(START_BUDGET_S)
+    opened = open_ledger(state_dir, codec(), MarketCodec(MARKET))
+    latch = KillLatch.open(state_dir / LATCH, fresh=opened.fresh, faults=options.faults)
+    hooks = Hooks(log)
+    control = _control(settings, runtime_dir, latch, hooks, log)
+    control.start()
+    signals = SignalThread(
+        latch,
+        runtime_dir,
+        on_shutdown=stop.ask,
+        on_reload=hooks.reload_now,
+        on_hurry=stop.rush,
+        on_problem=lambda sentence: _warn(log, "signals", sentence),
+        on_lost=lambda error: stop.ask(f"the signal thread was lost: {error}"),
+    )
+    signals.start()
+    starts = Starts(state_dir, settings.service.unclean_window_s)
+    unclean = starts.begin()
+    for notice in opened.notices:
+        log.warning("ledger", detail=notice)
+    _check_stop(stop)
+    notifier.status("starting: data")
+    data = open_data(settings, seed=options.seed)
+    check_same_world(opened, data)
+    for notice in data.recording.notices:
+        log.info("data", detail=notice)
+    _check_stop(stop)
+    notifier.status("starting: recovery")
+    anchor = _anchor(opened, data)
+    factory = CoreFactory(settings, data, anchor=anchor)
+    core = factory.fold(Reader(opened))
+    for notice in factory.notices:
+        log.warning("recovery", detail=notice)
+    check_folded(core, opened)
+    _check_stop(stop)
+    log.info(
+        "recovered",
+        seq=core.sequencer.seq,
+        refolded=factory.refolded,
+        seconds=round((time.monotonic_ns() - began) / 1e9, 3),
+        fresh=opened.fresh,
+        unclean_starts=unclean,
+    )
+    prepared = Prepared(
+        settings=settings,
+        options=options,
+        state_dir=state_dir,
+        runtime_dir=runtime_dir,
+        lock=lock,
+        disk=disk,
+        starts=starts,
+        unclean=unclean,
+        latch=latch,
+        signals=signals,
+        control=control,
+        hooks=hooks,
+        stop=stop,
+        opened=opened,
+        data=data,
+        anchor=anchor,
+        factory=factory,
+        core=core,
+        began_ns=began,
+        notices=[*opened.notices, *factory.notices],
+    )
+    return prepared
+
+
+def _control(settings: Settings, runtime_dir: Path, latch: KillLatch, hooks: Hooks, log: Log) -> ControlServer:
+    control = settings.control
+    rate = float(control.requests_per_s)
+    return ControlServer(
+        runtime_dir / SOCKET,
+        latch=latch,
+        groups=Groups.named(admin=control.admin_group, operator=control.operator_group, viewer=control.viewer_group),
+        version=program_version(),
+        lookup=hooks.lookup_now,
+        digest=params_digest,
+        audit=hooks.audit_now,
+        on_problem=lambda sentence: _warn(log, "control", sentence),
+        on_lost=lambda error: hooks.lost(str(error)),
+        limits=ServerLimits(
+            connections_max=control.connections_max,
+            requests_per_s=rate,
+            requests_burst=2 * rate,
+            call_s=float(control.call_timeout_s),
+        ),
+    )
+
+
+def _anchor(opened: OpenedLedger, data: Data) -> dict[str, Any]:
+    """Return the wall time at which the recording's time began to run; kept over restarts (free-running only)."""
+    if opened.run is not None:
+        before = opened.run.manifest_dict().get("feed", {}).get("anchor")
+        if before:
+            return dict(before)
+    first = next(iter(data.recording.inputs()), None)
+    return {"wall_ns": time.time_ns(), "ts": 0 if first is None else first.ts}
+
+
+def _warn(log: Log, what: str, sentence: str) -> None:
+    log.warning(what, detail=sentence)
+
+
+def _check_stop(stop: StopRequest) -> None:
+    if stop.why:
+        raise StoppedEarly(stop.why)

@@ -1,0 +1,480 @@
+"""The daemon once its loop turns: the parts, wired, and the tree that supervises them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Any, Final
+
+import anyio
+import msgspec
+
+from actors.alerter.delivery import Channel
+from actors.messages.control import DisableStrategy, Halt, Reduce
+from actors.messages.market import GapDetected
+from actors.messages.portfolio import DepositCash
+from actors.messages.risk import TradingStateChanged
+from actors.messages.runtime import ActorFailed as ActorFailedMessage
+from actors.messages.runtime import MachineTrouble
+from actors.predictor.pool.inprocess import InProcessPool
+from actors.reporter.actor import ReporterActor
+from daemon.journal.failures import LedgerBrokenError
+from daemon.journal.journal import Manifest
+from daemon.journal.writer import LedgerWriter
+from daemon.kernel.errors import InvariantError
+from daemon.kernel.mailbox import Lane
+from daemon.kernel.message import Market, Message
+from daemon.service.systemd import Notifier
+from daemon.service.watchdog import Check, CorePing
+from daemon.supervision.events import ActorFailed, Escalated, SupervisionEvent
+from daemon.supervision.supervisor import (
+    ChildSpec,
+    Restart,
+    RestartIntensity,
+    StartContext,
+    Strategy,
+    Supervisor,
+)
+from daemon.system.board import ActorFact, Board, FeedFact, ShellFacts, build_board
+from daemon.system.core_loop import CoreLoop
+from daemon.system.core_ports import Input
+from daemon.system.desk import Standing, params_digest, reply_key, reply_of
+from daemon.system.edges import Deliveries, FreeFeed, GatedFeed, Inference
+from daemon.system.intake import FreeIntake, GatedIntake, MarketQueue, Pace
+from daemon.system.invariants import check_core
+from daemon.system.live_core import LiveCore
+from daemon.system.live_desk import LiveDesk
+from daemon.system.outlet import LiveOutlet
+from daemon.system.overruns import Overruns
+from daemon.system.prepare import Prepared
+from daemon.system.start import Reader, pace_of, read_ledger, resume_of
+
+BOARD_S: Final = 0.1
+HOUSE_S: Final = 1.0
+BOOKS_S: Final = 60.0
+PING_S: Final = 15.0
+COMMIT_STUCK_S: Final = 20.0
+EDGE_HEARTBEAT_S: Final = 30.0
+BY: Final = "daemon"
+_SECOND: Final = 1_000_000_000
+
+
+class Running:
+    """See the module."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        writer: LedgerWriter,
+        manifest: Manifest,
+        *,
+        channels: list[Channel],
+        notifier: Notifier,
+        watchdog_s: float | None,
+        log: Any,
+    ) -> None:
+        """Wire the parts; nothing turns yet."""
+        self.prepared = prepared
+        self.writer = writer
+        self.manifest = manifest
+        self.settings = settings = prepared.settings
+        self.notifier = notifier
+        self.log = log
+        self.mode = manifest.mode
+        self.queue = MarketQueue()
+        self.ready = False
+        self.sealed = False
+        data = prepared.data
+        models = [binding.model for binding in data.spec.bindings]
+        self.inference = Inference(InProcessPool(models) if any(models) else None, self._answered)
+        self.deliveries = Deliveries(channels, prepared.opened.outbox_pending(), self._keep)
+        self.reporter = ReporterActor()
+        self.overruns = Overruns(settings.predictor.call_budget_ms, settings.predictor.call_overruns_max, self._disable)
+        self.board: Board | None = None
+        self.degraded: dict[str, None] = {}
+        self._told_low = False
+        self._books_at = time.monotonic()
+        self._pace = Pace(pace_of(settings))
+        self._watchdog_s = watchdog_s
+        self.desk: LiveDesk
+        self.outlet: LiveOutlet
+        self.loop: CoreLoop
+        self.intake: GatedIntake | FreeIntake
+        self.root: Supervisor
+        self.control_lost = ""
+
+    # -- wiring ------------------------------------------------------------------------------------------------------
+
+    @property
+    def free_running(self) -> bool:
+        """Whether inputs are stamped when they arrive."""
+        return self.settings.feed.playback.free_running
+
+    def wire(self, desk: LiveDesk, outlet: LiveOutlet) -> None:
+        """Take the desk and the outlet, which need each other and us."""
+        self.desk = desk
+        self.outlet = outlet
+        self._new_loop(self.prepared.core)
+        self.root = self._tree()
+
+    def _new_loop(self, core: LiveCore) -> None:
+        """Build a core loop around a core, at the start and whenever the core child is started again."""
+        self.queue.items.clear()
+        self.queue.ended = False
+        latency_ns = self.settings.predictor.latency_ms * 1_000_000
+        if self.free_running:
+            self.intake = FreeIntake(core, self.queue, core.clock)
+        else:
+            self.intake = GatedIntake(core, self.queue, self._pace, latency_ns=latency_ns)
+        self.loop = CoreLoop(
+            core,
+            intake=self.intake,
+            writer=self.writer,
+            latch=self.prepared.latch,
+            outlet=self.outlet,
+            rebuild=self.rebuild,
+            reply_of=self._reply,
+            keep_reply=_keep_reply,
+            snapshot_events=self.settings.journal.snapshot_events,
+            faults=self.prepared.options.faults,
+        )
+        self.overruns.watch(core.core.predictor)
+
+    def rebuild(self) -> LiveCore:
+        """Fold a new core from what is durable now."""
+        ledger = read_ledger(self.prepared.state_dir)
+        try:
+            core = self.prepared.factory.fold(Reader(ledger))
+        finally:
+            ledger.close()
+        self.overruns.watch(core.core.predictor)
+        self.inference.ask_again(core.questions)
+        self.log.warning("core rebuilt", seq=core.sequencer.seq, refolded=self.prepared.factory.refolded)
+        return core
+
+    def _reply(self, call: Any, command: Message, events: list[Any]) -> Any:
+        risk = self.loop.core.core.risk
+        return reply_of(call, command, events, Standing(risk.trading_state, risk.state_reason))
+
+    def first_inputs(self) -> list[Input]:
+        """Return what has to go in before anything else, after a start."""
+        prepared, core = self.prepared, self.loop.core
+        known = core.core.broker.funded
+        first = None if core.sequencer.seq else prepared.data.first_ts
+        inputs = [
+            Input(DepositCash(spec.name, spec.cash, "opening deposit"), "control", at=first)
+            for spec in prepared.data.spec.portfolios
+            if spec.name not in known
+        ]
+        core.move_clock(first)
+        if self.free_running and core.feed_n:
+            now = core.clock.now()
+            inputs.append(Input(GapDetected(now, "playback", core.sequencer.last_ts, now), "feed"))
+        service = self.settings.service
+        if service.unclean_starts_max and prepared.unclean >= service.unclean_starts_max:
+            minutes = service.unclean_window_s / 60
+            reason = f"{prepared.unclean} starts within {minutes:g} minutes did not end cleanly"
+            inputs.append(Input(Halt(reason, BY), "shell"))
+        unresolved = core.watchman.unresolved(core.sequencer.last_ts)
+        if unresolved:
+            reason = f"{len(unresolved)} critical alert(s) of the last hours are not acknowledged: {unresolved[0]}"
+            inputs.append(Input(Halt(reason, BY), "shell"))
+        return inputs
+
+    # -- tree --------------------------------------------------------------------------------------------------------
+
+    def _tree(self) -> Supervisor:
+        fatal = (InvariantError, LedgerBrokenError)
+        beat = EDGE_HEARTBEAT_S
+        core = Supervisor(
+            "core",
+            Strategy.ONE_FOR_ALL,
+            RestartIntensity(1, 300),
+            [ChildSpec("sequencer", self._run_core, fatal=fatal, shutdown_s=10)],
+        )
+        inference = Supervisor(
+            "inference",
+            Strategy.REST_FOR_ONE,
+            RestartIntensity(3, 60),
+            [ChildSpec("pool", self._edge(self.inference.run), abandon=True)],
+        )
+        market = Supervisor(
+            "market",
+            Strategy.REST_FOR_ONE,
+            RestartIntensity(10, 60),
+            [ChildSpec("feed", self._run_feed, heartbeat_s=beat)],
+        )
+        outreach = Supervisor(
+            "outreach",
+            Strategy.ONE_FOR_ONE,
+            RestartIntensity(5, 300),
+            [
+                ChildSpec("alerter", self._edge(self.deliveries.run), abandon=True),
+                ChildSpec("reporter", self._edge(self._watch_reporter)),
+            ],
+        )
+        admin = Supervisor(
+            "admin",
+            Strategy.ONE_FOR_ONE,
+            RestartIntensity(5, 60),
+            [
+                ChildSpec("board", self._edge(self._publish), heartbeat_s=beat),
+                ChildSpec("control", self._edge(self._watch_control), heartbeat_s=beat),
+                ChildSpec("errands", self._edge(self.desk.run_admin), heartbeat_s=beat),
+                ChildSpec("housekeeping", self._edge(self._keep_house), heartbeat_s=beat),
+            ],
+        )
+        return Supervisor(
+            "root",
+            Strategy.ONE_FOR_ONE,
+            RestartIntensity(2, 120),
+            [
+                ChildSpec("journal", self._edge(self._watch_ledger), fatal=fatal, heartbeat_s=beat),
+                core.spec(),
+                inference.spec(restart=Restart.TEMPORARY),
+                market.spec(restart=Restart.TEMPORARY),
+                outreach.spec(restart=Restart.TEMPORARY),
+                admin.spec(restart=Restart.TEMPORARY),
+            ],
+            on_event=self._supervised,
+        )
+
+    @staticmethod
+    def _edge(
+        run: Callable[[Callable[[], None]], Awaitable[None]],
+    ) -> Callable[[StartContext], Awaitable[None]]:
+        async def start(context: StartContext) -> None:
+            context.started()
+            await run(context.beat)
+
+        return start
+
+    async def _run_core(self, context: StartContext) -> None:
+        if context.restarts:
+            self._new_loop(self.rebuild())
+        self.loop.begin(self.first_inputs() if not context.restarts else [])
+        self.inference.ask_again(self.loop.core.questions)
+        context.started()
+        await self.loop.run(context.beat)
+
+    async def _run_feed(self, context: StartContext) -> None:
+        self.queue.items.clear()
+        self.queue.ended = False
+        loop = self.loop
+        jitter = self.prepared.options.jitter
+        context.started()
+        if self.free_running:
+            if self._pace.speed is not None:
+                self._pace.begin(loop.core.clock.now())
+            await FreeFeed(self.queue, self._recorded, loop.wake, self._pace).run(context.beat, jitter)
+        else:
+            await GatedFeed(self.queue, self._recorded, loop.wake).run(context.beat, jitter)
+
+    def _recorded(self) -> Iterator[Market]:
+        """Return the recording from behind the last input that was taken; free-running leaves out what is over."""
+        core = self.loop.core
+        inputs = self.prepared.data.recording.inputs(resume_of(core))
+        if not self.free_running or self._pace.speed is None or not core.feed_n:
+            return inputs
+        return _from_now(inputs, core.clock.now())
+
+    def _supervised(self, event: SupervisionEvent) -> None:
+        name = type(event).__name__
+        fields = {k: v for k, v in msgspec.structs.asdict(event).items() if k not in {"ts", "error"}}
+        if isinstance(event, ActorFailed):
+            self.log.error("actor failed", exc_info=event.error, **fields)
+            self.tell(ActorFailedMessage(event.actor, event.reason))
+        elif isinstance(event, Escalated):
+            self.log.error("supervisor gives up", **fields)
+            self._gave_up(event)
+        else:
+            self.log.debug("supervision", kind=name, **fields)
+        if self.ready:
+            self.outlet.dirty = True
+
+    def _gave_up(self, event: Escalated) -> None:
+        if event.supervisor == "market":
+            self.command(Halt(f"no market data: {event.reason}", BY))
+        elif event.supervisor == "admin":
+            self.command(Reduce(f"the control surface is lost: {event.reason}", BY))
+        elif event.supervisor == "inference":
+            self.inference.give_up()
+        self.tell(ActorFailedMessage(event.supervisor, event.reason))
+
+    def command(self, message: Message) -> None:
+        """Put a command of the daemon's own in front of the core."""
+        self.loop.offer(Input(message, "shell"), Lane.CONTROL)
+
+    def tell(self, fact: Message) -> None:
+        """Let the core, the alerter and the record know of a fact about the machine."""
+        self.loop.offer(Input(fact, "shell"), Lane.COMMAND)
+
+    def trouble(self, what: str, sentence: str, *, critical: bool = False) -> None:
+        """Record something about the machine that people should hear of."""
+        self.log.warning(what, detail=sentence)
+        self.tell(MachineTrouble(what, sentence, critical))
+
+    def gap(self, amount_ns: int) -> None:
+        """Free-running: time passed in which nothing was seen."""
+        now = self.loop.core.clock.now()
+        scaled = int(amount_ns * (self._pace.speed or 0.0))
+        self.tell(GapDetected(now, "playback", now - abs(scaled), now))
+
+    # -- children ----------------------------------------------------------------------------------------------------
+
+    def _answered(self, answer: Any) -> None:
+        self.intake.answered(answer)
+        self.loop.wake()
+
+    def _keep(self, rows: list[Any]) -> None:
+        self.loop.keep(rows)
+
+    def _disable(self, strategy: str, reason: str) -> None:
+        self.command(DisableStrategy(strategy, reason, BY))
+
+    async def _watch_ledger(self, beat: Callable[[], None]) -> None:
+        while True:
+            moved = self.writer.gauges().moved
+            if moved:
+                problem = f"{moved} was removed or replaced while the daemon runs; what is written now would be lost"
+                raise LedgerBrokenError(problem, code="LEDGER_GONE", remedy="restore it from a backup")
+            beat()
+            await anyio.sleep(HOUSE_S)
+
+    async def _watch_reporter(self, beat: Callable[[], None]) -> None:
+        while True:
+            beat()
+            await anyio.sleep(HOUSE_S)
+
+    async def _watch_control(self, beat: Callable[[], None]) -> None:
+        while not self.control_lost:
+            beat()
+            await anyio.sleep(HOUSE_S)
+        raise InvariantError(f"the control thread was lost: {self.control_lost}", code="CONTROL_LOST")
+
+    async def _publish(self, beat: Callable[[], None]) -> None:
+        last = 0.0
+        while True:
+            now = time.monotonic()
+            if self.outlet.dirty or now - last >= HOUSE_S:
+                self.outlet.dirty = False
+                last = now
+                self.publish()
+                self.desk.look_for_flat()
+            beat()
+            await anyio.sleep(BOARD_S)
+
+    def publish(self) -> None:
+        """Build a new board from the core as it is."""
+        self.board = build_board(self.loop.core.core, self.prepared.data.spec.universe, self.facts())
+
+    async def _keep_house(self, beat: Callable[[], None]) -> None:
+        while True:
+            state = self.prepared.disk.look()
+            if state.low and not self._told_low:
+                self._told_low = True
+                self.command(Halt(state.sentence, BY))
+            elif not state.low:
+                self._told_low = False
+            if time.monotonic() - self._books_at >= BOOKS_S:
+                self._books_at = time.monotonic()
+                problems = check_core(self.loop.core.core)
+                if problems:
+                    self.command(Halt(f"the books do not agree: {problems[0]}", BY))
+                    self.log.error("books do not agree", problems=problems[:10])
+            if self.prepared.options.until_end and self._all_played():
+                self.prepared.stop.ask("the recording has ended")
+            beat()
+            await anyio.sleep(HOUSE_S if not self.prepared.options.until_end else 0.02)
+
+    def _all_played(self) -> bool:
+        return self.intake.exhausted and not self.loop.depth and not len(self.loop.lanes)
+
+    # -- the shell's questions ---------------------------------------------------------------------------------------
+
+    def lose_control(self, why: str) -> None:
+        """The control thread has ended by itself."""
+        self.control_lost = why or "it ended"
+
+    def wake(self) -> None:
+        """Let the core look at the latch."""
+        self.loop.wake()
+
+    def status_line(self) -> str:
+        """Return one line for ``systemctl status``."""
+        risk = self.loop.core.core.risk
+        reason = f" ({risk.state_reason})" if risk.state_reason else ""
+        return f"{risk.trading_state}{reason}; input {self.loop.core.sequencer.seq:,}"
+
+    async def seal(self) -> None:
+        """Take the last snapshot, make it durable, and say in the ledger that the run has ended."""
+        if self.loop.stalled:
+            return
+        await self.loop.take_snapshot()
+        await self.writer.seal("ended", self.loop.core.sequencer.digest.hex())
+        self.sealed = True
+
+    # -- facts -------------------------------------------------------------------------------------------------------
+
+    def facts(self) -> ShellFacts:
+        """Return what the core does not know about itself."""
+        gauges = self.writer.gauges()
+        queue = self.queue
+        state = "ended" if queue.ended and not queue.items else "live"
+        rows = self.root.tree()
+        return ShellFacts(
+            version=self.manifest.version,
+            run_id=self.manifest.run_id,
+            mode=self.mode,
+            started_ns=self.prepared.began_ns,
+            commit_ns=self.loop.last_commit_ns,
+            seq=self.outlet.seq,
+            feeds=(FeedFact("playback", state, queue.last_arrival_ns, self.prepared.data.recording.label),),
+            actors=tuple(ActorFact(row.name, row.state, row.restarts, row.last_error) for row in rows),
+            degraded=tuple(self.degraded),
+            alerts_pending=len(self.deliveries),
+            alerts_unacked=len(self.loop.core.watchman.unresolved(self.loop.core.sequencer.last_ts)),
+            journal={
+                **{k: v for k, v in msgspec.structs.asdict(gauges).items() if isinstance(v, (int, float, str))},
+                "uncommitted": self.loop.depth,
+                "state": self.loop.stalled or "ok",
+            },
+            notices=tuple(self.prepared.notices),
+        )
+
+    def checks(self) -> list[Check]:
+        """Return what must hold for the watchdog to be fed."""
+        ping = CorePing(lambda number: self.loop.ping(partial(ping.answered, number)), PING_S)
+        return [
+            Check("core", ping.complaint),
+            Check("ledger", self._ledger_complaint),
+            Check("tree", lambda: ", ".join(self.root.not_running()) and f"{', '.join(self.root.not_running())} down"),
+        ]
+
+    def _ledger_complaint(self) -> str:
+        """A ledger that takes nothing although somebody waits is worth a restart; a full disk is not cured by one."""
+        if self.loop.stalled or not self.loop.depth:
+            return ""
+        age = (time.monotonic_ns() - self.loop.last_commit_ns) / _SECOND
+        return f"no commit for {age:.0f} s" if age > COMMIT_STUCK_S else ""
+
+    def state_changed(self, event: TradingStateChanged) -> None:
+        """Tell the service manager."""
+        self.notifier.status(f"{event.new}: {event.reason}")
+
+
+def _keep_reply(call: Any, outcome: Any, seq: int, ts: int) -> Any:
+    from daemon.journal.batch import KeptReply  # noqa: PLC0415
+
+    key = reply_key(call)
+    return KeptReply(key, call.method, params_digest(call), msgspec.json.encode(outcome), seq, ts) if key else None
+
+
+def _from_now(inputs: Iterator[Market], now: int) -> Iterator[Market]:
+    """Leave out what fell into the time the process was down, but for the calendar: sessions end for everybody."""
+    from actors.messages.market import SessionClosed, SessionOpened  # noqa: PLC0415
+
+    for panel in inputs:
+        if panel.ts >= now or isinstance(panel, (SessionOpened, SessionClosed)):
+            yield panel

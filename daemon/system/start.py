@@ -1,0 +1,322 @@
+"""Start-up is recovery: from settings and what is on disk to a core in which every promise is kept.
+
+One path, whatever happened before: lock, ledger checks, latch, data, the core from the newest good snapshot, both
+folds up to the last input, digest, invariants. A mismatch refuses to start, with a reason of its own, and repairs
+nothing silently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from actors.alerter.actor import AlerterActor
+from actors.broker.fees import require_dates
+from actors.feed.recording import Recording, RecordingSpec, Resume, open_recording
+from actors.messages.catalogue import MARKET, codec
+from actors.risk.params import RiskLimits
+from actors.values import parse_interval
+from actors.values.universe import Adjustment
+from config.params import alert_params, broker_params, portfolio_specs, risk_limits
+from config.settings import Settings, playback_tree, settings_digest, settings_tree
+from daemon.journal.batch import SnapshotRow
+from daemon.journal.journal import Manifest
+from daemon.journal.failures import LedgerRefusedError
+from daemon.journal.market_codec import MarketCodec
+from daemon.journal.opened import OpenedLedger, RecordedInput
+from daemon.journal.sqlite import open_readonly
+from daemon.kernel.clock import Clock, VirtualClock
+from daemon.kernel.errors import ConfigError, InvariantError, OperatorError
+from daemon.kernel.message import Market
+from daemon.journal.committer import LEDGER
+from daemon.system.composition import CoreSpec
+from daemon.system.intake import ArrivalClock, ScaledClock
+from daemon.system.invariants import check_core
+from daemon.system.live_core import LiveCore
+from daemon.system.bindings import strategy_bindings
+from daemon.system.version import program_version
+
+UNCLEAN: Final = "unclean"
+_SECOND: Final = 1_000_000_000
+
+
+class Data(msgspec.Struct, frozen=True):
+    """What is played and the core it needs."""
+
+    recording: Recording
+    spec: CoreSpec
+
+    @property
+    def first_ts(self) -> int:
+        """The first instant that anything can be stamped with: when the first bar begins, or the first input."""
+        first = next(iter(self.recording.inputs()), None)
+        start = self.recording.first_start
+        return start if first is None else min(first.ts, start)
+
+
+def open_data(settings: Settings, *, seed: int) -> Data:
+    """Open the recording and say what core it needs.
+
+    Raises:
+        ConfigError: there is nothing to play, or the parts of the configuration do not fit.
+        OperatorError: a file, strategy or model that does not hold.
+    """
+    playback = settings.feed.playback
+    if not playback.given:
+        raise ConfigError(
+            "the daemon has no market data: [feed.playback] names neither a source nor files",
+            code="NO_FEED",
+            remedy='set feed.playback.source = "sp500" or feed.playback.bars',
+        )
+    recording = open_recording(
+        RecordingSpec(
+            bars=tuple(str(path) for path in playback.bars),
+            quotes=tuple(str(path) for path in playback.quotes),
+            trades=tuple(str(path) for path in playback.trades),
+            news=tuple(str(path) for path in playback.news),
+            source=playback.source,
+            symbols=settings.universe.symbols,
+            from_date=playback.from_day,
+            to_date=playback.to_day,
+            tz=playback.tz or None,
+            adjustment=Adjustment(playback.adjustment) if playback.adjustment else None,
+            interval=parse_interval(playback.interval) if playback.interval else None,
+            calendar=settings.universe.calendar,
+            extended_hours=settings.broker.extended_hours,
+            benchmark=settings.universe.benchmark or None,
+            sectors=settings.universe.sectors,
+            loop=playback.loop,
+        )
+    )
+    bindings = strategy_bindings(settings)
+    decision = settings.predictor.decision_interval
+    spec = CoreSpec(
+        universe=recording.universe,
+        interval=recording.interval,
+        bindings=tuple(bindings.values()),
+        decision_interval=parse_interval(decision) if decision else None,
+        broker=broker_params(settings),
+        # A gated playback is a replay through the daemon, with the replay's reset rules; only then are they equal.
+        limits=limits_of(settings),
+        portfolios=portfolio_specs(settings, {ref: b.name for ref, b in bindings.items()}),
+        seed=seed,
+    )
+    if spec.broker.regulatory_fees:
+        require_dates(recording.sessions[0].date, recording.sessions[-1].date)
+    return Data(recording, spec)
+
+
+def limits_of(settings: Settings) -> RiskLimits:
+    """Return the limits in force, with the reset rules of live only where inputs are stamped as in live."""
+    return risk_limits(settings, replay=not settings.feed.playback.free_running)
+
+
+class Starts:
+    """Counts starts that no clean end preceded: after a crash loop trading waits for a person."""
+
+    def __init__(self, state_dir: Path, window_s: int) -> None:
+        """Look at the record of starts that have not ended."""
+        self._path = state_dir / UNCLEAN
+        self._window_ns = window_s * _SECOND
+        self.unclean: list[int] = self._read()
+
+    def _read(self) -> list[int]:
+        try:
+            lines = self._path.read_text("ascii").split()
+        except FileNotFoundError:
+            return []
+        except (OSError, UnicodeDecodeError):
+            return [time.time_ns()]  # unreadable: counts as one that did not end well
+        return [int(line) for line in lines if line.isdigit()]
+
+    def begin(self) -> int:
+        """Record this start; return how many before it, within the window, did not end cleanly."""
+        now = time.time_ns()
+        self.unclean = [ts for ts in self.unclean if now - ts < self._window_ns][-100:]
+        self._write([*self.unclean, now])
+        return len(self.unclean)
+
+    def end(self) -> None:
+        """This run ended cleanly: nothing before it counts any more."""
+        self._write([])
+
+    def _write(self, starts: list[int]) -> None:
+        temporary = self._path.with_suffix(".tmp")
+        with temporary.open("w", encoding="ascii") as file:
+            file.write("\n".join(map(str, starts)))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._path)
+
+
+class Reader(msgspec.Struct, frozen=True):
+    """What a fold needs of the ledger; :class:`OpenedLedger` and a reader of a running ledger both have it."""
+
+    ledger: Any
+
+    def snapshots(self) -> Iterator[SnapshotRow]:
+        """Return snapshots, newest first."""
+        snapshots: Iterator[SnapshotRow] = self.ledger.snapshots()
+        return snapshots
+
+    def inputs(self, after_seq: int) -> Iterator[RecordedInput]:
+        """Return inputs in order of seq."""
+        inputs: Iterator[RecordedInput] = self.ledger.inputs(after_seq)
+        return inputs
+
+    def panels_before(self, seq: int, count: int) -> list[Market]:
+        """Return the last ``count`` market rows before an input, oldest first."""
+        panels: list[Market] = self.ledger.panels_before(seq, count)
+        return panels
+
+
+class CoreFactory:
+    """Builds cores and folds them from what is durable: the one way a core comes into being."""
+
+    def __init__(self, settings: Settings, data: Data, *, anchor: dict[str, Any]) -> None:
+        """Remember what cores are built from; ``anchor`` is the wall time a free-running recording began at."""
+        self._settings = settings
+        self._data = data
+        self._anchor = anchor
+        self.refolded = 0
+        self.notices: list[str] = []
+
+    def empty(self) -> LiveCore:
+        """Return a core that has seen nothing."""
+        alerter = AlerterActor(self._data.spec.universe, alert_params(self._settings), daemon=True)
+        return LiveCore(self._data.spec, VirtualClock(), alerter)
+
+    def fold(self, ledger: Reader) -> LiveCore:
+        """Return a core folded up to the last durable input; its clock stands there.
+
+        Raises:
+            LedgerRefusedError: no snapshot fits and the ledger does not begin with its first input.
+        """
+        core = self.empty()
+        seq = self._restore(core, ledger)
+        self.refolded = 0
+        for row in ledger.inputs(seq):
+            if self.refolded == 0 and row.seq == 1 and not seq:
+                self._begin(core, row.ts)
+            core.refold(row.seq, row.ts, row.ts_event, row.source, row.body, row.events)
+            self.refolded += 1
+        core.sequencer.rearm()
+        self._set_clock(core)
+        return core
+
+    def _restore(self, core: LiveCore, ledger: Reader) -> int:
+        for snapshot in ledger.snapshots():
+            try:
+                core.restore(snapshot, partial(ledger.panels_before, snapshot.seq + 1))
+            except (InvariantError, msgspec.MsgspecError, KeyError, ValueError, TypeError, IndexError) as error:
+                self.notices.append(f"the snapshot behind input {snapshot.seq} cannot be used: {error}")
+                fresh = self.empty()
+                core.__dict__.update(fresh.__dict__)
+                continue
+            return snapshot.seq
+        return 0
+
+    @staticmethod
+    def _begin(core: LiveCore, ts: int) -> None:
+        if isinstance(core.clock, VirtualClock):
+            core.clock.advance_to(ts)
+        core.sequencer.start()
+
+    def _set_clock(self, core: LiveCore) -> None:
+        core.clock = clock = self.clock(core.sequencer.last_ts)
+        core.sequencer.clock = clock
+
+    def clock(self, last_ts: int) -> Clock:
+        """Return the clock that stamps inputs from ``last_ts`` on."""
+        playback = self._settings.feed.playback
+        if not playback.free_running:
+            return VirtualClock(last_ts)
+        speed = pace_of(self._settings)
+        if speed is None:
+            return ArrivalClock(last_ts)
+        base = self._anchor["ts"] + int((time.time_ns() - self._anchor["wall_ns"]) * speed)
+        return ScaledClock(max(base, last_ts), speed)
+
+
+def pace_of(settings: Settings) -> float | None:
+    """Return how many times faster than recorded the playback runs; None for as fast as possible."""
+    speed = settings.feed.playback.speed
+    return None if speed == "max" else float(speed)
+
+
+def resume_of(core: LiveCore) -> Resume | None:
+    """Return the place in the recording behind the last input that was taken; None at the beginning."""
+    return Resume(core.feed_ts, core.feed_n) if core.feed_n else None
+
+
+def manifest_of(settings: Settings, data: Data, *, anchor: dict[str, Any]) -> Manifest:
+    """Describe this run: enough to repeat it, and to refuse what does not belong to it."""
+    started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    digest = settings_digest(settings)
+    return Manifest(
+        run_id=hashlib.sha256(f"{digest}{os.getpid()}{time.time_ns()}".encode()).hexdigest()[:16],
+        version=program_version(),
+        mode="playback",
+        seed=data.spec.seed,
+        config=settings_tree(settings),
+        config_digest=digest,
+        digests=dict(data.recording.digests),
+        universe=msgspec.to_builtins(data.recording.universe),
+        started=started,
+        feed=playback_tree(settings) | {"anchor": anchor},
+    )
+
+
+def check_same_world(opened: OpenedLedger, data: Data) -> None:
+    """Refuse to go on with a ledger whose symbols are not those of the data: its ids would name other shares.
+
+    Raises:
+        OperatorError: with both ways out.
+    """
+    if opened.run is None:
+        return
+    before = opened.run.manifest_dict()["universe"]["symbols"]
+    now = list(data.recording.universe.symbols)
+    if before != now:
+        gone = [s for s in before if s not in now]
+        new = [s for s in now if s not in before]
+        raise OperatorError(
+            f"the ledger was written for {len(before)} symbols, the data have {len(now)} "
+            f"(new: {', '.join(new[:5]) or 'none'}; gone: {', '.join(gone[:5]) or 'none'})",
+            code="UNIVERSE_CHANGED",
+            remedy="play the same symbols, or name another paths.state_dir",
+        )
+
+
+def check_folded(core: LiveCore, opened: OpenedLedger) -> None:
+    """Refuse a core that is not what the ledger says it is.
+
+    Raises:
+        LedgerRefusedError: INVARIANT_VIOLATED.
+    """
+    problems = []
+    if core.sequencer.digest != opened.event_digest:
+        problems.append("the event digest after recovery is not the one the ledger gives")
+    if core.sequencer.seq != opened.last_seq:
+        problems.append(f"recovery ended at input {core.sequencer.seq}, the ledger at {opened.last_seq}")
+    problems += check_core(core.core)
+    if problems:
+        raise LedgerRefusedError(
+            f"the state folded from the ledger does not hold together: {problems[0]}",
+            reason="INVARIANT_VIOLATED",
+            remedy="run tradingd verify on the state folder, then restore a backup",
+        )
+
+
+def read_ledger(state_dir: Path) -> OpenedLedger:
+    """Open the ledger of a running daemon for reading, on whatever it holds now; the caller closes it."""
+    market = MarketCodec(MARKET)
+    return OpenedLedger(state_dir, codec(), market, open_readonly(state_dir / LEDGER))
