@@ -10,7 +10,7 @@ shorter than that is refused.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -288,14 +288,23 @@ def rows_after(folder: Path, codec: MarketCodec, seq: int, upto: tuple[int, int]
             first = reader.first()
         if first is not None and 0 < first.first_seq <= seq + 1:
             break
+    yield from _rows_of((tape_path(folder, day) for day in days[start:]), codec, seq, upto)
+
+
+def rows_of(paths: Iterable[Path], codec: MarketCodec) -> Iterator[TapeRow]:
+    """Read the rows of several files, oldest first, which must follow each other, wherever they lie."""
+    yield from _rows_of(paths, codec, -1, None)
+
+
+def _rows_of(paths: Iterable[Path], codec: MarketCodec, seq: int, upto: tuple[int, int] | None) -> Iterator[TapeRow]:
+    before: TapeHeader | None = None
     end: Block | None = None
-    end_day = 0
-    for day in days[start:]:
-        with TapeReader(tape_path(folder, day)) as reader:
-            if end is not None:
-                _check_follows(reader.path, reader.header, end_day, end)
-            end, end_day = reader.start, day
-            for block in reader.blocks(_bound(day, upto)):
+    for path in paths:
+        with TapeReader(path) as reader:
+            if before is not None and end is not None:
+                _check_follows(path, reader.header, before, end)
+            before, end = reader.header, reader.start
+            for block in reader.blocks(_bound(before.day, upto)):
                 end = block
                 if block.last_seq > seq:
                     yield from (row for row in reader.rows(block, codec) if row.seq > seq)
@@ -338,7 +347,7 @@ def rows_before(
             later = first is not None and first.first_seq >= seq
             blocks = [] if later else [reader.start, *reader.blocks(_bound(day, upto))]
             if blocks and follower is not None:
-                _check_follows(tape_path(folder, follower.day), follower, day, blocks[-1])
+                _check_follows(tape_path(folder, follower.day), follower, reader.header, blocks[-1])
             follower = reader.header
             for block in reversed(blocks[1:]):
                 if block.first_seq < seq:
@@ -357,8 +366,8 @@ def _bound(day: int, upto: tuple[int, int] | None) -> int | None:
     return upto[1] if upto is not None and day == upto[0] else None
 
 
-def _check_follows(path: Path, header: TapeHeader, day: int, end: Block) -> None:
+def _check_follows(path: Path, header: TapeHeader, before: TapeHeader, end: Block) -> None:
     """Refuse a file that began when the one before it ended elsewhere."""
-    if header.previous != (day, end.end, end.crc):
-        what = f"it does not follow the tape of {day}, which ends at byte {end.end}"
+    if header.previous != (before.day, *(before.repacked or (end.end, end.crc))):
+        what = f"it does not follow the tape of {before.day}, which ends at byte {end.end}"
         raise TapeError(path, 0, what, code="TAPE_DAMAGED", remedy="restore the missing or exchanged tapes")

@@ -65,6 +65,7 @@ class TapeHeader(msgspec.Struct, frozen=True):
         universe: of the run, as in its manifest; ``symbols`` are in order of id.
         previous: (day, position, chain value) at which the file before ended when this one began, or None.
         schema: of the file.
+        repacked: (position, chain value) at which the file ended that this one was repacked from, or None.
     """
 
     day: int
@@ -72,6 +73,7 @@ class TapeHeader(msgspec.Struct, frozen=True):
     universe: dict[str, Any]
     previous: tuple[int, int, int] | None = None
     schema: int = SCHEMA
+    repacked: tuple[int, int] | None = None
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -122,9 +124,9 @@ def start_bytes(header: TapeHeader) -> tuple[bytes, int]:
     return start + crc.to_bytes(4, "little") + body, crc
 
 
-def block_bytes(rows: list[TapeRow], codec: MarketCodec, before: int) -> tuple[bytes, int]:
+def block_bytes(rows: list[TapeRow], codec: MarketCodec, before: int, level: int = _LEVEL) -> tuple[bytes, int]:
     """Return a block of rows, and the chain value behind it where ``before`` is the one before it."""
-    body = zlib.compress(codec.encode_rows([(row.seq, row.ts, row.body) for row in rows]), _LEVEL)
+    body = zlib.compress(codec.encode_rows([(row.seq, row.ts, row.body) for row in rows]), level)
     seqs = [row.seq for row in rows]
     head = HEAD.pack(len(body), len(rows), min(seqs), max(seqs), zlib.crc32(body), 0)[:-4]
     crc = zlib.crc32(head, before)
@@ -193,15 +195,21 @@ class TapeReader:
         """Return the first block, or None where there is none. Raises as :meth:`blocks`."""
         return next(self.blocks(), None)
 
+    def check(self, upto: int | None = None) -> Block:
+        """Check every byte up to a position; return the last block. Raises as :meth:`blocks`."""
+        last = self.start
+        for block in self.blocks(upto):
+            last = block
+            self._body(block)
+        return last
+
     def rows(self, block: Block, codec: MarketCodec) -> list[TapeRow]:
         """Read a block's rows.
 
         Raises:
             TapeError: bytes of it were changed.
         """
-        body = os.pread(self._fd, block.end - block.offset - HEAD.size, block.offset + HEAD.size)
-        if zlib.crc32(body) != block.body_crc:
-            raise self._damaged(block.offset, "the block's rows are not the ones that were written")
+        body = self._body(block)
         try:
             rows = [TapeRow(*row) for row in codec.decode_rows(zlib.decompress(body))]
         except (zlib.error, ValueError) as error:
@@ -212,6 +220,12 @@ class TapeReader:
         if len(rows) != block.rows:
             raise self._damaged(block.offset, f"the block holds {len(rows)} rows where it speaks of {block.rows}")
         return rows
+
+    def _body(self, block: Block) -> bytes:
+        body = os.pread(self._fd, block.end - block.offset - HEAD.size, block.offset + HEAD.size)
+        if zlib.crc32(body) != block.body_crc:
+            raise self._damaged(block.offset, "the block's rows are not the ones that were written")
+        return body
 
     def _header(self) -> tuple[TapeHeader, Block]:
         start = os.pread(self._fd, START.size, 0)
