@@ -15,12 +15,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn, Protocol, TypeVar
 
 import msgspec
 
 from daemon.journal.batch import Batch, Faults, TapeRow
-from daemon.journal.connection import Job, LedgerConnection, broken, closed
+from daemon.journal.connection import LEDGER, Job, LedgerConnection, broken, closed
 from daemon.journal.failures import CommitOvertaken, LedgerBrokenError
 from daemon.journal.folding import Folding
 from daemon.journal.journal import Manifest
@@ -45,6 +45,9 @@ from daemon.journal.schema import PAGE_SIZE, migrate
 from daemon.kernel.codec import Codec
 from daemon.kernel.errors import InvariantError, OperatorError
 
+__all__ = ["LEDGER", "TAPE", "Committer", "Continue", "Tape"]
+
+T = TypeVar("T")
 TAPE: Final = "tape"
 LATENCIES: Final = 256
 _ROW_BYTES: Final = 150  # of a frame beside its blobs
@@ -294,7 +297,18 @@ class Committer:
             raise kind
         raise kind from error
 
-    # -- the end -----------------------------------------------------------------------------------------------------
+    # -- other work, the end -----------------------------------------------------------------------------------------
+
+    def transact(self, work: Callable[[sqlite3.Connection], T], job: Job) -> T:
+        """Run work on the connection as one transaction; see :meth:`daemon.journal.writer.LedgerWriter.transact`."""
+        self._refuse_if_unusable()
+        try:
+            self.connection.begin(job, heed_kill=False)
+            result = work(self.connection.db)
+            self.connection.db.execute("COMMIT")
+        except BaseException as error:  # noqa: BLE001 - raised again as what it means
+            self._fail(error)
+        return result
 
     def seal(self, status: str, digest: str, job: Job) -> None:
         """Say how the run ended; nothing can be committed after it.
@@ -302,13 +316,7 @@ class Committer:
         Raises:
             LedgerFullError, LedgerBrokenError: it is not sealed; the next start will do it.
         """
-        self._refuse_if_unusable()
-        try:
-            self.connection.begin(job, heed_kill=False)
-            _seal_row(self.connection.db, self._run_id, status, digest, self.frames, self._chain)
-            self.connection.db.execute("COMMIT")
-        except BaseException as error:  # noqa: BLE001 - raised again as what it means
-            self._fail(error)
+        self.transact(lambda db: _seal_row(db, self._run_id, status, digest, self.frames, self._chain), job)
         self._sealed = True
         self.folding.fold("TRUNCATE")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, cast
@@ -15,7 +16,7 @@ from daemon.journal.check import LAST_SEQ, frame_chunks, read_replies, read_snap
 from daemon.journal.committer import TAPE, Continue
 from daemon.journal.failures import LedgerRefusedError
 from daemon.journal.market_codec import MarketCodec
-from daemon.journal.rows import RunRow, TapeMark, read_runs
+from daemon.journal.rows import FrameRow, RunRow, TapeMark, read_runs
 from daemon.journal.tape import rows_after, rows_before
 from daemon.journal.tape_format import TapeError
 from daemon.kernel.codec import Codec
@@ -163,8 +164,11 @@ class OpenedLedger:
         """Give the snapshots whose digest holds, newest first; one that does not is mentioned and passed over."""
         if self._db is None:
             return
-        for seq in snapshot_seqs(self._db):
-            snapshot = read_snapshot(self._db, seq)
+        with _refusing(self._db):
+            seqs = snapshot_seqs(self._db)
+        for seq in seqs:
+            with _refusing(self._db):
+                snapshot = read_snapshot(self._db, seq)
             if snapshot is None:
                 notice = f"the snapshot behind input {seq} is not the one that was taken; an older one serves"
                 if notice not in self.notices:
@@ -182,23 +186,27 @@ class OpenedLedger:
             return
         panels = self._panels(after_seq)
         panel = next(panels, None)
-        for rows in frame_chunks(self._db, after_seq + 1, LAST_SEQ):
-            for row in rows:
-                seq, ts, ts_event, source, data, n, body = row[:7]
-                while panel is not None and panel.seq < seq:
-                    yield RecordedInput(panel.seq, panel.ts, panel.ts, FEED, panel.body, [], kept=False)
-                    panel = next(panels, None)
+        for row in self._frames(after_seq + 1):
+            seq, ts, ts_event, source, data, n, body = row[:7]
+            while panel is not None and panel.seq < seq:
+                yield RecordedInput(panel.seq, panel.ts, panel.ts, FEED, panel.body, [], kept=False)
+                panel = next(panels, None)
+            with _refusing(self._db):
                 events = cast("list[Event]", self._codec.decode_many(body)) if n else []  # bodies hold events only
-                if data is not None:
-                    message = self._codec.decode(data)
-                elif panel is not None and panel.seq == seq:
-                    message = panel.body
-                    panel = next(panels, None)
-                else:
+                message = None if data is None else self._codec.decode(data)
+            if message is None:
+                if panel is None or panel.seq != seq:
                     raise _tape_lacks(f"input {seq} was market data, and the tape does not hold it")
-                yield RecordedInput(seq, ts, ts_event, source, message, events, kept=True)
+                message = panel.body
+                panel = next(panels, None)
+            yield RecordedInput(seq, ts, ts_event, source, message, events, kept=True)
         if panel is not None:
             raise _tape_lacks(f"the tape goes on to input {panel.seq} behind the last frame")
+
+    def _frames(self, first: int) -> Iterator[FrameRow]:
+        with _refusing(self._reading()):
+            for rows in frame_chunks(self._reading(), first, LAST_SEQ):
+                yield from rows
 
     def _panels(self, after_seq: int) -> Iterator[TapeRow]:
         if self.tape is None:
@@ -232,7 +240,9 @@ class OpenedLedger:
         """
         if self._db is None:
             return
-        for reply, ok in read_replies(self._db):
+        with _refusing(self._db):
+            replies = list(read_replies(self._db))
+        for reply, ok in replies:
             if not ok:
                 raise LedgerRefusedError(
                     f"the reply kept under {reply.key!r} is not the one that was given",
@@ -245,11 +255,12 @@ class OpenedLedger:
         """Return the alerts that no channel has confirmed yet, oldest first."""
         if self._db is None:
             return []
-        rows = self._db.execute(
-            "SELECT alert_id, ts, severity, body, state, attempts FROM outbox WHERE state = 'pending'"
-            " ORDER BY ts, alert_id"
-        )
-        return [OutboxRow(*row) for row in rows.fetchall()]
+        with _refusing(self._db):
+            rows = self._db.execute(
+                "SELECT alert_id, ts, severity, body, state, attempts FROM outbox WHERE state = 'pending'"
+                " ORDER BY ts, alert_id"
+            )
+            return [OutboxRow(*row) for row in rows.fetchall()]
 
     def close(self) -> None:
         """Let go of the file. A fresh ledger has none."""
@@ -261,6 +272,20 @@ class OpenedLedger:
             message = "there is no ledger to read from yet"
             raise LedgerRefusedError(message, reason="EMPTY_LEDGER", remedy="open it again once it was written")
         return self._db
+
+
+@contextmanager
+def _refusing(db: sqlite3.Connection) -> Iterator[None]:
+    """Say that the ledger is damaged where a row cannot be read."""
+    try:
+        yield
+    except (sqlite3.DatabaseError, msgspec.MsgspecError, ValueError, TypeError, OverflowError) as error:
+        path = db.execute("PRAGMA database_list").fetchone()[2]
+        raise LedgerRefusedError(
+            f"a row of {path} cannot be read: {error}",
+            reason="LEDGER_CORRUPT",
+            remedy="restore a backup of the state directory",
+        ) from error
 
 
 def _tape_lacks(what: str) -> LedgerRefusedError:

@@ -21,7 +21,7 @@ from daemon.journal.failures import LedgerRefusedError
 from daemon.journal.head import HEAD, Head, read_head, read_wal_salt
 from daemon.journal.market_codec import MarketCodec
 from daemon.journal.opened import OpenedLedger, RecordedInput
-from daemon.journal.rows import read_run, read_runs, schema_version
+from daemon.journal.rows import read_runs, schema_version
 from daemon.journal.schema import APPLICATION_ID, SCHEMA, migrate
 from daemon.journal.tape import TapeWriter
 from daemon.journal.tape_format import TapeError, tape_days
@@ -57,9 +57,10 @@ def open_ledger(state_dir: Path, codec: Codec, market: MarketCodec) -> OpenedLed
 
     Raises:
         LedgerRefusedError: it is not what it should be; see :data:`daemon.journal.failures.EXIT_CODES`.
-        ConfigError: SQLite is too old.
+        ConfigError: SQLite is too old. (What it says of a newer one the caller logs, see ``check_sqlite``.)
     """
-    notices = check_sqlite()
+    check_sqlite()
+    notices: list[str] = []
     look = _Look(state_dir, notices)
     try:
         if look.is_fresh():
@@ -225,9 +226,12 @@ class _Look:
             answers = [row[0] for row in db.execute(f"PRAGMA integrity_check({_ANSWERS})")]
             if answers != ["ok"]:
                 raise self.damaged("; ".join(answers))
+        self._check_identity(db)
         runs = read_runs(db)
         if not runs:
             raise self._refused("ROW_MISSING", f"{self.path} has no row about its run")
+        if self.head is not None and runs[-1].id < self.head.run:
+            raise self._lost(f"the ledger knows {runs[-1].id} runs, but {self.head.run} were begun")
         row = db.execute("SELECT seq FROM frame ORDER BY seq DESC LIMIT 1 OFFSET ?", (CHECKED_ROWS,)).fetchone()
         after = 0 if row is None else row[0]
         try:
@@ -235,7 +239,7 @@ class _Look:
         except (ValueError, TypeError, OverflowError) as error:
             finding = Finding("CHAIN_BROKEN", f"a row cannot be read: {error}")
         if finding is not None:
-            foreign = self._wal_is_foreign()
+            foreign = self._wal_is_foreign() or (bool(self.salt) and self._main_holds())
             what = f"{self.wal.name} is not the one that was written with {self.path}: " if foreign else ""
             raise self._refused("FOREIGN_WAL" if foreign else finding.reason, what + finding.detail)
         self._check_end(db)
@@ -247,6 +251,22 @@ class _Look:
     def _wal_is_foreign(self) -> bool:
         return bool(self.salt) and self.head is not None and self.salt != self.head.wal_salt
 
+    def _check_identity(self, db: sqlite3.Connection) -> None:
+        """The main file alone, the main file with its WAL and the head must be the same ledger, never going back."""
+        if schema_version(db) < 2:
+            return
+        row = db.execute("SELECT generation, epoch FROM ledger").fetchone()
+        foreign = self.main is not None and (row is None or row[0] != self.main[0] or row[1] < self.main[1])
+        if foreign or (self.head is not None and (row is None or row[0] != self.head.generation)):
+            raise self._refused("FOREIGN_WAL", f"{self.wal.name} is older than {self.path}, or another ledger's")
+
+    def _lost(self, what: str) -> LedgerRefusedError:
+        """Say that the end of the ledger is missing, and what became of the WAL that held it."""
+        if self._wal_is_foreign():
+            return self._refused("FOREIGN_WAL", f"{what}: {self.wal.name} is not the one that was written with it")
+        gone = "was cut short or damaged" if self.salt else "that held the rest is gone"
+        return self._refused("ROW_MISSING", f"{what}: the {self.wal.name} {gone}")
+
     def _check_end(self, db: sqlite3.Connection) -> None:
         """Compare with how far the head says that the ledger went."""
         head = self.head
@@ -256,16 +276,8 @@ class _Look:
             return
         row = db.execute("SELECT hash FROM frame WHERE seq = ?", (head.seq,)).fetchone()
         last = db.execute("SELECT max(seq) FROM frame").fetchone()[0] or 0
-        run = read_run(db)
-        generation = db.execute("SELECT generation FROM ledger").fetchone() if schema_version(db) > 1 else None
-        if generation is not None and generation[0] != head.generation:
-            raise self._refused("FOREIGN_WAL", f"{self.path} and its WAL are another ledger's")
-        if last < head.seq or run is None or run.id < head.run:
-            what = f"the ledger ends with input {last}, but input {head.seq} was committed"
-            if self._wal_is_foreign():
-                raise self._refused("FOREIGN_WAL", f"{what}: {self.wal.name} is not the one that was written with it")
-            gone = "was cut short or damaged" if self.salt else "that held the rest is gone"
-            raise self._refused("ROW_MISSING", f"{what}: the {self.wal.name} {gone}")
+        if last < head.seq:
+            raise self._lost(f"the ledger ends with input {last}, but input {head.seq} was committed")
         if head.seq and (row is None or row[0] != head.chain):
             raise self._refused("CHAIN_BROKEN", f"input {head.seq} is not the one that was committed last")
 
@@ -301,20 +313,23 @@ class _Look:
 
     def damaged(self, what: str) -> LedgerRefusedError:
         """Say that pages are damaged; by a WAL laid over another file where the main file alone is whole."""
-        if self._wal_is_foreign() or (self.salt and self._main_is_whole()):
+        if self._wal_is_foreign() or (self.salt and self._main_holds()):
             return self._refused(
                 "FOREIGN_WAL", f"{self.wal.name} does not belong to {self.path}: together they are damaged ({what})"
             )
         return self._refused("LEDGER_CORRUPT", f"{self.path} is damaged: {what}")
 
-    def _main_is_whole(self) -> bool:
+    def _main_holds(self) -> bool:
+        """Tell whether the main file alone is a sound ledger, so that its WAL must be what does not fit."""
         try:
             db = sqlite3.connect(f"{self.path.resolve().as_uri()}?immutable=1", uri=True)
             try:
-                return [row[0] for row in db.execute("PRAGMA integrity_check(1)")] == ["ok"]
+                runs = read_runs(db)
+                whole = [row[0] for row in db.execute("PRAGMA integrity_check(1)")] == ["ok"]
+                return whole and bool(runs) and walk_chain(db, runs).finding is None
             finally:
                 db.close()
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, ValueError, TypeError, OverflowError):
             return False
 
     def unreadable(self, why: str) -> LedgerRefusedError:

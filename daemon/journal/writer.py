@@ -8,6 +8,7 @@ it to what is needed here.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
@@ -135,6 +136,18 @@ class LedgerWriter:
         if folding.is_due and (self._folding is None or self._folding.done()):
             # Behind the commit that was asked for, so that nobody waits for it but the next.
             self._folding = asyncio.get_running_loop().create_task(self._execute(folding.fold))
+
+    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run work of the ledger's upkeep (retention) on its connection, as one transaction between two commits.
+
+        Args:
+            work: given the connection on its thread; must neither begin nor commit, and touch no frame of this run.
+
+        Raises:
+            LedgerFullError: rolled back; LedgerBrokenError: everything is refused from now on.
+        """
+        job = Job()
+        return await self._call(lambda: self._committer.transact(work, job), job)
 
     async def seal(self, status: str, digest: str) -> None:
         """Say how the run ended, and fold the WAL in; nothing can be committed after it.
