@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli import calc, configuration, install, replay, strategies
+from daemon.cli import calc, configuration, install, parity, replay, run, strategies
 from daemon.cli.options import AsJson
 from daemon.cli.render import note, one_line, say, say_json, table
 from daemon.kernel.errors import OperatorError, TradingdError
@@ -40,6 +40,8 @@ app = typer.Typer(
 )
 app.command("demo", short_help="Run the main job on embedded data: 20 stocks, 2015 to 2022.")(replay.demo)
 app.command("replay", epilog=replay.EXAMPLE)(replay.replay)
+app.command("run", short_help="Run the daemon: live loop, simulated broker, durable ledger.")(run.run)
+app.command("parity", short_help="Decide a recorded session again and say what differs.")(parity.parity)
 app.command("install-service", epilog=install.EXAMPLE, short_help="Write the systemd units of this installation.")(
     install.install_service
 )

@@ -271,7 +271,7 @@ def manifest_of(settings: Settings, data: Data, *, anchor: dict[str, Any]) -> Ma
         digests=dict(data.recording.digests),
         universe=msgspec.to_builtins(data.recording.universe),
         started=started,
-        feed=playback_tree(settings) | {"anchor": anchor},
+        feed=playback_tree(settings) | {"anchor": anchor, "bars_of": data.recording.interval.text},
     )
 
 

@@ -1,0 +1,119 @@
+"""``tradingd parity RUN``: decide a recorded session again from its journal and tape, and say what differs.
+
+What a run was built from stands in its manifest: configuration, universe, seed. Strategies that come from files are
+found by name, so their files must be where the configuration given with ``--config`` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from actors.values import parse_interval
+from actors.values.time import format_ts
+from actors.values.universe import Universe
+from config.params import broker_params, portfolio_specs, risk_limits
+from config.settings import Settings
+from daemon.journal.check import RunRow, read_runs
+from daemon.journal.sqlite import open_readonly
+from daemon.kernel.errors import OperatorError
+from daemon.system.bindings import strategy_bindings
+from daemon.system.composition import CoreSpec
+from daemon.system.forensic import Forensics, replay_recorded
+from daemon.system.start import read_ledger
+
+LEDGER: Final = "ledger.db"
+TAPE: Final = "tape"
+
+
+def parity_of(path: Path, config: Settings | None, progress: Callable[[int], None] | None = None) -> Forensics:
+    """Decide everything a ledger recorded again.
+
+    Args:
+        path: state folder of a daemon, or the ledger in it.
+        config: where strategies that are no built-in ones come from; None where all are.
+        progress: told how many inputs are done.
+
+    Raises:
+        OperatorError: there is no ledger with a tape, or it was recorded with what is not here.
+    """
+    folder = path if path.is_dir() else path.parent
+    if not (folder / LEDGER).is_file():
+        raise OperatorError(
+            f"{path} is no state folder: it has no {LEDGER}", code="NO_RUN", remedy="name the daemon's paths.state_dir"
+        )
+    if not (folder / TAPE).is_dir():
+        raise OperatorError(
+            f"{path} has no tape, so there is nothing to decide again from",
+            code="NO_TAPE",
+            remedy="name a daemon's state folder; a replay's run folder is repeated by the command in its run.json",
+        )
+    db = open_readonly(folder / LEDGER)
+    try:
+        runs = read_runs(db)
+        pruned = db.execute("SELECT min(seq) FROM frame").fetchone()[0] not in {None, 1}
+    finally:
+        db.close()
+    if pruned:
+        raise OperatorError(
+            "the beginning of this ledger has moved to the archive",
+            code="ARCHIVED",
+            remedy="unpack archive and ledger into one state folder with tradingd restore, then ask again",
+        )
+    specs: dict[int, CoreSpec] = {}
+    for run in runs:
+        specs.setdefault(max(run.first_seq, 1), spec_of(run, config))
+    ledger = read_ledger(folder)
+    try:
+        return replay_recorded(ledger.inputs(0), specs, recorded_digest=ledger.event_digest.hex(), progress=progress)
+    finally:
+        ledger.close()
+
+
+def spec_of(run: RunRow, config: Settings | None) -> CoreSpec:
+    """Return the core a run was recorded with.
+
+    Raises:
+        OperatorError: its configuration names what this program does not have.
+    """
+    manifest = run.manifest_dict()
+    tree: dict[str, Any] = manifest["config"]
+    settings = Settings.model_validate(tree)
+    wanted = [*settings.predictor.strategies]
+    if config is not None:
+        places = {Path(reference).name: reference for reference in config.predictor.strategies}
+        named = tuple(places.get(name, name) for name in wanted)
+        settings = settings.model_copy(
+            update={"predictor": settings.predictor.model_copy(update={"strategies": named})}
+        )
+    bindings = strategy_bindings(settings)
+    decision = settings.predictor.decision_interval
+    return CoreSpec(
+        universe=msgspec.convert(manifest["universe"], Universe),
+        interval=parse_interval(manifest["feed"]["bars_of"]),
+        bindings=tuple(bindings.values()),
+        decision_interval=parse_interval(decision) if decision else None,
+        broker=broker_params(settings),
+        limits=risk_limits(settings, replay=not manifest["feed"]["free_running"]),
+        portfolios=portfolio_specs(settings, {ref: b.name for ref, b in bindings.items()}),
+        seed=run.seed,
+    )
+
+
+def report(found: Forensics) -> dict[str, Any]:
+    """Return the result as the object of ``--json``."""
+    return {
+        "schema": "tradingd.parity/1",
+        "equal": found.equal,
+        "inputs": found.inputs,
+        "events": found.events,
+        "recorded_digest": found.recorded_digest,
+        "digest": found.digest,
+        "differing": {"inputs": found.differing, "fills": found.fills, "equity": found.equity},
+        "differences": [
+            {**msgspec.structs.asdict(difference), "ts": format_ts(difference.ts)} for difference in found.differences
+        ],
+    }
