@@ -14,7 +14,16 @@ from hatchling.builders.wheel import WheelBuilder
 
 from daemon.cli.tradingd import main
 from daemon.kernel.errors import OperatorError, RefusedError
-from daemon.service.installation import SYSTEM_FILES, refuse, system_plan, systemd_version, unit_word, user_plan, write
+from daemon.service.installation import (
+    HIDDEN,
+    SYSTEM_FILES,
+    refuse,
+    system_plan,
+    systemd_version,
+    unit_word,
+    user_plan,
+    write,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = Path("/opt/trading/bin/python3")
@@ -92,12 +101,14 @@ def test_what_would_be_written_in_vain_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="use sudo, or --user for a service of your own, or --dry-run") as caught:
         refuse(good, uid=1000)
     assert caught.value.exit_code == 5
-    for hidden in ("/home/me/venv/bin/python", "/root/venv/bin/python", "/tmp/venv/bin/python"):  # noqa: S108
+    assert len(HIDDEN) >= 4
+    for folder in HIDDEN:
+        hidden = f"{folder}/venv/bin/python"
         plan = system_plan(Path(hidden), root=tmp_path, version=252)
         with pytest.raises(RefusedError, match=f"the unit hides {hidden} from the daemon; install tradingd below /opt"):
             refuse(plan, uid=0)
     link = tmp_path / "python"
-    link.symlink_to("/home/me/python")
+    link.symlink_to(f"{HIDDEN[0]}/me/python")
     assert system_plan(link, root=tmp_path, version=252).notes
 
 
