@@ -39,6 +39,8 @@ REST_S: Final = 0.002
 IDLE_S: Final = 0.5
 """How often the ledger is looked at without being told to."""
 RETRY_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+REBUILD_NS: Final = 60_000_000_000
+"""Between two attempts to build views that do not get further."""
 BUSY_MS: Final = 200
 
 # SQLite's primary result codes for what passes by itself: a lock, a full or failing disk, no memory, no file handle.
@@ -108,6 +110,7 @@ class Projector:
         self._rebuilding = True
         self._rebuilds = 0
         self._stuck_at = -1
+        self._rebuilt_ns = 0
         self._thread: threading.Thread | None = None
         self._db: sqlite3.Connection | None = None
         self._tail: LedgerTail | None = None
@@ -119,6 +122,7 @@ class Projector:
 
     def start(self) -> None:
         """Run on a thread of its own."""
+        self._close(clean=False)  # what another thread opened, it has to open itself
         self._thread = threading.Thread(target=self._run, name="views", daemon=True)
         self._thread.start()
 
@@ -203,7 +207,7 @@ class Projector:
                 self._open()
             return self._project(poll=poll)
         except sqlite3.Error as error:
-            if _passes(error):
+            if _passes(error) or isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError)):
                 raise
             self._anew(str(error))
         except _StaleError as error:
@@ -219,20 +223,26 @@ class Projector:
             raise _StaleError("somebody deleted it")
         deadline = time.monotonic_ns() + STEP_NS
         count = 0
-        for frame, names in tail.read(fold.seq, self._step_frames):
-            fold.fold(frame, names)
-            count += 1
-            if time.monotonic_ns() > deadline:
-                break
+        unreadable: TailError | None = None
+        try:
+            for frame, names in tail.read(fold.seq, self._step_frames):
+                fold.fold(frame, names)
+                count += 1
+                if time.monotonic_ns() > deadline:
+                    break
+        except TailError as error:
+            unreadable = error  # what came before it is good
         polls = tail.poll_due(now=poll)
         if count or polls:
             self._write(db, tail, fold, folded=count > 0, polls=polls)
         more = count > 0 and tail.may_have_more(fold.seq)
         with self._changed:
             self._seq = fold.seq
-            if not more:
+            if not more and unreadable is None:
                 self._rebuilding = False
             self._changed.notify_all()
+        if unreadable is not None:
+            raise unreadable
         return more
 
     def _write(self, db: sqlite3.Connection, tail: LedgerTail, fold: ViewFold, *, folded: bool, polls: bool) -> None:
@@ -306,12 +316,13 @@ class Projector:
         temporary.replace(self.path)
 
     def _anew(self, why: str) -> None:
-        """Delete views.db and begin again; a second time at the same place is a mistake of ours, which waits."""
-        stuck = self._stuck_at == self._seq and self._rebuilds > 0
-        self._stuck_at = self._seq
+        """Delete views.db and begin again; if that led no further than the last time, only after a while."""
+        now = time.monotonic_ns()
         self._close(clean=False)
-        if stuck:
+        if self._rebuilds and self._seq <= self._stuck_at and now - self._rebuilt_ns < REBUILD_NS:
             raise RuntimeError(f"views.db was just built anew and cannot be gone on with again: {why}")
+        self._stuck_at = self._seq
+        self._rebuilt_ns = now
         _remove(self.path)
         with self._changed:
             self._seq = -1

@@ -163,7 +163,7 @@ def test_symbol_strategy_and_time_select_what_they_say(year_run: ReplayResult, v
     assert ask(Filter(since_ts=2**62, **change))["rows"] == []
     assert ask(Filter(symbol="NONE", **change))["rows"] == []
     if name != "predictions":
-        strategy = every[0]["strategy"] if "strategy" in every[0] else "momentum"
+        strategy = every[0].get("strategy", "momentum")
         found = cells(ask(Filter(strategy=strategy, **change))["rows"])
         assert 0 < len(found) < len(every)
         assert [row for row in found if row.get("strategy", strategy) != strategy] == []
