@@ -41,6 +41,8 @@ IDLE_S: Final = 0.5
 RETRY_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 REBUILD_NS: Final = 60_000_000_000
 """Between two attempts to build views that do not get further."""
+FAR: Final = 2_000
+"""Inputs that nobody waits for while views are being built."""
 BUSY_MS: Final = 200
 
 # SQLite's primary result codes for what passes by itself: a lock, a full or failing disk, no memory, no file handle.
@@ -145,13 +147,21 @@ class Projector:
             self._changed.notify_all()
 
     def wait_for(self, seq: int, timeout: float) -> bool:
-        """Wait until everything up to ``seq`` can be read, at most so many seconds; tell whether it can."""
+        """Wait until everything up to ``seq`` can be read, at most so many seconds; tell whether it can.
+
+        Where waiting is no use (the views cannot be written, or have a long way to go) it returns at once: whoever asks
+        on the control thread must not keep a kill waiting.
+        """
         with self._changed:
             if self._seq >= seq:
                 return True
             self._woken = True
             self._changed.notify_all()
-            return self._changed.wait_for(lambda: self._seq >= seq or self._stop, timeout) and self._seq >= seq
+            self._changed.wait_for(lambda: self._seq >= seq or self._hopeless(seq), timeout)
+            return self._seq >= seq
+
+    def _hopeless(self, seq: int) -> bool:
+        return self._stop or bool(self._trouble) or (self._rebuilding and seq - self._seq > FAR)
 
     def gauges(self) -> ViewGauges:
         """Return how the projector is doing."""
@@ -356,6 +366,7 @@ class Projector:
     def _tell(self, trouble: str, note: str) -> None:
         with self._changed:
             self._trouble = trouble
+            self._changed.notify_all()
         self._on_note(note)
 
 
