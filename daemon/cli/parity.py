@@ -49,7 +49,7 @@ def parity(
             say(table(["seq", "input", "kind", "recorded", "decided now"], rows[:SHOWN]))
     if not found.equal:
         raise OperatorError(
-            f"{found.differing} inputs of {path} decide differently now ({found.fills} in fills, {found.equity} in equity)",
+            f"{found.differing} inputs decide differently now ({found.fills} in fills, {found.equity} in equity)",
             code="PARITY",
             remedy="compare version, strategies and models with the manifest of the run",
         )

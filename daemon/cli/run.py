@@ -28,6 +28,9 @@ def run(
     """
     import os
 
+    from daemon.control.signals import block_signals
+
+    block_signals()  # before any library starts a thread that would take them
     from config.sources import load_settings
     from daemon.system.live import RunOptions, run_daemon
 

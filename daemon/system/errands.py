@@ -29,6 +29,7 @@ from daemon.service.clock import Jump
 from daemon.service.logging import Logs
 from daemon.system.board import Board
 from daemon.system.core_ports import Input
+from daemon.system.desk import METHODS as CORE_METHODS
 from daemon.system.event_lines import EventLines, PastEvents
 from daemon.system.live_desk import LiveDesk
 from daemon.system.running import Running
@@ -187,7 +188,11 @@ class Errands:
         return None if row is None else KeptReply(*row)
 
     def _audit(self, kind: str, peer: Peer, method: str, outcome: str) -> None:
-        self._running.log.info("control call", kind=kind, uid=peer.uid, pid=peer.pid, method=method, outcome=outcome)
+        log = self._running.log
+        if kind == "call" and method in CORE_METHODS:  # its command stands in the journal, with who and why
+            log.debug("control call", kind=kind, uid=peer.uid, pid=peer.pid, method=method, outcome=outcome)
+            return
+        log.info("control call", kind=kind, uid=peer.uid, pid=peer.pid, method=method, outcome=outcome)
         fact = CallAudited(kind, method, peer.by, outcome)
         self._desk.on_main(lambda: self._running.tell(fact))
 

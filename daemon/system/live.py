@@ -12,9 +12,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
+from types import FrameType
 from typing import Any, Final
 
 import anyio
@@ -23,7 +26,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from actors.messages.catalogue import MARKET, codec
 from config.sources import Loaded
-from daemon.control.signals import block_signals
+from daemon.control.signals import HANDLED, block_signals
 from daemon.journal.failures import LedgerBrokenError
 from daemon.journal.market_codec import MarketCodec
 from daemon.journal.writer import LedgerWriter
@@ -42,6 +45,7 @@ from daemon.system.running import Running
 from daemon.system.start import manifest_of
 
 EXIT_ESCALATED: Final = 70
+SIGNAL_THREAD: Final = "signals"
 SWITCH_S: Final = 0.001
 """How long one thread may keep the interpreter while another waits: what a kill waits for a spinning strategy."""
 
@@ -53,6 +57,7 @@ def run_daemon(loaded: Loaded, options: RunOptions | None = None) -> int:
         OperatorError: the daemon did not start; nothing was changed.
     """
     block_signals()
+    _forward_strays()
     sys.setswitchinterval(SWITCH_S)
     settings = loaded.settings
     logs = Logs(
@@ -77,6 +82,19 @@ def run_daemon(loaded: Loaded, options: RunOptions | None = None) -> int:
         raise
     finally:
         logs.stop()
+
+
+def _forward_strays() -> None:
+    """Hand a signal that reached a thread which does not block it (a library's) to the one that takes them."""
+
+    def forward(number: int, _: FrameType | None) -> None:
+        for thread in threading.enumerate():
+            if thread.name == SIGNAL_THREAD and thread.ident is not None:
+                signal.pthread_kill(thread.ident, number)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in HANDLED:
+            signal.signal(number, forward)
 
 
 class Shell:
