@@ -23,7 +23,6 @@ from config.sources import Loaded
 from daemon.control.calls import Call, Outcome, Peer, Role
 from daemon.journal.batch import KeptReply
 from daemon.journal.sqlite import open_readonly
-from daemon.kernel.actor import Frame
 from daemon.kernel.errors import OperatorError
 from daemon.service.clock import Jump
 from daemon.service.logging import Logs
@@ -205,7 +204,7 @@ class Errands:
     def reload_by_signal(self) -> None:
         """SIGHUP: the same as ``tradingctl reload``."""
         call = Call("reload", {}, Peer(0, 0, 0, Role.ADMIN), reason="SIGHUP")
-        self._desk.errand(call, lambda outcome: None)
+        self._desk.errand(call, _unheard)
 
     async def _reload(self, call: Call) -> Outcome:
         notifier = self._running.notifier
@@ -262,6 +261,11 @@ class Errands:
         self._running.trouble("clock", jump.text)
         if self._running.free_running:
             self._running.gap(jump.amount_ns)
+
+
+def _unheard(outcome: Outcome) -> None:
+    """A signal waits for no answer; what went wrong is an alert and a line of the log."""
+    del outcome
 
 
 def _rows(name: str, rows: list[dict[str, Any]]) -> Outcome:

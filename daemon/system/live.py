@@ -1,7 +1,8 @@
 """``tradingd run``: the daemon from its first line to its exit code.
 
-Threads: the main loop (core, edges), the control thread (socket, kill), the signal thread (signals, the file KILL), the
-ledger's own, the views' own, one that writes the log and one that watches the loop. Only the main loop touches the core.
+Threads: the main loop (core, edges), the control thread (socket, kill), the signal thread (signals, the file KILL),
+the ledger's own, the views' own, one that writes the log and one that watches the loop. Only the main loop touches the
+core.
 
 An orderly end has stages, each with a budget: no more data and no more calls, then what came in is decided and
 committed, then alerts go out, then the last snapshot and the seal. What does not end in its budget is named and left.
@@ -77,7 +78,7 @@ def run_daemon(loaded: Loaded, options: RunOptions | None = None) -> int:
         log.info("stopped before it was ready", reason=str(stopped))
         return 0
     except TradingdError as error:
-        log.error("start refused", code=error.code, reason=error.message, remedy=error.remedy)
+        log.error("start refused", code=error.code, reason=error.message, remedy=error.remedy)  # noqa: TRY400 - an operator's mistake has no traceback
         notifier.failed(1, str(error))
         raise
     finally:
@@ -234,6 +235,7 @@ class Shell:
     async def _supervise(self, running: Running, host: TaskGroup, up: anyio.Event) -> None:
         class Up(TaskStatus[object]):
             def started(self, value: object = None) -> None:
+                del value
                 up.set()
 
         try:

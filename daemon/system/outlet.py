@@ -1,4 +1,4 @@
-"""What a commit releases: alerts, questions to models, lines for those who listen, views, the log. And nothing before."""
+"""What a commit releases: alerts, questions to models, lines for subscribers, views, the log. Nothing leaves before."""
 
 from __future__ import annotations
 

@@ -234,7 +234,7 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
         fresh=opened.fresh,
         unclean_starts=unclean,
     )
-    prepared = Prepared(
+    return Prepared(
         settings=settings,
         options=options,
         state_dir=state_dir,
@@ -256,7 +256,6 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
         began_ns=began,
         notices=[*opened.notices, *factory.notices],
     )
-    return prepared
 
 
 def _control(settings: Settings, runtime_dir: Path, latch: KillLatch, hooks: Hooks, log: Log) -> ControlServer:

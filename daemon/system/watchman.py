@@ -1,7 +1,7 @@
 """Alerts about the machine itself, and which critical alerts nobody has acknowledged: folds of recorded facts.
 
-What the shell finds out (an actor that failed, a disk that fills up, a reload that was refused) is recorded as an input,
-so the alert about it is as durable, as deduplicated and as replayable as one about a loss.
+What the shell finds out (an actor that failed, a disk that fills up, a reload that was refused) is recorded as an
+input, so the alert about it is as durable, as deduplicated and as replayable as one about a loss.
 """
 
 from __future__ import annotations
