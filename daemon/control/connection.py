@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
@@ -104,6 +105,7 @@ class Connection(asyncio.Protocol):
         if not self.closing:
             self._ended = True
             self._leave_when_done()
+            self.leave_if_gone()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -172,6 +174,14 @@ class Connection(asyncio.Protocol):
         if self.subscription is None and not self.waiting and now - self.heard_at > limits.idle_s:
             return "IDLE", f"nothing was asked for {limits.idle_s:g} s"
         return None
+
+    def leave_if_gone(self) -> None:
+        """Close where the peer has closed its socket: unlike one that only stopped sending, it hears no answer."""
+        if self._ended and not self.closing and not self._turn_due:
+            poll = select.poll()
+            poll.register(self.socket.fileno(), 0)
+            if poll.poll(0):
+                self.abort()
 
     def _say(self, data: bytes) -> None:
         """Hear what the bytes complete, a few lines at a time."""

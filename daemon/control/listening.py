@@ -16,7 +16,8 @@ PATH_BYTES_MAX: Final = 107
 MODE: Final = 0o660
 MODE_ALONE: Final = 0o600
 """Without a group to share it with."""
-BACKLOG: Final = 128
+BACKLOG: Final = 256
+"""Connections that wait to be taken in. A client whose connect does not block is told EAGAIN beyond it."""
 
 
 class SocketTakenError(OperatorError):

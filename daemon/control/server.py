@@ -32,6 +32,8 @@ HELLO_SCHEMA: Final = "tradingd.hello/1"
 _SWEEPS_PER_LIMIT: Final = 10
 _SWEEP_S_MAX: Final = 0.25
 _STARTED_S: Final = 30.0
+_ACCEPTS_PER_TURN: Final = 32
+"""Of a crowd of newcomers, before it is the turn of those that are there."""
 
 
 class ControlServer:
@@ -142,8 +144,9 @@ class ControlServer:
             loop.set_exception_handler(self._fault)
             try:
                 self._server = loop.run_until_complete(
-                    loop.create_unix_server(lambda: Connection(self), sock=self._listener, backlog=BACKLOG)
+                    loop.create_unix_server(lambda: Connection(self), sock=self._listener, backlog=_ACCEPTS_PER_TURN)
                 )
+                self._listener.listen(BACKLOG)  # the loop takes its own number for both
                 loop.call_soon(self._sweep)
                 loop.call_soon(self._ready.set)
                 loop.run_forever()
@@ -289,6 +292,7 @@ class ControlServer:
             if connection.closing:
                 self._leave(connection)
                 continue
+            connection.leave_if_gone()
             late = connection.overdue(now)
             if late is not None:
                 connection.dismiss(*late)

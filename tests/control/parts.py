@@ -137,8 +137,8 @@ class Client:
     def __init__(self, path: Path, *, hello: bool = True) -> None:
         """Connect, and say hello unless told not to."""
         self.link = socket.socket(socket.AF_UNIX)
+        self.link.connect(str(path))  # blocking: with a time-out it would fail at once where the queue is full
         self.link.settimeout(DEADLINE_S)
-        self.link.connect(str(path))
         self._buffer = b""
         if hello:
             self.hello = self.ask("hello", {"api": 1, "client": "test"}, 0)
@@ -239,6 +239,17 @@ class Running:
     def client(self, *, hello: bool = True) -> Client:
         """Connect."""
         return Client(self.path, hello=hello)
+
+    def told(self, count: int = 1) -> list[str]:
+        """Wait until so many problems were reported, and return them; the test expects them."""
+        until(lambda: len(self.problems) >= count, f"{self.problems} are not {count} problems")
+        found = list(self.problems)
+        self.problems.clear()
+        return found
+
+    def noted(self, method: str, outcomes: list[tuple[str, str]]) -> None:
+        """Wait until exactly this was noted about a method: notes are taken behind the answer."""
+        until(lambda: self.outcomes(method) == outcomes, f"{self.outcomes(method)} is not {outcomes}")
 
     def outcomes(self, method: str) -> list[tuple[str, str]]:
         """Return kind and outcome of what was noted about a method."""
