@@ -186,7 +186,7 @@ def _done(method: Method, result: dict[str, Any], paint: Paint, columns: int | N
         if result.get("changed") is False:
             head += ", as it was"
         canceled = result.get("canceled")
-        if isinstance(canceled, list):
+        if isinstance(canceled, list) and canceled:
             head += f"; {counted(len(canceled), 'order')} canceled"
         done = {"trading_state", "changed", "reason"}
     else:

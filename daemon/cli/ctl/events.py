@@ -10,6 +10,7 @@ from daemon.cli.ctl.text import Paint
 from daemon.cli.ctl.wire import Number
 
 TYPE_ROOM: Final = 20
+_LISTED_MAX: Final = 3
 _FRAME: Final = {"schema", "seq", "type", "ts", "ts_event", "n", "source", "subscription"}
 _QUIET: Final = {
     "postings", "ids", "features", "reserved", "exempt", "lot_id", "ref_px", "avg_px", "commission", "regulatory",
@@ -61,10 +62,29 @@ def what(event: dict[str, Any], paint: Paint) -> str:
     if "old" in facts and "new" in facts:
         old, new = (text.clean(facts.pop(name)) for name in ("old", "new"))
         said.append(f"{old} -> {paint(show.colour(new), new)}")
+    said += _picks(facts)
     for name, value in facts.items():
         if name not in _FRAME and name not in _QUIET and value not in (None, "", [], {}, False):
             said.append(_fact(name, value, paint))
     return "  ".join(part for part in said if part)
+
+
+def _picks(facts: dict[str, Any]) -> list[str]:
+    """Return the strongest entries of columns by symbol, such as a decision's scores; takes them out of the facts."""
+    ids = facts.get("ids")
+    column = next((name for name in ("score", "weights", "realized") if isinstance(facts.get(name), list)), None)
+    if not isinstance(ids, list) or column is None or len(facts[column]) != len(ids):
+        return []
+    pairs = [
+        (text.clean(name), value) for name, value in zip(ids, facts[column], strict=True) if isinstance(value, Number)
+    ]
+    pairs.sort(key=lambda pair: -abs(float(pair[1])))
+    for name in [name for name, value in facts.items() if isinstance(value, list) and len(value) == len(ids)]:
+        del facts[name]
+    more = f" and {len(pairs) - _LISTED_MAX:,} more" if len(pairs) > _LISTED_MAX else ""
+    return (
+        [", ".join(f"{name} {text.grouped(value, 3)}" for name, value in pairs[:_LISTED_MAX]) + more] if pairs else []
+    )
 
 
 def _side(side: Any) -> str:
@@ -76,5 +96,8 @@ def _side(side: Any) -> str:
 def _fact(name: str, value: Any, paint: Paint) -> str:
     if name in {"reason", "title", "message"} and isinstance(value, str):
         return text.clean(value)
-    shown = show.cell(name, value, paint) if not isinstance(value, list | dict) else text.listed(value)
+    if isinstance(value, list) and len(value) > _LISTED_MAX:
+        shown = f"{len(value):,} values"
+    else:
+        shown = show.cell(name, value, paint)
     return f"{paint('dim', text.clean(name) + '=')}{shown}"

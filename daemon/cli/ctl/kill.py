@@ -74,6 +74,9 @@ def kill(
             raise
         except (OperatorError, OSError) as error:
             told = str(error)
+            if link is not None:  # it has said its last word
+                link.close()
+                link = None
     try:
         file = _written(paths, reason)
         answer = _confirmation(link, paths)

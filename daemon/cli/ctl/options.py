@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from typing import Any, Final
@@ -106,7 +107,9 @@ def say(lines: list[str]) -> bool:
 
 
 def note(line: str) -> None:
-    """Print talk on stderr, where there is one."""
-    if sys.stderr is not None:
+    """Print talk on stderr; where that is closed or full there is nobody left to tell, and the outcome stands."""
+    if sys.stderr is None:
+        return
+    with contextlib.suppress(OSError):
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()

@@ -36,7 +36,9 @@ _FIRST: Final = {
     "fills": "ts order_id symbol side qty price fee liquidity px_source",
     "trades": "symbol side qty entry_ts entry_px exit_ts exit_px fees pnl return exit_reason strategy",
     "positions": "symbol qty avg_px market_px unrealized_pnl realized_pnl",
-    "alerts": "ts severity title count state action_taken next_command alert_id",
+    "alerts": "ts severity title count state acknowledged facts action_taken next_command alert_id",
+    "config": "key value origin default bounds reloadable meaning",
+    "health": "name ok state restarts last_event_age_s detail",
     "signals": "ts strategy symbol direction score confidence price",
     "predictions": "ts symbol model horizon prediction score confidence p_up price target_price realized hit",
     "actors": "name state restarts",
@@ -47,8 +49,10 @@ _QUIET: Final = {
     "orders": {"client_order_id", "parent_id"},
     "fills": {"exec_id"},
     "trades": {"mae", "mfe", "entry_confidence"},
+    "alerts": {"key", "acknowledged_by", "acknowledged_ts"},
 }
 _SKIPPED: Final = {"schema"}
+_TIME: Final = re.compile(r"(^|_)(ts|at|time|since|until|started|ended)$")
 
 
 # ----------------------------------------------------------------------------------------------------- single fields
@@ -63,7 +67,7 @@ def cell(name: str, value: Any, paint: Paint, *, of: str = "") -> str:
     """Return one value as its field's name asks for; ``of`` names the list it is in."""
     if isinstance(value, Number):
         return _number(f"{of}.{name}", value, paint)
-    if isinstance(value, str) and value and re.search(r"(^|_)(ts|at|time|since|until|started|ended)$", name):
+    if isinstance(value, str) and value and _TIME.search(name):
         return text.moment(value)
     shown = text.listed(value)
     if shown == text.NOTHING:
@@ -101,6 +105,7 @@ _NUMBERS: Final[tuple[tuple[re.Pattern[str], Callable[[Number, Paint], str]], ..
         (r"^breakers\.(value|limit)$", lambda n, _: text.percent(n)),
         (r"^limits\.(bound|value)$", _limit),
         (r"^limits\.utilization$", lambda n, _: text.percent(n)),
+        (r"\.(since|\w+_ns)$", lambda n, _: text.moment_of_ns(n)),
         (r"_s$", lambda n, _: text.age(n)),
         (r"_ms$", lambda n, _: f"{text.grouped(n)} ms"),
         (r"_bytes$", lambda n, _: f"{text.grouped(n)} B"),
@@ -126,7 +131,15 @@ def _number(name: str, value: Number, paint: Paint) -> str:
 # ------------------------------------------------------------------------------------------------- lists and objects
 
 
-def rows(name: str, items: Sequence[Any], paint: Paint, *, room: int | None = None, indent: str = "") -> list[str]:
+def rows(
+    name: str,
+    items: Sequence[Any],
+    paint: Paint,
+    *,
+    room: int | None = None,
+    indent: str = "",
+    depths: Sequence[int] = (),
+) -> list[str]:
     """Return a list of objects as a table; columns in which no row has anything are left out.
 
     Args:
@@ -135,6 +148,7 @@ def rows(name: str, items: Sequence[Any], paint: Paint, *, room: int | None = No
         paint: colours.
         room: columns of the terminal, None where it does not matter.
         indent: before each line.
+        depths: how far in the first cell of each row stands, in steps; () for not at all.
     """
     records = [item if isinstance(item, dict) else {"value": item} for item in items]
     wanted = [field for field in _FIRST.get(name, "").split() if any(field in record for record in records)]
@@ -142,8 +156,15 @@ def rows(name: str, items: Sequence[Any], paint: Paint, *, room: int | None = No
     quiet = _QUIET.get(name, set()) | _SKIPPED
     fields = wanted + [field for field in others if field not in wanted and field not in quiet]
     shown = [f for f in fields if any(r.get(f) not in (None, "", [], {}) for r in records)] or fields
-    columns = [Column(heading(f), any(isinstance(r.get(f), Number) for r in records)) for f in shown]
+    columns = [
+        Column(heading(f), any(isinstance(r.get(f), Number) for r in records), not n or bool(_TIME.search(f)))
+        for n, f in enumerate(shown)
+    ]
     cells = [[cell(field, record.get(field), paint, of=name) for field in shown] for record in records]
+    for row, depth in zip(cells, depths if shown else (), strict=False):
+        row[0] = "  " * depth + row[0]
+    if room is not None and text.natural_width(columns, cells) + len(indent) > room:
+        cells = [[text.shortened(x) if c.whole else x for c, x in zip(columns, row, strict=True)] for row in cells]
     return text.table(columns, cells, paint, room=room, indent=indent)
 
 
@@ -173,7 +194,23 @@ def listing(name: str, result: dict[str, Any], paint: Paint, *, room: int | None
     """Return ``{"rows": [...]}`` as a table with a last line that says how many there are."""
     items = result.get("rows")
     items = items if isinstance(items, list) else []
-    noun = name.partition(".")[0].removesuffix("s") if name.endswith("s") and name != "status" else "row"
+    name = name.partition(".")[0]
+    noun = name.removesuffix("s") if name.endswith("s") else "row"
     if not items:
         return [paint("dim", f"no {noun}s")]
-    return [*rows(name, items, paint, room=room), paint("dim", text.counted(len(items), noun))]
+    if name == "risk":  # few portfolios with many figures: one under the other
+        return [line for item in items for line in ["", *thing(item, paint, room=room)]][1:]
+    table = tree if name == "actors" else rows
+    return [*table(name, items, paint, room=room), paint("dim", text.counted(len(items), noun))]
+
+
+def tree(name: str, items: Sequence[Any], paint: Paint, *, room: int | None = None) -> list[str]:
+    """Return rows that name their parent as a table in which children stand under it, further in."""
+    records = [item for item in items if isinstance(item, dict)]
+    deep: dict[str, int] = {}
+    for record in records:
+        parent = record.get("parent")
+        deep[str(record.get("name"))] = deep.get(str(parent), -1) + 1 if parent else 0
+    depths = [deep[str(record.get("name"))] for record in records]
+    shown = [{field: value for field, value in record.items() if field != "parent"} for record in records]
+    return rows(name, shown, paint, room=room, depths=depths)

@@ -7,8 +7,6 @@ import contextlib
 import os
 import sys
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,9 +14,11 @@ from daemon.cli.ctl import client, options, places, wire
 from daemon.cli.ctl.errors import ConnectionBrokenError, NotRunningError, UnreachableError
 from daemon.cli.ctl.events import line
 from daemon.cli.ctl.text import Paint
+from daemon.kernel.errors import RefusedError
 
 LAST: Final = 20
-_SPAN: Final = 16  # sequence numbers looked at for each event wanted, at first
+_SPAN_MAX: Final = 10_000  # sequence numbers looked back at most; the daemon sends no more of its past at once
+_TOO_SLOW: Final = "TOO_SLOW"  # the daemon's word for: more events than are kept for one subscriber
 _SETTLE_S: Final = 0.2  # of silence, after which older events have all been sent
 _ANSWER_S: Final = 10.0
 _AGAIN_S: Final = 0.5
@@ -90,9 +90,11 @@ class Tail:
     def run(self) -> int:
         """Show what was, then what comes."""
         if self._from_seq is None:
-            events: Iterable[dict[str, Any]] = recent(self._path, self._params, self._lines, self._timeout_s)
+            events = recent(self._path, self._params, self._lines, self._timeout_s)
+        elif self._follow:
+            events, self._seq = [], self._from_seq  # the subscription itself begins there
         else:
-            events = older(self._path, self._params, self._from_seq, self._timeout_s)
+            events = self._behind(self._from_seq)
         for event in events:
             if not self._show(event):
                 return 0
@@ -100,17 +102,27 @@ class Tail:
             self._go_on()
         return 0
 
+    def _behind(self, seq: int) -> list[dict[str, Any]]:
+        events, cut = behind(self._path, self._params, seq, self._timeout_s)
+        if cut:
+            raise RefusedError(
+                f"more events lie behind {seq:,} than the daemon sends at once",
+                remedy="name a later sequence number, or fewer --type",
+            )
+        return events
+
     def _show(self, event: dict[str, Any]) -> bool:
         self._seq = max(self._seq, number(event.get("seq")))
         event = {name: value for name, value in event.items() if name != "subscription"}
         return options.say([wire.dumps(event) if self._json else line(event, self._paint)])
 
     def _go_on(self) -> None:
-        """Follow until the reader goes away; a daemon that restarts is waited for and nothing is missed."""
+        """Follow until the reader goes away; a daemon that restarts is waited for, and what came meanwhile is shown."""
         if not self._seq:
             self._seq = head(self._path, self._timeout_s)
         lost = False
         while True:
+            began = self._seq
             try:
                 with client.Connection(self._path, self._timeout_s) as connection:
                     params = {**self._params, "from_seq": wire.Number(str(self._seq))}
@@ -118,21 +130,39 @@ class Tail:
                     if lost:
                         options.note("tradingctl: the daemon is back")
                     lost = False
-                    for frame in connection.notifications(_SILENCE_S):
-                        event = frame.get("params")
-                        if frame["method"] == "end":
-                            break
-                        if frame["method"] == "event" and isinstance(event, dict) and not self._show(event):
-                            return
+                    ended = self._listen(connection)
+                if ended is None:
+                    return
+                if ended == _TOO_SLOW:
+                    self._skip(began)
+                    continue
             except client.RemoteError as error:
                 if error.exit_code != UnreachableError.exit_code:
                     raise
-            except (NotRunningError, UnreachableError):
-                pass  # said below
+            except (NotRunningError, UnreachableError) as error:
+                if not lost:
+                    options.note(f"tradingctl: {error.message}")
             if not lost:
-                options.note("tradingctl: the daemon hung up or is silent; waiting for it, Ctrl-C ends")
+                options.note("tradingctl: waiting for the daemon; Ctrl-C ends")
             lost = True
             time.sleep(_AGAIN_S)
+
+    def _listen(self, connection: client.Connection) -> str | None:
+        """Show events until the daemon ends them; return why ("" for no word), None where our reader went away."""
+        for frame in connection.notifications(_SILENCE_S):
+            told = frame.get("params")
+            told = told if isinstance(told, dict) else {}
+            if frame["method"] == "end":
+                return str(told.get("reason", ""))
+            if frame["method"] == "event" and not self._show(told):
+                return None
+        return ""
+
+    def _skip(self, began: int) -> None:
+        """Go on from now where the daemon has more events than it sends at once, and say so."""
+        if self._seq == began:
+            self._seq = head(self._path, self._timeout_s)
+            options.note(f"tradingctl: too many events behind {began:,} to be shown; going on from {self._seq:,}")
 
 
 def number(value: Any) -> int:
@@ -147,39 +177,44 @@ def head(path: Path, timeout_s: float) -> int:
 
 
 def recent(path: Path, params: dict[str, Any], wanted: int, timeout_s: float) -> list[dict[str, Any]]:
-    """Return the last events, oldest first; looks further and further back until there are enough."""
+    """Return the last events, oldest first; looks further back until there are enough, as far as the daemon sends."""
+    found: list[dict[str, Any]] = []
     if not wanted:
-        return []
-    last, span = head(path, timeout_s), wanted * _SPAN
-    while True:
-        start = max(last - span, 0)
-        found = deque(older(path, params, start, timeout_s), maxlen=wanted)
-        if len(found) == wanted or not start:
-            return list(found)
-        span *= _SPAN
+        return found
+    last = head(path, timeout_s)
+    for span in (2 * wanted, 16 * wanted, 128 * wanted, _SPAN_MAX):
+        start = max(last - min(span, _SPAN_MAX), 0)
+        more, cut = behind(path, params, start, timeout_s, until=last)
+        if cut:
+            break
+        found = more[-wanted:]
+        if len(found) == wanted or not start or span >= _SPAN_MAX:
+            break
+    return found
 
 
-def older(path: Path, params: dict[str, Any], from_seq: int, timeout_s: float) -> Iterator[dict[str, Any]]:
-    """Yield the events behind a sequence number that are there already.
+def behind(
+    path: Path, params: dict[str, Any], seq: int, timeout_s: float, *, until: int | None = None
+) -> tuple[list[dict[str, Any]], bool]:
+    """Return the events behind a sequence number that are there already, and whether the daemon had too many to send.
 
-    A second question on the same connection marks the end: what is older has been sent before its answer, and what is
-    still under way arrives within a moment. A daemon that has more than it keeps for one subscriber cuts it off after
-    those; the next subscription goes on behind the last.
+    A second question on the same connection marks the end: older events are sent before its answer or right after, so
+    a moment of silence, a sign of life or an event behind ``until`` means that these were all.
     """
-    cut = True
-    while cut:
-        cut, start = False, from_seq
-        with client.Connection(path, timeout_s) as connection:
-            connection.call("subscribe", {**params, "from_seq": wire.Number(str(from_seq))}, timeout_s)
-            # Cut off already, perhaps: what was sent before that is read below.
-            with contextlib.suppress(ConnectionBrokenError, client.RemoteError):
-                connection.call("journal.head", {}, timeout_s)
-            for frame in connection.notifications(_SETTLE_S):
-                event = frame.get("params")
-                if frame["method"] == "event" and isinstance(event, dict):
-                    from_seq = max(from_seq, number(event.get("seq")))
-                    yield event
-                elif frame["method"] == "end":
-                    cut = from_seq > start
-                elif frame["method"] == "heartbeat":
-                    break
+    found: list[dict[str, Any]] = []
+    with client.Connection(path, timeout_s) as connection:
+        connection.call("subscribe", {**params, "from_seq": wire.Number(str(seq))}, timeout_s)
+        with contextlib.suppress(
+            ConnectionBrokenError, client.RemoteError
+        ):  # told it had too many, perhaps: read below
+            connection.call("journal.head", {}, timeout_s)
+        for frame in connection.notifications(_SETTLE_S):
+            event = frame.get("params")
+            event = event if isinstance(event, dict) else {}
+            if frame["method"] == "end":
+                return found, event.get("reason") == _TOO_SLOW
+            if frame["method"] == "heartbeat" or (until is not None and number(event.get("seq")) > until):
+                break
+            if frame["method"] == "event":
+                found.append(event)
+    return found, False

@@ -161,9 +161,25 @@ def moment(stamp: object) -> str:
     return f"{found[1]} {found[2]}{fraction}Z"
 
 
+def moment_of_ns(nanoseconds: object) -> str:
+    """Return nanoseconds since 1970, UTC, as :func:`moment`; what is no such stamp stays a number."""
+    if not (str(nanoseconds).isdecimal() and len(str(nanoseconds)) == 19):
+        return grouped(nanoseconds)
+    from datetime import UTC, datetime
+
+    whole, rest = divmod(int(str(nanoseconds)), 1_000_000_000)
+    stamp = datetime.fromtimestamp(whole, UTC)
+    return moment(f"{stamp:%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z")
+
+
 def clock(stamp: object) -> str:
     """Return the time of day of an RFC 3339 time."""
     return moment(stamp).partition(" ")[2] or clean(stamp)
+
+
+def shortened(stamp: str) -> str:
+    """Return what :func:`moment` gave for a narrow table: month, day and time to the second."""
+    return stamp[5:19] if re.match(r"\d{4}-\d\d-\d\d \d", stamp) else stamp
 
 
 def counted(count: int, noun: str) -> str:
@@ -175,10 +191,17 @@ def counted(count: int, noun: str) -> str:
 
 
 class Column(NamedTuple):
-    """A column: its heading, and whether its cells are numbers, aligned at the point."""
+    """A column.
+
+    Attributes:
+        heading: above it.
+        numeric: its cells are numbers, aligned at the point and never cut.
+        whole: its cells are never cut.
+    """
 
     heading: str
     numeric: bool = False
+    whole: bool = False
 
 
 def table(
@@ -216,10 +239,17 @@ def table(
     return lines
 
 
+def natural_width(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> int:
+    """Return how wide a table is if nothing is cut."""
+    widths = [max([width(c.heading), *(width(row[i]) for row in rows)]) for i, c in enumerate(columns)]
+    return sum(widths) + len(GAP) * (len(columns) - 1)
+
+
 def _least(columns: Sequence[Column], widths: Sequence[int]) -> int:
     """Return how narrow a table can be and still be read: numbers whole, text of at least eight letters."""
     needed = [
-        w if c.numeric else min(w, max(width(c.heading), TEXT_LEAST)) for c, w in zip(columns, widths, strict=False)
+        w if c.numeric or c.whole else min(w, max(width(c.heading), TEXT_LEAST))
+        for c, w in zip(columns, widths, strict=False)
     ]
     return sum(needed) + len(GAP) * (len(columns) - 1)
 
@@ -239,7 +269,11 @@ def _squeezed(columns: Sequence[Column], widths: Sequence[int], room: int) -> li
     """Take from the widest text column until all fit; numbers are never cut, they would lie."""
     fitted = list(widths)
     while sum(fitted) > room:
-        free = [i for i, c in enumerate(columns) if not c.numeric and fitted[i] > max(width(c.heading), TEXT_LEAST)]
+        free = [
+            i
+            for i, c in enumerate(columns)
+            if not (c.numeric or c.whole) and fitted[i] > max(width(c.heading), TEXT_LEAST)
+        ]
         if not free:
             break
         fitted[max(free, key=lambda i: fitted[i])] -= 1

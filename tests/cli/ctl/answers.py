@@ -64,16 +64,139 @@ ALERTS: Final = """{"schema":"tradingd.alerts/1","rows":[
 
 HEAD: Final = '{"schema":"tradingd.journal_head/1","seq":184229,"event_digest":"7c9e"}'
 
-WHY: Final = """{"schema":"tradingd.why/1",
-"order":{"order_id":"o-1042","client_order_id":"momentum-SPY-17","symbol":"SPY",
-"side":"buy","qty":10,"type":"limit","limit_px":449.5,"status":"partially_filled"},
-"steps":[
-{"ts":"2026-11-20T15:11:58.000Z","seq":184200,"step":"signal",
-"text":"momentum said BUY with score 0.71, confidence 0.71"},
-{"ts":"2026-11-20T15:11:58.250Z","seq":184201,"step":"checks",
-"text":"all 14 checks passed; 4,495.35 reserved"},
-{"ts":"2026-11-20T15:12:02.250Z","seq":184220,"step":"fill","text":"4 at 449.4975 (quote), fee 0.35; 6 left"}]}
+WHY: Final = """{"schema":"tradingd.why/1","as_of_seq":184229,
+"order":{"order_id":"o-1042","client_order_id":"momentum-SPY-17","ts":"2026-11-20T15:11:58.250Z","symbol":"SPY",
+"side":"buy","type":"limit","tif":"day","qty":10,"limit_px":449.5,"stop_px":null,"status":"canceled","cum_qty":9,
+"avg_px":449.4975,"reason":"signal","strategy":"momentum","parent_id":"","portfolio":"main","purpose":"signal"},
+"decision":{"ts":"2026-11-20T15:11:58.000Z","symbol":"SPY","model":"momentum@3","horizon":"1d","prediction":"BUY",
+"score":0.7134,"confidence":0.7134,"p_up":null,"price":449.8,"target_price":null,"realized":0.0123,
+"realized_tradable":0.0119,"hit":true,"strategy":"momentum","decision":17,"reason":"20-day high"},
+"targets":{"ts":"2026-11-20T15:11:58.000Z","reason":"signal","weight":0.045,"names":12,"cut_buy":3,"cut_sell":1},
+"entry":null,
+"checks":[{"by":"risk","verdict":"passed","reserved":4495.35,"ts":"2026-11-20T15:11:58.250Z","seq":184201},
+{"by":"broker","verdict":"accepted","order_id":"o-1042","ts":"2026-11-20T15:11:58.250Z","seq":184201}],
+"life":[{"ts":"2026-11-20T15:11:58.250Z","seq":184201,"event":"accepted","reserved":4495.35},
+{"ts":"2026-11-20T15:12:02.250Z","seq":184220,"event":"partially_filled"},
+{"ts":"2026-11-23T14:30:00.000Z","seq":184910,"event":"canceled","cum_qty":9,"reason":"operator"}],
+"fills":[{"ts":"2026-11-20T15:12:02.250Z","order_id":"o-1042","exec_id":"o-1042-1","symbol":"SPY","side":"buy","qty":4,
+"price":449.4975,"px_source":"quote","fee":0.35,"liquidity":"taker","ref_px":449.45,"commission":0.35,"regulatory":0,
+"spread":0.1,"slippage":0.09,"impact":0,"position_after":124,"cash_after":49436.16,"realized_pnl":0},
+{"ts":"2026-11-20T15:14:02.250Z","order_id":"o-1042","exec_id":"o-1042-2","symbol":"SPY","side":"buy","qty":5,
+"price":449.4975,"px_source":"quote","fee":0.35,"liquidity":"taker","ref_px":449.45,"commission":0.35,"regulatory":0,
+"spread":0.12,"slippage":0.12,"impact":0,"position_after":129,"cash_after":47188.32,"realized_pnl":0}],
+"costs":{"commission":0.7,"regulatory":0,"spread":0.22,"slippage":0.21,"impact":0,"total":1.13},
+"position_after":129,"cash_after":47188.32,"realized_pnl":0,"trades_closed":[],
+"trades_opened":[{"symbol":"SPY","side":"long","qty":9,"entry_ts":"2026-11-20T15:12:02.250Z","entry_px":449.4975,
+"exit_ts":"2026-11-24T20:59:00.000Z","exit_px":494.45,"fees":1.4,"pnl":403.17,"return":0.0997,"mae":-0.01,"mfe":0.1,
+"entry_confidence":0.7134,"exit_reason":"take_profit","strategy":"momentum"}],
+"exit_reason":"take_profit","children":[]}
 """.replace("\n", "")
+
+ACTORS: Final = """{"schema":"tradingd.actors/1","rows":[
+{"name":"root","parent":"","state":"running","restarts":0,"since":1795189200000000000,"last_error":""},
+{"name":"market","parent":"root","state":"running","restarts":2,"since":1795189202500000000,
+"last_error":"reset by peer"},
+{"name":"playback","parent":"market","state":"running","restarts":2,"since":1795189202500000000,"last_error":""},
+{"name":"outreach","parent":"root","state":"degraded","restarts":0,"since":1795189201000000000,"last_error":""}]}
+""".replace("\n", "")
+
+SIGNALS: Final = """{"schema":"tradingd.signals/1","as_of_seq":9,"more":true,"rows":[
+{"ts":"2026-11-20T15:11:58.000Z","strategy":"momentum","decision":17,"symbol":"SPY","score":0.713412345,
+"confidence":0.713412345,"p_up":null,"horizon":"1d","reason":"20-day high"},
+{"ts":"2026-11-20T15:11:58.000Z","strategy":"momentum","decision":17,"symbol":"MSFT","score":-0.2,"confidence":0.2,
+"p_up":null,"horizon":"1d","reason":""}]}
+""".replace("\n", "")
+
+PREDICTIONS: Final = """{"schema":"tradingd.predictions/1","as_of_seq":9,"more":false,"rows":[
+{"ts":"2026-11-20T15:11:58.000Z","symbol":"SPY","model":"momentum@3","horizon":"1d","prediction":"BUY",
+"score":0.7134,"confidence":0.7134,"p_up":0.61,"price":449.8,"target_price":455.1,"realized":0.0123,
+"realized_tradable":0.0119,"hit":true}]}
+""".replace("\n", "")
+
+RISK: Final = """{"schema":"tradingd.risk/1","rows":[{"portfolio":"main","trading_state":"active","equity":101234.56,
+"cash":51234.5,"reserved":4495.35,"available":46739.15,"gross":64231.06,"net":50000.06,"gross_exposure":0.634478,
+"net_exposure":0.493904,"leverage":0.634478,"positions":3,"largest_symbol":"SPY","largest_weight":0.1432,
+"daily_pnl":-412.4,"drawdown":-0.0123,"entries_blocked":false}]}
+""".replace("\n", "")
+
+BREAKERS: Final = """{"schema":"tradingd.breakers/1","rows":[
+{"portfolio":"main","breaker":"daily_loss","state":"latched","value":0.051,"limit":0.05,"baseline":101646.96,
+"equity":96462.96,"entries_blocked":true},
+{"portfolio":"main","breaker":"drawdown","state":"armed","value":0.0123,"limit":null,"baseline":102500,
+"equity":101234.56,"entries_blocked":false}]}
+""".replace("\n", "")
+
+HEALTH: Final = """{"schema":"tradingd.health/1","rows":[
+{"name":"core","state":"running","restarts":0,"ok":true,"detail":""},
+{"name":"predictor","state":"running","restarts":0,"ok":false,"detail":"momentum is off (overruns)"},
+{"name":"feed:playback","state":"live","ok":true,"detail":"","last_event_age_s":0.212}]}
+""".replace("\n", "")
+
+CONFIG: Final = """{"schema":"tradingd.config/1","rows":[
+{"key":"risk.max_position","value":"0.2","default":"0.2","bounds":"0.01 to 0.5","origin":"default",
+"meaning":"Largest position as a fraction of equity.","reloadable":true},
+{"key":"feed.playback.bars","value":"[\\"bars.csv\\"]","default":"[]","bounds":"","origin":"tradingd.toml",
+"meaning":"Recorded bars.","reloadable":false}]}
+""".replace("\n", "")
+
+CHECK: Final = """{"schema":"tradingd.config_check/1","ok":true,"changes":[{"key":"risk.max_position","old":"0.2",
+"new":"0.15"}]}
+""".replace("\n", "")
+
+MODELS: Final = """{"schema":"tradingd.models/1","rows":[{"model":"momentum@3","strategy":"momentum","state":"active",
+"horizon":"1d","trained_from":"2015-01-02","trained_to":"2025-12-31"}]}
+""".replace("\n", "")
+
+RESULTS: Final[dict[str, str]] = {
+    "halt": '{"schema":"tradingd.trading_state/1","trading_state":"halted","reason":"news","changed":true,'
+    '"canceled":["momentum-SPY-17","momentum-MSFT-17"]}',
+    "reduce": '{"schema":"tradingd.trading_state/1","trading_state":"reducing","reason":"",'
+    '"changed":false,"canceled":[]}',
+    "unlatch": '{"schema":"tradingd.trading_state/1","trading_state":"halted","reason":"found","changed":true,'
+    '"canceled":[],"breakers_reset":[{"portfolio":"main","breaker":"daily_loss"}]}',
+    "resume": '{"schema":"tradingd.trading_state/1","trading_state":"active","reason":"ok",'
+    '"changed":true,"canceled":[]}',
+    "order.submit": '{"schema":"tradingd.order/1","order_id":"o-1","client_order_id":"op-1","status":"new","qty":10,'
+    '"reserved":4510.35}',
+    "order.submit-flip": '{"schema":"tradingd.order/1","order_id":"o-1","client_order_id":"op-1","status":"filled",'
+    '"cum_qty":10,"avg_px":450.1,"orders":[{"order_id":"o-1","client_order_id":"op-1","status":"filled"},'
+    '{"order_id":"o-2","client_order_id":"op-1-open","status":"new"}]}',
+    "order.submit-denied": '{"schema":"tradingd.order/1","order_id":null,"client_order_id":"op-1","status":"denied",'
+    '"code":"MAX_ORDER_VALUE","reason":"the order is worth more than the limit","remedy":"split it",'
+    '"value":"60000","limit":"50000"}',
+    "order.cancel": '{"schema":"tradingd.order/1","order_id":"o-1","client_order_id":"op-1","status":"canceled",'
+    '"cum_qty":4,"reason":"operator"}',
+    "cash.deposit": '{"schema":"tradingd.cash/1","portfolio":"main","amount":10000,"cash":61234.5,"equity":111234.56}',
+    "breaker.reset": '{"schema":"tradingd.breaker/1","portfolio":"main","breaker":"daily_loss","state":"armed",'
+    '"changed":true,"trading_state":"halted"}',
+    "strategy.enable": '{"schema":"tradingd.strategy/1","strategy":"momentum","enabled":true,"changed":false}',
+    "strategy.disable": '{"schema":"tradingd.strategy/1","strategy":"momentum","enabled":false,"changed":true}',
+    "alert.ack": '{"schema":"tradingd.alert/1","alert_id":"9f3c","state":"acknowledged"}',
+    "reload": '{"schema":"tradingd.reload/1","digest":"7c9e",'
+    '"changes":[{"key":"risk.max_position","old":"0.2","new":"0.15"}]}',
+    "snapshot": '{"schema":"tradingd.snapshot/1","seq":184229}',
+    "log.level": '{"schema":"tradingd.log_level/1","level":"debug"}',
+    "shutdown": '{"schema":"tradingd.shutdown/1","stopping":true}',
+}
+"""Method, or method and what is special, -> the answer of a command."""
+
+_HEAD: Final = '{"subscription":1,"seq":184230,"n":0,"ts":"2026-11-20T15:12:02.250Z","type":'
+EVENTS: Final = (
+    _HEAD + '"OrderAccepted","order_id":"o-1042","order":{"client_order_id":"momentum-SPY-17","portfolio":"main",'
+    '"symbol":"SPY","side":1,"qty":10,"type":"limit","tif":"day","limit_px":449.5,"stop_px":null,"strategy":"momentum",'
+    '"reason":"signal","symbol_text":"","exempt":false},"reserved":4495.35,"ts":"2026-11-20T15:12:02.250Z"}',
+    _HEAD + '"OrderPartiallyFilled","order_id":"o-1042","client_order_id":"momentum-SPY-17","exec_id":"o-1042-1",'
+    '"portfolio":"main","symbol":"SPY","side":1,"last_qty":4,"last_px":449.4975,"ref_px":449.45,"cum_qty":4,'
+    '"leaves_qty":6,"avg_px":449.4975,"commission":0.35,"px_source":"quote","strategy":"momentum","reason":"signal"}',
+    _HEAD + '"OrderDenied","order":{"client_order_id":"op-1","symbol":"MSFT","side":-1,"qty":1000},"code":"MAX_QTY",'
+    '"reason":"too large","value":"1000","limit":"500"}',
+    _HEAD + '"TradingStateChanged","old":"active","new":"halted","reason":"daily loss","by":"breaker","latched":true}',
+    _HEAD + '"SignalsReady","strategy":"momentum","decision":17,"horizon":"1d","ids":["SPY","MSFT","AAPL","KO"],'
+    '"score":[0.7,-0.91234,0.1,0.2],"confidence":[0.7,0.9,0.1,0.2],"p_up":null,"price":[449,410,200,60]}',
+    _HEAD + '"EquityMarked","portfolio":"main","equity":101234.56,"cash":51234.5,"gross":64231.06,"net":50000.06}',
+    _HEAD
+    + '"AlertRaised","alert_id":"9f3c","severity":"critical","title":"Daily loss 1.9 %","facts":[["loss","1.9 %"]]}',
+)
 
 ANSWERS: Final[dict[str, Any]] = {
     "status": STATUS,
@@ -85,5 +208,14 @@ ANSWERS: Final[dict[str, Any]] = {
     "alerts": ALERTS,
     "journal.head": HEAD,
     "why": WHY,
-    "subscribe": {"schema": "tradingd.subscription/1", "subscription": 1},
+    "actors": ACTORS,
+    "signals": SIGNALS,
+    "predictions": PREDICTIONS,
+    "risk": RISK,
+    "breakers": BREAKERS,
+    "health": HEALTH,
+    "config.show": CONFIG,
+    "config.check": CHECK,
+    "model.list": MODELS,
+    "subscribe": '{"schema":"tradingd.subscription/1","subscription":1}',
 }

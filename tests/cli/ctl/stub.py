@@ -49,6 +49,7 @@ class Stub:
         self.connections = 0
         self.heard = threading.Event()
         self.closing = threading.Event()
+        self._behind: list[tuple[str, dict[str, Any]]] = []
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -122,6 +123,13 @@ class Stub:
             link.sendall(answer)
             return
         link.sendall(b'{"jsonrpc": "2.0", "id": %d, "result": %s}\n' % (frame["id"], _text(answer)))
+        behind, self._behind = self._behind, []
+        lines = [json.dumps({"jsonrpc": "2.0", "method": name, "params": told}) for name, told in behind]
+        link.sendall("".join(f"{line}\n" for line in lines).encode())
+
+    def later(self, method: str, lines: list[dict[str, Any]]) -> None:
+        """Send notifications on the connection that is being answered, right behind the answer."""
+        self._behind = [(method, params) for params in lines]
 
     def push(self, method: str, params: dict[str, Any]) -> None:
         """Send a notification to every connection that is still open."""

@@ -1,0 +1,214 @@
+"""What people see: golden renderings of every table, and the rules that make them.
+
+The golden files are plain text. After a change that is meant, write them anew with ``TRADINGCTL_GOLDEN=write`` and look
+at the difference.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.cli.ctl import calls, events, show, status, text, wire
+from daemon.cli.ctl.picture import Picture, shared
+from daemon.cli.ctl.text import Column, Paint
+from daemon.control.methods import METHODS
+from tests.cli.ctl.answers import ANSWERS, EVENTS, RESULTS
+
+GOLDEN = Path(__file__).parent / "golden"
+PLAIN = Paint(on=False)
+
+
+def compare(name: str, lines: list[str]) -> None:
+    """Compare with the golden file of that name."""
+    shown = "".join(f"{line}\n" for line in lines)
+    file = GOLDEN / f"{name}.txt"
+    if os.environ.get("TRADINGCTL_GOLDEN") == "write":
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(shown, "utf-8")
+    assert file.read_text("utf-8") == shown
+
+
+@pytest.mark.parametrize("name", sorted(set(ANSWERS) - {"subscribe"}))
+def test_lists_and_looks(name: str) -> None:
+    """As wide as they are, as in a pipe."""
+    compare(name, calls.rendered(METHODS[name], wire.loads(ANSWERS[name]), {}, PLAIN, None))
+
+
+@pytest.mark.parametrize("name", ["status", "orders", "trades", "alerts", "config.show"])
+def test_on_a_terminal_of_80_columns(name: str) -> None:
+    """Text is cut, numbers and times never; what does not fit is left out and the heading says so."""
+    lines = calls.rendered(METHODS[name], wire.loads(ANSWERS[name]), {}, PLAIN, 80)
+    compare(f"{name}-80", lines)
+    assert max(text.width(line) for line in lines if "·" not in line) <= 80
+
+
+@pytest.mark.parametrize(("name", "method"), [(name, name.partition("-")[0]) for name in sorted(RESULTS)])
+def test_what_commands_say(name: str, method: str) -> None:
+    """One line that says what was done, then what else the answer holds."""
+    compare(name, calls.rendered(METHODS[method], wire.loads(RESULTS[name]), {}, PLAIN, None))
+
+
+def test_events_one_line_each() -> None:
+    """Symbol, side and price as people say them; columns of a decision as its strongest entries."""
+    compare("events", [events.line(wire.loads(event), PLAIN) for event in EVENTS])
+
+
+def picture() -> Picture:
+    """Return a picture with everything in it."""
+    made = Picture()
+    made.status = wire.loads(ANSWERS["status"])
+    made.positions = wire.loads(ANSWERS["positions"])["rows"] * 3
+    made.orders = wire.loads(ANSWERS["orders"])["rows"] * 4
+    made.events.extend(wire.loads(event) for event in EVENTS)
+    made.heard_at = 100.0
+    return made
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(120, 45), (80, 24), (60, 16)])
+def test_top_fits_every_screen(columns: int, rows: int) -> None:
+    """The state stays on top, everything has its place, no line is too long and there are not too many."""
+    lines = picture().lines(PLAIN, columns, rows, 100.5)
+    compare(f"top-{columns}x{rows}", lines)
+    assert len(lines) <= rows
+    assert max(text.width(line) for line in lines) <= columns
+
+
+@pytest.mark.parametrize("columns", [1, 20, 200])
+@pytest.mark.parametrize("rows", [1, 2, 5, 100])
+def test_top_bears_any_size(columns: int, rows: int) -> None:
+    """Absurd terminals cut it, and do not break it."""
+    for made in (picture(), Picture()):
+        lines = made.lines(Paint(on=True), columns, rows, 500.0)
+        assert len(lines) <= rows
+        assert max(text.width(line) for line in lines) <= columns
+
+
+def test_top_says_when_it_is_old() -> None:
+    """No answer for a while, or no connection: the numbers are not passed off as new."""
+    made = picture()
+    assert "heard 1 min 40 s ago" in made.lines(PLAIN, 100, 40, 200.0)[0]
+    made.trouble = "the daemon hung up"
+    assert made.lines(PLAIN, 100, 40, 200.0)[1] == "no connection, what follows is old: the daemon hung up"
+    assert Picture().lines(PLAIN, 80, 24, 0.0)[:2] == ["tradingctl top", "waiting for the daemon"]
+
+
+@pytest.mark.parametrize(
+    ("room", "needs", "gets"),
+    [(10, (3, 4), (3, 4)), (10, (20, 20), (5, 5)), (10, (2, 20), (2, 8)), (10, (20, 2), (8, 2)), (0, (5, 5), (0, 0))],
+)
+def test_tables_share_the_screen(room: int, needs: tuple[int, int], gets: tuple[int, int]) -> None:
+    """Neither takes what it does not need."""
+    assert shared(room, *needs) == gets
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        ("0", "0 ms"), ("0.0124", "12 ms"), ("0.9996", "1 s"), ("3", "3 s"), ("3.25", "3.2 s"), ("9.96", "10 s"),
+        ("59.4", "59 s"), ("59.6", "1 min"), ("120", "2 min"), ("184", "3 min 4 s"), ("3600", "1 h"),
+        ("11532.4", "3 h 12 min"), ("86399.9", "1 d"), ("180000", "2 d 2 h"), ("-1", "-1"), ("x", "x"), ("1e99", "1e99"), ("nan", "nan"),
+    ],
+)  # fmt: skip
+def test_ages(seconds: str, words: str) -> None:
+    """Two units at most, the largest first; what is no age stays as it is."""
+    assert text.age(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "digits", "shown"),
+    [
+        ("1234567.5", None, "1,234,567.5"), ("1234567.50", None, "1,234,567.5"), ("-0.004", 2, "0.00"),
+        ("0.005", 2, "0.00"), ("0.015", 2, "0.02"), ("1e999999999", 2, "1e999999999"),
+        ("123456789012345678901234567890.125", 2, "123,456,789,012,345,678,901,234,567,890.12"),
+        ("100", None, "100"), ("0.00000001", None, "0.00000001"), ("1E-9", None, "0.000000001"),
+        ("0e99999999", None, "0"), ("-5", None, "-5"), ("abc", None, "abc"), ("", None, ""),
+    ],
+)  # fmt: skip
+def test_numbers(number: str, digits: int | None, shown: str) -> None:
+    """Grouped by thousands, exact unless places are asked for, and never a float on the way."""
+    assert text.grouped(number, digits) == shown
+
+
+@pytest.mark.parametrize(
+    ("evil", "shown"),
+    [
+        ("\x1b[2J\x1b[31mred", "red"), ("\x1b]0;title\x07x", "x"), ("\x1b]8;;http://e\x1b\\link", "link"),
+        ("a\r\nb\tc", "a b c"), ("\x9b31mx", "?31mx"), ("a\x00b", "a?b"), ("\u202eabc", "?abc"),
+        ("caf\u00e9 \u6f22", "caf\u00e9 \u6f22"), ("\ud800", "?"), ("\x1b", "?"),
+    ],
+)  # fmt: skip
+def test_text_of_strangers_cannot_drive_the_terminal(evil: str, shown: str) -> None:
+    """Sequences go, other controls become a question mark, letters of any script stay."""
+    assert text.clean(evil) == shown
+    assert "\x1b" not in text.clean(evil)
+
+
+def test_no_field_of_any_answer_reaches_the_terminal_unclean() -> None:
+    """Every text of every answer replaced by an attack: no line holds a control character."""
+    attack = "\x1b[2J\x1b]0;x\x07\u202e\x9b\r\n\x00"
+
+    def poisoned(value: Any) -> Any:
+        if isinstance(value, wire.Number):
+            return value
+        if isinstance(value, str):
+            return value + attack
+        if isinstance(value, dict):
+            return {(name if name in {"rows"} else name): poisoned(item) for name, item in value.items()} | {
+                f"n{attack}": attack
+            }
+        return [poisoned(item) for item in value] if isinstance(value, list) else value
+
+    shown: list[str] = []
+    for name, answer in {**ANSWERS, **RESULTS}.items():
+        if name != "subscribe":
+            shown += calls.rendered(METHODS[name.partition("-")[0]], poisoned(wire.loads(answer)), {}, PLAIN, 100)
+    shown += [events.line(poisoned(wire.loads(event)), PLAIN) for event in EVENTS]
+    made = picture()
+    made.status, made.positions, made.orders = poisoned(made.status), poisoned(made.positions), poisoned(made.orders)
+    made.trouble = attack
+    shown += made.lines(PLAIN, 120, 60, 0.0)
+    assert [line for line in shown if not line.isprintable()] == []
+
+
+@pytest.mark.parametrize(
+    "nonsense", ["null", "3", '"x"', "[]", "{}", '{"rows": 3}', '{"rows": [1, null, "x", []]}', '{"rows": [{}]}']
+)
+def test_answers_of_the_wrong_shape_are_shown_not_fatal(nonsense: str) -> None:
+    """A daemon of another version may say anything; nothing raises."""
+    for method in METHODS.values():
+        calls.rendered(method, wire.loads(nonsense), {}, PLAIN, 80)
+    events.line({}, PLAIN)
+    made = Picture()
+    made.status = {
+        name: wire.loads(nonsense)
+        for name in ("feeds", "actors", "breakers", "journal", "session", "equity", "model", "notices")
+    }
+    made.positions = [wire.loads(nonsense)]
+    made.lines(PLAIN, 80, 24, 0.0)
+    status.render(made.status, PLAIN)
+
+
+def test_colours_only_where_they_are_wanted() -> None:
+    """Plain paint writes none; the other writes pairs that close."""
+    coloured = status.render(wire.loads(ANSWERS["status"]), Paint(on=True), room=100)
+    plain = status.render(wire.loads(ANSWERS["status"]), PLAIN, room=100)
+    assert "\x1b" not in "".join(plain)
+    joined = "".join(coloured)
+    assert joined.count("\x1b[0m") * 2 == joined.count("\x1b[")
+    assert [text.width(line) for line in coloured] == [text.width(line) for line in plain]
+
+
+def test_columns_of_wide_letters_stay_aligned() -> None:
+    """A terminal gives a CJK letter two columns and a combining mark none."""
+    lines = text.table([Column("name"), Column("n", True)], [["\u6f22\u5b57", "1"], ["e\u0301", "22"]], PLAIN)
+    assert [text.width(line) for line in lines] == [8, 8, 8]
+
+
+def test_a_list_without_rows_says_so() -> None:
+    """Nothing is a sentence, not an empty screen."""
+    assert show.listing("orders", {"rows": []}, PLAIN) == ["no orders"]
+    assert show.listing("config.show", {"rows": []}, PLAIN) == ["no rows"]
