@@ -26,7 +26,7 @@ import msgspec
 
 from actors.messages.catalogue import codec
 from daemon.system.views_fold import ViewFold
-from daemon.system.views_sources import LedgerTail, TailError, sync_alerts, sync_quarantine
+from daemon.system.views_sources import LedgerTail, TailError, sync_alerts, sync_archived, sync_quarantine
 
 VIEWS: Final = "views.db"
 SCHEMA: Final = 1
@@ -260,6 +260,7 @@ class Projector:
         try:
             if folded:
                 fold.flush(tail.generation, tail.hash, self._boot)
+            sync_archived(db, tail)
             if polls:
                 sync_alerts(db, tail)
                 sync_quarantine(db, tail)

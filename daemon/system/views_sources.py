@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from actors.messages.alerts import AlertRaised
+from daemon.journal.archive import Archived, archived_path
 from daemon.journal.journal import StoredFrame
 from daemon.journal.rows import RunRow, decode_causes, read_runs
 from daemon.journal.sqlite import open_readonly
@@ -18,13 +19,24 @@ from daemon.kernel.codec import Codec
 from daemon.kernel.errors import OperatorError
 from daemon.kernel.message import Event
 
-ARCHIVE: Final = "archive"
 POLL_NS: Final = 100_000_000
 """How often alerts and quarantine are looked at, at most."""
 _FRAMES: Final = (
     "SELECT seq, ts, ts_event, source, input, n, body, causes, hash FROM frame WHERE seq > ? ORDER BY seq LIMIT ?"
 )
-_ALERT_COLUMNS: Final = "alert_id, ts, severity, key, title, facts, action_taken, next_command, count, state, attempts"
+_OUTBOX: Final = "SELECT alert_id, ts, severity, body, state, attempts FROM outbox"
+_QUARANTINE: Final = "SELECT rowid, seq, ts, actor, input, error, traceback FROM quarantine"
+_INSERT_QUARANTINE: Final = "INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?)"
+_UPSERT_ALERT: Final = (
+    "INSERT INTO alerts (alert_id, ts, severity, key, title, facts, action_taken, next_command, count, state, attempts)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (alert_id) DO UPDATE SET ts = excluded.ts,"
+    " severity = excluded.severity, title = excluded.title, facts = excluded.facts,"
+    " action_taken = excluded.action_taken, count = excluded.count, state = excluded.state,"
+    " attempts = excluded.attempts WHERE excluded.ts >= alerts.ts"
+)
+"""A later form of an alert takes the place of the first; what is found in an archive never that of a later one."""
+_Beside = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]
+"""Rows of the outbox and of the quarantine."""
 
 
 class TailError(Exception):
@@ -48,7 +60,8 @@ class LedgerTail:
         self._state_dir = state_dir
         self._codec = codec
         self._archive: tuple[int, sqlite3.Connection] | None = None
-        self._missing: set[str] = set()
+        self._gone: dict[int, str] = {}
+        self._beside: list[_Beside] = []
         self._polled = 0
         self._seen: tuple[int | None, int | None] = (None, -1)
         self.hash = b""
@@ -164,27 +177,35 @@ class LedgerTail:
         self._close_archive()
         return self._db
 
-    def _open_archive(self, number: int, name: str) -> sqlite3.Connection | None:
+    def _open_archive(self, number: int, text: str) -> sqlite3.Connection | None:
         """Open an archived run; None where its file is no more, so that the views begin behind it."""
         if self._archive is not None and self._archive[0] == number:
             return self._archive[1]
+        if number in self._gone:
+            return None
+        archived = Archived.parse(text)
         self._close_archive()
-        for path in (self._state_dir / ARCHIVE / name, self._state_dir / name):
-            if path.is_file():
-                try:
-                    db = open_readonly(path)
-                except OperatorError:
-                    self._missing.add(name)
-                    return None
-                self._archive = number, db
-                return db
-        self._missing.add(name)
-        return None
+        if not archived.name or archived.deleted:
+            self._gone[number] = f"run {number} left the archive when its time was over"
+            return None
+        try:
+            db = open_readonly(archived_path(self._state_dir, archived))
+        except OperatorError as error:
+            self._gone[number] = str(error)
+            return None
+        self._archive = number, db
+        self._beside.append(_rows_beside(db))
+        return db
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Archives that a run names and that cannot be read."""
-        return tuple(sorted(self._missing))
+        """Why frames of archived runs cannot be shown, a sentence each."""
+        return tuple(self._gone.values())
+
+    def take_archived(self) -> list[_Beside]:
+        """Return what lay beside the frames of archives opened since this was asked last: it moved with its run."""
+        beside, self._beside = self._beside, []
+        return beside
 
     # -- alerts and quarantine ---------------------------------------------------------------------------------------
 
@@ -200,19 +221,12 @@ class LedgerTail:
         """Return alerts raised or counted again since a stamp, and what became of those that were pending."""
         if "outbox" not in self._tables:
             return []
-        columns = "alert_id, ts, severity, body, state, attempts"
         try:
-            rows = self._db.execute(
-                f"SELECT {columns} FROM outbox WHERE ts >= ? ORDER BY ts, rowid",  # noqa: S608 - constants
-                (since_ts,),
-            ).fetchall()
+            rows = self._db.execute(f"{_OUTBOX} WHERE ts >= ? ORDER BY ts, rowid", (since_ts,)).fetchall()
             seen = {row[0] for row in rows}
             for alert_id in pending:
                 if alert_id not in seen:
-                    rows += self._db.execute(
-                        f"SELECT {columns} FROM outbox WHERE alert_id = ?",  # noqa: S608 - constants
-                        (alert_id,),
-                    ).fetchall()
+                    rows += self._db.execute(f"{_OUTBOX} WHERE alert_id = ?", (alert_id,)).fetchall()
         except sqlite3.Error as error:
             raise TailError(f"the outbox cannot be read: {error}") from error
         return rows
@@ -222,30 +236,25 @@ class LedgerTail:
         if "quarantine" not in self._tables:
             return []
         try:
-            return self._db.execute(
-                "SELECT rowid, seq, ts, actor, input, error, traceback FROM quarantine WHERE rowid > ? ORDER BY rowid"
-                " LIMIT 1000",
-                (after,),
-            ).fetchall()
+            return self._db.execute(f"{_QUARANTINE} WHERE rowid > ? ORDER BY rowid LIMIT 1000", (after,)).fetchall()
         except sqlite3.Error as error:
             raise TailError(f"the quarantine cannot be read: {error}") from error
+
+
+def _rows_beside(db: sqlite3.Connection) -> _Beside:
+    """Return the alerts and the quarantine that an archive holds."""
+    return (
+        db.execute(f"{_OUTBOX} ORDER BY ts, rowid").fetchall(),
+        db.execute(f"{_QUARANTINE} ORDER BY rowid").fetchall(),
+    )
 
 
 def sync_alerts(db: sqlite3.Connection, tail: LedgerTail) -> None:
     """Bring ``alerts`` in line with the ledger's outbox, inside the caller's transaction."""
     since = db.execute("SELECT coalesce(max(ts), ?) FROM alerts", (-(2**63) + 1,)).fetchone()[0]
     pending = [row[0] for row in db.execute("SELECT alert_id FROM alerts WHERE state = 'pending' LIMIT 1000")]
-    for alert_id, ts, severity, body, state, attempts in tail.alerts(since, pending):
-        alert = msgspec.json.decode(body, type=AlertRaised)
-        facts = msgspec.json.encode(alert.facts).decode()
-        row = (alert_id, ts, severity, alert.key, alert.title, facts, alert.action_taken, alert.next_command)
-        db.execute(
-            f"INSERT INTO alerts ({_ALERT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (alert_id)"  # noqa: S608 - constants
-            " DO UPDATE SET ts = excluded.ts, severity = excluded.severity, title = excluded.title,"
-            " facts = excluded.facts, action_taken = excluded.action_taken, count = excluded.count,"
-            " state = excluded.state, attempts = excluded.attempts",
-            (*row, alert.count, state, attempts),
-        )
+    for row in tail.alerts(since, pending):
+        db.execute(_UPSERT_ALERT, _alert(*row))
 
 
 def sync_quarantine(db: sqlite3.Connection, tail: LedgerTail) -> None:
@@ -253,4 +262,23 @@ def sync_quarantine(db: sqlite3.Connection, tail: LedgerTail) -> None:
     after = db.execute("SELECT coalesce(max(n), 0) FROM quarantine").fetchone()[0]
     rows = tail.quarantined(after)
     if rows:
-        db.executemany("INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        db.executemany(_INSERT_QUARANTINE, rows)
+
+
+def sync_archived(db: sqlite3.Connection, tail: LedgerTail) -> None:
+    """Take over alerts and quarantine of archives that were opened, inside the caller's transaction."""
+    for alerts, quarantined in tail.take_archived():
+        for row in alerts:
+            db.execute(_UPSERT_ALERT, _alert(*row))
+        db.executemany(_INSERT_QUARANTINE, quarantined)
+
+
+def _alert(alert_id: str, ts: int, severity: str, body: bytes, state: str, attempts: int) -> tuple[Any, ...]:
+    """Return a row of ``alerts``; one whose body cannot be read is shown as that."""
+    try:
+        alert = msgspec.json.decode(body, type=AlertRaised)
+    except msgspec.MsgspecError:
+        return alert_id, ts, severity, "", "an alert that cannot be read", "[]", "", "", 1, state, attempts
+    facts = msgspec.json.encode(alert.facts).decode()
+    row = (alert_id, ts, severity, alert.key, alert.title, facts, alert.action_taken, alert.next_command)
+    return *row, alert.count, state, attempts
