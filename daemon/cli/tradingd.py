@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli import calc, configuration, install, parity, replay, run, strategies
+from daemon.cli import backup, calc, configuration, install, parity, replay, run, strategies
 from daemon.cli.options import AsJson
 from daemon.cli.render import note, one_line, say, say_json, table
 from daemon.kernel.errors import OperatorError, TradingdError
@@ -45,6 +45,9 @@ app.command("parity", short_help="Decide a recorded session again and say what d
 app.command("install-service", epilog=install.EXAMPLE, short_help="Write the systemd units of this installation.")(
     install.install_service
 )
+
+app.command("backup", epilog=backup.BACKUP_EXAMPLE)(backup.backup)
+app.command("restore", epilog=backup.RESTORE_EXAMPLE)(backup.restore)
 
 
 def _print_version(wanted: bool) -> None:
