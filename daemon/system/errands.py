@@ -176,7 +176,7 @@ class Errands:
             db = open_readonly(self._state_dir / "ledger.db")
             try:
                 row = db.execute(
-                    "SELECT key, method, digest, reply, seq, ts FROM idempotency WHERE key = ?", (key,)
+                    "SELECT key, method, params, reply, seq, ts FROM idempotency WHERE key = ?", (key,)
                 ).fetchone()
             finally:
                 db.close()

@@ -7,17 +7,21 @@ found by name, so their files must be where the configuration given with ``--con
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from actors.messages.catalogue import MARKET, codec
 from actors.values import parse_interval
 from actors.values.time import format_ts
 from actors.values.universe import Universe
 from config.params import broker_params, portfolio_specs, risk_limits
 from config.settings import Settings
+from daemon.journal.archive import read_all
 from daemon.journal.check import RunRow, read_runs
+from daemon.journal.market_codec import MarketCodec
 from daemon.journal.sqlite import open_readonly
 from daemon.kernel.errors import OperatorError
 from daemon.system.bindings import strategy_bindings
@@ -54,23 +58,27 @@ def parity_of(path: Path, config: Settings | None, progress: Callable[[int], Non
     db = open_readonly(folder / LEDGER)
     try:
         runs = read_runs(db)
-        pruned = db.execute("SELECT min(seq) FROM frame").fetchone()[0] not in {None, 1}
     finally:
         db.close()
-    if pruned:
-        raise OperatorError(
-            "the beginning of this ledger has moved to the archive",
-            code="ARCHIVED",
-            remedy="unpack archive and ledger into one state folder with tradingd restore, then ask again",
-        )
     specs: dict[int, CoreSpec] = {}
     for run in runs:
         specs.setdefault(max(run.first_seq, 1), spec_of(run, config))
     ledger = read_ledger(folder)
     try:
-        return replay_recorded(ledger.inputs(0), specs, recorded_digest=ledger.event_digest.hex(), progress=progress)
+        digest, last = ledger.event_digest.hex(), ledger.last_seq
     finally:
         ledger.close()
+    # A daemon that runs goes on writing; what is compared ends where its digest was read.
+    rows = (row for row in read_all(folder, codec(), MarketCodec(MARKET)) if row.seq <= last)
+    first = next(rows, None)
+    if first is not None and first.seq != 1:
+        raise OperatorError(
+            f"the inputs before {first.seq} are gone from the archive, so nothing can be decided from the beginning",
+            code="ARCHIVED",
+            remedy="keep the archive for longer ([retention] archive_days)",
+        )
+    every = () if first is None else chain((first,), rows)
+    return replay_recorded(every, specs, recorded_digest=digest, progress=progress)
 
 
 def spec_of(run: RunRow, config: Settings | None) -> CoreSpec:

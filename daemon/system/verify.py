@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from actors.reporter.performance import curve
 from actors.reporter.runfolder import UNSEALED, sha256
 from actors.reporter.story import Story, gather
 from actors.reporter.tables import equity_csv, fills_csv, orders_csv, predictions_csv, signals_csv, trades_csv
+from daemon.journal.archive import begins_at_first, check_archive, state_dir_of, whole_frames
 from daemon.journal.check import (
     Check,
     RunRow,
@@ -44,6 +45,7 @@ from daemon.journal.journal import StoredFrame
 from daemon.journal.sqlite import open_readonly, read_frames
 from daemon.kernel.errors import OperatorError, TradingdError
 from daemon.kernel.message import Event
+from daemon.system.verify_state import check_latch, check_tape, frames_of, is_state_folder
 
 MANIFEST: Final = "run.json"
 LEDGER: Final = "ledger.db"
@@ -63,12 +65,14 @@ class VerifyReport(msgspec.Struct, frozen=True):
 
 
 def verify_path(path: Path) -> VerifyReport:
-    """Check a run folder or a ledger file.
+    """Check a run folder, a daemon's state folder or a ledger file; a daemon may go on running.
 
     Raises:
         OperatorError: there is nothing at ``path`` that could be checked.
     """
     if path.is_dir():
+        if is_state_folder(path):
+            return VerifyReport(str(path), tuple(_state_checks(path)))
         if not (path / MANIFEST).is_file() and not (path / LEDGER).is_file():
             raise OperatorError(
                 f"{path} is not a run folder: it has neither {MANIFEST} nor {LEDGER}",
@@ -82,7 +86,22 @@ def verify_path(path: Path) -> VerifyReport:
 # -- ledger ------------------------------------------------------------------------------------------------------------
 
 
-def _ledger_checks(path: Path) -> tuple[list[Check], RunRow | None, list[StoredFrame]]:
+def _state_checks(folder: Path) -> Iterator[Check]:
+    """Check a daemon's state folder: its ledger with what was archived of it, its tape, its latch."""
+    checks, _, frames = _ledger_checks(folder / LEDGER, lambda _: frames_of(folder))
+    yield from checks
+    if frames:
+        yield check_tape(folder)
+        yield check_latch(folder, frames)
+
+
+def _all_of(db: sqlite3.Connection) -> list[StoredFrame]:
+    return list(read_frames(db, codec()))
+
+
+def _ledger_checks(
+    path: Path, read: Callable[[sqlite3.Connection], list[StoredFrame]] = _all_of
+) -> tuple[list[Check], RunRow | None, list[StoredFrame]]:
     """Check a ledger; return the run row and the frames too, as far as they can be read."""
     db = open_readonly(path)
     checks: list[Check] = []
@@ -98,7 +117,7 @@ def _ledger_checks(path: Path) -> tuple[list[Check], RunRow | None, list[StoredF
         checks += [check_sealed(runs), *check_chain(db, runs)]
         if run.started is not None:
             checks += [check_snapshots(db), check_replies(db)]
-        frames = list(read_frames(db, codec()))
+        frames = read(db)
     except (
         sqlite3.Error,
         msgspec.MsgspecError,
@@ -114,6 +133,10 @@ def _ledger_checks(path: Path) -> tuple[list[Check], RunRow | None, list[StoredF
     finally:
         db.close()
     checks.append(Check("decode", ok=True, detail=f"{sum(len(f.events) for f in frames)} events"))
+    if not begins_at_first(runs):
+        detail = "cannot be folded: the first runs left the archive by [retention] archive_days"
+        checks.append(Check("books", ok=True, detail=detail))
+        return checks, run, frames
     books = replay_books(event for frame in frames for event in frame.events)
     checks += [Check(c.name, c.ok, c.detail) for c in books.checks]
     checks.append(check_orders(frames))
