@@ -1,0 +1,72 @@
+"""``tradingd verify`` on a daemon's state folder, also while the daemon runs: what belongs to the ledger must fit to it.
+
+Nothing is locked, changed or folded in. What is committed while the check goes on is left to the next one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from actors.messages.catalogue import MARKET, codec
+from actors.messages.risk import TradingState, TradingStateChanged
+from daemon.journal.archive import all_frames, read_all
+from daemon.journal.check import Check
+from daemon.journal.journal import StoredFrame
+from daemon.journal.market_codec import MarketCodec
+from daemon.kernel.errors import OperatorError
+
+LEDGER: Final = "ledger.db"
+LATCH: Final = "kill.latch"
+TAPE: Final = "tape"
+_MARKS: Final = (LATCH, TAPE, "ledger.lock", "archive")
+
+
+def is_state_folder(path: Path) -> bool:
+    """Tell whether a folder is a daemon's, not a replay's."""
+    return (path / LEDGER).is_file() and any((path / mark).exists() for mark in _MARKS)
+
+
+def frames_of(folder: Path) -> list[StoredFrame]:
+    """Return every frame there is, from archive and ledger.
+
+    Raises:
+        OperatorError: an archived file is missing or not the one that was written.
+    """
+    return list(all_frames(folder, codec()))
+
+
+def check_tape(folder: Path) -> Check:
+    """Every input that was market data is on the tape, in order, and nothing between two inputs is missing."""
+    count = panels = 0
+    previous = None
+    try:
+        for row in read_all(folder, codec(), MarketCodec(MARKET)):
+            if previous is not None and row.seq != previous + 1:
+                return Check("tape", ok=False, detail=f"input {row.seq} follows input {previous}")
+            previous = row.seq
+            count += 1
+            panels += not row.kept
+    except OperatorError as error:
+        return Check("tape", ok=False, detail=str(error))
+    return Check("tape", ok=True, detail=f"{count} inputs without a gap, {panels} of them on the tape alone")
+
+
+def check_latch(folder: Path, frames: list[StoredFrame]) -> Check:
+    """Where the ledger says killed, the latch is set; a latch that is set alone is a kill not yet observed."""
+    state = TradingState.ACTIVE
+    for frame in frames:
+        for event in frame.events:
+            if isinstance(event, TradingStateChanged):
+                state = event.new
+    latch = _latch_says(folder / LATCH)
+    ok = latch != "clear" or state is not TradingState.KILLED
+    return Check("latch", ok=ok, detail=f"trading is {state}, the latch is {latch}")
+
+
+def _latch_says(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return f"not readable ({error.strerror}), which counts as killed"
+    return "clear" if content.startswith(b"CLEAR ") else "set"
