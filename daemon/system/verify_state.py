@@ -1,4 +1,4 @@
-"""``tradingd verify`` on a daemon's state folder, also while the daemon runs: what belongs to the ledger must fit to it.
+"""``tradingd verify`` on a state folder, also while the daemon runs: what belongs to the ledger must fit to it.
 
 Nothing is locked, changed or folded in. What is committed while the check goes on is left to the next one.
 """
