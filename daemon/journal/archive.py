@@ -338,10 +338,13 @@ def all_rows(state_dir: Path) -> Iterator[FrameRow]:
     Raises:
         OperatorError: the ledger cannot be read, or an archived file is missing or not the one that was written.
     """
-    db = open_readonly(state_dir / LEDGER)
+    return _rows_upto(state_dir / LEDGER, state_dir)
+
+
+def _rows_upto(ledger: Path, state_dir: Path) -> Iterator[FrameRow]:
+    db = open_readonly(ledger)
     try:
-        last = 0
-        known = 0
+        last = known = 0
         while span := next((span for span in spans(read_runs(db)) if span.run.id > known), None):
             if span.run.archived is None:
                 for rows in frame_chunks(db, max(span.run.first_seq, last + 1), span.last_seq):
@@ -373,7 +376,30 @@ def _last_seq(path: Path) -> int:
 
 def all_frames(state_dir: Path, codec: Codec) -> Iterator[StoredFrame]:
     """Read all frames there are, in order; raises as :func:`all_rows`."""
-    for seq, ts, ts_event, source, data, n, body, causes, *_ in all_rows(state_dir):
+    return _decoded(all_rows(state_dir), codec)
+
+
+def whole_frames(ledger: Path, codec: Codec) -> Iterator[StoredFrame]:
+    """Read the frames of a ledger file, live or archived, and before them those that it goes on from.
+
+    Raises as :func:`all_rows`.
+    """
+    return _decoded(_rows_upto(ledger, state_dir_of(ledger)), codec)
+
+
+def state_dir_of(ledger: Path) -> Path:
+    """Return the state directory a ledger file lies in, or whose archive it lies in."""
+    folder = ledger.resolve().parent
+    return folder.parent if folder.name == ARCHIVE else folder
+
+
+def begins_at_first(runs: Sequence[RunRow]) -> bool:
+    """Whether everything from the first input on can still be read: no run left the archive again."""
+    return not any(Archived.parse(run.archived).deleted for run in runs if run.archived is not None)
+
+
+def _decoded(rows: Iterator[FrameRow], codec: Codec) -> Iterator[StoredFrame]:
+    for seq, ts, ts_event, source, data, n, body, causes, *_ in rows:
         yield StoredFrame(
             seq=seq,
             ts=ts,
