@@ -113,9 +113,18 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
     if isinstance(value, (int, float, Decimal)):
-        number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-        return ["number", str(number.normalize()) if number else "0"]
+        return ["number", _digits(Decimal(repr(value)) if isinstance(value, float) else Decimal(value))]
     return [type(value).__name__, str(value)]
+
+
+def _digits(number: Decimal) -> str:
+    """Return a number without trailing zeros, exactly; Decimal's own ``normalize`` rounds to 28 digits."""
+    sign, digits, exponent = number.as_tuple()
+    if not isinstance(exponent, int):
+        return str(number)  # no number at all
+    text = "".join(map(str, digits)).lstrip("0")
+    kept = text.rstrip("0")
+    return f"{'-' * sign}{kept}e{exponent + len(text) - len(kept)}" if kept else "0"
 
 
 @lru_cache(maxsize=4)

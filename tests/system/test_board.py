@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from actors.messages.portfolio import EquityMarked, PositionChanged, SessionRolled
+from actors.predictor.registry import bind
 from actors.risk.params import RiskLimits
 from actors.values.fixed import fmt
 from daemon.system.board import ActorFact, Board, FeedFact, ShellFacts, build_board, order_names
@@ -192,6 +193,24 @@ def test_a_degraded_actor_and_a_lost_feed_show_in_health() -> None:
     assert (rows["broker"]["ok"], rows["broker"]["detail"][:16]) == (True, "1 working orders")
     assert (rows["feed:playback"]["ok"], rows["feed:playback"]["last_event_age_s"]) == (False, None)
     assert rows["feed"]["detail"] == "reads ahead"
+
+
+def test_strategies_and_the_models_behind_them_are_told() -> None:
+    """On or off, by whom, and what the model was trained on."""
+    bindings = [bind("momentum", {}), bind("price_model", {})]
+    house = House(bindings=bindings, daily=True)
+    assert house.call("strategy.disable", strategy="momentum").code == ""
+    found = board(house)
+    rows = {row["name"]: row for row in found.strategy_rows()}
+    assert (rows["momentum"]["enabled"], rows["momentum"]["off_by"]) == (False, "uid 7 pid 4242")
+    model = bindings[1].model
+    assert model is not None
+    assert (rows["price_model"]["enabled"], rows["price_model"]["model"]) == (True, model.model_id)
+    (row,) = found.model_rows()
+    assert row == found.status()["model"]
+    assert (row["state"], row["strategy"]) == ("active", "price_model")
+    assert row["trained_from"].replace("-", "") == str(model.train_from)
+    assert found.actors() == found.status()["actors"]
 
 
 def test_working_orders_are_found_by_the_brokers_name() -> None:

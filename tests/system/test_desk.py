@@ -119,6 +119,23 @@ def test_several_portfolios_must_be_told_apart() -> None:
         assert caught.value.field == "portfolio"
 
 
+def test_an_order_the_broker_refuses_is_told_as_rejected() -> None:
+    """The gate let it pass, the broker does not have the type."""
+    house = House()
+    house.bar(100, 200, 300)
+    result = house.submit(id="t", type="trailing_stop")
+    assert (result["status"], result["order_id"], result["client_order_id"]) == ("rejected", "O-1", "t")
+    assert result["code"]
+    assert result["reason"]
+
+
+def test_a_frame_that_does_not_speak_of_the_order_is_no_success() -> None:
+    """Whatever the reason, the client is not told that something happened."""
+    for method, fields in (("order.submit", {"symbol": "SPY", "side": "buy", "qty": 1}), ("order.cancel", {})):
+        call = make_call(method, id="x", **fields)
+        assert reply_of(call, command_of(call, House().universe, ("main",)), []).code == "NO_ANSWER"
+
+
 def test_a_flip_is_answered_as_the_two_orders_it_became() -> None:
     """The closing half keeps the name; the opening half is named after it."""
     house = House(limits=RiskLimits(replay=False, allow_short=True))
@@ -277,6 +294,16 @@ def test_an_amount_of_money_is_exact_and_above_zero(amount: Any) -> None:
     assert (caught.value.field, caught.value.code) == ("amount", "BAD_AMOUNT")
 
 
+def test_a_portfolio_is_named_where_there_are_several() -> None:
+    """None, or one that there is not, names the field and what to choose from."""
+    house = House(portfolios=("a", "b"))
+    assert house.call("cash.deposit", amount=5, portfolio="b").code == ""
+    for fields, sentence in (({}, "needs portfolio"), ({"portfolio": "z"}, "there is no portfolio 'z'")):
+        with pytest.raises(FieldError, match=sentence) as caught:
+            house.call("cash.deposit", amount=5, **fields)
+        assert (caught.value.field, caught.value.remedy) == ("portfolio", "name one of: a, b")
+
+
 def test_breakers_are_reset_by_name_and_a_repeat_is_a_success() -> None:
     """A loss trips the breaker; reset arms it; a second reset finds it armed."""
     house = House(limits=RiskLimits(replay=False, daily_loss_halt=0.005, daily_loss_block=0.0, daily_loss_warn=0.0))
@@ -364,6 +391,15 @@ def test_equal_parameters_have_equal_digests_however_they_were_written() -> None
         make_call("order.submit", qty=True, symbol="SPY", limit_px=Decimal("450.5")),
     ]
     assert len({base, *map(params_digest, others)}) == 5
+
+
+def test_digests_tell_numbers_apart_to_the_last_digit() -> None:
+    """However long they are; and zero is zero."""
+    amounts = [Decimal("1" * 40), Decimal("1" * 39 + "2"), 0, Decimal(-1), 1, 10, Decimal("NaN"), [1], {"a": 1}, None]
+    digests = [params_digest(make_call("cash.deposit", amount=amount)) for amount in amounts]
+    assert len(set(digests)) == len(amounts)
+    zeros = [0, 0.0, Decimal("-0"), Decimal("0.000")]
+    assert len({params_digest(make_call("cash.deposit", amount=zero)) for zero in zeros}) == 1
 
 
 def test_keys_belong_to_who_asked() -> None:

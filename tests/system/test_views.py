@@ -177,6 +177,10 @@ def test_rows_behind_a_frame_are_found_by_its_number(views: Views) -> None:
         later = db.execute("SELECT count(*) FROM fills WHERE seq > ?", (seq,)).fetchone()[0]
     assert len(views.fills(Filter(since_seq=seq, limit=10**9))["rows"]) == later < len(answer["rows"])
     assert views.fills(Filter(since_seq=answer["as_of_seq"]))["rows"] == []
+    every = views.predictions(ALL)["rows"]
+    some = views.predictions(Filter(since_seq=seq, strategy="momentum", limit=10**9))["rows"]
+    assert 0 < len(some) < len(every)
+    assert {row["model"] for row in some} == {"momentum"}
 
 
 def test_working_orders_are_the_default(year_run: ReplayResult, views: Views) -> None:

@@ -25,6 +25,7 @@ from daemon.system.replay import ReplayResult
 from daemon.system.views import Projector
 from daemon.system.views_rows import Filter, Views
 from daemon.system.views_sources import TailError
+from daemon.system.views_why import why
 from system.wired import SYMBOLS, House, wait_until
 
 ALL = Filter(everything=True, limit=10**9)
@@ -412,6 +413,59 @@ def test_alerts_follow_the_outbox_and_acknowledgements_the_frames(tmp_path: Path
     views.close()
     projector.stop()
     db.close()
+
+
+def test_an_alert_that_cannot_be_read_is_shown_as_one(tmp_path: Path, live: House) -> None:
+    """One bad row keeps nothing else from being seen."""
+    _sql(tmp_path / "ledger.db", "INSERT INTO outbox VALUES ('A-9', 1, 'warning', x'7b7d', 'pending', 0)")
+    projector = Projector(tmp_path)
+    projector.catch_up()
+    projector.stop()
+    views = Views(tmp_path / "views.db")
+    (row,) = views.alerts(Filter())["rows"]
+    assert (row["alert_id"], row["title"]) == ("A-9", "an alert that cannot be read")
+    views.close()
+
+
+def test_a_ledger_that_is_none_is_no_reason_to_build_anew(tmp_path: Path, live: House) -> None:
+    """It may be on its way back from a backup; the views stay as they are."""
+    trade(live)
+    projector = Projector(tmp_path)
+    projector.catch_up()
+    projector.stop()
+    before = content(tmp_path / "views.db")
+    live.sink.abandon()
+    for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / "ledger.db").write_bytes(b"this is no ledger" * 1_000)
+    again = Projector(tmp_path)
+    with pytest.raises(TailError):
+        again.catch_up()
+    assert again.gauges().rebuilds == 0
+    again.stop()
+    assert content(tmp_path / "views.db") == before
+
+
+def test_rejected_orders_and_portfolios_are_told_apart(tmp_path: Path) -> None:
+    """What the broker refused has its own status; with several portfolios a row says whose it is."""
+    ledger = journal(tmp_path)
+    house = House(sink=ledger, portfolios=("a", "b"))
+    house.bar(100, 200, 300)
+    house.submit(id="t", type="trailing_stop", portfolio="b")
+    house.submit(id="o", portfolio="a")
+    projector = Projector(tmp_path)
+    projector.catch_up()
+    projector.stop()
+    views = Views(tmp_path / "views.db", several=True)
+    rows = views.orders(ALL)["rows"]
+    assert [(row["client_order_id"], row["status"], row["portfolio"]) for row in rows] == [
+        ("o", "new", "a"),
+        ("t", "rejected", "b"),
+    ]
+    assert [row["order_id"] for row in views.orders(Filter(everything=True, portfolio="b"))["rows"]] == ["O-1"]
+    assert [check["verdict"] for check in why(views, "t")["checks"]] == ["passed", "rejected"]
+    views.close()
+    ledger.abandon()
 
 
 def test_the_quarantine_is_shown_to_people(tmp_path: Path, live: House) -> None:

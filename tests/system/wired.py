@@ -43,6 +43,7 @@ class House:
         limits: RiskLimits | None = None,
         sink: Any = None,
         deposit: int = CASH,
+        daily: bool = False,
     ) -> None:
         self.universe = Universe(tuple(symbols))
         self.portfolios = tuple(portfolios)
@@ -51,7 +52,7 @@ class House:
         names = tuple(b.name for b in bindings)
         self.spec = CoreSpec(
             universe=self.universe,
-            interval=parse_interval("1m"),
+            interval=parse_interval("1d" if daily else "1m"),
             bindings=tuple(bindings),
             decision_interval=None,
             broker=broker or BrokerParams(),
