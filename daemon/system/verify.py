@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,10 +42,10 @@ from daemon.journal.check import (
     read_runs,
 )
 from daemon.journal.journal import StoredFrame
-from daemon.journal.sqlite import open_readonly, read_frames
+from daemon.journal.sqlite import open_readonly
 from daemon.kernel.errors import OperatorError, TradingdError
 from daemon.kernel.message import Event
-from daemon.system.verify_state import check_latch, check_tape, frames_of, is_state_folder
+from daemon.system.verify_state import check_latch, check_tape, is_state_folder
 
 MANIFEST: Final = "run.json"
 LEDGER: Final = "ledger.db"
@@ -88,21 +88,15 @@ def verify_path(path: Path) -> VerifyReport:
 
 def _state_checks(folder: Path) -> Iterator[Check]:
     """Check a daemon's state folder: its ledger with what was archived of it, its tape, its latch."""
-    checks, _, frames = _ledger_checks(folder / LEDGER, lambda _: frames_of(folder))
+    checks, _, frames = _ledger_checks(folder / LEDGER)
     yield from checks
     if frames:
         yield check_tape(folder)
         yield check_latch(folder, frames)
 
 
-def _all_of(db: sqlite3.Connection) -> list[StoredFrame]:
-    return list(read_frames(db, codec()))
-
-
-def _ledger_checks(
-    path: Path, read: Callable[[sqlite3.Connection], list[StoredFrame]] = _all_of
-) -> tuple[list[Check], RunRow | None, list[StoredFrame]]:
-    """Check a ledger; return the run row and the frames too, as far as they can be read."""
+def _ledger_checks(path: Path) -> tuple[list[Check], RunRow | None, list[StoredFrame]]:
+    """Check a ledger, and what was archived of it; return the run row and all frames, as far as they can be read."""
     db = open_readonly(path)
     checks: list[Check] = []
     try:
@@ -117,7 +111,9 @@ def _ledger_checks(
         checks += [check_sealed(runs), *check_chain(db, runs)]
         if run.started is not None:
             checks += [check_snapshots(db), check_replies(db)]
-        frames = read(db)
+        if any(r.archived is not None for r in runs):
+            checks.append(check_archive(state_dir_of(path), runs))
+        frames = list(whole_frames(path, codec()))
     except (
         sqlite3.Error,
         msgspec.MsgspecError,

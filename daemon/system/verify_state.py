@@ -10,7 +10,7 @@ from typing import Final
 
 from actors.messages.catalogue import MARKET, codec
 from actors.messages.risk import TradingState, TradingStateChanged
-from daemon.journal.archive import all_frames, read_all
+from daemon.journal.archive import read_all
 from daemon.journal.check import Check
 from daemon.journal.journal import StoredFrame
 from daemon.journal.market_codec import MarketCodec
@@ -25,15 +25,6 @@ _MARKS: Final = (LATCH, TAPE, "ledger.lock", "archive")
 def is_state_folder(path: Path) -> bool:
     """Tell whether a folder is a daemon's, not a replay's."""
     return (path / LEDGER).is_file() and any((path / mark).exists() for mark in _MARKS)
-
-
-def frames_of(folder: Path) -> list[StoredFrame]:
-    """Return every frame there is, from archive and ledger.
-
-    Raises:
-        OperatorError: an archived file is missing or not the one that was written.
-    """
-    return list(all_frames(folder, codec()))
 
 
 def check_tape(folder: Path) -> Check:

@@ -102,6 +102,8 @@ def test_the_commands_are_those_of_the_contract() -> None:
         "routes",
         "version",
         "install-service",
+        "backup",
+        "restore",
         *(f"calc {name}" for name in ("metrics", "psr", "dsr", "mintrl")),
         *(f"strategy {name}" for name in ("list", "show", "new", "check")),
         *(f"config {name}" for name in ("show", "check", "schema", "init")),

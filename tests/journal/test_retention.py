@@ -37,6 +37,7 @@ from daemon.journal.tape import rows_of
 from daemon.journal.tape_format import TapeReader, tape_days
 from daemon.kernel.digest import DIGEST_START
 from daemon.kernel.errors import OperatorError
+from daemon.system.verify import verify_path
 from tests.journal.ledger_support import (
     CODEC,
     MARKETS,
@@ -187,6 +188,23 @@ def test_pruned_rows_make_room_for_new_ones(tmp_path: Path) -> None:
     retain(tmp_path)
     with closing(open_readonly(tmp_path / "ledger.db")) as db:
         assert db.execute("PRAGMA freelist_count").fetchone()[0] > 0
+
+
+def test_verify_folds_what_was_archived_with_what_is_here(tmp_path: Path) -> None:
+    """Double entry, positions and orders are checked over all runs, from the live ledger and from an archived one."""
+    ledger(tmp_path)
+    before = {check.name: (check.ok, check.detail) for check in verify_path(tmp_path / "ledger.db").checks}
+    retain(tmp_path)
+    after = {check.name: (check.ok, check.detail) for check in verify_path(tmp_path / "ledger.db").checks}
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {"archive", "hash_chain", "replies"}  # counts of what is here
+    assert after["archive"] == (True, "2 archived runs")
+    second = {check.name: check.detail for check in verify_path(tmp_path / "archive" / "ledger-29-52.db").checks}
+    assert second["decode"] == "39 events"
+    retain(tmp_path, RetentionPolicy(archive_days=200), later=300 * DAY_NS)
+    last = {check.name: (check.ok, check.detail) for check in verify_path(tmp_path / "ledger.db").checks}
+    assert last["books"] == (True, "cannot be folded: the first runs left the archive by [retention] archive_days")
+    assert last["hash_chain"][0]
 
 
 # -- damage ------------------------------------------------------------------------------------------------------------
