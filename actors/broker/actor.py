@@ -26,11 +26,11 @@ from actors.broker.costs import CostModel
 from actors.broker.execution import Execution, Terms
 from actors.broker.market import MarketMemory
 from actors.broker.matching import CLOSE, Match
-from actors.broker.order_state import OrderTrigger, WorkingOrder
+from actors.broker.order_state import UNTIL_TOLD, OrderTrigger, WorkingOrder
 from actors.broker.panels import row_of, trades
 from actors.broker.params import BrokerParams
 from actors.broker.resting import RestingOrders, adding_risk
-from actors.messages.market import BarPanel, SessionClosed, SessionOpened
+from actors.messages.market import BarPanel, GapDetected, SessionClosed, SessionOpened
 from actors.messages.orders import (
     BUY,
     CancelAll,
@@ -151,11 +151,25 @@ class BrokerActor(CoreActor):
     @observes(SessionOpened)
     def note_open(self, message: SessionOpened) -> None:
         """Fold the session; free proceeds that settle today."""
-        self._market.session_number = message.session.number
-        if self._market.session_close and self._terms.adv is not None:
+        market, number = self._market, message.session.number
+        if market.gap_to and (market.session_number < 0 or number <= market.session_number + 1):
+            self._resting.told(market.gap_to)  # no session was missed in between
+        market.session_number = number
+        if self._is_another(message) and self._terms.adv is not None:
             self._terms.adv.end_session()  # the close of the session before was never seen
         for account in self._accounts.values():
             account.settle(message.session.number)
+
+    @observes(GapDetected)
+    def note_gap(self, gap: GapDetected) -> None:
+        """Fold that prices were missed: no resting order is matched against them."""
+        market = self._market
+        market.gap_to = max(market.gap_to, gap.to_ts)
+        self._resting.miss(market.gap_to, market.session_close)
+
+    def _is_another(self, message: SessionOpened) -> bool:
+        """Tell whether a session opens while the close of another one was never seen."""
+        return self._market.session_close not in (0, message.session.close_ts)
 
     @seals(SessionOpened)
     def seal_open(self, message: SessionOpened) -> None:
@@ -270,20 +284,36 @@ class BrokerActor(CoreActor):
     # -- time ------------------------------------------------------------------------------------------------------
 
     @decides(SessionClosed)
-    def on_close(self, _message: SessionClosed, ctx: Context) -> None:
-        """Expire DAY orders; those that later stages send on this very close are for the next session."""
-        self._expire_day(ctx)
+    def on_close(self, message: SessionClosed, ctx: Context) -> None:
+        """Expire DAY orders; those that came in behind this close, which may be told late, are for the next session."""
+        self._expire_day(ctx, message.session.close_ts)
 
     @decides(SessionOpened)
-    def on_open(self, _message: SessionOpened, ctx: Context) -> None:
-        """Expire DAY orders of a session whose close was never seen."""
-        if self._market.session_close:
+    def on_open(self, message: SessionOpened, ctx: Context) -> None:
+        """Expire DAY orders of sessions whose close was never seen, or that were missed as a whole."""
+        if self._is_another(message):
             self._expire_day(ctx, self._market.session_close)
+        if self._market.gap_to:
+            for working in self._resting.untold():
+                if working.accepted_ts > self._market.session_close:  # the others have expired just now
+                    self._expire(ctx, working)
 
-    def _expire_day(self, ctx: Context, accepted_by: int | None = None) -> None:
+    @decides(GapDetected)
+    def on_gap(self, _message: GapDetected, ctx: Context) -> None:
+        """Expire DAY orders of a session that ended within the gap; they must not meet a later session's bars."""
+        close = self._market.session_close
+        if close and self._market.gap_to >= close:
+            self._expire_day(ctx, close)
+
+    def _expire_day(self, ctx: Context, close: int) -> None:
+        """Expire DAY orders accepted by ``close``."""
         for working in self._resting.orders.values():
-            if working.order.tif is TimeInForce.DAY and (accepted_by is None or working.accepted_ts <= accepted_by):
-                ctx.emit(OrderExpired(working.order_id, working.order.client_order_id, working.cum_qty, "day"))
+            if working.order.tif is TimeInForce.DAY and working.accepted_ts <= close:
+                self._expire(ctx, working)
+
+    @staticmethod
+    def _expire(ctx: Context, working: WorkingOrder) -> None:
+        ctx.emit(OrderExpired(working.order_id, working.order.client_order_id, working.cum_qty, "day"))
 
     # -- bars ------------------------------------------------------------------------------------------------------
 
@@ -369,7 +399,8 @@ class BrokerActor(CoreActor):
         order.limit_px = event.limit_px
         order.stop_px = event.stop_px
         order.reserved = event.reserved
-        order.live_from = event.ts
+        if order.live_from != UNTIL_TOLD:
+            order.live_from = event.ts
         self._resting.touch(order)
         self._resting.judge_arrival(order, self._market.last(order.symbol))
 

@@ -17,6 +17,7 @@ class MarketMemory:
         date: trade date of the last panel, YYYYMMDD.
         session_number: of the session under way or last seen, -1 before the first.
         session_close: stamp of the close of the session under way, 0 between sessions.
+        gap_to: end of the newest gap in the data, 0 where there was none.
         panel: the last panel, kept only where orders may fill at the event they arrive with.
         used: volume that fills took from that panel, by symbol, units of 1e-8 shares.
     """
@@ -29,6 +30,7 @@ class MarketMemory:
         self.date = 0
         self.session_number = -1
         self.session_close = 0
+        self.gap_to = 0
         self.panel: BarPanel | None = None
         self.used: dict[int, int] = {}
 
@@ -61,12 +63,13 @@ class MarketMemory:
         """Return plain values."""
         panel = None if self.panel is None else pack_panel(self.panel)
         used = list(self.used.items())
-        return [self._last_fx.tobytes(), self.date, self.session_number, self.session_close, panel, used]
+        times = [self.date, self.session_number, self.session_close, self.gap_to]
+        return [self._last_fx.tobytes(), times, panel, used]
 
     def restore(self, state: list[Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
         self._last_fx = np.frombuffer(state[0], dtype=np.int64)
         self._owned = False
-        self.date, self.session_number, self.session_close = state[1:4]
-        self.panel = None if state[4] is None else unpack_panel(state[4])
-        self.used = dict(state[5])
+        self.date, self.session_number, self.session_close, self.gap_to = state[1]
+        self.panel = None if state[2] is None else unpack_panel(state[2])
+        self.used = dict(state[3])

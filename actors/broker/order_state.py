@@ -154,6 +154,9 @@ def public_status(state: OrderState) -> OrderStatus:
     return _PUBLIC.get(state) or OrderStatus(state.value)
 
 
+UNTIL_TOLD: Final = 1 << 62
+"""``live_from`` of a DAY order whose session was not seen to begin: no bar touches it before one tells."""
+
 _DECODE_ORDER: Final = msgspec.msgpack.Decoder(SubmitOrder)
 
 
@@ -164,7 +167,8 @@ class WorkingOrder:
         n: number of the order in the run, from 1; its id is ``O-n`` and its age among orders.
         order: as accepted.
         accepted_ts: stamp of the acceptance.
-        live_from: stamp since when the present terms rest; a bar that began earlier does not touch the order.
+        live_from: stamp since when the present terms rest; a bar that began earlier does not touch the order. A gap
+            in the data moves it to the gap's end, to :data:`UNTIL_TOLD` where the order's session may be over.
         triggered: a stop whose condition was met; it works as a market order from then on.
         taking: a limit that was marketable when it arrived and has not yet seen an open it did not cross.
         cum_value: sum of the fills' values, each rounded to 1e-8 as it is booked.

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.broker.account import Account
-from actors.broker.order_state import WorkingOrder
+from actors.broker.order_state import UNTIL_TOLD, WorkingOrder
 from actors.broker.panels import row_of, trades
 from actors.messages.market import BarPanel
-from actors.messages.orders import OrderType
+from actors.messages.orders import OrderType, TimeInForce
 from actors.values.fixed import SCALE
 
 F64 = npt.NDArray[np.float64]
@@ -105,6 +105,27 @@ class RestingOrders:
             for order in self.of(panel.ids.item(row)):
                 found += order.live_from <= panel.start_ts
         return found
+
+    def miss(self, to_ts: int, session_close: int) -> None:
+        """Note that prices up to ``to_ts`` were missed: no order is matched against them, nor can it be.
+
+        A DAY order for a session that has not begun waits from then on until a session tells which one it is; one of
+        the session under way, which closes at ``session_close`` (0: none is), only if it came in behind that close.
+        """
+        for order in self.orders.values():
+            if order.order.tif is TimeInForce.DAY and not order.accepted_ts <= session_close:
+                order.live_from = UNTIL_TOLD
+            else:
+                order.live_from = max(order.live_from, to_ts)
+
+    def told(self, gap_to: int) -> None:
+        """Note that the session has begun which the waiting DAY orders are for."""
+        for order in self.untold():
+            order.live_from = max(order.accepted_ts, gap_to)
+
+    def untold(self) -> list[WorkingOrder]:
+        """Return the DAY orders that wait for a session to be told."""
+        return [order for order in self.orders.values() if order.live_from == UNTIL_TOLD]
 
     def refresh(self) -> None:
         """Bring the levels of changed symbols up to date; call before :meth:`hits`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actors.messages.limits import RiskLimits
 from daemon.kernel.message import Command
 
 
@@ -48,10 +49,11 @@ class Unlatch(Command, tag=75, frozen=True):
 
 
 class Reload(Command, tag=76, frozen=True):
-    """Take over a validated configuration; ``digest`` names it."""
+    """Take over a validated configuration that ``digest`` names; ``limits`` are its risk limits, None: they stay."""
 
     digest: str
     by: str
+    limits: RiskLimits | None = None
 
 
 class Shutdown(Command, tag=77, frozen=True):

@@ -152,7 +152,10 @@ class FeedStale(Market, tag=112, frozen=True):
 
 
 class GapDetected(Market, tag=113, frozen=True):
-    """Data between two instants is missing."""
+    """Data between two instants is missing: nothing is matched or decided as if prices were known in between.
+
+    Resting orders are live only for prices behind ``to_ts``, and trading reduces until prices are fresh again.
+    """
 
     feed: str
     from_ts: int

@@ -192,8 +192,27 @@ class DepositCash(Command, tag=38, frozen=True):
 
 
 class ClosePositions(Command, tag=39, frozen=True):
-    """Close every position of a portfolio ("": of all) by reduce-only market orders; ``symbol`` -1 means all."""
+    """Close every position of a portfolio ("": of all) by reduce-only market orders; ``symbol`` -1 means all.
+
+    With ``until_flat`` the portfolio goes on closing what is left or comes in late, until trading leaves the halt.
+    """
 
     portfolio: str
     reason: str
     symbol: int = -1
+    until_flat: bool = False
+
+
+class FlattenStarted(Event, tag=120, frozen=True):
+    """A portfolio closes its positions and goes on until it is flat, gives up, or trading leaves the halt."""
+
+    portfolio: str
+    reason: str
+
+
+class FlattenEnded(Event, tag=121, frozen=True):
+    """A portfolio that was to be flattened is flat, or gives up on the symbols ``left`` after so many orders."""
+
+    portfolio: str
+    flat: bool
+    left: tuple[int, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from actors.messages.limits import RiskLimits
 from daemon.kernel.message import Event
 
 
@@ -62,3 +63,12 @@ class TradingStateChanged(Event, tag=63, frozen=True):
     reason: str
     by: str
     latched: bool
+
+
+class LimitsChanged(Event, tag=64, frozen=True):
+    """The limits of gate and breakers are others from here on; ``digest`` names the configuration they come from."""
+
+    old: RiskLimits
+    new: RiskLimits
+    by: str
+    digest: str

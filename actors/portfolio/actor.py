@@ -15,8 +15,6 @@ import numpy as np
 
 from actors.messages.market import BarPanel, SessionClosed, SessionOpened
 from actors.messages.orders import (
-    BUY,
-    SELL,
     CancelOrder,
     OrderAccepted,
     OrderCanceled,
@@ -35,6 +33,8 @@ from actors.messages.portfolio import (
     ClosePositions,
     DepositCash,
     EquityMarked,
+    FlattenEnded,
+    FlattenStarted,
     PositionChanged,
     SessionRolled,
     SignalsReady,
@@ -42,6 +42,7 @@ from actors.messages.portfolio import (
     TradeClosed,
 )
 from actors.portfolio.booking import RATIO_DIGITS, OrderFill, position_changed, trade_closed
+from actors.portfolio.closing import FLATTEN, ClosingDesk
 from actors.portfolio.excursions import Excursions
 from actors.portfolio.exits import adjust_exits, opening_exits
 from actors.portfolio.ledger import flow_postings
@@ -54,13 +55,13 @@ from actors.portfolio.validation import AMOUNT_MAX, check_specs
 from actors.portfolio.views import Views
 from actors.values import Universe
 from actors.values.fixed import SCALE, fmt
-from daemon.kernel.actor import Context, CoreActor, decides, evolves, observes, seals
-from daemon.kernel.errors import InvariantError, OperatorError
+from daemon.kernel.actor import Context, Health, decides, evolves, observes, seals
+from daemon.kernel.errors import ConfigError, InvariantError, OperatorError
 from daemon.kernel.ids import client_order_id
 from daemon.kernel.message import Command, Event
 
 
-class PortfolioActor(CoreActor):
+class PortfolioActor(ClosingDesk):
     """Every portfolio of the run.
 
     Args:
@@ -73,7 +74,7 @@ class PortfolioActor(CoreActor):
     """
 
     name = "portfolio"
-    sends: ClassVar[tuple[type[Command], ...]] = (SubmitOrder, CancelOrder, ReplaceOrder)
+    sends: ClassVar[tuple[type[Command], ...]] = (SubmitOrder, CancelOrder, ReplaceOrder, ClosePositions)
     emits: ClassVar[tuple[type[Event], ...]] = (
         CashFlowed,
         PositionChanged,
@@ -81,15 +82,15 @@ class PortfolioActor(CoreActor):
         EquityMarked,
         SessionRolled,
         TargetsProposed,
+        FlattenStarted,
+        FlattenEnded,
     )
 
     def __init__(self, universe: Universe, specs: Sequence[PortfolioSpec], *, daily: bool) -> None:
         check_specs(specs)
         n = len(universe)
-        self._universe = universe
+        super().__init__(universe, {spec.name: PortfolioState(spec, n) for spec in specs})
         self._daily = daily
-        self._states = {spec.name: PortfolioState(spec, n) for spec in specs}
-        self._portfolios = tuple(self._states.values())
         self._orders: dict[str, tuple[PortfolioState, Working]] = {}
         rows = [spec.lookback for spec in specs if spec.allocation == "inverse_volatility"]
         self._marks = Marks(n, max(rows) + 1 if rows else 0)
@@ -101,19 +102,6 @@ class PortfolioActor(CoreActor):
                 self._followers.setdefault(views.strategy, []).append((pf, views))
 
     # -- reading ---------------------------------------------------------------------------------------------------
-
-    def portfolio(self, name: str) -> PortfolioState:
-        """Return a portfolio's state, to be read only.
-
-        Raises:
-            OperatorError: there is no such portfolio.
-        """
-        found = self._states.get(name)
-        if found is None:
-            message = f"there is no portfolio {name!r}"
-            names = ", ".join(self._states)
-            raise OperatorError(message, code="UNKNOWN_PORTFOLIO", remedy=f"name one of: {names}")
-        return found
 
     @property
     def portfolios(self) -> tuple[PortfolioState, ...]:
@@ -129,6 +117,15 @@ class PortfolioActor(CoreActor):
         """Return a portfolio's equity at the last known prices, units of 1e-8."""
         pf = self.portfolio(name)
         return pf.cash + pf.valuation(self._marks.px, self._marks.px_f)[1]
+
+    def health(self) -> Health:
+        """Say how much is held and what is being closed."""
+        held, lots = sum(pf.n_held for pf in self._portfolios), sum(pf.n_lots for pf in self._portfolios)
+        parts = [f"{len(self._portfolios)} portfolios", f"{held} positions in {lots} lots"]
+        parts.append(f"{len(self._orders)} working orders")
+        closing = [name for name in self._flattening if self._states[name].n_held]
+        parts += [f"flattening {', '.join(closing)}"] if closing else []
+        return Health(detail="; ".join(parts))
 
     def _lots_in(self, symbol: int) -> Iterator[Lot]:
         for pf in self._portfolios:
@@ -169,6 +166,8 @@ class PortfolioActor(CoreActor):
         for pf in self._portfolios:
             gross, net = pf.valuation(px, px_f)
             ctx.emit(EquityMarked(pf.name, pf.cash + net, pf.cash, gross, net))
+        if self._flattening:
+            self._close_more(ctx)
 
     @decides(SessionClosed)
     def roll(self, panel: SessionClosed, ctx: Context) -> None:
@@ -231,8 +230,15 @@ class PortfolioActor(CoreActor):
 
     @evolves(CashFlowed)
     def fold_flow(self, event: CashFlowed) -> None:
-        """Take over the new cash."""
-        self._states[event.portfolio].fold_flow(event)
+        """Take over the new cash.
+
+        Raises:
+            ConfigError: recorded of a portfolio that this run does not have; its first fact is always a flow.
+        """
+        pf = self._states.get(event.portfolio)
+        if pf is None:
+            raise _gone(event.portfolio, event.cash, 0)
+        pf.fold_flow(event)
 
     # -- fills -----------------------------------------------------------------------------------------------------
 
@@ -249,6 +255,8 @@ class PortfolioActor(CoreActor):
         ctx.emit(changed)
         if booking.pieces:
             self._close(pf, fill, booking, ctx)
+        if pf.flattening is not None:
+            ctx.send(ClosePositions(pf.name, pf.flattening.reason, fill.symbol))
         if changed.opened is not None and pf.guarded and not fill.exempt and fill.strategy in pf.spec.strategies:
             ticker = self._universe.symbols[fill.symbol]
             owner = self._owner(pf, fill.strategy)
@@ -291,6 +299,8 @@ class PortfolioActor(CoreActor):
         order = event.order
         pf = self._states[order.portfolio]
         self._orders[order.client_order_id] = pf, pf.fold_accepted(order, event.reserved)
+        if order.reason == FLATTEN:
+            pf.fold_closing(order)
 
     @evolves(OrderPartiallyFilled)
     def fold_part(self, event: OrderPartiallyFilled) -> None:
@@ -315,9 +325,12 @@ class PortfolioActor(CoreActor):
     @evolves(OrderRejected)
     def fold_rejected(self, event: OrderRejected) -> None:
         """The broker gave an order up, possibly one it worked already."""
-        found = self._orders.pop(event.order.client_order_id, None)
+        order = event.order
+        found = self._orders.pop(order.client_order_id, None)
         if found is not None:
             found[0].fold_ended(found[1])
+        elif order.reason == FLATTEN and order.portfolio in self._states:
+            self._states[order.portfolio].fold_closing(order)
 
     # -- signals ---------------------------------------------------------------------------------------------------
 
@@ -369,41 +382,6 @@ class PortfolioActor(CoreActor):
         """Keep the targets that drift is measured against."""
         self._states[event.portfolio].fold_targets(event, self._marks.session)
 
-    def _owner(self, pf: PortfolioState, strategy: str) -> str:
-        """Return the strategy as it stands in order ids: two portfolios may follow the same one."""
-        return strategy if len(self._portfolios) == 1 else f"{pf.name}.{strategy}"
-
-    # -- closing out -----------------------------------------------------------------------------------------------
-
-    @decides(ClosePositions)
-    def close_positions(self, command: ClosePositions, ctx: Context) -> None:
-        """Send reduce-only market orders for what is held and not already being closed by such an order.
-
-        Raises:
-            OperatorError: there is no such portfolio.
-        """
-        portfolios = (self.portfolio(command.portfolio),) if command.portfolio else self._portfolios
-        for pf in portfolios:
-            for symbol in pf.held() if command.symbol < 0 else [command.symbol]:
-                held = pf.qty(symbol)
-                side = SELL if held > 0 else BUY
-                closing = sum(w.leaves for w in pf.entries_in(symbol) if w.market and w.side == side)
-                if abs(held) > closing:
-                    ctx.send(self._flatten(pf, symbol, side, abs(held) - closing, ctx.now))
-
-    def _flatten(self, pf: PortfolioState, symbol: int, side: int, qty: int, now: int) -> SubmitOrder:
-        owner = self._owner(pf, "flatten")
-        return SubmitOrder(
-            client_order_id=client_order_id(owner, self._universe.symbols[symbol], now),
-            portfolio=pf.name,
-            symbol=symbol,
-            side=side,
-            qty=qty,
-            tif=TimeInForce.GTC,  # a close asked for in mid-session has to outlive it
-            reason="flatten",
-            reduce_only=True,
-        )
-
     # -- snapshots -------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, Any]:
@@ -415,11 +393,26 @@ class PortfolioActor(CoreActor):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`snapshot` gave, in a fresh actor with the same specs."""
+        """Take over what :meth:`snapshot` gave, in a fresh actor; portfolios and strategies may have come since then.
+
+        Raises:
+            ConfigError: a portfolio is gone: nobody would own what it holds.
+        """
         self._orders = {}
         for name, raw in state["portfolios"]:
-            pf = self._states[name]
+            pf = self._states.get(name)
+            if pf is None:
+                raise _gone(name, raw["cash"], sum(position["qty"] != 0 for position in raw["positions"]))
             for working in pf.restore(raw):
                 self._orders[working.client_order_id] = pf, working
+            if pf.flattening is not None:
+                self._flattening[name] = None
         self._marks.restore(state["marks"])
         self._excursions.restore(state["excursions"])
+
+
+def _gone(name: str, cash: int, positions: int) -> ConfigError:
+    held = f" and {positions} position{'s' * (positions != 1)}" if positions else ""
+    message = f"the ledger has a portfolio {name!r} with {fmt(cash)} in cash{held}, and the configuration has none"
+    remedy = "put it back; without strategies it takes operators' orders only"
+    return ConfigError(message, code="PORTFOLIO_GONE", remedy=remedy)

@@ -26,6 +26,20 @@ VECTOR_MAX: Final = 2.0**62 / SCALE
 WHOLE_SHARE: Final = SCALE
 
 
+class Flattening(msgspec.Struct):
+    """Positions are to be closed, and whatever comes in late.
+
+    Attributes:
+        reason: of whoever asked.
+        ended: whether it was said that all is closed, or that some cannot be.
+        tries: closing orders sent by symbol since it began.
+    """
+
+    reason: str
+    ended: bool = False
+    tries: dict[int, int] = {}
+
+
 class Working(msgspec.Struct):
     """An order the broker works for this portfolio.
 
@@ -74,6 +88,10 @@ class PortfolioState:
         """Working orders other than automatic exits, by client order id."""
         self.exits: dict[str, dict[str, Working]] = {}
         """Automatic exits by lot, then by client order id."""
+        self.flattening: Flattening | None = None
+        """Set while the positions are being closed."""
+        self.closings = 0
+        """Closing orders so far, which tells their ids apart."""
         self.unsettled = Unsettled()
         self.n_lots = 0
         self._shares: I64 = np.zeros(n_symbols, dtype=np.int64)
@@ -223,6 +241,13 @@ class PortfolioState:
             self.entries[order.client_order_id] = working
         return working
 
+    def fold_closing(self, order: SubmitOrder) -> None:
+        """A closing order was taken or refused."""
+        self.closings += 1
+        if self.flattening is not None:
+            tries = self.flattening.tries
+            tries[order.symbol] = tries.get(order.symbol, 0) + 1
+
     def fold_part(self, working: Working, last_qty: int) -> None:
         """Part of an order was filled: its reservation shrinks in proportion."""
         leaves = working.qty - working.cum
@@ -274,19 +299,30 @@ class PortfolioState:
             "flows": self.flows,
             "peak": self.peak,
             "closed": self.closed,
+            "closings": self.closings,
+            "flattening": None if self.flattening is None else _flattening_out(self.flattening),
             "unsettled": self.unsettled.entries,
             "positions": [msgspec.to_builtins(p) for p in self.positions.values()],
             "targets": [[symbol, weight] for symbol, weight in self.targets.items()],
-            "views": [views.snapshot() for views in self.views],
+            "views": [[views.strategy, views.snapshot()] for views in self.views],
             "working": [msgspec.to_builtins(w) for w in self._working()],
         }
 
     def restore(self, state: dict[str, Any]) -> list[Working]:
-        """Take over what :meth:`snapshot` gave, in a fresh object; return the working orders."""
+        """Take over what :meth:`snapshot` gave, in a fresh object; return the working orders.
+
+        A strategy that the portfolio follows since then has no views yet; those of one it left are dropped. What they
+        opened stays.
+        """
         self.cash = state["cash"]
         self.flows = state["flows"]
         self.peak = state["peak"]
         self.closed = state["closed"]
+        self.closings = state["closings"]
+        flattening = state["flattening"]
+        if flattening is not None:
+            reason, ended, tries = flattening
+            self.flattening = Flattening(reason, ended, dict(tries))
         self.unsettled.entries = [list(entry) for entry in state["unsettled"]]
         for raw in state["positions"]:
             position = msgspec.convert(raw, Position)
@@ -295,8 +331,10 @@ class PortfolioState:
             self._count(position.symbol, 0, position.qty)
         self._proposed = None
         self._targets = {int(symbol): float(weight) for symbol, weight in state["targets"]}
-        for views, raw in zip(self.views, state["views"], strict=True):
-            views.restore(raw)
+        saved = dict(state["views"])
+        for views in self.views:
+            if views.strategy in saved:
+                views.restore(saved[views.strategy])
         orders = [msgspec.convert(raw, Working) for raw in state["working"]]
         for working in orders:
             if working.exit_of:
@@ -304,3 +342,7 @@ class PortfolioState:
             else:
                 self.entries[working.client_order_id] = working
         return orders
+
+
+def _flattening_out(flattening: Flattening) -> list[Any]:
+    return [flattening.reason, flattening.ended, list(flattening.tries.items())]

@@ -8,7 +8,7 @@ their bar, daily ones on ``SessionClosed``. A strategy without anything to say l
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -33,10 +33,10 @@ from actors.predictor.ledger import PredictionLedger
 from actors.predictor.models.manifest import date_text
 from actors.predictor.outcome import WHOLE_CALL, Batch, Failure, Outcome, RefusalError, Scope
 from actors.predictor.packing import answered, pack_signals
-from actors.predictor.runner import TRAINING_WINDOW, Runner, build_bars, decides_at_close
+from actors.predictor.runner import TRAINING_WINDOW, Parked, Runner, build_bars, decides_at_close
 from actors.values.time import MINUTE_NS, Interval
 from actors.values.universe import Universe
-from daemon.kernel.actor import Context, CoreActor, decides, evolves, observes
+from daemon.kernel.actor import Context, CoreActor, Health, decides, evolves, observes
 from daemon.kernel.errors import OperatorError, VenueError
 from daemon.kernel.message import Command, Event, Message
 
@@ -51,6 +51,8 @@ class PredictorActor(CoreActor):
     Attributes:
         failures: the latest failed calls as sentences with file and line, for people; never in an event.
         ledger: predictions that wait for their horizon.
+        clock, on_call: where a shell measures decisions: ``on_call(strategy, nanoseconds)`` after each, by its
+            ``clock``. Both None unless a shell sets them; nothing here looks at what they say.
     """
 
     name: ClassVar[str] = "predictor"
@@ -111,6 +113,20 @@ class PredictorActor(CoreActor):
         self._due: Sequence[Runner] = ()
         self.ledger = PredictionLedger(n)
         self.failures: deque[str] = deque(maxlen=FAILURES_KEPT)
+        self._parked: dict[str, Parked] = {}
+        """What strategies that are not in this run have left: their next decision must not repeat an order id."""
+        self.clock: Callable[[], int] | None = None
+        self.on_call: Callable[[str, int], None] | None = None
+
+    def health(self) -> Health:
+        """Say how many strategies run and how many predictions wait; which failed last, if any."""
+        off = [f"{runner.name} (by {runner.off})" for runner in self._runners.values() if runner.off]
+        failing = [runner.name for runner in self._runners.values() if runner.failed and not runner.off]
+        parts = [f"{len(self._runners) - len(off)} of {len(self._runners)} strategies on"]
+        parts += [f"off: {', '.join(off)}"] if off else []
+        parts += [f"failed last: {', '.join(failing)}"] if failing else []
+        parts.append(f"{len(self.ledger)} predictions wait to be scored")
+        return Health(ok=not failing, detail="; ".join(parts))
 
     @property
     def runners(self) -> tuple[Runner, ...]:
@@ -196,8 +212,18 @@ class PredictorActor(CoreActor):
             runner.streak = 0
         if runner.states is not None:
             with np.errstate(all="ignore"):
-                runner.outcome = evaluate(runner, self._scope, ts)
+                runner.outcome = self._evaluate(runner, ts)
         return True
+
+    def _evaluate(self, runner: Runner, ts: int) -> Outcome:
+        """Call a strategy; where a shell measures, tell it how long it took."""
+        on_call, clock = self.on_call, self.clock
+        if on_call is None or clock is None:
+            return evaluate(runner, self._scope, ts)
+        begun = clock()
+        outcome = evaluate(runner, self._scope, ts)
+        on_call(runner.name, clock() - begun)
+        return outcome
 
     def _warm(self, panel: BarPanel) -> None:
         for bars in self._bars:
@@ -241,7 +267,7 @@ class PredictorActor(CoreActor):
             if runner.off:
                 reason = f"{date_text(date)} lies outside what the model {model.model_id} has seen"
                 ctx.emit(StrategyEnabled(runner.name, reason, TRAINING_WINDOW))
-        outcome = runner.outcome if runner.states is not None else evaluate(runner, self._scope, ts)
+        outcome = runner.outcome if runner.states is not None else self._evaluate(runner, ts)
         decision = runner.decisions + 1
         if outcome.failures:
             self._fail(runner, decision, outcome, ctx)
@@ -363,6 +389,7 @@ class PredictorActor(CoreActor):
         """Count the decision and remember its predictions."""
         runner = self._runners.get(event.strategy)
         if runner is None:
+            self._park(event.strategy).decided(event.decision)
             return
         runner.decisions = max(runner.decisions, event.decision)
         if runner.request is not None and runner.request[1] == event.decision:
@@ -378,7 +405,9 @@ class PredictorActor(CoreActor):
     def fold_requested(self, event: InferenceRequested) -> None:
         """Wait for an answer; an older question of the strategy is given up."""
         runner = self._runners.get(event.strategy)
-        if runner is not None:
+        if runner is None:
+            self._park(event.strategy).decided(event.decision)
+        else:
             runner.decisions = event.decision
             runner.request = (event.request_id, event.decision, event.deadline, event.ids)
 
@@ -387,6 +416,7 @@ class PredictorActor(CoreActor):
         """Count failed decisions in a row."""
         runner = self._runners.get(event.strategy)
         if runner is None:
+            self._park(event.strategy).decided(event.decision)
             return
         runner.decisions = max(runner.decisions, event.decision)
         if not runner.failed:
@@ -399,7 +429,9 @@ class PredictorActor(CoreActor):
     def fold_disabled(self, event: StrategyDisabled) -> None:
         """Note who switched it off."""
         runner = self._runners.get(event.strategy)
-        if runner is not None:
+        if runner is None:
+            self._park(event.strategy).off = event.by
+        else:
             runner.off = event.by
             runner.request = None
 
@@ -407,10 +439,15 @@ class PredictorActor(CoreActor):
     def fold_enabled(self, event: StrategyEnabled) -> None:
         """Start over with a clean record."""
         runner = self._runners.get(event.strategy)
-        if runner is not None:
+        if runner is None:
+            self._park(event.strategy).off = ""
+        else:
             runner.off = ""
             runner.streak = 0
             runner.failed = False
+
+    def _park(self, strategy: str) -> Parked:
+        return self._parked.setdefault(strategy, Parked())
 
     # -- snapshots -------------------------------------------------------------------------------------------------
 
@@ -430,17 +467,32 @@ class PredictorActor(CoreActor):
             "clock": self._clock.snapshot(),
             "ledger": self.ledger.snapshot(),
             "runners": {name: runner.snapshot() for name, runner in self._runners.items()},
-            "aggregators": [b.aggregator.snapshot() for b in self._bars if b.aggregator is not None],
+            "parked": [[name, parked.decisions, parked.off] for name, parked in self._parked.items()],
+            "aggregators": [[b.bar.text, b.aggregator.snapshot()] for b in self._bars if b.aggregator is not None],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`snapshot` gave; rings fill when the rows before it are observed again."""
+        """Take over what :meth:`snapshot` gave; rings fill when the rows before it are observed again.
+
+        Strategies may have come and gone since: a new one starts fresh, one that is gone leaves how far it had counted
+        and whether it was off, in case it comes back.
+        """
         self._last_ts = state["last_ts"]
         self._closed_date = state["closed_date"]
         self._clock.restore(state["clock"])
         self.ledger.restore(state["ledger"])
+        self._parked = {name: Parked(decisions, off) for name, decisions, off in state["parked"]}
+        for name, saved in state["runners"].items():
+            runner = self._runners.get(name)
+            if runner is None:
+                self._parked[name] = Parked(saved["decisions"], saved["off"])
+            else:
+                runner.restore(saved)
         for name, runner in self._runners.items():
-            runner.restore(state["runners"][name])
-        aggregators = [b.aggregator for b in self._bars if b.aggregator is not None]
-        for aggregator, saved in zip(aggregators, state["aggregators"], strict=True):
-            aggregator.restore(saved)
+            parked = self._parked.pop(name, None)
+            if parked is not None:
+                runner.decisions, runner.off = parked.decisions, parked.off
+        aggregators = {text: saved for text, saved in state["aggregators"]}  # noqa: C416 - pairs come back as lists
+        for bars in self._bars:
+            if bars.aggregator is not None and bars.bar.text in aggregators:
+                bars.aggregator.restore(aggregators[bars.bar.text])

@@ -119,14 +119,19 @@ class BarSeries:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`snapshot` gave, in a fresh series."""
+        """Take over what :meth:`snapshot` gave, in a fresh series; a field that nobody asked for then is NaN."""
         rows = state["rows"]
         stamps = np.frombuffer(state["ts"], dtype="<i8")
         blocks = {
-            f: np.frombuffer(raw, dtype="<f8").reshape(rows, self.ring.n_symbols) for f, raw in state["fields"].items()
+            f: np.frombuffer(state["fields"][f], dtype="<f8").reshape(rows, self.ring.n_symbols)
+            for f in self.ring.fields
+            if f in state["fields"]
         }
+        fields = self.ring.fields
         for row in range(rows):
-            self.push(int(stamps[row]), state["session"], None, {f: block[row] for f, block in blocks.items()})
+            self.push(
+                int(stamps[row]), state["session"], None, {f: blocks[f][row] if f in blocks else None for f in fields}
+            )
         fresh = state["fresh"]
         self.fresh_ids = None if fresh is None else np.frombuffer(fresh, dtype="<i4")
 
@@ -233,4 +238,7 @@ class Aggregator:
         self._last_ts = state["last_ts"]
         self._date = state["date"]
         self._seen = np.frombuffer(state["seen"], dtype=np.bool_).copy()
-        self._acc = {f: np.frombuffer(raw, dtype="<f8").copy() for f, raw in state["acc"].items()}
+        acc = state["acc"]
+        self._acc = {}
+        for f in self.series.ring.fields if acc else ():
+            self._acc[f] = np.frombuffer(acc[f], dtype="<f8").copy() if f in acc else np.full(self._n, np.nan)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from msgspec import Struct
+
 from actors.api import FIELDS
 from actors.messages.market import BarPanel
 from actors.predictor.bars import F64, Aggregator, BarSeries, SessionClock
@@ -15,6 +17,17 @@ from actors.values.time import Interval
 
 TRAINING_WINDOW: Final = "training-window"
 """Who switched a strategy off because its model has seen the date; only passing the date switches it on again."""
+
+
+class Parked(Struct):
+    """What stays of a strategy that a run does not have: how many decisions it made, and who switched it off."""
+
+    decisions: int = 0
+    off: str = ""
+
+    def decided(self, decision: int) -> None:
+        """Count a decision of another run."""
+        self.decisions = max(self.decisions, decision)
 
 
 class Runner:

@@ -2,7 +2,7 @@
 
 ``SubmitOrder`` -> :class:`~actors.risk.pretrade.Gate` -> ``RouteOrder`` | ``OrderDenied``;
 ``ReplaceOrder`` -> the same checks on the new terms -> ``RouteReplace`` | ``OrderCancelRejected``;
-``EquityMarked`` -> breakers; control commands -> trading state.
+``EquityMarked`` -> breakers; control commands -> trading state; ``GapDetected`` -> reducing until prices are fresh.
 """
 
 from __future__ import annotations
@@ -37,7 +37,14 @@ from actors.messages.portfolio import (
     PositionChanged,
     SessionRolled,
 )
-from actors.messages.risk import BreakerReset, BreakerTripped, LimitBreached, TradingState, TradingStateChanged
+from actors.messages.risk import (
+    BreakerReset,
+    BreakerTripped,
+    LimitBreached,
+    LimitsChanged,
+    TradingState,
+    TradingStateChanged,
+)
 from actors.risk.breakers import DAILY_LOSS, DRAWDOWN, Guard
 from actors.risk.control import ControlDesk
 from actors.risk.exposure import Exposure
@@ -49,7 +56,7 @@ from actors.risk.prices import Prices
 from actors.risk.trading_state import BREAKER, HALTED, REPLAY_RULE
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
-from daemon.kernel.actor import Context, decides, evolves, observes
+from daemon.kernel.actor import Context, Health, decides, evolves, observes
 from daemon.kernel.errors import ConfigError
 from daemon.kernel.message import Command, Event
 
@@ -68,6 +75,7 @@ class RiskActor(ControlDesk):
         BreakerTripped,
         BreakerReset,
         TradingStateChanged,
+        LimitsChanged,
     )
 
     def __init__(
@@ -101,12 +109,13 @@ class RiskActor(ControlDesk):
             message = f"broker.account is {account!r}, which the risk gate cannot judge"
             raise ConfigError(message, code="BAD_ACCOUNT", remedy=f"use one of {', '.join(ACCOUNTS)}")
         fees = FeeEstimate(commission_rate, commission_per_share, min_commission)
-        self._limits = limits
         self._n = len(universe)
-        self._prices = Prices(self._n, daily=daily)
-        super().__init__({name: Guard(name, limits) for name in portfolios})
-        self._exposure = Exposure(
-            tuple(portfolios), self._prices, fees, cash_reserve=limits.cash_reserve, account=account
+        prices = Prices(self._n, daily=daily)
+        super().__init__(
+            msgspec.convert(msgspec.to_builtins(limits), RiskLimits),  # as a journal would give them back
+            {name: Guard(name, limits) for name in portfolios},
+            prices,
+            Exposure(tuple(portfolios), prices, fees, cash_reserve=limits.cash_reserve, account=account),
         )
         self._seen = SeenIds()
         self._recent: dict[tuple[str | int | None, ...], int] = {}
@@ -114,7 +123,7 @@ class RiskActor(ControlDesk):
         self._disabled: dict[str, str] = {}
         self._gate = Gate(
             universe,
-            limits,
+            self._limits,
             fees,
             prices=self._prices,
             exposure=self._exposure,
@@ -125,25 +134,19 @@ class RiskActor(ControlDesk):
             disabled=self._disabled,
         )
 
-    @property
-    def exposure(self) -> Exposure:
-        """Positions, working orders and reserved cash as the gate sees them; read only."""
-        return self._exposure
+    def _adopt(self, limits: RiskLimits) -> None:
+        super()._adopt(limits)
+        self._gate.adopt(limits)
 
-    @property
-    def limits(self) -> RiskLimits:
-        """The limits of the gate and the breakers."""
-        return self._limits
-
-    @property
-    def prices(self) -> Prices:
-        """The calendar and last prices as the gate sees them; read only."""
-        return self._prices
-
-    @property
-    def guards(self) -> dict[str, Guard]:
-        """Baselines and breakers by portfolio; read only."""
-        return self._guards
+    def health(self) -> Health:
+        """Say what the gate lets pass and what it counts."""
+        keeper = self._keeper
+        why = f" ({keeper.reason})" if keeper.reason else ""
+        tripped = [f"{breaker} of {guard.name}" for guard in self._guards.values() for breaker in guard.standing()]
+        parts = [f"{keeper.state.value}{why}", f"{len(self._exposure.working)} working orders"]
+        parts += [f"tripped: {', '.join(tripped)}"] if tripped else []
+        parts += [f"{len(self._seen):,} order ids used"]
+        return Health(ok=not tripped, detail="; ".join(parts))
 
     # -- market ----------------------------------------------------------------------------------------------------
 
@@ -214,6 +217,8 @@ class RiskActor(ControlDesk):
     def marked(self, event: EquityMarked, ctx: Context) -> None:
         """Compare equity with the highest level at which something has to happen; the rest is the rare case."""
         guard = self._guards[event.portfolio]
+        if self._keeper.recovering:
+            self._end_recovery(ctx)
         if event.equity > guard.floor:
             return
         tripped: list[BreakerTripped] = []
@@ -355,6 +360,8 @@ class RiskActor(ControlDesk):
             "exposure": self._exposure.snapshot(),
             "guards": [[name, guard.snapshot()] for name, guard in self._guards.items()],
             "state": self._keeper.snapshot(),
+            "flattening": list(self._flattening),
+            "limits": msgspec.to_builtins(self._limits),
             "seen": self._seen.snapshot(),
             "recent": [[list(key), stamp] for key, stamp in self._recent.items()],
             "recent_at": self._recent_at,
@@ -362,12 +369,14 @@ class RiskActor(ControlDesk):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`snapshot` gave; the gate keeps looking at the same objects."""
+        """Take over what :meth:`snapshot` gave, limits included; the gate keeps looking at the same objects."""
+        self._adopt(msgspec.convert(state["limits"], RiskLimits))
         self._prices.restore(state["prices"])
         self._exposure.restore(state["exposure"])
         for name, guard in state["guards"]:
             self._guards[name].restore(guard)
         self._keeper.restore(state["state"])
+        self._flattening = dict.fromkeys(state["flattening"])
         self._seen.restore(state["seen"])
         self._recent.clear()
         self._recent.update((tuple(key), stamp) for key, stamp in state["recent"])

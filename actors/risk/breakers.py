@@ -95,13 +95,6 @@ class Guard:
 
     def __init__(self, name: str, limits: RiskLimits) -> None:
         self.name = name
-        self._limits = limits
-        self._daily_latches = not limits.replay
-        self._drawdown_latches = not limits.replay or limits.replay_resume_sessions <= 0
-        self._warn = to_fixed(limits.daily_loss_warn)
-        self._block = to_fixed(limits.daily_loss_block)
-        self._halt = to_fixed(limits.daily_loss_halt)
-        self._most = to_fixed(limits.max_drawdown)
         self.equity = 0
         self.day_base = 0
         self.mark = 0
@@ -113,6 +106,18 @@ class Guard:
         self.daily_session = 0
         self.drawdown_session = 0
         self.floor = _NEVER
+        self.adopt(limits)
+
+    def adopt(self, limits: RiskLimits) -> None:
+        """Watch these limits from now on; what has tripped or was reported stays so."""
+        self._limits = limits
+        self._daily_latches = not limits.replay
+        self._drawdown_latches = not limits.replay or limits.replay_resume_sessions <= 0
+        self._warn = to_fixed(limits.daily_loss_warn)
+        self._block = to_fixed(limits.daily_loss_block)
+        self._halt = to_fixed(limits.daily_loss_halt)
+        self._most = to_fixed(limits.max_drawdown)
+        self._refloor()
 
     # -- folds -----------------------------------------------------------------------------------------------------
 

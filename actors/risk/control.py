@@ -1,4 +1,7 @@
-"""The risk actor's control half: what operators say, and what the trading state and the breakers make of it."""
+"""The risk actor's control half: what operators and gaps in the data say, and what the trading state makes of it.
+
+New limits are taken over as a whole, by an event, or not at all.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +11,44 @@ from actors.messages.control import (
     Kill,
     LatchObserved,
     Reduce,
+    Reload,
     ResetBreaker,
     Resume,
     Unlatch,
 )
+from actors.messages.market import GapDetected
 from actors.messages.orders import CancelAll
-from actors.messages.portfolio import ClosePositions
-from actors.messages.risk import BreakerReset, TradingState, TradingStateChanged
+from actors.messages.portfolio import ClosePositions, FlattenEnded, FlattenStarted
+from actors.messages.risk import BreakerReset, LimitsChanged, TradingState, TradingStateChanged
 from actors.risk.breakers import BREAKER_NAMES, DAILY_LOSS, DRAWDOWN, LATCHED, Guard
-from actors.risk.trading_state import BREAKER, HALTED, KILLED, TRADING_STATE, StateKeeper
-from daemon.kernel.actor import Context, CoreActor, decides, evolves
+from actors.risk.exposure import Exposure
+from actors.risk.params import RiskLimits, check_change
+from actors.risk.prices import Prices
+from actors.risk.trading_state import ACTIVE, BREAKER, HALTED, KILLED, RECOVERY, TRADING_STATE, StateKeeper
+from actors.values.time import format_ts
+from daemon.kernel.actor import Context, CoreActor, decides, evolves, observes
 from daemon.kernel.errors import OperatorError, RefusedError
 
 
 class ControlDesk(CoreActor):
     """Trading state and breakers under commands; the actor adds the gate."""
 
-    def __init__(self, guards: dict[str, Guard]) -> None:
+    def __init__(self, limits: RiskLimits, guards: dict[str, Guard], prices: Prices, exposure: Exposure) -> None:
         """Begin active, with every breaker armed.
 
         Args:
+            limits: in force.
             guards: breakers by portfolio.
+            prices: last known prices, folded by the actor.
+            exposure: positions and working orders, folded by the actor.
         """
+        self._limits = limits
+        self._prices = prices
+        self._exposure = exposure
         self._keeper = StateKeeper()
         self._guards = guards
+        self._flattening: dict[str, None] = {}
+        """Portfolios that are closing their positions until they are flat."""
 
     @property
     def trading_state(self) -> TradingState:
@@ -42,6 +59,26 @@ class ControlDesk(CoreActor):
     def state_reason(self) -> str:
         """Why the trading state is what it is, "" where it never changed."""
         return self._keeper.reason
+
+    @property
+    def limits(self) -> RiskLimits:
+        """The limits of the gate and the breakers."""
+        return self._limits
+
+    @property
+    def prices(self) -> Prices:
+        """The calendar and last prices as the gate sees them; read only."""
+        return self._prices
+
+    @property
+    def exposure(self) -> Exposure:
+        """Positions, working orders and reserved cash as the gate sees them; read only."""
+        return self._exposure
+
+    @property
+    def guards(self) -> dict[str, Guard]:
+        """Baselines and breakers by portfolio; read only."""
+        return self._guards
 
     # -- trading state ---------------------------------------------------------------------------------------------
 
@@ -71,7 +108,7 @@ class ControlDesk(CoreActor):
 
     @decides(Flatten)
     def flatten(self, command: Flatten, ctx: Context) -> None:
-        """Halt, cancel, close every position.
+        """Halt, cancel, close every position; the portfolios go on until they are flat.
 
         Raises:
             RefusedError: killed, which lets no order pass.
@@ -80,8 +117,9 @@ class ControlDesk(CoreActor):
             message = "trading is killed, so no closing order can pass"
             raise RefusedError(message, code="KILLED", remedy="unlatch first, then flatten")
         self._change(ctx, "halt", command.reason, command.by, latched=self._latched())
-        ctx.send(CancelAll("", "all", command.reason))
-        ctx.send(ClosePositions("", command.reason))
+        if not self._flattening:  # repeated while it is under way, it must not cancel what closes
+            ctx.send(CancelAll("", "all", command.reason))
+        ctx.send(ClosePositions("", command.reason, until_flat=True))
 
     @decides(Resume)
     def resume(self, command: Resume, ctx: Context) -> None:
@@ -91,12 +129,15 @@ class ControlDesk(CoreActor):
             RefusedError: killed, active already, or a breaker is tripped, which is named.
         """
         if self._keeper.state is KILLED:
-            message = "trading is killed"
+            why = f" ({self._keeper.reason})" if self._keeper.reason else ""
+            message = f"trading is killed{why}"
             raise RefusedError(message, code="KILLED", remedy="unlatch first, then resume")
         standing = [f"{breaker} of {guard.name}" for guard in self._guards.values() for breaker in guard.standing()]
         if standing:
-            message = f"trading cannot resume: the breaker {standing[0]} is tripped"
-            remedy = "reset the breaker first (tradingctl breaker reset), then resume"
+            one = len(standing) == 1
+            which = f"breaker {standing[0]} is" if one else f"breakers {', '.join(standing)} are"
+            message = f"trading cannot resume: the {which} tripped"
+            remedy = f"reset the breaker{'s' * (not one)} first (tradingctl breaker reset), then resume"
             raise RefusedError(message, code="BREAKER_LATCHED", remedy=remedy)
         self._change(ctx, "resume", command.reason, command.by, latched=False)
 
@@ -142,8 +183,8 @@ class ControlDesk(CoreActor):
             remedy = "resume first" if old is HALTED else "see tradingctl status"
             raise RefusedError(message, code="WRONG_STATE", remedy=remedy)
         new = TRADING_STATE.next(old, trigger)
-        # A halt that a person repeats over a breaker's is theirs from then on: the replay's rule must not lift it.
-        takes_over = old is HALTED and by != BREAKER and keeper.rule_may_resume
+        # What a person repeats over a breaker's halt or a recovery's reducing is theirs from then on: no rule lifts it.
+        takes_over = (old is HALTED and by != BREAKER and keeper.rule_may_resume) or keeper.recovering
         if new is not old or takes_over or (latched and not keeper.latched and new is not KILLED):
             ctx.emit(TradingStateChanged(old, new, reason, by, latched))
 
@@ -166,5 +207,73 @@ class ControlDesk(CoreActor):
 
     @evolves(TradingStateChanged)
     def state_changed(self, event: TradingStateChanged) -> None:
-        """Take over the trading state."""
+        """Take over the trading state.
+
+        Leaving a halt ends every flattening; where a recovery has reduced trading, fresh prices are waited for.
+        """
         self._keeper.fold(event)
+        self._prices.wait(fresh=self._keeper.recovering)
+        if event.new is not HALTED:
+            self._flattening.clear()
+
+    @evolves(FlattenStarted)
+    def flatten_started(self, event: FlattenStarted) -> None:
+        """Note that a portfolio's closing orders are under way."""
+        self._flattening[event.portfolio] = None
+
+    @evolves(FlattenEnded)
+    def flatten_ended(self, event: FlattenEnded) -> None:
+        """Note that they are not any more."""
+        self._flattening.pop(event.portfolio, None)
+
+    # -- gaps ------------------------------------------------------------------------------------------------------
+
+    @observes(GapDetected)
+    def gap(self, panel: GapDetected) -> None:
+        """Fold that prices were missed."""
+        self._prices.fold_gap(panel)
+
+    @decides(GapDetected)
+    def reduce_for_gap(self, panel: GapDetected, ctx: Context) -> None:
+        """Take no new risk on prices that are not known to hold any more; a stricter state stays as it is."""
+        if self._keeper.state is ACTIVE:
+            begin, end = format_ts(panel.from_ts), format_ts(panel.to_ts)
+            reason = f"prices of {panel.feed} between {begin} and {end} were missed"
+            ctx.emit(TradingStateChanged(ACTIVE, TradingState.REDUCING, reason, RECOVERY, latched=False))
+
+    def _end_recovery(self, ctx: Context) -> None:
+        """Give back what the recovery took, once something is known behind the gap and every holding has a price."""
+        prices = self._prices
+        missing = prices.missing
+        if missing is None or prices.now <= prices.gap_to:
+            return
+        if any(missing[symbol] for book in self._exposure.books.values() for symbol in book.held()):
+            return
+        reason = "every symbol held has had a fresh price since the gap"
+        ctx.emit(TradingStateChanged(TradingState.REDUCING, ACTIVE, reason, RECOVERY, latched=False))
+
+    # -- limits ----------------------------------------------------------------------------------------------------
+
+    @decides(Reload)
+    def reload(self, command: Reload, ctx: Context) -> None:
+        """Take over new limits as a whole, or none of them.
+
+        Raises:
+            ConfigError: one of them does not hold; the old ones stay in force.
+        """
+        if command.limits is None:
+            return
+        new = check_change(self._limits, command.limits)
+        if new != self._limits:
+            ctx.emit(LimitsChanged(check_change(self._limits, self._limits), new, command.by, command.digest))
+
+    @evolves(LimitsChanged)
+    def limits_changed(self, event: LimitsChanged) -> None:
+        """Judge and watch by the new limits."""
+        self._adopt(event.new)
+
+    def _adopt(self, limits: RiskLimits) -> None:
+        self._limits = limits
+        self._exposure.adopt(limits.cash_reserve)
+        for guard in self._guards.values():
+            guard.adopt(limits)

@@ -127,6 +127,10 @@ class Book:
         self.pending_cash = 0
         self.unsettled: list[list[int]] = []
 
+    def held(self) -> list[int]:
+        """Return the symbols held."""
+        return [symbol for symbol, holding in self.holdings.items() if holding.qty]
+
 
 class Exposure:
     """All books and working orders of the run."""
@@ -150,8 +154,12 @@ class Exposure:
         self.working: dict[str, Working] = {}
         self._prices = prices
         self._fees = fees
-        self._haircut = max(0, 2 * SCALE - max(SCALE, cash_reserve))
         self._strict = account == "cash_strict"
+        self.adopt(cash_reserve)
+
+    def adopt(self, cash_reserve: int) -> None:
+        """Expect of sales from now on what this reserve says; orders that work keep what they were given."""
+        self._haircut = max(0, 2 * SCALE - max(SCALE, cash_reserve))
 
     def available(self, book: Book) -> int:
         """Return the cash a new order may still reserve."""
@@ -330,8 +338,7 @@ class Exposure:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`snapshot` gave."""
-        self.books = {}
+        """Take over what :meth:`snapshot` gave; a portfolio that is new since then keeps its empty book."""
         for name, *rest in state["books"]:
             self.books[name] = _book_in(rest)
         self.working = {}

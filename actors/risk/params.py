@@ -1,56 +1,59 @@
-"""The limits of the gate and the breakers (``semantics.md`` section 4)."""
+"""The limits of the gate and the breakers (``semantics.md`` section 4), and what makes a set of them usable."""
 
 from __future__ import annotations
 
+import math
+from typing import Final
+
 import msgspec
 
+from actors.messages.limits import RiskLimits
+from actors.values.fixed import SCALE
+from daemon.kernel.errors import ConfigError
 
-class RiskLimits(msgspec.Struct, frozen=True):
-    """Limits. Money in units of 1e-8, ratios as floats; 0 switches a limit off where it says so.
+__all__ = ["RiskLimits", "check_change"]
 
-    Attributes:
-        min_order_value, max_order_value: per order; the maximum grows to ``max_order_fraction`` of equity if larger.
-            Both 0 for off. Orders that only reduce a position skip the minimum.
-        max_order_qty: shares, 0 for off.
-        max_position: gate cap of one symbol's value over equity, working orders included; 0 for off.
-        max_positions: number of symbols held or being entered, less those a working market order closes; 0 for off.
-        price_collar: largest distance of a limit or stop price from the reference, a fraction; 0 for off.
-        min_confidence_buy, min_confidence_sell: gates on a signal's confidence; 0 for off.
-        cash_reserve: what a buy reserves, as a multiple of its reference value; 1e-8 units (1.02 is 102_000_000).
-            0 for off: no buy is reserved for or denied for want of cash; the broker cuts it to what cash pays.
-        stale_ns: largest age of a symbol's last price for an entry on intraday data; 0 for off.
-        stale_sessions: the same on daily data; 0 for off.
-        duplicate_window_ns: same portfolio, strategy, symbol, side, quantity and price within this is a duplicate
-            unless it belongs to another decision; 0 for off. A repeated client_order_id is always one.
-        require_reference: deny an order whose symbol has no price yet.
-        daily_loss_warn, daily_loss_block, daily_loss_halt: day loss as fractions of the previous close equity; 0 off.
-        max_drawdown: loss from the persisted high-water mark that halts and latches; 0 for off.
-        replay_resume_sessions: in replay, full sessions a drawdown halt lasts before it is lifted and the mark restarts
-            at the equity of that moment; 0 for never.
-        allow_short: SELL of more than is held may open a short.
-        lot_size: smallest step of a quantity.
-        replay: whether breakers follow the replay's reset rules.
+FIXED_FOR_A_RUN: Final = ("allow_short", "lot_size", "replay")
+"""Terms that other rooms were built with: only a restart changes them."""
+
+_FRACTIONS: Final = (
+    "min_confidence_buy",
+    "min_confidence_sell",
+    "daily_loss_warn",
+    "daily_loss_block",
+    "daily_loss_halt",
+    "max_drawdown",
+)
+
+
+def check_change(old: RiskLimits, new: RiskLimits) -> RiskLimits:
+    """Return new limits as a journal gives them back, once nothing speaks against them taking the place of the old.
+
+    Raises:
+        ConfigError: a limit is of the wrong type, not finite, negative or beyond its range, or cannot change in a run.
     """
+    try:
+        taken = msgspec.msgpack.decode(msgspec.msgpack.encode(new), type=RiskLimits)
+    except (msgspec.MsgspecError, TypeError, OverflowError) as error:
+        raise _refusal(f"the new limits cannot be read: {error}") from None
+    for name in RiskLimits.__struct_fields__:
+        value = getattr(taken, name)
+        if isinstance(value, bool):
+            continue
+        if not math.isfinite(value) or value < 0:
+            raise _refusal(f"risk.{name} would be {value}; a limit is a number from 0")
+        if name in _FRACTIONS and value > 1:
+            raise _refusal(f"risk.{name} would be {value}, which is more than 1")
+    if taken.cash_reserve and taken.cash_reserve < SCALE:
+        raise _refusal("risk.cash_reserve would be below 1, which reserves less than an order costs")
+    for name in FIXED_FOR_A_RUN:
+        if getattr(taken, name) != getattr(old, name):
+            raise _refusal(f"{name} cannot change while the daemon runs", "restart it with the new configuration")
+    return taken
 
-    min_order_value: int = 100 * 10**8
-    max_order_value: int = 50_000 * 10**8
-    max_order_fraction: float = 0.20
-    max_order_qty: int = 0
-    max_position: float = 0.20
-    max_positions: int = 10
-    price_collar: float = 0.10
-    min_confidence_buy: float = 0.65
-    min_confidence_sell: float = 0.60
-    cash_reserve: int = 102_000_000
-    stale_ns: int = 5_000_000_000
-    stale_sessions: int = 1
-    duplicate_window_ns: int = 1_000_000_000
-    require_reference: bool = True
-    daily_loss_warn: float = 0.018
-    daily_loss_block: float = 0.02
-    daily_loss_halt: float = 0.05
-    max_drawdown: float = 0.20
-    replay_resume_sessions: int = 0
-    allow_short: bool = False
-    lot_size: int = 100_000_000
-    replay: bool = True
+
+_REMEDY: Final = "the limits in force stay; correct the configuration and reload"
+
+
+def _refusal(message: str, remedy: str = _REMEDY) -> ConfigError:
+    return ConfigError(message, code="BAD_LIMITS", remedy=remedy)

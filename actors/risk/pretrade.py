@@ -47,6 +47,12 @@ _STATE_TEXT: Final = {
     TradingState.HALTED: "only verified exits pass while trading is halted",
     TradingState.KILLED: "nothing but cancels passes while trading is killed",
 }
+_WAY_BACK: Final[dict[str, str]] = {
+    "recovering": "it becomes active again once every symbol held has a fresh price",
+    TradingState.REDUCING: "an operator must resume first",
+    TradingState.HALTED: "an operator must resume first",
+    TradingState.KILLED: "an operator must unlatch and resume first",
+}
 
 
 Verdict = int | Denial | Split
@@ -107,7 +113,6 @@ class Gate:
             recent: economic terms of strategies' orders -> tape time of their acceptance.
             disabled: strategies that are switched off -> why.
         """
-        self._limits = limits
         self._fees = fees
         self._prices = prices
         self._exposure = exposure
@@ -119,14 +124,19 @@ class Gate:
         self._n = len(universe)
         self._symbols = universe.symbols
         self._tradable = universe.tradable or (True,) * len(universe)
+        self._keyed: SubmitOrder | None = None
+        self._key: tuple[str | int | None, ...] = ()
+        self.adopt(limits)
+
+    def adopt(self, limits: RiskLimits) -> None:
+        """Judge by these limits from now on."""
+        self._limits = limits
         self._lot = limits.lot_size
         self._confidence_buy = limits.min_confidence_buy
         self._confidence_sell = limits.min_confidence_sell
         self._max_position = to_fixed(limits.max_position)
         self._fraction = to_fixed(limits.max_order_fraction)
         self._collar = to_fixed(limits.price_collar)
-        self._keyed: SubmitOrder | None = None
-        self._key: tuple[str | int | None, ...] = ()
 
     def key_of(self, order: SubmitOrder) -> tuple[str | int | None, ...]:
         """Return :func:`economic_key`; the gate asks for it, and soon after the acceptance of the very same order."""
@@ -179,7 +189,8 @@ class Gate:
         if order.side not in (1, -1):
             return Denial("BAD_SIDE", "the side must be buy or sell", str(order.side))
         lot = self._lot
-        if qty <= 0 or qty % lot:
+        # What may only reduce is cut to the position, and that may always be closed whole.
+        if qty <= 0 or (qty % lot and not order.reduce_only):
             reason = f"the quantity must be a positive multiple of {fmt(lot)}"
             return Denial("BAD_QTY", reason, fmt(qty), fmt(lot))
         if order.type is _MARKET and limit_px is None and stop_px is None:
@@ -269,9 +280,9 @@ class Gate:
         keeper = self._keeper
         state = keeper.state
         if state is not ACTIVE and (state is KILLED or not reducing):
-            remedy = "unlatch and resume" if state is KILLED else "resume"
             why = f" ({keeper.reason})" if keeper.reason else ""
-            return Denial(state.name, f"{_STATE_TEXT[state]}{why}; an operator must {remedy} first")
+            remedy = _WAY_BACK["recovering" if keeper.recovering else state]
+            return Denial(state.name, f"{_STATE_TEXT[state]}{why}; {remedy}")
         if not entry:
             return None
         limits = self._limits

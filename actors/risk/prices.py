@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.messages.columns import pack_i64, unpack_i64
-from actors.messages.market import BarPanel, SessionClosed, SessionOpened
+from actors.messages.market import BarPanel, GapDetected, SessionClosed, SessionOpened
 
 I64 = npt.NDArray[np.int64]
 
@@ -25,6 +25,8 @@ class Prices:
         now: the newest instant seen on the tape, nanoseconds UTC.
         session: number of sessions seen so far, from 1; 0 before the first.
         session_date: exchange date YYYYMMDD of the newest session.
+        gap_to: end of the newest gap in the data, nanoseconds UTC, 0 where there was none.
+        missing: by symbol whether it has had no price since that gap; None where nobody waits for one.
     """
 
     __slots__ = (
@@ -35,6 +37,8 @@ class Prices:
         "_px",
         "_seen",
         "daily",
+        "gap_to",
+        "missing",
         "now",
         "session",
         "session_date",
@@ -51,6 +55,8 @@ class Prices:
         self._interval = 0
         self._open_ts = 0
         self._closed_ts = 0
+        self.gap_to = 0
+        self.missing: npt.NDArray[np.bool_] | None = None
 
     def fold_bars(self, panel: BarPanel) -> None:
         """Take over the closes of a panel; a dense one costs no copy."""
@@ -60,6 +66,8 @@ class Prices:
         self.now = ts
         self._interval = ts - panel.start_ts
         mark = self.session if self.daily else ts
+        if self.missing is not None and ts > self.gap_to:
+            self.missing[panel.ids] = False
         if panel.dense:
             # Panels are immutable, so their column can be kept instead of copied until a sparse panel has to write.
             self._px = panel.close_fx
@@ -87,6 +95,16 @@ class Prices:
         self._px = np.where(unknown, opens, self._px)
         self._owned = True
         self._seen[unknown] = self.session if self.daily else panel.first_end
+
+    def fold_gap(self, panel: GapDetected) -> None:
+        """Prices were missed: whoever waits for fresh ones waits for those behind this gap."""
+        self.gap_to = max(self.gap_to, panel.to_ts)
+        if self.missing is not None:
+            self.missing[:] = True
+
+    def wait(self, *, fresh: bool) -> None:
+        """Begin to wait for a fresh price of every symbol, or let it be."""
+        self.missing = np.ones(len(self._px), dtype=np.bool_) if fresh else None
 
     def fold_closed(self, panel: SessionClosed) -> None:
         """End a session: from here to the next open nothing ages."""
@@ -134,6 +152,8 @@ class Prices:
             "interval": self._interval,
             "open_ts": self._open_ts,
             "closed_ts": self._closed_ts,
+            "gap_to": self.gap_to,
+            "missing": None if self.missing is None else self.missing.tobytes(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -147,3 +167,6 @@ class Prices:
         self._interval = state["interval"]
         self._open_ts = state["open_ts"]
         self._closed_ts = state["closed_ts"]
+        self.gap_to = state["gap_to"]
+        missing = state["missing"]
+        self.missing = None if missing is None else np.frombuffer(missing, dtype=np.bool_).copy()

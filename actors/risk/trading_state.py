@@ -2,7 +2,9 @@
 
 Anyone may tighten. Loosening takes one step and a human: ``resume`` leads from reducing or halted to active unless a
 breaker stands in the way, ``unlatch`` from killed to halted. In replay one rule may stand in for the human where it
-undoes nothing but a breaker's own halt (``semantics.md`` section 4).
+undoes nothing but a breaker's own halt (``semantics.md`` section 4). A recovery that missed prices reduces an active
+state, and gives back what it took once they are fresh again: no more than that, and nothing that a person or a
+breaker has said in the meantime.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ BREAKER: Final = "breaker"
 """``by`` of a halt that a breaker asked for."""
 REPLAY_RULE: Final = "replay rule"
 """``by`` of what the replay's reset rules do."""
+RECOVERY: Final = "recovery"
+"""``by`` of what a gap in the data does, and of its end."""
 
 # A trigger that would loosen a stricter state has no row: `reduce` while halted is refused, not silently dropped.
 # `halt` while killed has one, because the safe direction must never be an error.
@@ -47,27 +51,30 @@ TRADING_STATE: Final[StateMachine[TradingState, str]] = StateMachine(
 class StateKeeper:
     """The present state and whether the replay's rule may lift it; a fold of ``TradingStateChanged``."""
 
-    __slots__ = ("latched", "reason", "rule_may_resume", "state")
+    __slots__ = ("latched", "reason", "recovering", "rule_may_resume", "state")
 
     def __init__(self) -> None:
         self.state = ACTIVE
         self.reason = ""
         self.latched = False
         self.rule_may_resume = False
+        self.recovering = False
+        """Whether the state is a recovery's own reducing, which ends by itself."""
 
     def fold(self, event: TradingStateChanged) -> None:
         """Take over a change. A breaker's halt of an active state may be lifted by rule; nothing else may."""
         own = event.by == BREAKER and (event.old is ACTIVE or self.rule_may_resume)
         self.rule_may_resume = own and event.new is HALTED
+        self.recovering = event.by == RECOVERY and event.new is REDUCING
         self.state = event.new
         self.reason = event.reason
         self.latched = event.latched
 
     def snapshot(self) -> list[Any]:
         """Return plain values."""
-        return [self.state.value, self.reason, self.latched, self.rule_may_resume]
+        return [self.state.value, self.reason, self.latched, self.rule_may_resume, self.recovering]
 
     def restore(self, state: list[Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
         self.state = TradingState(state[0])
-        self.reason, self.latched, self.rule_may_resume = state[1:]
+        self.reason, self.latched, self.rule_may_resume, self.recovering = state[1:]

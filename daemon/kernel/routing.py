@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from daemon.kernel.actor import KINDS, CoreActor
-from daemon.kernel.errors import InvariantError
+from daemon.kernel.errors import InvariantError, OperatorError
 from daemon.kernel.message import Command, Event, Market, Message
 
 Handler = Callable[..., None]
@@ -45,12 +45,15 @@ def fold_all(handlers: tuple[Handler, ...], message: Message) -> None:
     """Hand ``message`` to every handler.
 
     Raises:
-        InvariantError: one of them raised.
+        OperatorError: one of them says that a recorded fact does not fit the configuration.
+        InvariantError: one of them raised anything else.
     """
     handler: Handler
     try:
         for handler in handlers:
             handler(message)
+    except OperatorError:
+        raise
     except Exception as error:
         raise fold_failed(handler, message, error) from error
 
