@@ -21,6 +21,7 @@ from config.reload import ReloadPlan, reload_settings
 from config.show import rows as config_rows
 from config.sources import Loaded
 from daemon.control.calls import Call, Outcome, Peer, Role
+from daemon.journal.backup import back_up
 from daemon.journal.batch import KeptReply
 from daemon.journal.sqlite import open_readonly
 from daemon.kernel.errors import OperatorError
@@ -35,12 +36,12 @@ from daemon.system.running import Running
 from daemon.system.start import limits_of
 from daemon.system.views import VIEWS, Projector
 from daemon.system.views_readers import view_readers
-from daemon.system.views_rows import Views
+from daemon.system.views_rows import Views, ViewsError
 from daemon.system.views_why import find_order
 from daemon.system.when import TimeReader
 
-WAIT_S: Final = 0.25
-"""How long a read waits for the views to show what was just committed."""
+WAIT_S: Final = 0.02
+"""How long a read waits for the views to show what was just committed: a kill on another connection waits as long."""
 
 
 class Errands:
@@ -158,9 +159,13 @@ class Errands:
         return read
 
     def _resolve(self, name: str) -> str:
+        """Return the client order id behind a name; where the views do not know it, the name as it was typed."""
         self.views.wait_for(self._running.outlet.seq, WAIT_S)
-        with self._views.reading() as (db, _):
-            row = find_order(db, name)
+        try:
+            with self._views.reading() as (db, _):
+                row = find_order(db, name)
+        except ViewsError:
+            return name
         return name if row is None else str(row["client_order_id"])
 
     def _config_show(self, call: Call) -> Outcome:
@@ -243,8 +248,9 @@ class Errands:
         return Outcome({"schema": "tradingd.snapshot/1", "seq": seq})
 
     async def _backup(self, call: Call) -> Outcome:
-        folder = Path(call.params.get("to") or self._state_dir / "backups").expanduser()
-        done = await anyio.to_thread.run_sync(back_up, self._state_dir, folder)
+        folder = _folder(call.params.get("to"), self._state_dir / "backups")
+        version = self._running.manifest.version
+        done = await anyio.to_thread.run_sync(lambda: back_up(self._state_dir, folder, version=version))
         return Outcome(msgspec.to_builtins(done))
 
     async def _log_level(self, call: Call) -> Outcome:
@@ -261,6 +267,10 @@ class Errands:
         self._running.trouble("clock", jump.text)
         if self._running.free_running:
             self._running.gap(jump.amount_ns)
+
+
+def _folder(given: str | None, default: Path) -> Path:
+    return Path(given).expanduser() if given else default
 
 
 def _unheard(outcome: Outcome) -> None:
