@@ -17,7 +17,7 @@ from daemon.control.flights import Flight, Flights
 from daemon.control.latch import KillLatch, NotDurableError
 from daemon.control.limits import Audits, Budgets, ServerLimits
 from daemon.control.methods import METHODS, Method
-from daemon.control.params import Checked, Problem, check_params, find_method, printable
+from daemon.control.params import Checked, Problem, check_params, find_method, printable, read_leniently
 from daemon.control.protocol import Code, Id, Request, error_line, result_line
 from daemon.control.subscription import Subscription
 from daemon.kernel.errors import OperatorError
@@ -134,9 +134,9 @@ class Dispatcher:
             self.refuse(connection, request.id, "kill", outcome)
             return
         again = self._latch.is_set and self._latch.durable
-        reason, ignored = _why(request.params)
+        understood = read_leniently(METHODS["kill"], request.params)
         try:
-            self._latch.set(reason, peer.by)
+            self._latch.set(understood.reason or "kill by an operator", peer.by)
         except NotDurableError as error:
             connection.send(error_line(request.id, Code.NOT_DURABLE, "NOT_DURABLE", error.message, remedy=error.remedy))
             self._note("kill", peer, "kill", "NOT_DURABLE")
@@ -146,7 +146,7 @@ class Dispatcher:
             "trading_state": "killed",
             "durable": True,
             "changed": not again,
-            "ignored": ignored,
+            "ignored": list(understood.ignored),
         }
         connection.send(result_line(request.id, result))
         connection.refusals = 0
@@ -225,8 +225,7 @@ class Dispatcher:
 
     def _submit(self, flight: Flight, call: Call, desk: Desk, loop: asyncio.AbstractEventLoop) -> None:
         def answer(outcome: Outcome) -> None:
-            if not loop.is_closed():
-                _soon(loop, self._flights.land, flight, outcome)
+            _soon(loop, self._flights.land, flight, outcome)
 
         try:
             desk.submit(call, answer)
@@ -339,14 +338,6 @@ def _soon(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *arg
     except RuntimeError:
         if not loop.is_closed():
             raise
-
-
-def _why(params: dict[str, Any]) -> tuple[str, list[str]]:
-    """Return the reason of a kill and what was not understood; whatever is wrong with them, the kill goes on."""
-    checked = check_params(METHODS["kill"], params)
-    if isinstance(checked, Problem):
-        return "", []
-    return checked.reason or "kill by an operator", list(checked.ignored)
 
 
 def _call(method: Method, checked: Checked, peer: Peer) -> Call:

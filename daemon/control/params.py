@@ -75,7 +75,7 @@ def check_params(method: Method, params: Mapping[str, Any]) -> Checked | Problem
         params: as they were sent; null counts as not given.
     """
     if method.lenient:
-        return _lenient(method, params)
+        return read_leniently(method, params)
     known = {param.name: param for param in method.params}
     given: dict[str, Any] = {}
     for name, value in params.items():
@@ -97,6 +97,18 @@ def check_params(method: Method, params: Mapping[str, Any]) -> Checked | Problem
     if not method.mutating:
         return Checked(given)
     return _with_reason(method, params, given)
+
+
+def read_leniently(method: Method, params: Mapping[str, Any]) -> Checked:
+    """Return what can be understood of a call that is never refused for its parameters, and what was not."""
+    reason, request_id = params.get("reason"), params.get("request_id")
+    ignored = [name for name in params if name not in ("reason", "request_id") and method.param(name) is None]
+    return Checked(
+        {},
+        printable(reason) if isinstance(reason, str) else "",
+        printable(request_id)[:REQUEST_ID_MAX] if isinstance(request_id, str) else "",
+        tuple(printable(name)[:_SHOWN] for name in ignored[:8]),
+    )
 
 
 def shown(text: str) -> str:
@@ -125,17 +137,6 @@ def _with_reason(method: Method, params: Mapping[str, Any], given: dict[str, Any
         text = f"request_id of {method.name} is text of 1 to {REQUEST_ID_MAX} printable characters"
         return Problem("BAD_PARAM", text, "request_id", "use a new random id for each request")
     return Checked(given, reason or "", request_id or "")
-
-
-def _lenient(method: Method, params: Mapping[str, Any]) -> Checked:
-    reason, request_id = params.get("reason"), params.get("request_id")
-    ignored = [name for name in params if name not in ("reason", "request_id") and method.param(name) is None]
-    return Checked(
-        {},
-        printable(reason) if isinstance(reason, str) else "",
-        printable(request_id)[:REQUEST_ID_MAX] if isinstance(request_id, str) else "",
-        tuple(printable(name)[:_SHOWN] for name in ignored[:8]),
-    )
 
 
 def _unknown(method: Method, name: str) -> Problem:

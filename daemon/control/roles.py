@@ -23,6 +23,7 @@ SO_PEERGROUPS: Final = 59
 """linux/asm-generic/socket.h, since Linux 4.13; the socket module does not name it."""
 _UCRED: Final = struct.Struct("3i")
 _GROUPS_BYTES: Final = 1024  # the most that getsockopt takes from Python: 256 groups
+_OVERFLOW_FILE: Final = Path("/proc/sys/kernel/overflowuid")
 _OVERFLOW_UID: Final = 65534
 
 
@@ -88,7 +89,7 @@ def role_of(
 def overflow_uid() -> int:
     """Return the uid under which the kernel shows users that have no number here."""
     try:
-        return int(Path("/proc/sys/kernel/overflowuid").read_text("ascii"))
+        return int(_OVERFLOW_FILE.read_text("ascii"))
     except (OSError, ValueError):
         return _OVERFLOW_UID
 

@@ -48,6 +48,7 @@ class Desk:
         self.orders: dict[str, dict[str, Any]] = {}
         self.kept: dict[str, KeptReply] = {}
         self.calls: list[Call] = []
+        self.reads = 0
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
@@ -69,6 +70,7 @@ class Desk:
 
     def read(self, call: Call) -> Outcome:
         """Answer from what is there."""
+        self.reads += 1
         if call.method == "status":
             return Outcome({"schema": "tradingd.status/1", "trading_state": self.state, "equity": Decimal("100000.10")})
         if call.method == "orders":

@@ -295,6 +295,54 @@ def test_a_sync_that_fails_is_not_taken_for_a_kill_on_disk(folder: Path, monkeyp
     assert again(folder).reason == "why"
 
 
+def test_a_write_that_stops_half_way_is_not_durable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer bytes than were given, without an error: not taken for a kill on disk."""
+    latch = fresh(folder)
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda descriptor, data, at: real(descriptor, data[:100], at))
+    with pytest.raises(NotDurableError, match="only 100 of 4096"):
+        latch.set("why", "who")
+    latch.close()
+    assert again(folder).is_set  # what is there now is not exactly CLEAR
+
+
+def test_a_latch_that_cannot_be_read_is_killed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EIO: unknown means no. A kill is then written, and said to be durable only if it was."""
+    fresh(folder).close()
+
+    def pread(descriptor: int, size: int, at: int) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "pread", pread)
+        latch = again(folder)
+    assert latch.is_set
+    assert not latch.durable
+    assert "cannot be read" in latch.reason
+    latch.set("why", "who")
+    assert latch.durable
+    latch.close()
+    assert again(folder).is_set
+
+
+def test_a_lost_latch_that_cannot_be_made_anew_is_not_taken_for_clear(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed; a kill on top tries once more to make the file."""
+
+    def fallocate(descriptor: int, at: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "posix_fallocate", fallocate)
+        latch = again(folder)
+    assert latch.is_set
+    assert "missing beside an existing ledger" in latch.reason
+    assert not (folder / "kill.latch").exists()
+    latch.close()
+    assert again(folder).is_set
+
+
 def test_a_kill_works_on_a_full_file_system() -> None:
     """A tmpfs of its own, filled to the last byte."""
     with short_folder() as folder:

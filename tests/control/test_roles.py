@@ -66,8 +66,11 @@ def test_groups_are_looked_up_by_name() -> None:
 
 
 def test_the_overflow_uid_is_a_number() -> None:
-    """The kernel's, or its default."""
+    """The kernel's, or its default where /proc is not there."""
     assert overflow_uid() > 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("daemon.control.roles._OVERFLOW_FILE", Path("absent"))
+        assert overflow_uid() == 65534
 
 
 def test_the_kernel_says_who_connected(folder: Path) -> None:

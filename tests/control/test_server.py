@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from daemon.control.calls import Outcome
+from daemon.control.calls import Call, Outcome, Peer, Role
+from daemon.control.flights import RECENT_MAX, Flight, Flights
 from daemon.control.limits import Audits, Bucket, Budgets, ServerLimits
 from daemon.control.listening import SocketTakenError
 from daemon.control.methods import METHODS
@@ -212,6 +213,21 @@ def test_a_key_of_a_call_that_was_refused_may_be_used_again() -> None:
         assert len(daemon.desk.calls) == 2
 
 
+def test_answers_that_the_ledger_does_not_keep_are_remembered_for_a_while() -> None:
+    """The last 256 of them; after that the ledger is asked again."""
+    peer = Peer(1, 1, 1, Role.ADMIN)
+    flights = Flights(10, lambda key: None, lambda call: call.method)
+    seen: list[Outcome] = []
+    for number in range(RECENT_MAX + 1):
+        flight = flights.board(Call("reload", {}, peer, request_id=f"r{number}"), seen.append, safe=False)
+        assert isinstance(flight, Flight)
+        flights.land(flight, Outcome({"n": number}))
+        flights.land(flight, Outcome({"n": -1}))
+    assert [outcome.result for outcome in seen] == [{"n": number} for number in range(RECENT_MAX + 1)]
+    assert flights.board(Call("reload", {}, peer, request_id="r1"), seen.append, safe=False) == Outcome({"n": 1})
+    assert isinstance(flights.board(Call("reload", {}, peer, request_id="r0"), seen.append, safe=False), Flight)
+
+
 # -- limits ----------------------------------------------------------------------------------------------------------
 
 
@@ -325,6 +341,25 @@ def test_a_note_that_cannot_be_taken_does_not_undo_what_was_done() -> None:
         assert "No space left" in daemon.told()[0]
 
 
+def _stuff(daemon: Running, client: Client) -> int:
+    """Ask without reading until no more answers fit; return how many were asked for."""
+    (connection,) = daemon.server._connections
+    while not connection.stuffed:
+        before = daemon.desk.reads
+        client.request("fills", {"limit": 1000}, before + 1)
+        until(lambda before=before: daemon.desk.reads > before, "reads are not answered")
+    return daemon.desk.reads
+
+
+def test_whoever_is_closed_and_does_not_read_is_dropped_after_a_while() -> None:
+    """Its last lines wait for it, but not for ever."""
+    limits = ServerLimits(requests_burst=1000, linger_s=0.05)
+    with running(limits) as daemon, daemon.client() as client:
+        _stuff(daemon, client)
+        client.send(b"garbage\n")
+        until(lambda: not daemon.server._connections and not daemon.server._leaving, "it was not dropped")
+
+
 # -- time ------------------------------------------------------------------------------------------------------------
 
 
@@ -404,6 +439,44 @@ def test_a_subscriber_that_does_not_read_is_cut_off_and_told() -> None:
         assert daemon.desk.undone.wait(DEADLINE_S)
 
 
+def test_events_wait_while_a_subscriber_does_not_read_and_go_on_when_it_does() -> None:
+    """None is lost and none comes twice, as long as it is not too far behind; signs of life wait as well."""
+    with running(ServerLimits(heartbeat_s=0.05)) as daemon, daemon.client() as client:
+        client.ask("subscribe")
+        (connection,) = daemon.server._connections
+        subscription = connection.subscription
+        assert subscription is not None
+        until(lambda: not subscription.paused, "events are held back")
+        push = daemon.desk.pushes[0]
+        pushed = 1
+        while not subscription.paused:
+            pushed += 1
+            assert push({"seq": pushed, "text": "x" * 10_000})
+            until(lambda: subscription.paused or not subscription.waiting, "events stay where they are")
+        for _ in range(100):
+            pushed += 1
+            assert push({"seq": pushed})
+        seen = []
+        while len(seen) < pushed:
+            line = client.line()
+            assert line is not None
+            seen += [line["params"]["seq"]] if line["method"] == "event" else []
+        assert seen == list(range(1, pushed + 1))
+        assert not connection.stuffed
+
+
+def test_whoever_does_not_read_may_subscribe_and_gets_events_once_it_reads() -> None:
+    """The answer to subscribe waits behind what it has not read; so do the events."""
+    limits = ServerLimits(requests_burst=1000)
+    with running(limits) as daemon, daemon.client() as client:
+        (connection,) = daemon.server._connections
+        asked = _stuff(daemon, client)
+        client.request("subscribe", {}, "s")
+        until(lambda: connection.subscription is not None, "the subscription did not come")
+        lines = [client.line() for _ in range(asked + 2)]
+        assert [line.get("id") for line in lines if line] == [*range(1, asked + 1), "s", None]
+
+
 def test_subscribers_are_limited() -> None:
     """So that they cannot take all places; each may subscribe once."""
     with running(ServerLimits(subscribers_max=1)) as daemon, daemon.client() as one, daemon.client() as two:
@@ -478,6 +551,18 @@ def test_stopping_does_not_wait_for_ever() -> None:
         assert daemon.server.stop(0.05)
         assert client.rest() == []
         daemon.desk.gate.set()
+
+
+def test_an_answer_that_comes_after_the_end_goes_nowhere() -> None:
+    """The desk may be slower than the end of the control thread."""
+    with running() as daemon, daemon.client() as client:
+        daemon.desk.gate.clear()
+        client.request("reload")
+        assert daemon.desk.entered.wait(DEADLINE_S)
+        assert daemon.server.stop(0.01)
+        daemon.desk.gate.set()
+        daemon.desk.stop()
+        assert [call.method for call in daemon.desk.calls] == ["reload"]
 
 
 def test_a_second_daemon_is_refused_and_the_first_not_disturbed() -> None:

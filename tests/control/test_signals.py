@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,8 +39,9 @@ latch = KillLatch.open(folder / "kill.latch", fresh=True)
 latch.wake = lambda: say("killed", latch.is_set, "|", latch.by, "|", latch.reason)
 
 def reload():
+    broken = (folder / "broken").exists()
     say("reload")
-    if (folder / "broken").exists():
+    if broken:
         raise ZeroDivisionError("on purpose")
 
 thread = SignalThread(
@@ -303,6 +306,64 @@ def test_a_file_is_seen_by_a_running_thread(folder: Path) -> None:
     assert thread.stop()
     assert not thread._thread.is_alive()
     thread._latch.close()
+
+
+@pytest.mark.usefixtures("blocked")
+def test_each_signal_has_its_callback(folder: Path) -> None:
+    """Sent to the thread itself, so that nothing else in this process can take them."""
+    said: list[str] = []
+    told = threading.Event()
+
+    def fail() -> None:
+        said.append("reload")
+        message = "on purpose"
+        raise KeyError(message)
+
+    thread = quiet(
+        folder,
+        on_shutdown=said.append,
+        on_reload=fail,
+        on_hurry=lambda: said.append("hurry"),
+        on_problem=lambda text: (said.append(text), told.set()),
+    )
+    thread.start()
+    assert thread._thread.ident is not None
+    steps = [(signal.SIGINT, "SIGINT"), (signal.SIGTERM, "hurry"), (signal.SIGHUP, "reload")]
+    for number, expected in steps:
+        signal.pthread_kill(thread._thread.ident, number)
+        until(lambda expected=expected: expected in said, f"{expected} was not said")
+    assert told.wait(DEADLINE_S)
+    assert said == ["SIGINT", "hurry", "reload", "a callback of the signal thread failed: KeyError: 'on purpose'"]
+    signal.pthread_kill(thread._thread.ident, signal.SIGUSR1)
+    until(lambda: thread._latch.durable, "the kill did not come")
+    assert thread._latch.reason == "signal USR1"
+    assert thread.stop()
+    thread._latch.close()
+
+
+@pytest.mark.usefixtures("blocked")
+def test_a_refused_kill_is_written_again_after_a_while(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In process: refused, told, refused again, told again, written."""
+    monkeypatch.setattr("daemon.control.signals.RETRY_S", 0.01)
+    problems: list[str] = []
+    thread = quiet(folder, on_problem=problems.append)
+    with monkeypatch.context() as broken:
+        broken.setattr("daemon.control.latch._overwrite", _full)
+        thread.start()
+        (folder / "KILL").touch()
+        until(lambda: len(problems) >= 3, "it was not tried again")
+        assert thread._latch.is_set
+        assert not thread._latch.durable
+    until(lambda: thread._latch.durable, "it was not written")
+    assert thread.stop()
+    assert set(problems) == {problems[0]}
+    assert "not durable" in problems[0]
+    thread._latch.close()
+
+
+def _full(descriptor: int, record: bytes) -> None:
+    """Refuse as a full disk does."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_stopping_what_was_never_started_is_nothing(folder: Path) -> None:
