@@ -64,9 +64,10 @@ class Shutdown(Command, tag=77, frozen=True):
 
 
 class LatchObserved(Command, tag=78, frozen=True):
-    """The kill latch was seen set when an input was stamped."""
+    """The kill latch was seen set when an input was stamped; ``by`` says who set it."""
 
     reason: str
+    by: str = ""
 
 
 class DisableStrategy(Command, tag=79, frozen=True):

@@ -104,7 +104,7 @@ class ControlDesk(CoreActor):
     @decides(LatchObserved)
     def latch_observed(self, command: LatchObserved, ctx: Context) -> None:
         """The kill latch is set: the same as a kill, however often it is seen."""
-        self._kill(ctx, command.reason, "latch")
+        self._kill(ctx, command.reason, command.by or "latch")
 
     @decides(Flatten)
     def flatten(self, command: Flatten, ctx: Context) -> None:

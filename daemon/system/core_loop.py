@@ -375,7 +375,7 @@ class CoreLoop:
         self._observe_latch()
 
     def _observe_latch(self) -> None:
-        self._process(Input(LatchObserved(self._latch.reason), "latch", self._intake.command_stamp()))
+        self._process(Input(LatchObserved(self._latch.reason, self._latch.by), "latch", self._intake.command_stamp()))
         self._latch.observed = True
         self._hand_over(self._open, snapshot=False)
 

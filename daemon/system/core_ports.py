@@ -84,10 +84,8 @@ class LatchView(Protocol):
     is_set: bool
     observed: bool
 
-    @property
-    def reason(self) -> str:
-        """Why it was set."""
-        ...
+    reason: str
+    by: str
 
 
 class Outlet(Protocol):
