@@ -19,7 +19,7 @@ from typing import Final, Self, cast
 
 import msgspec
 
-from daemon.journal.batch import NO_FAULTS, Faults, TapeRow
+from daemon.journal.batch import NO_FAULTS, Faults
 from daemon.journal.check import Check, check_chain, check_integrity, check_replies, frame_chunks, read_runs
 from daemon.journal.committer import LEDGER, TAPE
 from daemon.journal.journal import StoredFrame
@@ -28,8 +28,8 @@ from daemon.journal.opened import FEED, RecordedInput
 from daemon.journal.rows import LIVE_FRAME, FrameRow, RunRow, decode_causes
 from daemon.journal.schema import PAGE_SIZE, migrate
 from daemon.journal.sqlite import open_readonly
-from daemon.journal.tape import ROWS_MAX, rows_of
-from daemon.journal.tape_format import TapeHeader, TapeReader, block_bytes, start_bytes, tape_days, tape_path
+from daemon.journal.tape import rows_of
+from daemon.journal.tape_format import TapeHeader, TapeReader, tape_days, tape_path
 from daemon.kernel.codec import Codec
 from daemon.kernel.errors import OperatorError
 from daemon.kernel.message import Event
@@ -37,7 +37,6 @@ from daemon.kernel.message import Event
 ARCHIVE: Final = "archive"
 RUN_SITES: Final = ("export.write", "export.fsync", "export.rename")
 """Steps of an export, each with a ``before`` and an ``after``, for :data:`daemon.journal.batch.Faults`."""
-TAPE_SITES: Final = ("repack.write", "repack.fsync", "repack.rename")
 _BESIDE: Final = {
     "idempotency": "key, method, params, reply, seq, ts, digest",
     "outbox": "alert_id, ts, severity, body, state, attempts",
@@ -51,7 +50,6 @@ BESIDE_WHERE: Final = {
 """Which rows beside the frames go with a run: what it promised, and alerts of its time that nobody waits for."""
 _DELETED: Final = "deleted"
 _RESTORE: Final = "put the file back, or restore a backup"
-_LEVEL: Final = 9
 
 
 class Archived(msgspec.Struct, frozen=True):
@@ -126,7 +124,7 @@ def export_run(
     name = f"ledger-{span.run.first_seq}-{last}.db"
     make_folder(folder)
     temporary = folder / f".{name}.tmp"
-    with _removed_on_failure(temporary):
+    with removed_on_failure(temporary):
         faults("before:export.write")
         with closing(sqlite3.connect(temporary, isolation_level=None)) as copy:
             _copy_run(db, copy, runs, span, ts)
@@ -139,7 +137,7 @@ def export_run(
 
 
 @contextmanager
-def _removed_on_failure(path: Path) -> Iterator[None]:
+def removed_on_failure(path: Path) -> Iterator[None]:
     """Begin without the file, and do not leave half of it where there may be no room."""
     path.unlink(missing_ok=True)
     try:
@@ -259,59 +257,6 @@ def check_archive(state_dir: Path, runs: Sequence[RunRow]) -> Check:
 
 
 # -- tapes -------------------------------------------------------------------------------------------------------------
-
-
-def repack_tape(source: Path, folder: Path, codec: MarketCodec, faults: Faults = NO_FAULTS) -> Path:
-    """Write a tape again in large blocks into another folder: the same rows, a fraction of the bytes.
-
-    Raises:
-        TapeError: the tape is not whole.
-        OSError: it cannot be written; nothing was published.
-    """
-    make_folder(folder)
-    path = folder / source.name
-    temporary = folder / f".{source.name}.tmp"
-    with _removed_on_failure(temporary):
-        faults("before:repack.write")
-        _write_large(source, temporary, codec)
-        _check_same(source, temporary, codec)
-        faults("after:repack.write")
-        publish(temporary, path, "repack", faults)
-    return path
-
-
-def _write_large(source: Path, target: Path, codec: MarketCodec) -> None:
-    with TapeReader(source) as reader, target.open("wb") as file:
-        end = reader.check()
-        header = msgspec.structs.replace(reader.header, repacked=reader.header.repacked or (end.end, end.crc))
-        data, crc = start_bytes(header)
-        file.write(data)
-        for rows in _large_blocks(reader, codec):
-            data, crc = block_bytes(rows, codec, crc, _LEVEL)
-            file.write(data)
-
-
-def _check_same(source: Path, target: Path, codec: MarketCodec) -> None:
-    with TapeReader(source) as reader, TapeReader(target) as copy:
-        for one, two in zip(_large_blocks(reader, codec), _large_blocks(copy, codec), strict=True):
-            if _bytes(one, codec) != _bytes(two, codec):
-                message = f"{target} does not hold the rows of {source}"
-                raise OperatorError(message, code="ARCHIVE_DAMAGED", remedy="look for a failing disk or memory")
-
-
-def _large_blocks(reader: TapeReader, codec: MarketCodec) -> Iterator[list[TapeRow]]:
-    rows: list[TapeRow] = []
-    for block in reader.blocks():
-        rows += reader.rows(block, codec)
-        while len(rows) >= ROWS_MAX:
-            yield rows[:ROWS_MAX]
-            rows = rows[ROWS_MAX:]
-    if rows:
-        yield rows
-
-
-def _bytes(rows: list[TapeRow], codec: MarketCodec) -> bytes:
-    return codec.encode_rows([(row.seq, row.ts, row.body) for row in rows])
 
 
 def all_tapes(state_dir: Path) -> list[Path]:

@@ -25,7 +25,6 @@ from daemon.journal.archive import (
     Span,
     archived_path,
     export_run,
-    repack_tape,
     spans,
     sync_folder,
 )
@@ -33,6 +32,7 @@ from daemon.journal.batch import NO_FAULTS, Faults
 from daemon.journal.check import read_runs, snapshot_seqs
 from daemon.journal.committer import LEDGER, TAPE
 from daemon.journal.market_codec import MarketCodec
+from daemon.journal.repack import repack_tape
 from daemon.journal.sqlite import open_readonly
 from daemon.journal.tape_format import SUFFIX, TapeReader, tape_days, tape_path
 from daemon.kernel.errors import OperatorError

@@ -77,7 +77,7 @@ def round_trip(rows: list[TapeRow]) -> list[TapeRow]:
     return [TapeRow(*row) for row in CODEC.decode_rows(data)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(ROWS)
 @example([])
 @example(session_rows(2))
@@ -225,7 +225,7 @@ def test_a_field_that_was_added_later_has_its_default() -> None:
     assert MarketCodec((New,)).decode(MarketCodec((Old,)).encode(Old(5, 3))) == New(5, 3)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_changed_bytes_are_refused_or_give_messages(data: st.DataObject) -> None:
     """Behind a checksum this is not met; still nothing but ValueError may come of it."""
