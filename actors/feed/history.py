@@ -79,6 +79,7 @@ class History:
         n_instants: panels.
         n_bars: bars in them.
         first_start: when the first bar starts, nanoseconds UTC.
+        last_end: when the last bar ends, nanoseconds UTC.
     """
 
     def __init__(
@@ -109,12 +110,17 @@ class History:
         self.n_instants = panels.n_instants
         self.n_bars = panels.n_bars
         self.first_start = panels.first_start
+        self.last_end = panels.last_end
         self._panels = panels
         self._benchmark = benchmark
 
-    def inputs(self) -> Iterator[Market]:
-        """Yield the inputs in order of time, session by session: SessionOpened, BarPanel ..., SessionClosed."""
-        return self._panels.inputs()
+    def inputs(self, since: int | None = None) -> Iterator[Market]:
+        """Yield the inputs in order of time, session by session: SessionOpened, BarPanel ..., SessionClosed.
+
+        Args:
+            since: sessions whose inputs are all stamped before may be left out; None leaves out nothing.
+        """
+        return self._panels.inputs(since)
 
     def session_opens(self) -> tuple[I64, F64]:
         """Return exchange dates ``[S]`` (``YYYYMMDD``) and first opens ``[S, N]``, NaN where a symbol had no bar."""

@@ -7,6 +7,7 @@ read them, but what is handed to a strategy must come from a ring, never from a 
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator
 from typing import Any
 
@@ -68,19 +69,35 @@ class PanelSource:
         self._session = bars.session
         self._regular = (bars.start >= table.open_ts[bars.session]) & (bars.start < table.close_ts[bars.session])
 
-    def inputs(self) -> Iterator[Market]:
+    def inputs(self, since: int | None = None) -> Iterator[Market]:
         """Yield each session's opening, its panels and its closing, also of sessions without bars.
 
         Panels of extended hours come before the opening or behind the closing they belong to.
+
+        Args:
+            since: leave out the sessions all of whose inputs are stamped before; None leaves out nothing.
         """
         first: tuple[tuple[int, ...], int] = self._first_opens(), self._end[0]
-        for session, (before, opened, closed, after) in zip(self.sessions, self._spans, strict=True):
+        skip = 0 if since is None else self._sessions_before(since)
+        if skip:
+            first = (), 0
+        for session, (before, opened, closed, after) in zip(self.sessions[skip:], self._spans[skip:], strict=True):
             yield from self._panels(session.date, before, opened)
             yield SessionOpened(session.open_ts, session, *first)
             first = (), 0
             yield from self._panels(session.date, opened, closed)
             yield SessionClosed(session.close_ts, session)
             yield from self._panels(session.date, closed, after)
+
+    def _sessions_before(self, ts: int) -> int:
+        """Return how many sessions at the beginning have only inputs stamped before ``ts``."""
+
+        def last(row: int) -> int:
+            _, _, closed, after = self._spans[row]
+            close_ts = self.sessions[row].close_ts
+            return max(close_ts, self._end[after - 1]) if after > closed else close_ts
+
+        return bisect.bisect_left(range(len(self.sessions)), ts, key=last)
 
     def _panels(self, date: int, begin: int, finish: int) -> Iterator[BarPanel]:
         if begin == finish:
@@ -132,6 +149,11 @@ class PanelSource:
     def first_start(self) -> int:
         """Start of the first bar, nanoseconds UTC."""
         return self._start[0]
+
+    @property
+    def last_end(self) -> int:
+        """End of the last bar, nanoseconds UTC."""
+        return self._end[-1]
 
     def _first_opens(self) -> tuple[int, ...]:
         count = self._offsets[1]

@@ -32,8 +32,12 @@ KINDS: Final = (
     "duplicate",
     "crossed_quote",
     "bad_quote",
+    "empty_quote",
+    "bad_size",
+    "no_headline",
 )
-"""Kinds of reject by code. ``crossed_quote`` and ``bad_quote`` cost a bar its quotes only."""
+"""Kinds of reject by code. ``crossed_quote`` and ``bad_quote`` cost a bar its quotes only; of a file of quotes they
+cost the row."""
 
 DESCRIPTIONS: Final = {
     "suspicious": "flagged suspicious by its source",
@@ -48,6 +52,9 @@ DESCRIPTIONS: Final = {
     "duplicate": "the same symbol and time as an earlier row",
     "crossed_quote": "bid above ask",
     "bad_quote": "a negative or infinite quote",
+    "empty_quote": "neither a bid nor an ask",
+    "bad_size": "a size that is missing, not positive or unreadable",
+    "no_headline": "no headline",
 }
 
 _SMALLEST_PRICE: Final = 0.5e-8  # what still rounds to 1e-8

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _OFFSET: Final = r"([Zz]|[+-]\d{2}:?\d{2})$"
 _HOW: Final = "write RFC 3339 with an offset such as 2024-01-02T14:30:00Z, or a date alone such as 2024-01-02"
 
+_HOW_TIMED: Final = "write RFC 3339 with an offset such as 2024-01-02T14:30:00.123Z"
+
 Place = Callable[[int], str]
 
 
@@ -41,7 +43,22 @@ class Times(msgspec.Struct, eq=False):
     notice: str = ""
 
 
-def read_times(column: pl.Series, *, tz: str | None, zone: str, place: Place) -> Times:
+def read_instants(column: pl.Series, *, tz: str | None, zone: str, place: Place) -> Times:
+    """Read a column of times of day, of which midnight is one like any other; ``ts`` is there always.
+
+    Args:
+        column: text or datetimes; at least one row, not necessarily all rows of the file.
+        tz: the operator's zone for times without an offset, or None.
+        zone: the exchange's zone.
+        place: names the file and line of a row.
+
+    Raises:
+        OperatorError: as :func:`read_times`, and for dates without a time of day.
+    """
+    return read_times(column, tz=tz, zone=zone, place=place, midnight=False)
+
+
+def read_times(column: pl.Series, *, tz: str | None, zone: str, place: Place, midnight: bool = True) -> Times:
     """Read a column of times.
 
     Args:
@@ -49,6 +66,7 @@ def read_times(column: pl.Series, *, tz: str | None, zone: str, place: Place) ->
         tz: the operator's zone for times without an offset, or None.
         zone: the exchange's zone.
         place: names the file and line of a row.
+        midnight: whether midnight in every row means dates.
 
     Raises:
         OperatorError: a cell cannot be read, rows differ in kind, or an offset is missing; with its place.
@@ -60,18 +78,24 @@ def read_times(column: pl.Series, *, tz: str | None, zone: str, place: Place) ->
         _refuse(place(_first(empty)), "the time is missing", _HOW, "BAD_TIME")
     if column.dtype == pl.Date:
         _check_years(column.dt.year(), column, place)
+        if not midnight:
+            _refuse_dates(column, place)
         return Times(_days(column), None)
     if isinstance(column.dtype, pl.Datetime):
         _check_years(column.dt.year(), column, place)
         if column.dtype.time_zone is None:
-            return _naive(column.cast(pl.Datetime("ns")), tz, zone, place)
-        return _instants(column.dt.convert_time_zone("UTC").dt.replace_time_zone(None), zone)
+            return _naive(column.cast(pl.Datetime("ns")), tz, zone, place, midnight=midnight)
+        return _instants(column.dt.convert_time_zone("UTC").dt.replace_time_zone(None), zone, midnight=midnight)
     if column.dtype != pl.String:
         _refuse(place(0), f"the time column holds {column.dtype}, not times", _HOW, "BAD_TIME")
-    return _texts(column.str.strip_chars(), tz, zone, place)
+    return _texts(column.str.strip_chars(), tz, zone, place, midnight=midnight)
 
 
-def _texts(column: pl.Series, tz: str | None, zone: str, place: Place) -> Times:
+def _refuse_dates(column: pl.Series, place: Place) -> None:
+    _refuse(place(0), f"{str(column[0])!r} is a date without a time of day", _HOW_TIMED, "BAD_TIME")
+
+
+def _texts(column: pl.Series, tz: str | None, zone: str, place: Place, *, midnight: bool) -> Times:
     import polars as pl  # noqa: PLC0415
 
     date_alone = column.str.len_bytes() == 10
@@ -79,6 +103,8 @@ def _texts(column: pl.Series, tz: str | None, zone: str, place: Place) -> Times:
         dates = column.str.to_date("%Y-%m-%d", strict=False)
         _need_all(dates, column, place, "is not a date")
         _check_years(dates.dt.year(), column, place)
+        if not midnight:
+            _refuse_dates(column, place)
         return Times(_days(dates), None)
     if date_alone.any():
         row = _first(date_alone != date_alone[0])
@@ -98,7 +124,7 @@ def _texts(column: pl.Series, tz: str | None, zone: str, place: Place) -> Times:
         moments = moments.fill_null(minutes) if minutes.is_not_null().any() else moments
     _need_all(moments, column, place, "is not a time")
     if bare.all():
-        return _naive(moments, tz, zone, place)
+        return _naive(moments, tz, zone, place, midnight=midnight)
     if bare.any():
         row = _first(bare != bare[0])
         words = ("an offset", "no offset")
@@ -112,7 +138,7 @@ def _texts(column: pl.Series, tz: str | None, zone: str, place: Place) -> Times:
     instants = (moments.to_physical() - shift * SECOND_NS).cast(pl.Datetime("ns"))
     if len(seconds) > 1:
         _refuse_mixed_zones(instants, shift, column, place)
-    return _instants(instants, zone)
+    return _instants(instants, zone, midnight=midnight)
 
 
 def _form(text: str) -> str:
@@ -144,11 +170,11 @@ def _refuse_mixed_zones(instants: pl.Series, shift: pl.Series, column: pl.Series
     )  # fmt: skip
 
 
-def _naive(moments: pl.Series, tz: str | None, zone: str, place: Place) -> Times:
+def _naive(moments: pl.Series, tz: str | None, zone: str, place: Place, *, midnight: bool) -> Times:
     """Read times without offset: dates if all are midnight, else local times of ``tz``."""
     values = moments.to_physical().to_numpy()
     timed = values % DAY_NS != 0
-    if not timed.any():
+    if midnight and not timed.any():
         return Times(values // DAY_NS, None)
     if tz is None:
         row = int(np.argmax(timed))
@@ -157,7 +183,7 @@ def _naive(moments: pl.Series, tz: str | None, zone: str, place: Place) -> Times
             place(row), f"{text} has no offset", "name the zone of such times with --tz, such as --tz UTC", "NO_OFFSET"
         )
     local = _localise(moments, tz or "", place)
-    return _instants(local, zone)
+    return _instants(local, zone, midnight=midnight)
 
 
 def _localise(moments: pl.Series, tz: str, place: Place) -> pl.Series:
@@ -178,8 +204,8 @@ def _localise(moments: pl.Series, tz: str, place: Place) -> pl.Series:
     return aware.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
 
 
-def _instants(utc: pl.Series, zone: str) -> Times:
-    """Take instants, as UTC without zone; all midnight means session dates."""
+def _instants(utc: pl.Series, zone: str, *, midnight: bool) -> Times:
+    """Take instants, as UTC without zone; all midnight means session dates where ``midnight`` says so."""
     import polars as pl  # noqa: PLC0415
 
     utc = utc.cast(pl.Datetime("ns"))
@@ -188,6 +214,8 @@ def _instants(utc: pl.Series, zone: str) -> Times:
         utc.dt.replace_time_zone("UTC").dt.convert_time_zone(zone).dt.replace_time_zone(None).to_physical().to_numpy()
     )
     day = local // DAY_NS
+    if not midnight:
+        return Times(day, ts)
     if not (local % DAY_NS).any():
         return Times(day, None)
     if not (ts % DAY_NS).any():

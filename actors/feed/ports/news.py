@@ -1,0 +1,168 @@
+"""Files of headlines: CSV, CSV.gz or Parquet with ``ts symbols headline``; optional ``id summary source``.
+
+A headline dated by its day alone may have come out at any hour of it, so it is known at the end of that day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from actors.feed.bars import I64
+from actors.feed.ports.cells import choose, csv_header, digest_of, need, parquet_header, unreadable
+from actors.feed.ports.ticks import TIMES
+from actors.feed.ports.times import read_times
+from actors.values.time import DAY_NS
+from daemon.kernel.errors import OperatorError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ALIASES: Final[dict[str, tuple[str, ...]]] = {
+    "ts": TIMES,
+    "symbols": ("symbols", "symbol", "tickers", "ticker"),
+    "headline": ("headline", "title"),
+    "summary": ("summary",),
+    "source": ("source", "publisher"),
+    "id": ("id", "news_id"),
+    "time_precision": ("time_precision",),
+}
+TEXT_MAX: Final = 10_000
+"""Characters kept of a headline or summary; a book is no headline."""
+SLICE: Final = 1024
+_ID_BYTES: Final = 8
+
+
+class NewsFile:
+    """A file of headlines, read; rows in order of time.
+
+    Attributes:
+        path: as the operator wrote it.
+        unit: ``line`` or ``row``.
+        digest: SHA-256.
+        notices: what the operator should know.
+        ts: [R] when each is known, nanoseconds UTC, ascending.
+        day: [R] local date of ``ts`` at the exchange, days since 1970-01-01.
+        line: [R] its line or row number.
+        rows_read: R.
+    """
+
+    def __init__(self, path: str, *, tz: str | None, zone: str) -> None:
+        """Read a file.
+
+        Args:
+            path: of the file.
+            tz: zone of times without an offset, or None.
+            zone: the exchange's zone.
+
+        Raises:
+            OperatorError: the file cannot be read, lacks a column or has a time that cannot be read.
+        """
+        import polars as pl  # noqa: PLC0415 - 0.3 s
+
+        self.path = path
+        self.digest, magic = digest_of(path)
+        parquet = magic == b"PAR1"
+        self.unit = "row" if parquet else "line"
+        header = parquet_header(path) if parquet else csv_header(path, zipped=magic[:2] == b"\x1f\x8b")
+        names, _ = choose(header, path, ALIASES)  # what else vendors say of a headline is many things: no notice
+        need(names, ("ts", "symbols", "headline"), header, path, "news need at least ts, symbols and headline")
+        columns = list(names.values())
+        try:
+            frame = (
+                pl.read_parquet(path, columns=columns)
+                if parquet
+                else pl.read_csv(path, columns=columns, infer_schema=False)
+            )
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise unreadable(path, error) from error
+        frame = frame.rename({found: name for name, found in names.items()})
+        frame = frame.with_row_index("row#", offset=1 if parquet else 2)
+        frame = frame.filter(~pl.all_horizontal(pl.exclude("row#").is_null()))
+        if not frame.height:
+            message = f"{path} has a header but no rows"
+            raise OperatorError(message, code="EMPTY_FILE", remedy="give a file with at least one headline")
+        self.notices: list[str] = []
+        ts, day = self._times(frame, tz, zone)
+        order = np.argsort(ts, kind="stable")
+        self.ts, self.day = ts[order], day[order]
+        self.line: I64 = frame["row#"].cast(pl.Int64).to_numpy()[order]
+        self._frame = _cells(frame)[order]
+        self.rows_read = len(order)
+
+    def _times(self, frame: pl.DataFrame, tz: str | None, zone: str) -> tuple[I64, I64]:
+        import polars as pl  # noqa: PLC0415
+
+        lines = frame["row#"]
+        times = read_times(frame["ts"], tz=tz, zone=zone, place=lambda row: f"{self.path} {self.unit} {lines[row]}")
+        if times.ts is None:
+            dated, written, ts = np.ones(len(times.day), dtype=np.bool_), times.day, times.day * DAY_NS
+        else:
+            ts, dated = times.ts, np.zeros(len(times.day), dtype=np.bool_)
+            if "time_precision" in frame.columns:
+                precision = frame["time_precision"].cast(pl.String).str.strip_chars().str.to_lowercase()
+                dated = precision.is_in(["day", "date"]).fill_null(value=False).to_numpy()
+            # A day is written as midnight: of UTC as a rule, else of the exchange.
+            written = np.where(ts % DAY_NS == 0, ts // DAY_NS, times.day)
+        if dated.any():
+            count = int(np.count_nonzero(dated))
+            self.notices.append(
+                f"{self.path}: {count:,} headlines dated by day alone count as known at the end of that day"
+            )
+        ts = np.where(dated, _midnights(written + 1, zone), ts)
+        return ts, np.where(dated, written + 1, times.day)
+
+    def items(self, rows: I64) -> Iterator[tuple[str, tuple[str, ...], str, str, str]]:
+        """Yield (id, symbols, headline, summary, source) of some rows, a slice at a time."""
+        for begin in range(0, len(rows), SLICE):
+            for news_id, symbols, headline, summary, source in self._frame[rows[begin : begin + SLICE]].iter_rows():
+                yield news_id, tuple(symbols or ()), headline, summary, source
+
+
+def _midnights(days: I64, zone: str) -> I64:
+    """Return when local days begin, nanoseconds UTC; where midnight is skipped, the first instant of the day."""
+    import polars as pl  # noqa: PLC0415
+
+    naive = pl.Series(days * DAY_NS, dtype=pl.Int64).cast(pl.Datetime("ns"))
+    aware = naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    later = naive.dt.offset_by("1h").dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    aware = aware.fill_null(later)
+    midnights: I64 = aware.dt.convert_time_zone("UTC").dt.replace_time_zone(None).to_physical().to_numpy()
+    return midnights
+
+
+def _cells(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return (id, symbols, headline, summary, source) without nulls but of symbols; an id is made where none is given."""
+    import polars as pl  # noqa: PLC0415
+
+    symbols = frame["symbols"]
+    if isinstance(symbols.dtype, pl.List):
+        lists = symbols.cast(pl.List(pl.String))
+    else:
+        lists = symbols.cast(pl.String).str.extract_all(r"[^\s,;|\[\]'\x22]+")
+    texts = {
+        name: (
+            frame[name].cast(pl.String).str.strip_chars() if name in frame.columns else pl.Series([""] * frame.height)
+        )
+        .fill_null("")
+        .str.slice(0, TEXT_MAX)
+        for name in ("id", "headline", "summary", "source")
+    }
+    made = [
+        given or hashlib.sha256(f"{ts}\x00{source}\x00{headline}".encode()).hexdigest()[: 2 * _ID_BYTES]
+        for given, ts, source, headline in zip(
+            texts["id"], frame["ts"].cast(pl.String), texts["source"], texts["headline"], strict=True
+        )
+    ]
+    return pl.DataFrame(
+        {
+            "id": made,
+            "symbols": lists,
+            "headline": texts["headline"],
+            "summary": texts["summary"],
+            "source": texts["source"],
+        }
+    )

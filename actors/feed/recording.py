@@ -1,0 +1,322 @@
+"""A recording: bars, quotes, trades and headlines of the past as one stream of inputs, for replay and playback alike.
+
+Everything is looked at once when a recording is opened; afterwards ticks are read again in blocks while they are
+played, so that a file of any length fits, and playing can begin at any place without decoding what lies before it.
+
+At one instant the order is: the opening of a session, quotes, trades, headlines, bars, the closing. A bar that ends
+exactly at the opening belongs to the time before it, and where one session closes and the next opens at the same
+instant, ticks of that instant belong to the next. With bars alone the stream is that of :meth:`History.inputs`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import operator
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from actors.feed.bars import F64, I64
+from actors.feed.history import History, HistorySpec, open_history
+from actors.feed.quality import QualityReport
+from actors.feed.replaying import merge_sessions, remapped, shifted
+from actors.feed.session import SessionTable, date_to_day, day_text, days_to_dates, session_table
+from actors.feed.tickstream import TickStream, open_ticks
+from actors.messages.market import SessionClosed, SessionOpened
+from actors.values.session import Session
+from actors.values.time import DAY_NS, Interval, parse_interval
+from actors.values.universe import Adjustment, Universe
+from daemon.kernel.errors import OperatorError, UsageError
+from daemon.kernel.message import Market
+
+WEEK_NS: Final = 7 * DAY_NS
+TICK_INTERVAL: Final = parse_interval("1m")
+"""What counts as the interval of a recording without bars."""
+
+
+class RecordingSpec(msgspec.Struct, frozen=True):
+    """What to play.
+
+    Attributes:
+        bars: paths of bar files (CSV, CSV.gz, Parquet, tapes).
+        quotes, trades, news: paths of files of quotes, trades and headlines.
+        source: ``sp500`` for the embedded bars, "" for files.
+        symbols: the universe; empty for every symbol there is.
+        from_date, to_date: exchange dates ``YYYYMMDD``, both included; None for no bound.
+        tz: zone of times without an offset.
+        adjustment: what the prices of bars have folded in; None: raw, with a notice.
+        interval: of the bars to play; None: as the data are.
+        calendar: an exchange_calendars name, or ``always``.
+        extended_hours: play what lies outside the regular session too.
+        benchmark: a symbol of the bars, or None.
+        sectors: symbol -> sector.
+        loop: begin again after the last instant, moved to later dates.
+    """
+
+    bars: tuple[str, ...] = ()
+    quotes: tuple[str, ...] = ()
+    trades: tuple[str, ...] = ()
+    news: tuple[str, ...] = ()
+    source: str = ""
+    symbols: tuple[str, ...] = ()
+    from_date: int | None = None
+    to_date: int | None = None
+    tz: str | None = None
+    adjustment: Adjustment | None = None
+    interval: Interval | None = None
+    calendar: str = "XNYS"
+    extended_hours: bool = False
+    benchmark: str | None = None
+    sectors: dict[str, str] = {}
+    loop: bool = False
+
+
+class Resume(msgspec.Struct, frozen=True):
+    """A place in the stream: behind the first ``n`` inputs stamped exactly ``ts`` (nanoseconds UTC)."""
+
+    ts: int
+    n: int = 0
+
+
+class Recording:
+    """Recorded market data of a universe; see :func:`open_recording`.
+
+    Attributes:
+        universe: symbols with at least one bar, or without bars with at least one tick, in alphabetical order.
+        interval: of the bars played; one minute where there are only ticks.
+        sessions: from the first played to the last, also those without data.
+        digests: SHA-256 by file.
+        label: the sources, for people.
+        notices: sentences the operator should see.
+        quality: what became of every row.
+        history: the bars, or None.
+        n_inputs: about how many inputs one pass has.
+        first_start: when the first bar starts, nanoseconds UTC; without bars when the first session opens.
+    """
+
+    def __init__(
+        self, spec: RecordingSpec, history: History | None, ticks: TickStream, table: SessionTable, universe: Universe
+    ) -> None:
+        """Take over what :func:`open_recording` prepared."""
+        self._spec = spec
+        self._ticks = ticks
+        self.history = history
+        self.universe = universe
+        self.sessions: tuple[Session, ...] = table.sessions() if history is None else history.sessions
+        self.interval = TICK_INTERVAL if history is None else history.interval
+        self.digests = {**({} if history is None else history.digests), **ticks.digests}
+        self.label = ", ".join([*([] if history is None else [history.label]), *ticks.paths])
+        self.quality = _joined(None if history is None else history.quality, ticks.quality)
+        self.notices = (*(() if history is None else history.notices), *ticks.notices)
+        panels = 0 if history is None else history.n_instants
+        self.n_inputs = panels + 2 * len(self.sessions) + ticks.n_inputs
+        self.first_start = self.sessions[0].open_ts if history is None else history.first_start
+
+    def inputs(self, after: Resume | None = None) -> Iterator[Market]:
+        """Yield the inputs in order of time; without end where the recording is looped.
+
+        Args:
+            after: begin behind this place; None: at the beginning.
+        """
+        if not self._spec.loop:
+            return self._behind(after)
+        return self._looped(after)
+
+    def warm_rows(self, count_sessions: int) -> Iterator[Market]:
+        """Yield the inputs of the last ``count_sessions`` sessions before the first one played, oldest first.
+
+        They are for warming up features: observed, never traded on. Nothing comes where the files hold nothing earlier,
+        and ids are those of :attr:`universe`.
+        """
+        first = date_to_day(self.sessions[0].date)
+        earlier = session_table(self._spec.calendar, first - 7 - 2 * count_sessions, first - 1)
+        if count_sessions < 1 or not len(earlier):
+            return
+        days = earlier.days[-count_sessions:]
+        spec = msgspec.structs.replace(
+            self._spec,
+            symbols=self.universe.symbols,
+            from_date=int(days_to_dates(days[:1])[0]),
+            to_date=int(days_to_dates(days[-1:])[0]),
+            interval=None if self.history is None else self.interval,
+            benchmark=None,
+            news=(),
+            loop=False,
+        )
+        try:
+            before = open_recording(spec)
+        except OperatorError as error:
+            if error.code != "NO_DATA":
+                raise
+            return
+        yield from remapped(before.inputs(), before.universe, self.universe)
+
+    def session_opens(self) -> tuple[I64, F64]:
+        """Return exchange dates ``[S]`` and first opens of bars ``[S, N]``, NaN where there is none."""
+        return self._unknown() if self.history is None else self.history.session_opens()
+
+    def session_closes(self) -> tuple[I64, F64]:
+        """Return exchange dates ``[S]`` and last closes of bars ``[S, N]``, NaN where there is none."""
+        return self._unknown() if self.history is None else self.history.session_closes()
+
+    def _unknown(self) -> tuple[I64, F64]:
+        dates = np.array([session.date for session in self.sessions], dtype=np.int64)
+        return dates, np.full((len(dates), len(self.universe)), np.nan)
+
+    def _pass(self, since: int | None) -> Iterator[Market]:
+        """Yield one pass; what is stamped before ``since`` may be left out."""
+        frame = self._calendar(since) if self.history is None else self.history.inputs(since)
+        streams = self._ticks.streams(since)
+        if not streams:
+            return frame
+        ticks = streams[0] if len(streams) == 1 else heapq.merge(*streams, key=operator.attrgetter("ts"))
+        return merge_sessions(frame, ticks)
+
+    def _calendar(self, since: int | None) -> Iterator[Market]:
+        for session in self.sessions:
+            if since is None or session.close_ts >= since:
+                yield SessionOpened(session.open_ts, session)
+                yield SessionClosed(session.close_ts, session)
+
+    def _behind(self, after: Resume | None) -> Iterator[Market]:
+        if after is None:
+            return self._pass(None)
+        return _skipped(self._pass(after.ts), after)
+
+    def _looped(self, after: Resume | None) -> Iterator[Market]:
+        head = next(self._pass(None), None)
+        first = self.sessions[0].open_ts if head is None else head.ts
+        last = max(
+            self.sessions[-1].close_ts, self._ticks.last_ts, 0 if self.history is None else self.history.last_end
+        )
+        step = ((last - first) // WEEK_NS + 1) * WEEK_NS
+        turn = 0 if after is None else max(0, (after.ts - first) // step)
+        while True:
+            place = None if after is None else Resume(after.ts - turn * step, after.n)
+            inputs = self._behind(place)
+            yield from shifted(inputs, turn, step // DAY_NS, len(self.sessions)) if turn else inputs
+            turn, after = turn + 1, None
+
+
+def _skipped(inputs: Iterator[Market], after: Resume) -> Iterator[Market]:
+    left = after.n
+    for message in inputs:
+        if message.ts < after.ts:
+            continue
+        if message.ts == after.ts and left:
+            left -= 1
+            continue
+        yield message
+        break
+    yield from inputs
+
+
+def _joined(bars: QualityReport | None, ticks: QualityReport) -> QualityReport:
+    if bars is None:
+        return ticks
+    return QualityReport(
+        rows_read=bars.rows_read + ticks.rows_read,
+        rows_filtered=bars.rows_filtered + ticks.rows_filtered,
+        rows_rejected=bars.rows_rejected + ticks.rows_rejected,
+        rows_used=bars.rows_used + ticks.rows_used,
+        rejects=bars.rejects + ticks.rejects,
+    )
+
+
+def open_recording(spec: RecordingSpec) -> Recording:
+    """Read bars, look through ticks and put both on one calendar.
+
+    Raises:
+        UsageError: nothing to play, or files and an embedded source of bars.
+        ConfigError: an unknown calendar.
+        OperatorError: a file, column, line, symbol, date or interval that does not hold; one sentence with what to do.
+    """
+    if not (spec.bars or spec.source or spec.quotes or spec.trades):
+        raise UsageError(
+            "there is no data to replay",
+            code="NO_SOURCE",
+            remedy="give --bars PATH, --source sp500, --quotes or --trades",
+        )
+    _refuse_twice(spec)
+    if spec.bars or spec.source:
+        history = open_history(_of_bars(spec))
+        days = date_to_day(history.sessions[0].date), date_to_day(history.sessions[-1].date)
+        return _settled(spec, history, _ticks(spec, days, history.universe.symbols), days, history.universe)
+    first_day, last_day = (None if d is None else date_to_day(d) for d in (spec.from_date, spec.to_date))
+    if first_day is not None and last_day is not None and first_day > last_day:
+        message = f"--from {day_text(first_day)} is after --to {day_text(last_day)}"
+        raise OperatorError(message, code="BAD_DATE", remedy="exchange them")
+    ticks = _ticks(spec, (first_day, last_day), spec.symbols or None)
+    if ticks.days is None:
+        message = f"{', '.join(ticks.paths)} have no usable row in the sessions of {spec.calendar} that were asked for"
+        raise OperatorError(message, code="NO_DATA", remedy="choose other symbols, dates or universe.calendar")
+    return _settled(spec, None, ticks, ticks.days, _universe(spec, ticks))
+
+
+def _ticks(spec: RecordingSpec, days: tuple[int | None, int | None], symbols: tuple[str, ...] | None) -> TickStream:
+    return open_ticks(
+        spec.quotes,
+        spec.trades,
+        spec.news,
+        tz=spec.tz,
+        calendar=spec.calendar,
+        extended=spec.extended_hours,
+        first_day=days[0],
+        last_day=days[1],
+        symbols=symbols,
+    )
+
+
+def _settled(
+    spec: RecordingSpec, history: History | None, ticks: TickStream, days: tuple[int, int], universe: Universe
+) -> Recording:
+    table = session_table(spec.calendar, *days)
+    ticks.play(universe, table)
+    return Recording(spec, history, ticks, table, universe)
+
+
+def _of_bars(spec: RecordingSpec) -> HistorySpec:
+    return HistorySpec(
+        bars=spec.bars,
+        source=spec.source,
+        symbols=spec.symbols,
+        from_date=spec.from_date,
+        to_date=spec.to_date,
+        tz=spec.tz,
+        adjustment=spec.adjustment,
+        interval=spec.interval,
+        calendar=spec.calendar,
+        extended_hours=spec.extended_hours,
+        benchmark=spec.benchmark,
+        sectors=spec.sectors,
+    )
+
+
+def _refuse_twice(spec: RecordingSpec) -> None:
+    paths = [*spec.quotes, *spec.trades, *spec.news]
+    for i, path in enumerate(paths):
+        if path in paths[:i] or path in spec.bars:
+            message = f"the file {path} is given twice"
+            raise OperatorError(message, code="GIVEN_TWICE", remedy="name it once")
+
+
+def _universe(spec: RecordingSpec, ticks: TickStream) -> Universe:
+    symbols = tuple(sorted(ticks.symbols))
+    absent = [symbol for symbol in spec.symbols if symbol not in symbols]
+    if absent:
+        ticks.notices.append(
+            f"no usable quote or trade in the dates asked for, so not in the universe: {', '.join(absent)}"
+        )
+    if spec.benchmark is not None and spec.benchmark not in symbols:
+        message = f"{', '.join(ticks.paths)} have no row of the benchmark {spec.benchmark}"
+        raise OperatorError(message, code="UNKNOWN_SYMBOL", remedy="choose another benchmark, or leave it out")
+    indices = [symbol for symbol in symbols if symbol.startswith("^")]
+    return Universe(
+        symbols=symbols,
+        sectors=tuple(spec.sectors.get(symbol, "") for symbol in symbols),
+        tradable=tuple(symbol not in indices for symbol in symbols) if indices else (),
+        adjustment=spec.adjustment or Adjustment.RAW,
+        benchmark=spec.benchmark,
+    )

@@ -1,0 +1,229 @@
+"""Quotes, trades and headlines of several files as streams of inputs in order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from actors.feed.bars import I32, I64, Bool
+from actors.feed.quality import QualityReport, Reject
+from actors.feed.session import SessionTable, calendar_zone
+from actors.feed.survey import Scope, Survey, judge, placed
+from actors.feed.ticks import Book, TickRows, merge_blocks, quote_panels, trade_panels
+from actors.messages.market import NewsItem
+from actors.values.time import HOUR_NS
+from actors.values.universe import Universe
+from daemon.kernel.message import Market
+
+if TYPE_CHECKING:
+    from actors.feed.ports.news import NewsFile
+    from actors.feed.ports.ticks import TickFile
+
+LOOK_BACK_NS: Final = 36 * HOUR_NS
+"""How far before a place reading begins: the book of a place is made by the rows of its exchange day."""
+KINDS: Final = ("quotes", "trades")
+
+
+class TickStream:
+    """Files of ticks that were looked through; see :func:`open_ticks`.
+
+    Attributes:
+        paths: of all files.
+        digests: SHA-256 by path.
+        notices: what the operator should know.
+        quality: what became of every row.
+        symbols: those with at least one row that is played.
+        days: first and last exchange date of quotes and trades that are played, days since 1970-01-01; None: none are.
+        n_inputs: at most so many inputs.
+        last_ts: of the last input, nanoseconds UTC; 0 where there is none.
+    """
+
+    def __init__(self, scope: Scope, files: dict[str, list[TickFile]], news: list[NewsFile]) -> None:
+        """Look through the files."""
+        self._scope = scope
+        self._files = files
+        self._news = news
+        self.paths = tuple(f.path for kind in KINDS for f in files[kind]) + tuple(f.path for f in news)
+        self.digests = {f.path: f.digest for kind in KINDS for f in files[kind]} | {f.path: f.digest for f in news}
+        self.notices: list[str] = []
+        self._surveys: list[Survey] = []
+        self._read = 0
+        for kind in KINDS:
+            for file in files[kind]:
+                self._surveys.append(self._look_through(kind, file))
+                self._read += file.rows_read
+                self.notices += file.notices
+        days = [(s.first_day, s.last_day) for s in self._surveys]
+        firsts, lasts = (
+            ([d for d in column if d is not None] for column in zip(*days, strict=True)) if days else ([], [])
+        )
+        self.days = (min(firsts), max(lasts)) if firsts else None
+        self.symbols = dict.fromkeys(symbol for survey in self._surveys for symbol in survey.symbols)
+        self.n_inputs = sum(survey.instants for survey in self._surveys)
+        self.last_ts = max((survey.last_ts for survey in self._surveys), default=0)
+        self.quality = QualityReport(0, 0, 0, 0)
+        self._played: list[tuple[NewsFile, I64]] = []
+        self._lookups: dict[str, list[I32]] = {}
+        self._size = 0
+        self._index: dict[str, int] = {}
+
+    def _look_through(self, kind: str, file: TickFile) -> Survey:
+        survey = Survey(kind, file.path, file.unit, file.symbols, self._scope)
+        file.survey(survey.look)
+        if not file.sorted:  # what was counted until this showed was of rows in another order
+            survey = Survey(kind, file.path, file.unit, file.symbols, self._scope)
+            survey.look(file.whole())
+        if not survey.used:
+            self.notices.append(f"{file.path} has no row that is played: none of the universe in its sessions")
+        return survey
+
+    def play(self, universe: Universe, table: SessionTable) -> None:
+        """Settle the universe and the sessions (at least one), which decide on headlines and ids."""
+        self._index = universe.index()
+        self._size = len(universe)
+        self._lookups = {
+            kind: [np.array([self._index.get(s, -1) for s in f.symbols], dtype=np.int32) for f in self._files[kind]]
+            for kind in KINDS
+        }
+        rejects = [reject for survey in self._surveys for reject in survey.rejects()]
+        filtered = sum(survey.filtered for survey in self._surveys)
+        rejected = sum(survey.rejected for survey in self._surveys)
+        used = sum(survey.used for survey in self._surveys)
+        known: set[str] = set()
+        for file in self._news:
+            rows, bad = self._headlines(file, table, known)
+            self._played.append((file, rows))
+            self.n_inputs += len(rows)
+            self.last_ts = max(self.last_ts, int(file.ts[rows[-1]]) if len(rows) else 0)
+            rejects += bad
+            count = sum(reject.count for reject in bad)
+            rejected, used, self._read = rejected + count, used + len(rows), self._read + file.rows_read
+            filtered += file.rows_read - count - len(rows)
+            self.notices += file.notices
+        self.quality = QualityReport(self._read, filtered, rejected, used, tuple(rejects))
+        self.notices += self.quality.sentences()
+
+    def _headlines(self, file: NewsFile, table: SessionTable, known: set[str]) -> tuple[I64, list[Reject]]:
+        """Return which rows of a file are played, and what was rejected."""
+        inside = np.flatnonzero((file.day >= table.days[0]) & (file.ts <= table.close_ts[-1]))
+        rows: list[int] = []
+        bad: dict[str, list[int]] = {}
+        for row, (news_id, symbols, headline, _, _) in zip(inside.tolist(), file.items(inside), strict=True):
+            if symbols and not any(symbol in self._index for symbol in symbols):
+                continue
+            if not headline:
+                bad.setdefault("no_headline", []).append(row)
+            elif news_id in known:
+                bad.setdefault("duplicate", []).append(row)
+            else:
+                known.add(news_id)
+                rows.append(row)
+        rejects = [
+            Reject(kind, "", len(found), file.path, file.unit, int(file.line[found].min()))
+            for kind, found in bad.items()
+        ]
+        return np.array(rows, dtype=np.int64), rejects
+
+    def streams(self, since: int | None) -> list[Iterator[Market]]:
+        """Return one stream a kind, in the order they have at one instant: quotes, trades, headlines.
+
+        Args:
+            since: leave out what is stamped before, nanoseconds UTC; None leaves out nothing.
+        """
+        streams: list[Iterator[Market]] = []
+        if self._files["quotes"]:
+            streams.append(quote_panels(self._quotes(since)))
+        if self._files["trades"]:
+            streams.append(trade_panels(self._trades(since)))
+        if self._news:
+            streams.append(self._items(since))
+        return streams
+
+    def _blocks(self, kind: str, since: int | None) -> Iterator[tuple[TickRows, Bool]]:
+        """Yield good rows of the universe with its ids, and which of them may be played by their time."""
+        back = None if since is None else since - LOOK_BACK_NS
+        streams = [
+            self._mapped(file.rows(back), lookup)
+            for file, lookup in zip(self._files[kind], self._lookups[kind], strict=True)
+        ]
+        for merged in merge_blocks(streams):
+            rows, playable = placed(merged, self._scope)
+            good = (rows.ids >= 0) & (judge(kind, rows) == 0) & self._scope.within(rows.day)
+            if good.any():
+                yield rows.take(good), playable[good]
+
+    @staticmethod
+    def _mapped(blocks: Iterator[TickRows], lookup: I32) -> Iterator[TickRows]:
+        for rows in blocks:
+            rows.ids = lookup[rows.ids]
+            yield rows
+
+    def _quotes(self, since: int | None) -> Iterator[TickRows]:
+        book = Book(self._size)
+        for rows, _ in self._blocks("quotes", since):
+            folded, playable = placed(book.fold(rows), self._scope)
+            yield folded.take(playable if since is None else playable & (folded.ts >= since))
+
+    def _trades(self, since: int | None) -> Iterator[TickRows]:
+        for rows, playable in self._blocks("trades", since):
+            yield rows.take(playable if since is None else playable & (rows.ts >= since))
+
+    def _items(self, since: int | None) -> Iterator[Market]:
+        """Merge the files by time; within an instant files follow each other."""
+        files: list[I64] = []
+        stamps: list[I64] = []
+        for file, rows in self._played:
+            kept = rows if since is None else rows[file.ts[rows] >= since]
+            files.append(kept)
+            stamps.append(file.ts[kept])
+        order = np.argsort(np.concatenate(stamps), kind="stable")
+        owner = np.repeat(np.arange(len(files)), [len(rows) for rows in files])
+        sources = [file.items(rows) for (file, _), rows in zip(self._played, files, strict=True)]
+        for ts, which in zip(np.concatenate(stamps)[order].tolist(), owner[order].tolist(), strict=True):
+            news_id, symbols, headline, summary, source = next(sources[which])
+            ids = tuple(dict.fromkeys(self._index[symbol] for symbol in symbols if symbol in self._index))
+            yield NewsItem(ts, news_id, ids, headline, summary, source)
+
+
+def open_ticks(
+    quotes: Sequence[str],
+    trades: Sequence[str],
+    news: Sequence[str],
+    *,
+    tz: str | None,
+    calendar: str,
+    extended: bool,
+    first_day: int | None,
+    last_day: int | None,
+    symbols: Sequence[str] | None,
+) -> TickStream:
+    """Look through files of quotes, trades and headlines.
+
+    Args:
+        quotes: paths.
+        trades: paths.
+        news: paths.
+        tz: zone of times without an offset, or None.
+        calendar: its name.
+        extended: play what lies outside the regular session too.
+        first_day: first exchange date asked for, days since 1970-01-01; None for no bound.
+        last_day: last exchange date asked for.
+        symbols: those asked for; None for all.
+
+    Raises:
+        OperatorError: a file, column, time or symbol that does not hold.
+    """
+    zone = calendar_zone(calendar)
+    scope = Scope(calendar, first_day, last_day, None if symbols is None else frozenset(symbols), extended)
+    files: dict[str, list[TickFile]] = {kind: [] for kind in KINDS}
+    headlines: list[NewsFile] = []
+    if quotes or trades or news:
+        from actors.feed.ports.news import NewsFile  # noqa: PLC0415 - polars only where files are read
+        from actors.feed.ports.ticks import TickFile  # noqa: PLC0415
+
+        for kind, paths in (("quotes", quotes), ("trades", trades)):
+            files[kind] = [TickFile(path, kind, number=i, tz=tz, zone=zone) for i, path in enumerate(paths)]
+        headlines = [NewsFile(path, tz=tz, zone=zone) for path in news]
+    return TickStream(scope, files, headlines)
