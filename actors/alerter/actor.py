@@ -20,11 +20,12 @@ import numpy.typing as npt
 from actors.alerter import rules
 from actors.alerter.dedupe import Dedupe
 from actors.alerter.params import AlertParams
-from actors.messages.alerts import AlertRaised
+from actors.messages.alerts import AlertAcknowledged, AlertRaised, AlertTested, Severity
 from actors.messages.inference import StrategyDisabled
 from actors.messages.market import BarPanel, SessionOpened
-from actors.messages.portfolio import CashFlowed, EquityMarked, PositionChanged, TradeClosed
-from actors.messages.risk import BreakerTripped, LimitBreached, TradingStateChanged
+from actors.messages.portfolio import CashFlowed, EquityMarked, FlattenEnded, PositionChanged, TradeClosed
+from actors.messages.risk import BreakerTripped, LimitBreached, LimitsChanged, TradingState, TradingStateChanged
+from actors.messages.runtime import MachineTrouble
 from actors.values.fixed import SCALE, mul, mul_ratio, to_fixed
 from actors.values.universe import Universe
 from daemon.kernel.actor import EdgeActor, Health
@@ -38,6 +39,13 @@ _NEVER = 1 << 200
 
 DAEMON_KEEPS = 200
 """Alerts that ``raised`` holds in a daemon, which runs for months; older ones are in the ledger."""
+
+
+UNRESOLVED_NS = 12 * 3_600 * 10**9
+"""How long a critical alert that nobody has dealt with keeps a daemon from trading after a restart."""
+
+BY_RULE = ("recovery", "replay rule")
+SETTLED_BY_RESUME = ("trading_state:", "breaker:", "flatten:")
 
 
 class _Growth:
@@ -121,8 +129,15 @@ class AlerterActor(EdgeActor):
             BreakerTripped: lambda event, _: rules.breaker_tripped(event),
             StrategyDisabled: lambda event, _: rules.strategy_disabled(event),
             InputQuarantined: lambda event, _: rules.input_quarantined(event),
+            FlattenEnded: self._flattened,
+            LimitsChanged: lambda event, _: rules.limits_changed(event),
+            MachineTrouble: lambda event, _: rules.machine_trouble(event),
+            AlertTested: lambda event, _: rules.alert_tested(event),
+            AlertAcknowledged: self._acknowledged,
         }
         self._raised: dict[str, AlertRaised] = {}
+        self._open: dict[str, AlertRaised] = {}
+        """Critical alerts that nobody has acknowledged and nothing has settled, by id."""
 
     @property
     def raised(self) -> list[AlertRaised]:
@@ -195,7 +210,8 @@ class AlerterActor(EdgeActor):
         if type(body) is SessionOpened and body.session.date != self._session:
             self._begin(body.session.date)
         alerts: list[AlertRaised] = []
-        for event in events:
+        # A fact from the edge is an input of its own.
+        for event in [body, *events] if isinstance(body, Event) else events:
             judge = self._judges.get(type(event))
             if judge is not None:
                 draft = judge(event, events)
@@ -237,9 +253,22 @@ class AlerterActor(EdgeActor):
         return rules.stop_loss(event, self._symbols[event.symbol])
 
     def _state(self, event: TradingStateChanged, events: list[Event]) -> rules.Draft | None:
+        if event.new is TradingState.ACTIVE and event.by not in BY_RULE:
+            # A person who lets trading go on has looked at what stopped it.
+            for alert in [alert for alert in self._open.values() if alert.key.startswith(SETTLED_BY_RESUME)]:
+                del self._open[alert.alert_id]
         # A breaker's halt is told by the breaker's own alert, which says what was lost.
         told = event.by == "breaker" and any(type(other) is BreakerTripped for other in events)
         return None if told or not self._params.trading_state else rules.state_changed(event)
+
+    def _flattened(self, event: FlattenEnded, events: list[Event]) -> rules.Draft | None:
+        del events
+        return rules.flatten_ended(event, tuple(self._symbols[symbol] for symbol in event.left))
+
+    def _acknowledged(self, event: AlertAcknowledged, events: list[Event]) -> rules.Draft | None:
+        del events
+        self._open.pop(event.alert_id, None)
+        return None
 
     # -- alerts ----------------------------------------------------------------------------------------------------
 
@@ -252,12 +281,28 @@ class AlerterActor(EdgeActor):
         raised[alert.alert_id] = alert
         if self._daemon and len(raised) > DAEMON_KEEPS:
             del raised[next(iter(raised))]
+        if alert.severity is Severity.CRITICAL and draft.key != rules.TEST:
+            self._keep_open(alert)
         return alert
 
+    def _keep_open(self, alert: AlertRaised) -> None:
+        self._open[alert.alert_id] = alert
+        while len(self._open) > DAEMON_KEEPS or next(iter(self._open.values())).ts < alert.ts - UNRESOLVED_NS:
+            del self._open[next(iter(self._open))]
+
+    def unresolved(self, now: int) -> list[str]:
+        """Return the critical alerts of the last twelve hours that nobody has dealt with, oldest first, as text.
+
+        One is dealt with once a person acknowledges it or, where it is about a halt or a breaker, resumes trading.
+        """
+        since = now - UNRESOLVED_NS
+        return [f"{alert.alert_id} ({alert.title})" for alert in self._open.values() if alert.ts >= since]
+
     def health(self) -> Health:
-        """Say how many conditions were told in this session."""
-        told = self._dedupe.told
-        return Health(detail=f"{told} condition{'s' * (told != 1)} told in this session")
+        """Say how many conditions were told in this session, and whether a critical one waits for a person."""
+        told, waiting = self._dedupe.told, len(self._open)
+        detail = f"{told} condition{'s' * (told != 1)} told in this session"
+        return Health(ok=not waiting, detail=f"{detail}; {waiting} critical not dealt with" if waiting else detail)
 
     # -- snapshots -------------------------------------------------------------------------------------------------
 
@@ -272,6 +317,7 @@ class AlerterActor(EdgeActor):
             "previous": self._previous.tobytes(),
             "reach": self._reach.tobytes(),
             "complete": self._complete,
+            "open": [msgspec.to_builtins(alert) for alert in self._open.values()],
             "raised": [msgspec.to_builtins(alert) for alert in self._raised.values()],
         }
 
@@ -290,5 +336,9 @@ class AlerterActor(EdgeActor):
         self._previous = np.frombuffer(state["previous"], dtype=np.int64)
         self._reach = np.frombuffer(state["reach"], dtype=np.float64).copy()
         self._complete = state["complete"]
-        alerts = [msgspec.convert(raw, AlertRaised) for raw in state["raised"]]
-        self._raised = {alert.alert_id: alert for alert in alerts}
+        self._open = _by_id(state["open"])
+        self._raised = _by_id(state["raised"])
+
+
+def _by_id(rows: list[Any]) -> dict[str, AlertRaised]:
+    return {alert.alert_id: alert for alert in msgspec.convert(rows, list[AlertRaised])}

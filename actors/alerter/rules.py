@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+import msgspec
+
 from actors.alerter.rendering import fmt, money, percent, plain, title
 from actors.alerter.severity import SEVERITY, of_state
-from actors.messages.alerts import Severity
+from actors.messages.alerts import AlertTested, Severity
 from actors.messages.inference import StrategyDisabled
-from actors.messages.portfolio import TradeClosed
-from actors.messages.risk import BreakerTripped, LimitBreached, TradingState, TradingStateChanged
+from actors.messages.portfolio import FlattenEnded, TradeClosed
+from actors.messages.risk import BreakerTripped, LimitBreached, LimitsChanged, TradingState, TradingStateChanged
+from actors.messages.runtime import MachineTrouble
 from daemon.kernel.message import InputQuarantined
+
+TEST: Final = "test"
+"""Key of test alerts, which stand for no condition."""
 
 _MEASURES: Final = {"daily_loss": "day loss", "drawdown": "drawdown"}
 _ACTIONS: Final = {
@@ -166,4 +172,63 @@ def input_quarantined(event: InputQuarantined) -> Draft:
         facts=(("actor", event.actor), ("input", event.message_type), ("error", event.error)),
         action_taken="the input changed nothing; the actor goes on degraded",
         next_command="tradingctl actors",
+    )
+
+
+def flatten_ended(event: FlattenEnded, symbols: tuple[str, ...]) -> Draft:
+    """A portfolio is flat, or cannot be made so; ``symbols`` are the names of what is left."""
+    left = ", ".join(symbols)
+    if event.flat:
+        return Draft(
+            key=f"flatten:{event.portfolio}:flat",
+            severity=Severity.INFO,
+            title=title(f"0 positions left in {event.portfolio}: it is flat"),
+            facts=(("portfolio", event.portfolio),),
+            action_taken="trading stays halted; what comes in late is closed too",
+            next_command="tradingctl resume",
+        )
+    return Draft(
+        key=f"flatten:{event.portfolio}:left",
+        severity=Severity.CRITICAL,
+        title=title(f"{len(symbols)} positions in {event.portfolio} could not be closed"),
+        facts=(("portfolio", event.portfolio), ("left", left)),
+        action_taken="every closing order that may be tried was tried; the positions stay open",
+        next_command="tradingctl flatten",
+    )
+
+
+def limits_changed(event: LimitsChanged) -> Draft:
+    """Someone changed the limits; which, from what to what."""
+    old, new = msgspec.to_builtins(event.old), msgspec.to_builtins(event.new)
+    changed = tuple((name, f"{old[name]} -> {new[name]}") for name in new if new[name] != old[name])
+    return Draft(
+        key=f"limits:{event.digest[:12]}",
+        severity=Severity.INFO,
+        title=title(f"{len(changed)} risk limits changed by {event.by}"),
+        facts=(*changed, ("by", event.by), ("config", event.digest)),
+        action_taken="the new limits are in force",
+        next_command="tradingctl limits",
+    )
+
+
+def machine_trouble(event: MachineTrouble) -> Draft:
+    """Something about the machine: disk, clock, ledger, configuration."""
+    return Draft(
+        key=f"machine:{event.what}",
+        severity=Severity.CRITICAL if event.critical else Severity.WARNING,
+        title=title(event.sentence),
+        facts=(("what", event.what), ("sentence", event.sentence)),
+        action_taken="none",
+        next_command="tradingctl health",
+    )
+
+
+def alert_tested(event: AlertTested) -> Draft:
+    """A person wants to see that alerts arrive; as loud as can be, so that every channel passes it on."""
+    return Draft(
+        key=TEST,
+        severity=Severity.CRITICAL,
+        title=title(f"Test alert, asked for by {event.by}"),
+        facts=(("by", event.by), ("reason", event.reason)),
+        action_taken="none; nothing is wrong",
     )

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.alerter.actor import DAEMON_KEEPS, AlerterActor
+from actors.alerter.actor import DAEMON_KEEPS, UNRESOLVED_NS, AlerterActor
 from actors.alerter.params import AlertParams
 from actors.alerter.rendering import alert_rows, line, money, percent, title
-from actors.messages.alerts import AlertRaised, Severity
+from actors.messages.alerts import AlertAcknowledged, AlertRaised, AlertTested, Severity
 from actors.messages.control import Halt
 from actors.messages.inference import StrategyDisabled
+from actors.messages.limits import RiskLimits
 from actors.messages.market import BarPanel, SessionOpened
-from actors.messages.portfolio import CashFlowed, EquityMarked, PositionChanged, TradeClosed
-from actors.messages.risk import BreakerTripped, LimitBreached, TradingState, TradingStateChanged
+from actors.messages.portfolio import CashFlowed, EquityMarked, FlattenEnded, PositionChanged, TradeClosed
+from actors.messages.risk import BreakerTripped, LimitBreached, LimitsChanged, TradingState, TradingStateChanged
+from actors.messages.runtime import MachineTrouble
 from actors.values.fixed import SCALE, to_fixed
 from actors.values.session import Session
 from actors.values.universe import Universe
@@ -388,8 +391,89 @@ def test_a_daemon_keeps_its_newest_alerts_and_a_replay_all_of_them():
 def test_an_alerter_says_how_it_is():
     """Counted anew in each session."""
     feeder = Feeder()
-    feeder.events(InputQuarantined("risk", "M", "KeyError"))
+    feeder.events(StrategyDisabled("a", "", "ann"))
     assert feeder.alerter.health() == Health(detail="1 condition told in this session")
     feeder.open()
-    feeder.events(InputQuarantined("risk", "M", "KeyError"), InputQuarantined("risk", "N", "KeyError"))
-    assert feeder.alerter.health().detail == "2 conditions told in this session"
+    feeder.events(InputQuarantined("risk", "M", "KeyError"), StrategyDisabled("a", "", "ann"))
+    detail = "2 conditions told in this session; 1 critical not dealt with"
+    assert feeder.alerter.health() == Health(ok=False, detail=detail)
+
+
+def outside(feeder, event):
+    """Let a fact from the edge come in as an input of its own."""
+    feeder.seq += 1
+    return feeder.alerter.consume(Envelope(feeder.seq, feeder.ts, feeder.ts, "control", event), [])
+
+
+def test_a_critical_alert_stands_until_a_person_has_dealt_with_it():
+    """After a restart within twelve hours the daemon waits for that person (C27)."""
+    feeder = Feeder()
+    (broken,) = feeder.events(InputQuarantined("risk", "M", "KeyError"))
+    (killed,) = feeder.events(
+        TradingStateChanged(TradingState.ACTIVE, TradingState.KILLED, "smoke", "anna", latched=True)
+    )
+    names = [f"{alert.alert_id} ({alert.title})" for alert in (broken, killed)]
+    assert feeder.alerter.unresolved(feeder.ts) == names
+    outside(feeder, AlertAcknowledged(broken.alert_id, "anna"))
+    outside(feeder, AlertAcknowledged("A-unknown", "anna"))
+    assert feeder.alerter.unresolved(feeder.ts) == names[1:]
+    for by in ("recovery", "replay rule"):
+        feeder.events(TradingStateChanged(TradingState.REDUCING, TradingState.ACTIVE, "", by, latched=False))
+    assert feeder.alerter.unresolved(feeder.ts) == names[1:]
+    again = Feeder().alerter
+    again.restore(feeder.alerter.snapshot())
+    assert again.unresolved(feeder.ts) == names[1:]
+    feeder.events(TradingStateChanged(TradingState.HALTED, TradingState.ACTIVE, "", "anna", latched=False))
+    assert feeder.alerter.unresolved(feeder.ts) == []
+
+
+def test_what_is_twelve_hours_old_keeps_nobody_waiting():
+    """Neither in the answer nor in memory."""
+    feeder = Feeder()
+    feeder.events(InputQuarantined("risk", "M", "KeyError"))
+    assert feeder.alerter.unresolved(feeder.ts + UNRESOLVED_NS)
+    assert feeder.alerter.unresolved(feeder.ts + UNRESOLVED_NS + 1) == []
+    feeder.ts += UNRESOLVED_NS + 1
+    feeder.events(InputQuarantined("risk", "N", "KeyError"))
+    assert len(feeder.alerter.snapshot()["open"]) == 1
+    for n in range(DAEMON_KEEPS + 3):
+        feeder.events(InputQuarantined("risk", f"X{n}", "KeyError"))
+    assert len(feeder.alerter.snapshot()["open"]) == DAEMON_KEEPS
+
+
+def test_a_test_alert_reaches_every_channel_and_waits_for_nobody():
+    """It is as loud as can be and stands for no condition."""
+    feeder = Feeder()
+    (alert,) = outside(feeder, AlertTested("anna", "before the weekend"))
+    assert (alert.severity, alert.title) == (Severity.CRITICAL, "Test alert, asked for by anna")
+    assert feeder.alerter.unresolved(feeder.ts) == []
+
+
+def test_trouble_of_the_machine_is_told_as_loud_as_the_shell_says():
+    """The sentence is the shell's."""
+    feeder = Feeder()
+    (mild,) = outside(feeder, MachineTrouble("disk_low", "the disk has 1 GB left"))
+    (grave,) = outside(feeder, MachineTrouble("ledger", "the ledger cannot be written", critical=True))
+    assert (mild.severity, mild.title) == (Severity.WARNING, "the disk has 1 GB left")
+    assert grave.severity is Severity.CRITICAL
+    assert len(feeder.alerter.unresolved(feeder.ts)) == 1
+
+
+def test_a_flatten_that_cannot_end_wakes_someone_and_one_that_did_does_not():
+    """The names of what is left are told."""
+    feeder = Feeder()
+    (flat,) = feeder.events(FlattenEnded("main", flat=True))
+    (left,) = feeder.events(FlattenEnded("main", flat=False, left=(0, 2)))
+    assert (flat.severity, flat.title) == (Severity.INFO, "0 positions left in main: it is flat")
+    assert (left.severity, left.title) == (Severity.CRITICAL, "2 positions in main could not be closed")
+    assert dict(left.facts)["left"] == "AAPL, KO"
+
+
+def test_a_change_of_limits_is_told_with_what_changed():
+    """Who, and from what to what."""
+    feeder = Feeder()
+    old = RiskLimits()
+    new = msgspec.structs.replace(old, max_positions=5)
+    (alert,) = feeder.events(LimitsChanged(old, new, "anna", "d" * 64))
+    assert alert.title == "1 risk limits changed by anna"
+    assert alert.facts == (("max_positions", "10 -> 5"), ("by", "anna"), ("config", "d" * 64))
