@@ -109,11 +109,11 @@ class ControlSettings(Section):
     """Members may also trade, halt and kill; empty for nobody."""
     viewer_group: Group = ""
     """Members may look; empty for nobody."""
-    connections_max: Reloadable[Annotated[int, Bounds("4", "1000", decimals=0)]] = 32
+    connections_max: Annotated[int, Bounds("4", "1000", decimals=0)] = 32
     """Connections open at once; some are kept for those who halt or kill."""
-    requests_per_s: Reloadable[Annotated[int, Bounds("1", "100000", decimals=0)]] = 200
+    requests_per_s: Annotated[int, Bounds("1", "100000", decimals=0)] = 200
     """Requests a second of one connection; halting and killing are never counted."""
-    call_timeout_s: Reloadable[Seconds] = 5
+    call_timeout_s: Seconds = 5
     """How long a call may wait for the core before it is answered with an error."""
 
 

@@ -232,17 +232,17 @@ class BrokerSettings(Section):
 class AlerterSettings(Section):
     """When an alert is raised. Losses, breakers and risk limits speak for themselves in [risk]."""
 
-    large_move: Reloadable[LossShare] = Decimal("0.05")
+    large_move: LossShare = Decimal("0.05")
     """Move of a held symbol since the last close that is told, again at each multiple of it."""
-    milestone_step: Reloadable[LossShare] = Decimal("0.1")
+    milestone_step: LossShare = Decimal("0.1")
     """Growth over deposits between two milestones that are told."""
-    stop_losses: Reloadable[bool] = True
+    stop_losses: bool = True
     """Tell automatic stop-loss exits."""
-    trading_state: Reloadable[bool] = True
+    trading_state: bool = True
     """Tell changes of the trading state."""
-    console: Reloadable[Literal["off", "info", "warning", "critical"]] = "off"
+    console: Literal["off", "info", "warning", "critical"] = "off"
     """Print alerts from this severity upwards to standard error as they are committed."""
-    file: Reloadable[str] = ""
+    file: str = ""
     """Append every alert to this file as JSON lines; empty for none."""
 
 

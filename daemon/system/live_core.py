@@ -20,7 +20,6 @@ from daemon.kernel.clock import Clock, VirtualClock
 from daemon.kernel.message import Envelope, Event, Market, Message
 from daemon.kernel.poison import PoisonRecord
 from daemon.system.composition import Core, CoreSpec, build_core
-from daemon.system.watchman import Watchman
 
 _ANSWERS: Final = (PredictionReady, PredictionUnavailable)
 
@@ -66,7 +65,6 @@ class LiveCore:
         self.core: Core = build_core(spec, clock=clock, sink=self._relay, on_quarantine=self._relay.quarantine)
         self.sequencer = self.core.sequencer
         self.alerter = alerter
-        self.watchman = Watchman()
         self.questions: dict[str, OpenQuestion] = {}
         self.feed_ts = 0
         """Stamp-side place in the recording: time of the last market input that was taken ..."""
@@ -87,10 +85,9 @@ class LiveCore:
 
     def fold_frame(self, frame: Frame, outbox: list[OutboxRow]) -> None:
         """Fold a frame as it is stated; alerts it raises become rows of its own commit."""
-        alerts = [*self.alerter.consume(frame.envelope, frame.events), *self.watchman.consume(frame.envelope)]
+        alerts = self.alerter.consume(frame.envelope, frame.events)
         self._fold_questions(frame.envelope.body, frame.events, frame.envelope.ts_init)
         if alerts:
-            self.watchman.note(alerts)
             outbox += outbox_rows(alerts)
 
     def fold_panel(self, panel: Market, outbox: list[OutboxRow]) -> None:
@@ -98,7 +95,6 @@ class LiveCore:
         alerts = self.alerter.observe(panel)
         self._fold_place(panel)
         if alerts:
-            self.watchman.note(alerts)
             outbox += outbox_rows(alerts)
 
     def _fold_questions(self, body: Message, events: Iterable[Event], ts: int) -> None:
@@ -122,7 +118,6 @@ class LiveCore:
         sequencer = self.sequencer
         edge = {
             "alerter": self.alerter.snapshot(),
-            "watchman": self.watchman.snapshot(),
             "questions": [(sequencer.codec.encode(q.request), q.ts) for q in self.questions.values()],
             "place": (self.feed_ts, self.feed_n),
         }
@@ -145,7 +140,6 @@ class LiveCore:
         self.sequencer.warm(last)
         edge: dict[str, Any] = msgspec.msgpack.decode(row.edge)
         self.alerter.restore(edge["alerter"])
-        self.watchman.restore(edge["watchman"])
         self.questions = {}
         for raw, ts in edge["questions"]:
             request = self.sequencer.codec.decode(raw)
@@ -159,10 +153,10 @@ class LiveCore:
         self.sequencer.refold(seq, ts, ts_event, body, events, source=source)
         if events or not isinstance(body, Market):
             envelope = Envelope(seq, ts_event, ts, source, body)
-            self.watchman.note([*self.alerter.consume(envelope, events), *self.watchman.consume(envelope)])
+            self.alerter.consume(envelope, events)
             self._fold_questions(body, events, ts)
         if isinstance(body, Market):
-            self.watchman.note(self.alerter.observe(body))
+            self.alerter.observe(body)
             self._fold_place(body)
 
 

@@ -15,7 +15,6 @@ from actors.messages.control import DisableStrategy, Halt, Reduce
 from actors.messages.market import GapDetected
 from actors.messages.portfolio import DepositCash
 from actors.messages.risk import TradingStateChanged
-from actors.messages.runtime import ActorFailed as ActorFailedMessage
 from actors.messages.runtime import MachineTrouble
 from actors.predictor.pool.inprocess import InProcessPool
 from actors.reporter.actor import ReporterActor
@@ -176,7 +175,7 @@ class Running:
             minutes = service.unclean_window_s / 60
             reason = f"{prepared.unclean} starts within {minutes:g} minutes did not end cleanly"
             inputs.append(Input(Halt(reason, BY), "shell"))
-        unresolved = core.watchman.unresolved(core.sequencer.last_ts)
+        unresolved = core.alerter.unresolved(core.sequencer.last_ts)
         if unresolved:
             reason = f"{len(unresolved)} critical alert(s) of the last hours are not acknowledged: {unresolved[0]}"
             inputs.append(Input(Halt(reason, BY), "shell"))
@@ -284,7 +283,7 @@ class Running:
         fields = {k: v for k, v in msgspec.structs.asdict(event).items() if k not in {"ts", "error"}}
         if isinstance(event, ActorFailed):
             self.log.error("actor failed", exc_info=event.error, **fields)
-            self.tell(ActorFailedMessage(event.actor, event.reason))
+            self.tell(MachineTrouble(f"actor:{event.actor}", f"actor {event.actor} failed: {event.reason}"))
         elif isinstance(event, Escalated):
             self.log.error("supervisor gives up", **fields)
             self._gave_up(event)
@@ -300,7 +299,8 @@ class Running:
             self.command(Reduce(f"the control surface is lost: {event.reason}", BY))
         elif event.supervisor == "inference":
             self.inference.give_up()
-        self.tell(ActorFailedMessage(event.supervisor, event.reason))
+        sentence = f"{event.supervisor} gives up: {event.reason}"
+        self.tell(MachineTrouble(f"actor:{event.supervisor}", sentence, critical=True))
 
     def command(self, message: Message) -> None:
         """Put a command of the daemon's own in front of the core."""
@@ -434,7 +434,7 @@ class Running:
             actors=tuple(ActorFact(row.name, row.state, row.restarts, row.last_error) for row in rows),
             degraded=tuple(self.degraded),
             alerts_pending=len(self.deliveries),
-            alerts_unacked=len(self.loop.core.watchman.unresolved(self.loop.core.sequencer.last_ts)),
+            alerts_unacked=len(self.loop.core.alerter.unresolved(self.loop.core.sequencer.last_ts)),
             journal={
                 **{k: v for k, v in msgspec.structs.asdict(gauges).items() if isinstance(v, (int, float, str))},
                 "uncommitted": self.loop.depth,

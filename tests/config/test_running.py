@@ -274,13 +274,10 @@ def test_rows_schema_and_toml_know_nested_keys_and_what_a_reload_takes(tmp_path:
     )
 
 
-RELOADABLE_SECTIONS = {"risk", "alerter", "logging", "retention", "control"}
+RELOADABLE_SECTIONS = {"risk", "logging", "retention"}
 FIXED_IN_THEM = {
     "risk.cash_reserve",
     "risk.replay_resume_sessions",
-    "control.admin_group",
-    "control.operator_group",
-    "control.viewer_group",
 }
 
 
