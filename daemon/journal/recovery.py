@@ -176,13 +176,16 @@ class _Look:
     # -- which one is it ---------------------------------------------------------------------------------------------
 
     def _look_at_main(self) -> None:
-        """Read the main file without its WAL: which ledger it says it is, and how far it was brought."""
+        """Read the main file without its WAL: which ledger it says it is, and how far it was brought.
+
+        It may know neither: its tables may still be in the WAL, and while the WAL is being folded in it is in pieces
+        by itself. What it is together with its WAL is another question.
+        """
         db = sqlite3.connect(f"{self.path.resolve().as_uri()}?immutable=1", uri=True)
         try:
             self.main = db.execute("SELECT generation, epoch FROM ledger").fetchone()
-        except sqlite3.OperationalError as error:
-            if "no such table" not in str(error):
-                raise
+        except sqlite3.DatabaseError:
+            self.main = None
         finally:
             db.close()
 
