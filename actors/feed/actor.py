@@ -1,36 +1,36 @@
-"""The feed: brings recorded bars into the core and can say what it left out."""
+"""The feed: brings recorded market data into the core and can say what it left out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import ClassVar
 
-from actors.feed.history import History
 from actors.feed.quality import QualityReport
+from actors.feed.recording import Recording, Resume
 from daemon.kernel.actor import EdgeActor, Health
 from daemon.kernel.message import Market
 
 
 class FeedActor(EdgeActor):
-    """An edge actor over one history."""
+    """An edge actor over one recording."""
 
     name: ClassVar[str] = "feed"
 
-    def __init__(self, history: History) -> None:
-        """Serve a history that has been opened and checked."""
-        self.history = history
+    def __init__(self, recording: Recording) -> None:
+        """Serve a recording that has been opened and checked."""
+        self.recording = recording
 
-    def inputs(self) -> Iterator[Market]:
-        """Yield the inputs of a replay in order of time."""
-        return self.history.inputs()
+    def inputs(self, after: Resume | None = None) -> Iterator[Market]:
+        """Yield the inputs in order of time, from behind a place or from the beginning."""
+        return self.recording.inputs(after)
 
     @property
     def quality(self) -> QualityReport:
         """What became of every row that was read."""
-        return self.history.quality
+        return self.recording.quality
 
     def health(self) -> Health:
         """Say what is being fed and how many rows were rejected; a recorded source cannot go stale."""
-        quality = self.history.quality
-        rejected = f"{quality.rows_rejected} of {quality.rows_read} rows rejected"
-        return Health(ok=True, detail=f"{self.history.label}: {self.history.n_bars} bars, {rejected}")
+        recording = self.recording
+        rejected = f"{recording.quality.rows_rejected} of {recording.quality.rows_read} rows rejected"
+        return Health(ok=True, detail=f"{recording.label}: {recording.n_inputs} inputs, {rejected}")

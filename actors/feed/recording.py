@@ -93,6 +93,10 @@ class Recording:
         quality: what became of every row.
         history: the bars, or None.
         n_inputs: about how many inputs one pass has.
+        n_instants: panels of bars.
+        n_bars: bars in them.
+        close_only: open, high and low of the bars merely repeat the close.
+        volume_known: panels of bars carry volumes.
         first_start: when the first bar starts, nanoseconds UTC; without bars when the first session opens.
     """
 
@@ -110,8 +114,11 @@ class Recording:
         self.label = ", ".join([*([] if history is None else [history.label]), *ticks.paths])
         self.quality = _joined(None if history is None else history.quality, ticks.quality)
         self.notices = (*(() if history is None else history.notices), *ticks.notices)
-        panels = 0 if history is None else history.n_instants
-        self.n_inputs = panels + 2 * len(self.sessions) + ticks.n_inputs
+        self.n_instants = 0 if history is None else history.n_instants
+        self.n_bars = 0 if history is None else history.n_bars
+        self.close_only = history is not None and history.close_only
+        self.volume_known = history is not None and history.volume_known
+        self.n_inputs = self.n_instants + 2 * len(self.sessions) + ticks.n_inputs
         self.first_start = self.sessions[0].open_ts if history is None else history.first_start
 
     def inputs(self, after: Resume | None = None) -> Iterator[Market]:
@@ -160,6 +167,10 @@ class Recording:
     def session_closes(self) -> tuple[I64, F64]:
         """Return exchange dates ``[S]`` and last closes of bars ``[S, N]``, NaN where there is none."""
         return self._unknown() if self.history is None else self.history.session_closes()
+
+    def benchmark_closes(self) -> tuple[str, I64, F64] | None:
+        """Return (label, dates ``[B]``, closes ``[B]``) of the benchmark within the sessions, or None without one."""
+        return None if self.history is None else self.history.benchmark_closes()
 
     def _unknown(self) -> tuple[I64, F64]:
         dates = np.array([session.date for session in self.sessions], dtype=np.int64)

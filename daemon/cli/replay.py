@@ -56,6 +56,11 @@ def replay(
         list[Path] | None,
         typer.Option(metavar="PATH", help="Bars: CSV, CSV.gz or Parquet with ts symbol open high low close volume."),
     ] = None,
+    quotes: Annotated[
+        list[Path] | None, typer.Option(metavar="PATH", help="Quotes: ts symbol bid_px bid_size ask_px ask_size.")
+    ] = None,
+    trades: Annotated[list[Path] | None, typer.Option(metavar="PATH", help="Trades: ts symbol price size.")] = None,
+    news: Annotated[list[Path] | None, typer.Option(metavar="PATH", help="Headlines: ts symbols headline.")] = None,
     source: Annotated[
         str | None, typer.Option(metavar="NAME", help="Embedded data instead of --bars: sp500.", show_default=False)
     ] = None,
@@ -92,10 +97,10 @@ def replay(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Replay recorded bars through every actor and write a run folder."""
+    """Replay recorded market data through every actor and write a run folder."""
     from config.sources import load_settings
 
-    _check_sources(bars, source)
+    _check_sources(bars, source, ticks=bool(quotes or trades))
     flags = _flags(strategy or [], params, cash, benchmark)
     loaded = load_settings(
         file=config, profile=check_profile(profile), sets=sets or (), environ=os.environ, flags=flags
@@ -108,6 +113,9 @@ def replay(
         out=out if out is not None else _new_folder(loaded.settings.paths.state_dir),
         source=source,
         bars=tuple(bars or ()),
+        quotes=tuple(quotes or ()),
+        trades=tuple(trades or ()),
+        news=tuple(news or ()),
         adjustment=parse_adjustment(adjustment),
         tz=parse_zone(tz),
         orders=orders,
@@ -139,8 +147,8 @@ def _command(typed: Mapping[str, object]) -> str:
     return shlex.join(words)
 
 
-def _check_sources(bars: Sequence[Path] | None, source: str | None) -> None:
-    if bool(bars) == bool(source):
+def _check_sources(bars: Sequence[Path] | None, source: str | None, *, ticks: bool) -> None:
+    if (bars and source) or not (bars or source or ticks):
         what = "both --bars and --source are given" if bars else "there is no data"
         raise UsageError(what, code="SOURCE", remedy="give --bars PATH or --source sp500")
     if source is not None and source not in SOURCES:

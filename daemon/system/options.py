@@ -23,8 +23,9 @@ class ReplayOptions:
     becomes ``[universe] benchmark``.
 
     Attributes:
-        source: name of an embedded data set (``sp500``), or None when ``bars`` are given. Never both.
+        source: name of an embedded data set (``sp500``), or None; never beside ``bars``.
         bars: bar files, in the order given.
+        quotes, trades, news: files of quotes, trades and headlines, in the order given.
         adjustment: what the prices of ``bars`` have folded in; None where the source states it itself.
         tz: IANA zone of times without an offset; None refuses such times.
         orders: JSON lines of a scripted trader.
@@ -52,3 +53,6 @@ class ReplayOptions:
     events: bool = False
     profile: str = "plan"
     command: str = "tradingd replay"
+    quotes: tuple[Path, ...] = ()
+    trades: tuple[Path, ...] = ()
+    news: tuple[Path, ...] = ()

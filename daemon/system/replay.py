@@ -19,7 +19,7 @@ import numpy as np
 from actors.alerter.actor import AlerterActor
 from actors.broker.fees import require_dates
 from actors.feed.actor import FeedActor
-from actors.feed.history import History, HistorySpec, open_history
+from actors.feed.recording import Recording, RecordingSpec, open_recording
 from actors.feed.session import calendar_zone
 from actors.messages.alerts import AlertRaised
 from actors.messages.catalogue import codec
@@ -93,18 +93,18 @@ def run_replay(options: ReplayOptions, settings: Settings, progress: Progress | 
     """
     phases = _Stopwatch()
     started = _now_text()
-    history = open_history(_history_spec(options, settings))
+    recording = open_recording(_recording_spec(options, settings))
     phases.lap("load")
     bindings = strategy_bindings(settings)
     portfolios = portfolio_specs(settings, {ref: b.name for ref, b in bindings.items()})
-    script = _script(options, settings, history.universe, tuple(p.name for p in portfolios))
+    script = _script(options, settings, recording.universe, tuple(p.name for p in portfolios))
     if not script and not any(p.strategies for p in portfolios):
         raise UsageError(
             "there is nothing to trade", code="NO_TRADER", remedy="name a --strategy or a file of --orders"
         )
     spec = CoreSpec(
-        universe=history.universe,
-        interval=history.interval,
+        universe=recording.universe,
+        interval=recording.interval,
         bindings=tuple(bindings.values()),
         decision_interval=_decision_interval(settings),
         broker=broker_params(settings),
@@ -112,11 +112,11 @@ def run_replay(options: ReplayOptions, settings: Settings, progress: Progress | 
         portfolios=portfolios,
         seed=options.seed,
     )
-    refuse_seen_period((b.model for b in spec.bindings), history.sessions[0].date, history.sessions[-1].date)
+    refuse_seen_period((b.model for b in spec.bindings), recording.sessions[0].date, recording.sessions[-1].date)
     if spec.broker.regulatory_fees:
-        require_dates(history.sessions[0].date, history.sessions[-1].date)
+        require_dates(recording.sessions[0].date, recording.sessions[-1].date)
     with staged_folder(options.out) as staging:
-        run = _Run(options, settings, history, spec, script, started)
+        run = _Run(options, settings, recording, spec, script, started)
         run.play(staging, progress)
         phases.lap("replay")
         result = run.report(staging)
@@ -127,8 +127,8 @@ def run_replay(options: ReplayOptions, settings: Settings, progress: Progress | 
         alerts=tuple(run.alerter.raised),
         notices=run.notices(),
         digest=run.digest,
-        instants=history.n_instants,
-        bars=history.n_bars,
+        instants=recording.n_instants,
+        bars=recording.n_bars,
         seen=run.reporter.progress(),
         phases=phases.seconds,
     )
@@ -154,19 +154,19 @@ class _Run:
         self,
         options: ReplayOptions,
         settings: Settings,
-        history: History,
+        recording: Recording,
         spec: CoreSpec,
         script: list[ScriptLine],
         started: str,
     ) -> None:
         self.options = options
         self.settings = settings
-        self.history = history
+        self.recording = recording
         self.spec = spec
         self.script = script
         self.started = started
-        self.feed = FeedActor(history)
-        self.alerter = AlerterActor(history.universe, alert_params(settings))
+        self.feed = FeedActor(recording)
+        self.alerter = AlerterActor(recording.universe, alert_params(settings))
         self.reporter = ReporterActor()
         self.config_digest = settings_digest(settings)
         self.digest = ""
@@ -212,9 +212,9 @@ class _Run:
             taps=[outbox],
             pool=InProcessPool(models) if any(models) else None,
             latency_ns=self.settings.predictor.latency_ms * 1_000_000,
-            first_bar=self.history.first_start,
+            first_bar=self.recording.first_start,
         )
-        engine.run(self.feed.inputs(), total=self.history.n_instants, progress=progress)
+        engine.run(self.feed.inputs(), total=self.recording.n_instants, progress=progress)
         self.digest = core.sequencer.digest.hex()
         self._left_over = engine.left_over
         self._without_volume = core.broker.null_volume_skips
@@ -226,15 +226,17 @@ class _Run:
         db = open_readonly(staging / LEDGER)
         try:
             if self.options.events:
-                write_events(read_frames(db, codec()), self.history.universe, staging / "events.jsonl")
+                write_events(read_frames(db, codec()), self.recording.universe, staging / "events.jsonl")
             return write_run_folder(self._record(), read_frames(db, codec()), staging)
         finally:
             db.close()
 
     def notices(self) -> tuple[str, ...]:
         """Sentences the operator should read."""
-        notices = list(self.history.notices)
-        _, closes = self.history.session_closes()
+        notices = list(self.recording.notices)
+        if self.recording.history is None:
+            notices.append("there are no bars: orders are matched on bars, so none fills")
+        _, closes = self.recording.session_closes()
         barren = int(np.count_nonzero(~np.isfinite(closes).any(axis=1)))
         if barren:
             notices.append(
@@ -263,12 +265,12 @@ class _Run:
             config=settings_tree(self.settings),
             config_digest=self.config_digest,
             digests=self._digests(),
-            universe=msgspec.to_builtins(self.history.universe),
+            universe=msgspec.to_builtins(self.recording.universe),
             started=self.started,
         )
 
     def _digests(self) -> dict[str, str]:
-        digests = dict(self.history.digests)
+        digests = dict(self.recording.digests)
         sources = [Path(b.origin) for b in self.spec.bindings if b.origin.endswith(".py")]
         if self.options.orders is not None:
             sources.append(self.options.orders)
@@ -277,10 +279,10 @@ class _Run:
         return digests
 
     def _record(self) -> RunRecord:
-        history, settings, spec = self.history, self.settings, self.spec
-        dates, closes = history.session_closes()
-        _, opens = history.session_opens()
-        index = history.benchmark_closes()
+        recording, settings, spec = self.recording, self.settings, self.spec
+        dates, closes = recording.session_closes()
+        _, opens = recording.session_opens()
+        index = recording.benchmark_closes()
         # Only the embedded index is known to leave out dividends; a file's prices are what the file says they are.
         label = None if index is None else index[0]
         return RunRecord(
@@ -288,17 +290,17 @@ class _Run:
             seed=self.options.seed,
             config=settings_tree(settings),
             config_digest=self.config_digest,
-            universe=history.universe,
+            universe=recording.universe,
             event_digest=self.digest,
             session_dates=dates,
             session_closes=closes,
             session_opens=opens,
             digests=self._digests(),
-            data_label=history.label,
+            data_label=recording.label,
             portfolios=tuple((p.name, fmt(p.cash)) for p in spec.portfolios),
             strategies=tuple(b.name for b in spec.bindings),
             command=self.options.command,
-            interval=history.interval.text,
+            interval=recording.interval.text,
             from_date=_date_text(self.options.date_from),
             to_date=_date_text(self.options.date_to),
             started=self.started,
@@ -314,16 +316,19 @@ class _Run:
             notices=self.notices(),
             quality=msgspec.to_builtins(self.feed.quality),
             survivorship=self.options.source == EMBEDDED,
-            close_only=history.close_only,
-            volume_known=history.volume_known,
+            close_only=recording.close_only,
+            volume_known=recording.volume_known,
             equity_rows=settings.reporter.equity,
             rf=float(settings.reporter.risk_free_rate),
         )
 
 
-def _history_spec(options: ReplayOptions, settings: Settings) -> HistorySpec:
-    return HistorySpec(
+def _recording_spec(options: ReplayOptions, settings: Settings) -> RecordingSpec:
+    return RecordingSpec(
         bars=tuple(str(path) for path in options.bars),
+        quotes=tuple(str(path) for path in options.quotes),
+        trades=tuple(str(path) for path in options.trades),
+        news=tuple(str(path) for path in options.news),
         source=options.source or "",
         symbols=settings.universe.symbols,
         from_date=options.date_from,

@@ -135,7 +135,7 @@ def _midnights(days: I64, zone: str) -> I64:
 
 
 def _cells(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return (id, symbols, headline, summary, source) without nulls but of symbols; an id is made where none is given."""
+    """Return (id, symbols, headline, summary, source) without nulls but of symbols, with ids for all."""
     import polars as pl  # noqa: PLC0415
 
     symbols = frame["symbols"]

@@ -14,6 +14,7 @@ from actors.feed.actor import FeedActor
 from actors.feed.aggregate import Bars
 from actors.feed.history import History, HistorySpec, open_history
 from actors.feed.panel import PanelSource
+from actors.feed.recording import RecordingSpec, open_recording
 from actors.feed.session import date_to_day, session_table
 from actors.messages.market import BarPanel, SessionClosed, SessionOpened
 
@@ -233,7 +234,7 @@ def test_panels_hold_every_bar_once_in_order(data: st.DataObject):
 def test_the_actor_yields_the_history_and_reports_its_quality(write):
     """The feed's edge actor is a thin shell: inputs, health, counters."""
     path = write(HEAD + "2020-01-02,A,1,1,1,1,1\n2020-01-03,A,1,1,1,nan,1\n")
-    feed = FeedActor(open_history(HistorySpec(bars=(path,))))
+    feed = FeedActor(open_recording(RecordingSpec(bars=(path,))))
     assert feed.name == "feed"
     assert [type(m) for m in feed.inputs()] == [SessionOpened, BarPanel, SessionClosed]
     assert feed.quality.rows_rejected == 1
