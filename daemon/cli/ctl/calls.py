@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import Any, Final
 
 from daemon.cli.ctl import client, options, places, show, status, verbs, wire
@@ -46,7 +45,7 @@ def run(method: Method, arguments: list[str]) -> int:
     return _exit_code(method, result)
 
 
-def ask(method: Method, path: Path, params: dict[str, Any], timeout_s: float) -> Any:
+def ask(method: Method, path: str, params: dict[str, Any], timeout_s: float) -> Any:
     """Ask, and say what an unknown outcome means.
 
     Raises:
@@ -95,7 +94,7 @@ def _on_terminal() -> bool:
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
-def _confirm(method: Method, path: Path, known: argparse.Namespace) -> None:
+def _confirm(method: Method, path: str, known: argparse.Namespace) -> None:
     """Show where things stand and ask a person.
 
     Raises:

@@ -10,7 +10,6 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -75,7 +74,7 @@ _EXIT_CODES: Final = {
 class Connection:
     """One connection; use as a context manager."""
 
-    def __init__(self, path: Path, timeout_s: float) -> None:
+    def __init__(self, path: str, timeout_s: float) -> None:
         """Connect; raises what :func:`daemon.cli.ctl.places.connect` raises."""
         self._link: socket.socket = places.connect(path, timeout_s)
         self._buffer = bytearray()
@@ -248,13 +247,13 @@ def _garbage(what: str) -> UnreachableError:
     )
 
 
-def greeting(path: Path, timeout_s: float) -> dict[str, Any]:
+def greeting(path: str, timeout_s: float) -> dict[str, Any]:
     """Return what the daemon says of itself: version, api, our role, limits; it answers before it is ready."""
     with Connection(path, timeout_s) as connection:
         return connection.greet(timeout_s)
 
 
-def ask(path: Path, method: str, params: dict[str, Any], timeout_s: float) -> Any:
+def ask(path: str, method: str, params: dict[str, Any], timeout_s: float) -> Any:
     """Ask over a connection of its own; once more where it breaks before the answer.
 
     Args:
@@ -283,7 +282,7 @@ def ask(path: Path, method: str, params: dict[str, Any], timeout_s: float) -> An
         time.sleep(_KNOCK_S)  # it is back and not yet ready: nothing was taken
 
 
-def _patiently(path: Path, deadline: float) -> Connection:
+def _patiently(path: str, deadline: float) -> Connection:
     """Connect to a daemon that has just hung up and may be on its way back."""
     while True:
         left = deadline - time.monotonic()

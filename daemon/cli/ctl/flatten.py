@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any, Final
 
 from daemon.cli.ctl import calls, options, show, wire
@@ -18,7 +17,7 @@ DEADLINE_S_MAX: Final = 600.0
 _ANSWER_S: Final = 10.0  # beyond the deadline, for the answer itself
 
 
-def run(path: Path, params: dict[str, Any], known: argparse.Namespace) -> int:
+def run(path: str, params: dict[str, Any], known: argparse.Namespace) -> int:
     """Flatten; the daemon answers when it is flat or the deadline has come.
 
     Raises:

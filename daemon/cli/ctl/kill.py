@@ -8,11 +8,11 @@ said to be unconfirmed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import socket
 import time
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from daemon.cli.ctl import options, places
@@ -40,12 +40,12 @@ class Killed(NamedTuple):
     confirmed: bool
     result: dict[str, Any]
     took_s: float
-    file: Path | None
+    file: str | None
     told: str
 
 
 def kill(
-    paths: list[Path], reason: str, request_id: str, *, answer_s: float = ANSWER_S, file_only: bool = False
+    paths: list[str], reason: str, request_id: str, *, answer_s: float = ANSWER_S, file_only: bool = False
 ) -> Killed:
     """Stop all trading: by the socket, else by the file.
 
@@ -61,28 +61,23 @@ def kill(
         NotRunningError: there is neither a socket nor a folder to put the file into.
     """
     started = time.monotonic()
-    link, told = None, ""
-    if not file_only:
-        try:
-            link = _sent(places.find(paths), reason, request_id, answer_s)
-            answer = _answer(link, 1, started + answer_s)
-            if answer is not None:
-                link.close()
-                return Killed(True, answer, time.monotonic() - started, None, "")
-            told = f"the daemon did not answer within {answer_s:g} s"
-        except RefusedError:
-            raise
-        except (OperatorError, OSError) as error:
-            told = str(error)
-            if link is not None:  # it has said its last word
-                link.close()
-                link = None
-    try:
+    told = ""
+    with contextlib.ExitStack() as links:
+        link: socket.socket | None = None
+        if not file_only:
+            try:
+                link = links.enter_context(places.connect(places.find(paths), answer_s))
+                link.sendall(_frames("kill", {"reason": reason, "request_id": request_id}))
+                answer = _answer(link, 1, started + answer_s)
+                if answer is not None:
+                    return Killed(True, answer, time.monotonic() - started, None, "")
+                told = f"the daemon did not answer within {answer_s:g} s"
+            except RefusedError:
+                raise
+            except (OperatorError, OSError) as error:
+                link, told = None, str(error)  # it has said its last word
         file = _written(paths, reason)
         answer = _confirmation(link, paths)
-    finally:
-        if link is not None:
-            link.close()
     return Killed(answer is not None, answer or {}, time.monotonic() - started, file, told)
 
 
@@ -90,16 +85,6 @@ def _frames(method: str, params: dict[str, Any]) -> bytes:
     hello = {"jsonrpc": "2.0", "id": 0, "method": "hello", "params": {"api": 1, "client": "tradingctl"}}
     call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     return f"{json.dumps(hello)}\n{json.dumps(call)}\n".encode()
-
-
-def _sent(path: Path, reason: str, request_id: str, answer_s: float) -> socket.socket:
-    link = places.connect(path, answer_s)
-    try:
-        link.sendall(_frames("kill", {"reason": reason, "request_id": request_id}))
-    except OSError:
-        link.close()
-        raise
-    return link
 
 
 def _answer(link: socket.socket, number: int, deadline: float) -> dict[str, Any] | None:
@@ -147,14 +132,15 @@ def _read(line: bytes, number: int) -> dict[str, Any] | None:
     return result if isinstance(result, dict) else {}
 
 
-def _written(paths: list[Path], reason: str) -> Path:
+def _written(paths: list[str], reason: str) -> str:
     """Write the file beside the socket, or where the daemon would put its socket.
 
     Its existence is the switch; the text inside is a courtesy and may fail, on a full disk for one.
     """
     problems = []
-    for folder in dict.fromkeys(path.parent for path in [*_found(paths), *paths]):
-        file = folder / FILE
+    folders = list(dict.fromkeys(path.rpartition("/")[0] or "." for path in [*_found(paths), *paths]))
+    for folder in folders:
+        file = f"{folder}/{FILE}"
         try:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
         except OSError as error:
@@ -174,19 +160,19 @@ def _written(paths: list[Path], reason: str) -> Path:
             remedy="run this as root or as the daemon's user, or send the process SIGUSR1",
         )
     raise NotRunningError(
-        f"the daemon is not running: none of {', '.join(str(p.parent) for p in paths)} exists, so nothing was written",
+        f"the daemon is not running: none of {', '.join(folders)} exists, so nothing was written",
         remedy="if a daemon runs all the same, send it SIGUSR1",
     )
 
 
-def _found(paths: list[Path]) -> list[Path]:
+def _found(paths: list[str]) -> list[str]:
     try:
         return [places.find(paths)]
     except OperatorError:
         return []
 
 
-def _confirmation(link: socket.socket | None, paths: list[Path]) -> dict[str, Any] | None:
+def _confirmation(link: socket.socket | None, paths: list[str]) -> dict[str, Any] | None:
     """Return the late answer, or a status that says killed; None where the daemon stays silent for a second."""
     deadline = time.monotonic() + CONFIRM_S
     if link is not None:
@@ -261,7 +247,7 @@ def _tell(done: Killed, known: argparse.Namespace) -> None:
     if done.told:
         options.note(f"tradingctl: {_printable(done.told)}; wrote {done.file}")
     if known.json:
-        told = {"schema": "tradingd.kill/1", "confirmed": done.confirmed, "file": done.file and str(done.file)}
+        told = {"schema": "tradingd.kill/1", "confirmed": done.confirmed, "file": done.file}
         options.say([json.dumps(done.result if done.confirmed and not done.file else told | {"result": done.result})])
     elif done.confirmed:
         late = f" by the file {done.file}" if done.file else ""

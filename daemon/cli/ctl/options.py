@@ -25,7 +25,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         """See :class:`argparse.ArgumentParser`."""
         options.setdefault("allow_abbrev", False)
-        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        options.setdefault("formatter_class", _help_formatter)
         super().__init__(**options)
 
     def error(self, message: str) -> Any:
@@ -35,6 +35,15 @@ class Parser(argparse.ArgumentParser):
             UsageError: always.
         """
         raise UsageError(message, remedy=f"see {self.prog} --help")
+
+
+def _help_formatter(prog: str) -> argparse.HelpFormatter:
+    """Return a formatter for the terminal's width; without one argparse imports shutil to find it out, every time."""
+    try:
+        columns = os.get_terminal_size(1).columns
+    except OSError:
+        columns = 100
+    return argparse.RawDescriptionHelpFormatter(prog, width=max(min(columns, 120) - 2, 40))
 
 
 def split(argv: list[str]) -> tuple[list[str], list[str]]:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any, Final
 
 from daemon.cli.ctl import client, options, places, wire
@@ -19,7 +18,7 @@ from daemon.kernel.errors import RefusedError
 LAST: Final = 20
 _SPAN_MAX: Final = 10_000  # sequence numbers looked back at most; the daemon sends no more of its past at once
 _TOO_SLOW: Final = "TOO_SLOW"  # the daemon's word for: more events than are kept for one subscriber
-_SETTLE_S: Final = 0.2  # of silence, after which older events have all been sent
+_SETTLE_S: Final = 0.1  # of silence, after which older events have all been sent
 _ANSWER_S: Final = 10.0
 _AGAIN_S: Final = 0.5
 _SILENCE_S: Final = 20.0  # without the daemon's sign of life, which comes every 5 s
@@ -170,13 +169,13 @@ def number(value: Any) -> int:
     return int(value) if isinstance(value, str) and value.isdecimal() else 0
 
 
-def head(path: Path, timeout_s: float) -> int:
+def head(path: str, timeout_s: float) -> int:
     """Return the last committed sequence number."""
     answer = client.ask(path, "journal.head", {}, timeout_s)
     return number(answer.get("seq")) if isinstance(answer, dict) else 0
 
 
-def recent(path: Path, params: dict[str, Any], wanted: int, timeout_s: float) -> list[dict[str, Any]]:
+def recent(path: str, params: dict[str, Any], wanted: int, timeout_s: float) -> list[dict[str, Any]]:
     """Return the last events, oldest first; looks further back until there are enough, as far as the daemon sends."""
     found: list[dict[str, Any]] = []
     if not wanted:
@@ -194,7 +193,7 @@ def recent(path: Path, params: dict[str, Any], wanted: int, timeout_s: float) ->
 
 
 def behind(
-    path: Path, params: dict[str, Any], seq: int, timeout_s: float, *, until: int | None = None
+    path: str, params: dict[str, Any], seq: int, timeout_s: float, *, until: int | None = None
 ) -> tuple[list[dict[str, Any]], bool]:
     """Return the events behind a sequence number that are there already, and whether the daemon had too many to send.
 

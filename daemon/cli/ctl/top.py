@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any, Final
 
-from daemon.cli.ctl import client, options, places
+from daemon.cli.ctl import client, options, places, tail, wire
 from daemon.cli.ctl.errors import ConnectionBrokenError
 from daemon.cli.ctl.picture import Picture
 from daemon.cli.ctl.text import Paint
@@ -19,6 +18,7 @@ from daemon.kernel.errors import OperatorError, UsageError
 
 REFRESH_S: Final = 1.0
 _ANSWER_S: Final = 2.0
+_PAST: Final = 64  # sequence numbers of the past whose events are shown at first
 
 _EPILOG: Final = """\
 example:
@@ -32,12 +32,14 @@ answers:
 class Watch:
     """Keeps a picture up to date: one connection to ask, one to hear events."""
 
-    def __init__(self, path: Path, picture: Picture) -> None:
+    def __init__(self, path: str, picture: Picture) -> None:
         """Prepare; nothing is connected yet."""
         self._path = path
         self._picture = picture
         self._asking: client.Connection | None = None
         self._hearing: client.Connection | None = None
+        self._seq = 0
+        self._cut = False
 
     def close(self) -> None:
         """Hang up."""
@@ -63,11 +65,20 @@ class Watch:
             picture.orders = _rows(self._asking.call("orders", {}, _ANSWER_S))
             picture.heard_at, picture.trouble = time.monotonic(), ""
             if self._hearing is None:
-                self._hearing = client.Connection(self._path, _ANSWER_S)
-                self._hearing.call("subscribe", {}, _ANSWER_S)
+                self._listen()
         except OperatorError as error:
             self.close()
             picture.trouble = error.message
+
+    def _listen(self) -> None:
+        """Subscribe behind the last event shown, or a little before now; from now on where that is too much."""
+        self._hearing = client.Connection(self._path, _ANSWER_S)
+        journal = self._picture.status.get("journal")
+        last = tail.number(journal.get("seq")) if isinstance(journal, dict) else 0
+        start = max(last - _PAST, self._seq, 0)
+        params = {} if self._cut else {"from_seq": wire.Number(str(start))}
+        self._cut = False
+        self._hearing.call("subscribe", params, _ANSWER_S)
 
     def hear(self) -> None:
         """Take the events that have come."""
@@ -78,6 +89,9 @@ class Watch:
                 event = frame.get("params")
                 if frame.get("method") == "event" and isinstance(event, dict):
                     self._picture.events.append(event)
+                    self._seq = max(self._seq, tail.number(event.get("seq")))
+                elif frame.get("method") == "end":
+                    self._cut = True
         except ConnectionBrokenError:
             self._hearing.close()
             self._hearing = None
@@ -110,7 +124,7 @@ def run(arguments: list[str]) -> int:
     return _loop(path, known.refresh)
 
 
-def _once(path: Path) -> int:
+def _once(path: str) -> int:
     picture = Picture()
     watch = Watch(path, picture)
     try:
@@ -120,7 +134,6 @@ def _once(path: Path) -> int:
     if picture.heard_at is None:
         places.connect(path, _ANSWER_S).close()  # says why in its own words, if it still is so
         raise ConnectionBrokenError(picture.trouble)
-    from daemon.cli.ctl import tail
     from daemon.cli.ctl.program import room
 
     picture.events.extend(tail.recent(path, {}, 10, _ANSWER_S))
@@ -129,17 +142,12 @@ def _once(path: Path) -> int:
     return 0
 
 
-def _loop(path: Path, refresh_s: float) -> int:
-    from daemon.cli.ctl import tail
+def _loop(path: str, refresh_s: float) -> int:
     from daemon.cli.ctl.terminal import Quit, Screen
 
     picture = Picture()
     watch = Watch(path, picture)
     paint = Paint(on=options.is_fancy(sys.stdout))
-    try:
-        picture.events.extend(tail.recent(path, {}, 20, _ANSWER_S))
-    except OperatorError as error:
-        picture.trouble = error.message
     try:
         with Screen() as screen:
             due = 0.0

@@ -85,10 +85,10 @@ def test_anything_but_yes_is_no(socket_path: Path, answer: str) -> None:
     assert {method for method, _ in stub.asked} == {"hello", "status"}
 
 
-def test_a_missing_reason_is_usage_before_anything_is_sent(run: Run, socket_path: Path) -> None:
+def test_a_missing_reason_is_usage_before_anything_is_sent(call: Run, socket_path: Path) -> None:
     """What needs a reason says so here; the daemon is not bothered."""
     with Stub(socket_path, ANSWERS) as stub:
-        done = run("cash", "deposit", "100")
+        done = call("cash", "deposit", "100")
     assert done.returncode == 2
     assert "cash deposit needs a reason" in done.stderr
     assert stub.asked == []
@@ -113,7 +113,7 @@ def test_flatten_waits_for_the_daemon_to_say_flat(run: Run, socket_path: Path) -
     assert done.stdout == "flatten: trading is halted, 1 closing order sent; flat\n"
 
 
-def test_not_flat_is_exit_code_6_with_what_is_left(run: Run, socket_path: Path) -> None:
+def test_not_flat_is_exit_code_6_with_what_is_left(call: Run, socket_path: Path) -> None:
     """Both for people and as JSON."""
     left = [
         {"portfolio": "main", "symbol": "SPY", "qty": "10"},
@@ -121,8 +121,8 @@ def test_not_flat_is_exit_code_6_with_what_is_left(run: Run, socket_path: Path) 
     ]
     answer = {"trading_state": "halted", "orders": [], "flat": False, "left": left}
     with Stub(socket_path, {"flatten": answer}):
-        done = run("flatten", "--yes", "--deadline", "1")
-        as_json = run("flatten", "--yes", "--json")
+        done = call("flatten", "--yes", "--deadline", "1")
+        as_json = call("flatten", "--yes", "--json")
     assert (done.returncode, as_json.returncode) == (6, 6)
     assert "SPY" in done.stdout
     assert "flatten-1" in done.stdout
@@ -130,9 +130,9 @@ def test_not_flat_is_exit_code_6_with_what_is_left(run: Run, socket_path: Path) 
     assert json.loads(as_json.stdout) == answer
 
 
-def test_flat_unknown_is_not_flat(run: Run, socket_path: Path) -> None:
+def test_flat_unknown_is_not_flat(call: Run, socket_path: Path) -> None:
     """An answer without a verdict is exit code 4, not 0."""
     with Stub(socket_path, {"flatten": {"trading_state": "halted"}}):
-        done = run("flatten", "--yes")
+        done = call("flatten", "--yes")
     assert done.returncode == 4
     assert "does not say whether it is flat" in done.stderr

@@ -43,11 +43,11 @@ def hang(_: dict[str, Any]) -> Raw:
         (Raw(b'{"jsonrpc":"2.0","id":1,"resu'), "did not answer in time"),
     ],
 )
-def test_what_does_not_answer_is_exit_code_4(run: Run, socket_path: Path, answer: Any, told: str) -> None:
+def test_what_does_not_answer_is_exit_code_4(call: Run, socket_path: Path, answer: Any, told: str) -> None:
     """Silence, garbage and half a line end within --timeout, with a sentence."""
     with Stub(socket_path, {"positions": answer}):
         started = time.monotonic()
-        done = run("positions", "--timeout", "0.3")
+        done = call("positions", "--timeout", "0.3")
     assert done.returncode == 4
     assert told in done.stderr
     assert "Traceback" not in done.stderr
@@ -148,19 +148,19 @@ def test_a_daemon_that_restarts_in_between_is_waited_for(run: Run, socket_path: 
     assert len(set(keys)) == 1
 
 
-def test_a_time_out_of_a_command_says_that_it_may_have_happened(run: Run, socket_path: Path) -> None:
+def test_a_time_out_of_a_command_says_that_it_may_have_happened(call: Run, socket_path: Path) -> None:
     """And is not tried again: whoever is slow does not get it twice."""
     with Stub(socket_path, {"halt": hang}) as stub:
-        done = run("halt", "--timeout", "0.3")
+        done = call("halt", "--timeout", "0.3")
     assert done.returncode == 4
     assert "the halt may or may not have been taken" in done.stderr
     assert [method for method, _ in stub.asked].count("halt") == 1
 
 
-def test_an_unknown_outcome_told_by_the_daemon_is_the_same(run: Run, socket_path: Path) -> None:
+def test_an_unknown_outcome_told_by_the_daemon_is_the_same(call: Run, socket_path: Path) -> None:
     """The daemon's own time-out is exit code 4 with the same way out."""
     with Stub(socket_path, {"halt": Refuse(-32003, "UNKNOWN", "halt was not answered within 30 s")}):
-        done = run("halt", "--request-id", "k-7")
+        done = call("halt", "--request-id", "k-7")
     assert done.returncode == 4
     assert "may or may not have been taken" in done.stderr
     assert "--request-id k-7" in done.stderr
@@ -235,15 +235,15 @@ def test_a_closed_stdout_is_no_error_and_a_full_one_is(socket_path: Path) -> Non
             assert "Traceback" not in done.stderr
 
 
-def test_lists_say_when_they_were_cut(run: Run, socket_path: Path) -> None:
+def test_lists_say_when_they_were_cut(call: Run, socket_path: Path) -> None:
     """As many rows as the limit: there may be more, and how to see it."""
     rows = {"rows": [{"symbol": "SPY", "qty": n} for n in range(3)]}
     with Stub(socket_path, {"fills": rows, "trades": {**rows, "truncated": True}, "orders": rows}):
         assert (
-            run("fills", "--limit", "3").stdout.splitlines()[-1]
+            call("fills", "--limit", "3").stdout.splitlines()[-1]
             == "the newest 3; there may be more: --limit 6 or --since TIME"
         )
-        assert run("trades").stdout.splitlines()[-1].startswith("the newest 3; there may be more")
-        assert run("fills", "--limit", "4").stdout.splitlines()[-1] == "3 fills"
-        assert run("orders").stdout.splitlines()[-1] == "only what is open; --all shows the rest"
-        assert run("orders", "--all").stdout.splitlines()[-1] == "3 orders"
+        assert call("trades").stdout.splitlines()[-1].startswith("the newest 3; there may be more")
+        assert call("fills", "--limit", "4").stdout.splitlines()[-1] == "3 fills"
+        assert call("orders").stdout.splitlines()[-1] == "only what is open; --all shows the rest"
+        assert call("orders", "--all").stdout.splitlines()[-1] == "3 orders"

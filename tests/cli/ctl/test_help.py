@@ -43,18 +43,18 @@ def test_every_example_is_a_command_line_that_works(name: str) -> None:
         assert verbs.params(method, known).keys() <= {param.name for param in method.params}
 
 
-def test_the_overview_lists_every_verb_once(run: Run) -> None:
+def test_the_overview_lists_every_verb_once(call: Run) -> None:
     """Grouped: stop comes first."""
-    shown = run("--help").stdout
+    shown = call("--help").stdout
     for verb in [*verbs.verbs(), "tail", "top", "version"]:
         assert shown.count(f"\n  {verb}  ") == 1, verb
     assert shown.index("\nstop:") < shown.index("\nlook:") < shown.index("\norders:") < shown.index("\nadministration:")
     assert "dashboard" not in shown
 
 
-def test_a_family_of_verbs_has_help_of_its_own(run: Run) -> None:
+def test_a_family_of_verbs_has_help_of_its_own(call: Run) -> None:
     """``tradingctl order --help`` lists its members."""
-    done = run("order", "--help")
+    done = call("order", "--help")
     assert done.returncode == 0
     assert "usage: tradingctl order {submit,cancel,replace} ..." in done.stdout
 

@@ -12,10 +12,17 @@ from typing import Any
 
 import pytest
 
+from daemon.cli.ctl import kill
 from tests.cli.ctl.conftest import ROOT, Run, environ
 from tests.cli.ctl.stub import HangUp, Raw, Refuse, Stub
 
 KILLED = {"schema": "tradingd.kill/1", "trading_state": "killed", "durable": True, "changed": True, "ignored": []}
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait a fifth of a second for a confirmation instead of one."""
+    monkeypatch.setattr(kill, "CONFIRM_S", 0.2)
 
 
 def hang(_: dict[str, Any]) -> Raw:
@@ -106,7 +113,7 @@ def test_a_late_answer_still_confirms(run: Run, socket_path: Path) -> None:
         HangUp,
     ],
 )
-def test_any_failure_but_a_refusal_writes_the_file(run: Run, socket_path: Path, answer: Any) -> None:
+def test_any_failure_but_a_refusal_writes_the_file(call: Run, socket_path: Path, answer: Any) -> None:
     """And a status that says killed confirms it."""
 
     def fail(_: dict[str, Any]) -> Any:
@@ -118,46 +125,48 @@ def test_any_failure_but_a_refusal_writes_the_file(run: Run, socket_path: Path, 
         return {"trading_state": "killed" if (socket_path.parent / "KILL").exists() else "active"}
 
     with Stub(socket_path, {"kill": fail, "status": status}):
-        done = run("kill")
+        done = call("kill")
     assert done.returncode == 0, done.stderr
     assert "wrote" in done.stderr
     assert (socket_path.parent / "KILL").exists()
 
 
-def test_a_state_that_is_not_killed_confirms_nothing(run: Run, socket_path: Path) -> None:
+@pytest.mark.usefixtures("brief")
+def test_a_state_that_is_not_killed_confirms_nothing(call: Run, socket_path: Path) -> None:
     """It is asked again for a second, then exit code 4."""
     with Stub(socket_path, {"kill": Refuse(-32603, "INTERNAL", "x"), "status": {"trading_state": "halted"}}) as stub:
-        done = run("kill", "--json")
+        done = call("kill", "--json")
     assert done.returncode == 4
     assert [method for method, _ in stub.asked].count("status") > 3
     told = json.loads(done.stdout)
     assert (told["confirmed"], told["file"]) == (False, str(socket_path.parent / "KILL"))
 
 
-def test_who_may_not_kill_is_told_so_and_writes_nothing(run: Run, socket_path: Path) -> None:
+def test_who_may_not_kill_is_told_so_and_writes_nothing(call: Run, socket_path: Path) -> None:
     """A viewer's kill is refused by the daemon; going round it by the file would be wrong."""
     with Stub(socket_path, {"kill": Refuse(-32001, "FORBIDDEN", "kill needs an operator", "ask one")}):
-        done = run("kill")
+        done = call("kill")
     assert done.returncode == 5
     assert done.stderr == "tradingctl: kill needs an operator; ask one (FORBIDDEN)\n"
     assert not (socket_path.parent / "KILL").exists()
 
 
-def test_file_only_asks_nobody_to_kill(run: Run, socket_path: Path) -> None:
+def test_file_only_asks_nobody_to_kill(call: Run, socket_path: Path) -> None:
     """The file is written at once; exit code 0 only once a status says killed."""
 
     def status(_: dict[str, Any]) -> dict[str, str]:
         return {"trading_state": "killed" if (socket_path.parent / "KILL").exists() else "active"}
 
     with Stub(socket_path, {"status": status}) as stub:
-        done = run("kill", "--file-only")
+        done = call("kill", "--file-only")
     assert done.returncode == 0
     assert "kill" not in [method for method, _ in stub.asked]
 
 
-def test_a_daemon_that_is_down_finds_the_file_when_it_starts(run: Run, socket_path: Path) -> None:
+@pytest.mark.usefixtures("brief")
+def test_a_daemon_that_is_down_finds_the_file_when_it_starts(call: Run, socket_path: Path) -> None:
     """Between two restarts there is no socket; the folder is there and gets the file."""
-    done = run("kill")
+    done = call("kill")
     assert done.returncode == 4
     assert (socket_path.parent / "KILL").exists()
     assert "not confirmed" in done.stderr
@@ -173,17 +182,17 @@ def test_a_stale_socket_is_the_same(run: Run, socket_path: Path) -> None:
     assert (socket_path.parent / "KILL").exists()
 
 
-def test_without_any_folder_nothing_is_written_and_nothing_is_claimed(run: Run, folder: Path) -> None:
+def test_without_any_folder_nothing_is_written_and_nothing_is_claimed(call: Run, folder: Path) -> None:
     """Exit code 3; no folder is made, because no daemon would look there."""
-    done = run("kill", "--socket", str(folder / "no" / "control.sock"))
+    done = call("kill", "--socket", str(folder / "no" / "control.sock"))
     assert done.returncode == 3
     assert "nothing was written" in done.stderr
     assert not (folder / "no").exists()
 
 
-def test_a_folder_that_may_not_be_written_is_exit_code_5(run: Run) -> None:
+def test_a_folder_that_may_not_be_written_is_exit_code_5(call: Run) -> None:
     """And says what else there is to do. Not even root makes files there."""
-    done = run("kill", "--socket", "/sys/control.sock")
+    done = call("kill", "--socket", "/sys/control.sock")
     assert done.returncode == 5
     assert "/sys/KILL" in done.stderr
     assert "SIGUSR1" in done.stderr

@@ -110,7 +110,8 @@ def test_tables_share_the_screen(room: int, needs: tuple[int, int], gets: tuple[
     [
         ("0", "0 ms"), ("0.0124", "12 ms"), ("0.9996", "1 s"), ("3", "3 s"), ("3.25", "3.2 s"), ("9.96", "10 s"),
         ("59.4", "59 s"), ("59.6", "1 min"), ("120", "2 min"), ("184", "3 min 4 s"), ("3600", "1 h"),
-        ("11532.4", "3 h 12 min"), ("86399.9", "1 d"), ("180000", "2 d 2 h"), ("-1", "-1"), ("x", "x"), ("1e99", "1e99"), ("nan", "nan"),
+        ("11532.4", "3 h 12 min"), ("86399.9", "1 d"), ("180000", "2 d 2 h"), ("-1", "-1"),
+        ("x", "x"), ("1e99", "1e99"), ("nan", "nan"),
     ],
 )  # fmt: skip
 def test_ages(seconds: str, words: str) -> None:
@@ -157,9 +158,7 @@ def test_no_field_of_any_answer_reaches_the_terminal_unclean() -> None:
         if isinstance(value, str):
             return value + attack
         if isinstance(value, dict):
-            return {(name if name in {"rows"} else name): poisoned(item) for name, item in value.items()} | {
-                f"n{attack}": attack
-            }
+            return {**{name: poisoned(item) for name, item in value.items()}, f"n{attack}": attack}
         return [poisoned(item) for item in value] if isinstance(value, list) else value
 
     shown: list[str] = []

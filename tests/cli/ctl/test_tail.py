@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.cli.ctl.conftest import ROOT, Run, environ
 from tests.cli.ctl.stub import Refuse, Stub
@@ -83,38 +83,38 @@ def test_the_last_events_oldest_first(run: Run, socket_path: Path) -> None:
     assert few.stdout.splitlines()[-1].split() == ["15:12:02.250Z", "5000", "OrderFilled", "SPY"]
 
 
-def test_rare_types_are_looked_for_further_back(run: Run, socket_path: Path) -> None:
+def test_rare_types_are_looked_for_further_back(call: Run, socket_path: Path) -> None:
     """Until there are enough."""
     journal = Journal(5000)
     with served(socket_path, journal):
-        done = run("tail", "-n", "5", "--type", "OrderFilled", "--json")
+        done = call("tail", "-n", "5", "--type", "OrderFilled", "--json")
     assert seqs(done.stdout) == [4960, 4970, 4980, 4990, 5000]
     assert journal.wanted == [4990, 4920]
 
 
-def test_a_young_journal_is_shown_whole(run: Run, socket_path: Path) -> None:
+def test_a_young_journal_is_shown_whole(call: Run, socket_path: Path) -> None:
     """Fewer events than wanted, none at all, none wanted."""
     with served(socket_path, Journal(7)):
-        assert seqs(run("tail", "--json").stdout) == list(range(1, 8))
-        assert run("tail", "-n", "0").stdout == ""
+        assert seqs(call("tail", "--json").stdout) == list(range(1, 8))
+        assert call("tail", "-n", "0").stdout == ""
     socket_path.unlink()
     with served(socket_path, Journal(0)):
-        assert run("tail").stdout == ""
+        assert call("tail").stdout == ""
 
 
-def test_from_a_number_on_and_what_is_too_much(run: Run, socket_path: Path) -> None:
+def test_from_a_number_on_and_what_is_too_much(call: Run, socket_path: Path) -> None:
     """--from-seq shows what lies behind; more than the daemon sends at once is refused with a way out."""
     with served(socket_path, Journal(5000)):
-        assert seqs(run("tail", "--from-seq", "4990", "--json").stdout) == list(range(4991, 5001))
-        done = run("tail", "--from-seq", "0")
+        assert seqs(call("tail", "--from-seq", "4990", "--json").stdout) == list(range(4991, 5001))
+        done = call("tail", "--from-seq", "0")
     assert done.returncode == 5
     assert "more events lie behind 0 than the daemon sends at once" in done.stderr
 
 
-def test_a_refused_filter_is_the_daemons_sentence(run: Run, socket_path: Path) -> None:
+def test_a_refused_filter_is_the_daemons_sentence(call: Run, socket_path: Path) -> None:
     """As with every call."""
     with Stub(socket_path, {"journal.head": {"seq": 5}, "subscribe": Refuse(-32602, "BAD_PARAM", "no such type")}):
-        done = run("tail", "--type", "X")
+        done = call("tail", "--type", "X")
     assert (done.returncode, done.stderr) == (2, "tradingctl: no such type (BAD_PARAM)\n")
 
 
@@ -144,7 +144,7 @@ class Follower:
         """Return the next line."""
         return self._queues[name].get(timeout=15)
 
-    def __enter__(self) -> Follower:
+    def __enter__(self) -> Self:
         """Return itself."""
         return self
 

@@ -65,11 +65,11 @@ def test_every_mutating_verb_makes_a_key_of_its_own(run: Run, socket_path: Path)
     assert "reason" not in first
 
 
-def test_reads_send_only_what_was_typed(run: Run, socket_path: Path) -> None:
+def test_reads_send_only_what_was_typed(call: Run, socket_path: Path) -> None:
     """A list takes --all, --since, --limit; common options stand before or behind the verb."""
     with Stub(socket_path, ANSWERS) as stub:
-        done = run("--json", "orders", "--all", "--since", "2026-11-20", "--limit", "20")
-        again = run("orders", "--json")
+        done = call("--json", "orders", "--all", "--since", "2026-11-20", "--limit", "20")
+        again = call("orders", "--json")
     assert stub.asked[1] == ("orders", {"all": True, "since": "2026-11-20", "limit": 20})
     assert stub.asked[3] == ("orders", {})
     assert json.loads(done.stdout) == json.loads(again.stdout) == json.loads(ANSWERS["orders"])
@@ -98,10 +98,10 @@ def test_json_is_the_answer_on_one_line_with_every_digit(run: Run, socket_path: 
         ("--json", "order", "cancel", "o-1", "--reason", "x"),
     ],
 )
-def test_a_positional_parameter_may_be_said_by_its_name(run: Run, socket_path: Path, typed: tuple[str, ...]) -> None:
+def test_a_positional_parameter_may_be_said_by_its_name(call: Run, socket_path: Path, typed: tuple[str, ...]) -> None:
     """Flags are field names for every field."""
     with Stub(socket_path, {"order.cancel": ACCEPTED}) as stub:
-        assert run(*typed).returncode == 0
+        assert call(*typed).returncode == 0
     assert stub.asked[1][1]["id"] == "o-1"
 
 
@@ -119,7 +119,7 @@ def test_a_positional_parameter_may_be_said_by_its_name(run: Run, socket_path: P
         ("?", "live", 151),
     ],
 )
-def test_status_is_an_exit_code(run: Run, socket_path: Path, state: str, feed: str, code: int) -> None:
+def test_status_is_an_exit_code(run: Run, call: Run, socket_path: Path, state: str, feed: str, code: int) -> None:
     """152 killed, else 150 halted, else 151 degraded or reducing, else 0; an unknown state is not health."""
     status = {
         "trading_state": state,
@@ -128,7 +128,7 @@ def test_status_is_an_exit_code(run: Run, socket_path: Path, state: str, feed: s
     }
     with Stub(socket_path, {"status": status}):
         done = run("status")
-        with_json = run("status", "--json")
+        with_json = call("status", "--json")
     assert (done.returncode, with_json.returncode) == (code, code)
     assert json.loads(with_json.stdout) == status
 
@@ -150,11 +150,11 @@ def test_status_is_an_exit_code(run: Run, socket_path: Path, state: str, feed: s
     ],
 )
 def test_a_refusal_is_one_clean_sentence(
-    run: Run, socket_path: Path, refusal: Refuse, code: int, sentence: str
+    call: Run, socket_path: Path, refusal: Refuse, code: int, sentence: str
 ) -> None:
     """Errors go to stderr with the remedy and the stable code."""
     with Stub(socket_path, {"resume": refusal}):
-        done = run("resume", "--yes", "--reason", "checked")
+        done = call("resume", "--yes", "--reason", "checked")
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr == f"tradingctl: {sentence}\n"
 
@@ -205,9 +205,9 @@ def test_a_denied_order_is_an_answer_with_exit_code_5(run: Run, socket_path: Pat
         (("log", "level", "loud"), "'loud' is not one of debug, info, warning, error"),
     ],
 )
-def test_usage_errors_are_one_sentence_and_exit_code_2(run: Run, typed: tuple[str, ...], told: str) -> None:
+def test_usage_errors_are_one_sentence_and_exit_code_2(call: Run, typed: tuple[str, ...], told: str) -> None:
     """Nothing is sent, nothing is looked for: there is no socket here."""
-    done = run(*typed)
+    done = call(*typed)
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
