@@ -112,7 +112,7 @@ class ControlSettings(Section):
     connections_max: Annotated[int, Bounds("4", "1000", decimals=0)] = 32
     """Connections open at once; some are kept for those who halt or kill."""
     requests_per_s: Annotated[int, Bounds("1", "100000", decimals=0)] = 200
-    """Requests a second of one connection; halting and killing are never counted."""
+    """Requests a second of one user, on all connections; halting has a budget of its own, killing none."""
     call_timeout_s: Seconds = 5
     """How long a call may wait for the core before it is answered with an error."""
 

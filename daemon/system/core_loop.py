@@ -176,6 +176,11 @@ class CoreLoop:
             self.core.sequencer.start()
         self._again.extend(first)
 
+    def tape_warm(self, rows: list[Market]) -> None:
+        """Put history that was only observed on the tape, so that a restart warms with the same."""
+        ts = self.core.clock.now()
+        self._open.batch.panels += [TapeRow(0, ts, row) for row in rows]
+
     async def run(self, beat: Callable[[], None]) -> None:
         """Process and commit until cancelled."""
         async with anyio.create_task_group() as group:

@@ -97,6 +97,7 @@ class Errands:
         self._desk.closing = True
         self._prepared.control.detach()
         self._running.loop.stop_feeding()
+        self._running.records.closing = True
 
     def close(self) -> None:
         """Last of all: answers that still wait go out, threads end."""
@@ -242,6 +243,7 @@ class Errands:
             )
             self._debug = settings.logging.level == "debug"
         self._loaded = plan.loaded
+        self._running.settings = settings
 
     async def _snapshot(self, _: Call) -> Outcome:
         seq = await self._running.loop.take_snapshot()

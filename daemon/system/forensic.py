@@ -8,7 +8,7 @@ differs is named: the first input, what was recorded and what came out.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -86,6 +86,7 @@ def replay_recorded(
     specs: dict[int, CoreSpec],
     *,
     recorded_digest: str,
+    warm: Sequence[Market] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Forensics:
     """Decide recorded inputs again.
@@ -95,11 +96,13 @@ def replay_recorded(
         specs: first seq of a run -> the core that recorded it. A later run with another configuration takes the state
             of the one before over, as it did when the daemon was started anew.
         recorded_digest: event digest behind the last row, hex.
+        warm: history that was only observed before the first input, oldest first.
         progress: told how many inputs are done, now and then.
     """
     found = Forensics(recorded_digest=recorded_digest)
     waiting = sorted(specs.items())
     stage = _Stage(waiting.pop(0)[1])
+    stage.sequencer.rewarm(warm)
     for row in rows:
         if waiting and row.seq >= waiting[0][0]:
             stage.move_to(waiting.pop(0)[1])

@@ -31,6 +31,8 @@ from daemon.system.start import read_ledger
 
 LEDGER: Final = "ledger.db"
 TAPE: Final = "tape"
+WARM_MAX: Final = 1_000_000
+"""Rows of warm-up history; there are as many as the configuration asked for."""
 
 
 def parity_of(path: Path, config: Settings | None, progress: Callable[[int], None] | None = None) -> Forensics:
@@ -66,6 +68,7 @@ def parity_of(path: Path, config: Settings | None, progress: Callable[[int], Non
     ledger = read_ledger(folder)
     try:
         digest, last = ledger.event_digest.hex(), ledger.last_seq
+        warm = ledger.panels_before(1, WARM_MAX)
     finally:
         ledger.close()
     # A daemon that runs goes on writing; what is compared ends where its digest was read.
@@ -78,7 +81,7 @@ def parity_of(path: Path, config: Settings | None, progress: Callable[[int], Non
             remedy="keep the archive for longer ([retention] archive_days)",
         )
     every = () if first is None else chain((first,), rows)
-    return replay_recorded(every, specs, recorded_digest=digest, progress=progress)
+    return replay_recorded(every, specs, recorded_digest=digest, warm=warm, progress=progress)
 
 
 def spec_of(run: RunRow, config: Settings | None) -> CoreSpec:

@@ -21,7 +21,7 @@ from daemon.journal.batch import NO_FAULTS, Faults, KeptReply
 from daemon.journal.lock import InstanceLock
 from daemon.journal.market_codec import MarketCodec
 from daemon.journal.recovery import OpenedLedger, open_ledger
-from daemon.kernel.errors import OperatorError
+from daemon.kernel.errors import ConfigError
 from daemon.service.systemd import Notifier
 from daemon.system.desk import params_digest
 from daemon.system.housekeeping import Disk
@@ -114,6 +114,10 @@ class Hooks:
         """Note a call."""
         self.audit(kind, peer, method, outcome)
 
+    def lost_now(self, error: BaseException | None) -> None:
+        """The control thread has ended by itself."""
+        self.lost(str(error))
+
     def reload_now(self) -> None:
         """Reload, once there is a daemon to do it."""
         self.reload()
@@ -149,7 +153,7 @@ def make_folders(settings: Settings) -> tuple[Path, Path]:
     """Make state and runtime folder, for the daemon's user alone (the socket's group may enter the latter).
 
     Raises:
-        OperatorError: one cannot be made or written.
+        ConfigError: one cannot be made or written.
     """
     folders = []
     for name, path, mode in (
@@ -161,13 +165,13 @@ def make_folders(settings: Settings) -> tuple[Path, Path]:
             if not folder.is_dir():
                 folder.mkdir(parents=True, mode=mode)
         except OSError as error:
-            raise OperatorError(
+            raise ConfigError(
                 f"paths.{name} {folder} cannot be made: {error.strerror}",
                 code="NO_FOLDER",
                 remedy=f"name a writable folder as paths.{name}",
             ) from error
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise OperatorError(
+            raise ConfigError(
                 f"paths.{name} {folder} cannot be written",
                 code="NO_FOLDER",
                 remedy="let the daemon's user own it",
@@ -270,7 +274,7 @@ def _control(settings: Settings, runtime_dir: Path, latch: KillLatch, hooks: Hoo
         digest=params_digest,
         audit=hooks.audit_now,
         on_problem=lambda sentence: _warn(log, "control", sentence),
-        on_lost=lambda error: hooks.lost(str(error)),
+        on_lost=hooks.lost_now,
         limits=ServerLimits(
             connections_max=control.connections_max,
             requests_per_s=rate,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import anyio
@@ -47,6 +48,7 @@ from daemon.system.live_desk import LiveDesk
 from daemon.system.outlet import LiveOutlet
 from daemon.system.overruns import Overruns
 from daemon.system.prepare import Prepared
+from daemon.system.records import Records
 from daemon.system.start import Reader, pace_of, read_ledger, resume_of
 
 BOARD_S: Final = 0.1
@@ -106,6 +108,21 @@ class Running:
     # -- wiring ------------------------------------------------------------------------------------------------------
 
     @property
+    def state_dir(self) -> Path:
+        """The state folder."""
+        return self.prepared.state_dir
+
+    @property
+    def unchecked_before(self) -> int:
+        """Rows up to this seq were not looked at by the start; 0 where all were."""
+        return self.prepared.opened.unchecked_before
+
+    @property
+    def warmup_rows(self) -> int:
+        """Bars before a snapshot that a start needs."""
+        return max((actor.warmup_rows() for actor in self.loop.core.sequencer.routing.actors), default=0)
+
+    @property
     def free_running(self) -> bool:
         """Whether inputs are stamped when they arrive."""
         return self.settings.feed.playback.free_running
@@ -115,6 +132,7 @@ class Running:
         self.desk = desk
         self.outlet = outlet
         self._new_loop(self.prepared.core)
+        self.records = Records(self)
         self.root = self._tree()
 
     def _new_loop(self, core: LiveCore) -> None:
@@ -167,6 +185,10 @@ class Running:
             if spec.name not in known
         ]
         core.move_clock(first)
+        if first is not None:
+            warm = prepared.data.warm_rows(self.settings)
+            core.sequencer.rewarm(warm)
+            self.loop.tape_warm(warm)
         if self.free_running and core.feed_n:
             now = core.clock.now()
             inputs.append(Input(GapDetected(now, "playback", core.sequencer.last_ts, now), "feed"))
@@ -222,6 +244,7 @@ class Running:
                 ChildSpec("control", self._edge(self._watch_control), heartbeat_s=beat),
                 ChildSpec("errands", self._edge(self.desk.run_admin), heartbeat_s=beat),
                 ChildSpec("housekeeping", self._edge(self._keep_house), heartbeat_s=beat),
+                ChildSpec("records", self._edge(self.records.run), abandon=True),
             ],
         )
         return Supervisor(

@@ -28,20 +28,20 @@ from actors.values.universe import Adjustment
 from config.params import alert_params, broker_params, portfolio_specs, risk_limits
 from config.settings import Settings, playback_tree, settings_digest, settings_tree
 from daemon.journal.batch import SnapshotRow
-from daemon.journal.journal import Manifest
+from daemon.journal.committer import LEDGER
 from daemon.journal.failures import LedgerRefusedError
+from daemon.journal.journal import Manifest
 from daemon.journal.market_codec import MarketCodec
 from daemon.journal.opened import OpenedLedger, RecordedInput
 from daemon.journal.sqlite import open_readonly
 from daemon.kernel.clock import Clock, VirtualClock
-from daemon.kernel.errors import ConfigError, InvariantError, OperatorError
+from daemon.kernel.errors import ConfigError, InvariantError
 from daemon.kernel.message import Market
-from daemon.journal.committer import LEDGER
+from daemon.system.bindings import strategy_bindings
 from daemon.system.composition import CoreSpec
 from daemon.system.intake import ArrivalClock, ScaledClock
 from daemon.system.invariants import check_core
 from daemon.system.live_core import LiveCore
-from daemon.system.bindings import strategy_bindings
 from daemon.system.version import program_version
 
 UNCLEAN: Final = "unclean"
@@ -53,6 +53,11 @@ class Data(msgspec.Struct, frozen=True):
 
     recording: Recording
     spec: CoreSpec
+
+    def warm_rows(self, settings: Settings) -> list[Market]:
+        """Return the history before the first input that features are warmed with."""
+        sessions = settings.predictor.warmup
+        return list(self.recording.warm_rows(sessions)) if sessions else []
 
     @property
     def first_ts(self) -> int:
@@ -202,6 +207,8 @@ class CoreFactory:
         """
         core = self.empty()
         seq = self._restore(core, ledger)
+        if not seq:
+            core.sequencer.warm(partial(ledger.panels_before, 1))
         self.refolded = 0
         for row in ledger.inputs(seq):
             if self.refolded == 0 and row.seq == 1 and not seq:
@@ -279,7 +286,7 @@ def check_same_world(opened: OpenedLedger, data: Data) -> None:
     """Refuse to go on with a ledger whose symbols are not those of the data: its ids would name other shares.
 
     Raises:
-        OperatorError: with both ways out.
+        ConfigError: with both ways out.
     """
     if opened.run is None:
         return
@@ -288,7 +295,7 @@ def check_same_world(opened: OpenedLedger, data: Data) -> None:
     if before != now:
         gone = [s for s in before if s not in now]
         new = [s for s in now if s not in before]
-        raise OperatorError(
+        raise ConfigError(
             f"the ledger was written for {len(before)} symbols, the data have {len(now)} "
             f"(new: {', '.join(new[:5]) or 'none'}; gone: {', '.join(gone[:5]) or 'none'})",
             code="UNIVERSE_CHANGED",
