@@ -109,6 +109,11 @@ class PortfolioActor(ClosingDesk):
         return self._portfolios
 
     @property
+    def orders(self) -> dict[str, tuple[PortfolioState, Working]]:
+        """Working orders with their portfolios, by client order id; look, do not touch."""
+        return self._orders
+
+    @property
     def marks(self) -> Marks:
         """Last prices of the universe; look, do not touch."""
         return self._marks

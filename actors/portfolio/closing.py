@@ -96,6 +96,11 @@ class ClosingDesk(CoreActor):
         self._flattening: dict[str, None] = {}
         """Portfolios that are being flattened."""
 
+    @property
+    def universe(self) -> Universe:
+        """The run's symbols."""
+        return self._universe
+
     def portfolio(self, name: str) -> PortfolioState:
         """Return a portfolio's state, to be read only.
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from actors.messages.columns import F64, I64, unpack_f64, unpack_i32
 from actors.messages.orders import OrderReplaced, OrderType, SubmitOrder
 from actors.messages.portfolio import CashFlowed, PositionChanged, SessionRolled, TargetsProposed
+from actors.portfolio.accounts import CHART, Postings
 from actors.portfolio.params import PortfolioSpec
 from actors.portfolio.positions import Lot, Position, fold
 from actors.portfolio.settlement import Unsettled
@@ -47,6 +48,7 @@ class Working(msgspec.Struct):
         qty, cum: total and filled quantity.
         reserved: cash still set aside for it.
         exit_of: the lot whose automatic exit it is, "" for any other order.
+        base_reserved, base_leaves: what was set aside for how much, when its terms were last set.
     """
 
     client_order_id: str
@@ -58,6 +60,8 @@ class Working(msgspec.Struct):
     market: bool
     strategy: str
     exit_of: str
+    base_reserved: int
+    base_leaves: int
 
     @property
     def leaves(self) -> int:
@@ -80,6 +84,8 @@ class PortfolioState:
         """Highest session-close equity, scaled with every flow as the equity was."""
         self.closed = 0
         """Equity at the last session's close, 0 before the first: with :attr:`flows` what a day's profit is against."""
+        self.balances: dict[str, int] = dict.fromkeys(CHART, 0)
+        """The trial balance: the sum of all postings by account, debit positive."""
         self.positions: dict[int, Position] = {}
         self._targets: dict[int, float] = {}
         self._proposed: TargetsProposed | None = None
@@ -189,6 +195,7 @@ class PortfolioState:
         self.peak = mul_ratio(self.peak, max(after, 0), before) if before > 0 and self.peak > 0 else max(after, 0)
         self.cash = event.cash
         self.flows += event.amount
+        self._post(event.postings)
 
     def fold_roll(self, event: SessionRolled) -> None:
         """A session ended."""
@@ -205,12 +212,18 @@ class PortfolioState:
         old = position.qty
         if old > 0 and event.cash > self.cash and not self.spec.reuse_proceeds:
             self.unsettled.fold(event.cash - self.cash, session, number)
+        self._post(event.postings)
         lots = len(position.lots)
         opened = fold(position, event, px)
         self.n_lots += len(position.lots) - lots
         self.cash = event.cash
         self._count(symbol, old, event.qty)
         return opened
+
+    def _post(self, postings: Postings) -> None:
+        balances = self.balances
+        for account, amount in postings:
+            balances[account] += amount
 
     def fold_targets(self, event: TargetsProposed, session: int) -> None:
         """New targets; a rebalance (anything but exits in between) is remembered by the session it fell into."""
@@ -234,6 +247,8 @@ class PortfolioState:
             market,
             order.strategy,
             exit_of,
+            reserved,
+            order.qty,
         )
         if exit_of:
             self.exits.setdefault(exit_of, {})[order.client_order_id] = working
@@ -250,15 +265,15 @@ class PortfolioState:
 
     def fold_part(self, working: Working, last_qty: int) -> None:
         """Part of an order was filled: its reservation shrinks in proportion."""
-        leaves = working.qty - working.cum
-        if working.reserved and leaves > 0:
-            working.reserved -= mul_ratio(working.reserved, min(last_qty, leaves), leaves)
         working.cum += last_qty
+        if working.base_reserved:
+            working.reserved = mul_ratio(working.base_reserved, max(working.leaves, 0), working.base_leaves or 1)
 
     def fold_replaced(self, working: Working, event: OrderReplaced) -> None:
         """A working order has new terms."""
         working.qty = event.qty
-        working.reserved = event.reserved
+        working.reserved = working.base_reserved = event.reserved
+        working.base_leaves = event.qty - working.cum
 
     def fold_ended(self, working: Working) -> None:
         """An order is terminal."""
@@ -299,6 +314,7 @@ class PortfolioState:
             "flows": self.flows,
             "peak": self.peak,
             "closed": self.closed,
+            "balances": [str(amount) for amount in self.balances.values()],  # memo accounts may outgrow 64 bits
             "closings": self.closings,
             "flattening": None if self.flattening is None else _flattening_out(self.flattening),
             "unsettled": self.unsettled.entries,
@@ -318,6 +334,7 @@ class PortfolioState:
         self.flows = state["flows"]
         self.peak = state["peak"]
         self.closed = state["closed"]
+        self.balances = dict(zip(CHART, map(int, state["balances"]), strict=True))
         self.closings = state["closings"]
         flattening = state["flattening"]
         if flattening is not None:
