@@ -2,7 +2,9 @@
 
 Gated. The recording, models' answers and timers are merged by (ts, rank), as the replay engine merges them: nothing is
 taken before it is certain that nothing earlier can come. An answer that is still being computed holds the gate
-at the instant it will be stamped with. Commands are stamped with the recording's clock and never hold it.
+at the instant it will be stamped with. Commands are stamped with the recording's clock and never hold it. As in a
+replay, time ends with the last market input: no timer rings and no answer comes in behind it (a longer recording of
+the same day goes on from there).
 
 Free-running. Inputs are stamped when they arrive, by a clock that runs on while the process is down.
 """
@@ -169,7 +171,8 @@ class GatedIntake:
         due = self._timers.next_due()
         if due is not None and (best is None or (due, int(Rank.TIMER)) < best):
             best = (due, int(Rank.TIMER))
-        return best
+        beyond = market is None and best is not None and best[0] > self._core.feed_ts
+        return None if beyond else best
 
     def command_stamp(self) -> int | None:
         """Return the recording's time, but never beyond the next input, and never before the last."""
@@ -192,7 +195,9 @@ class GatedIntake:
     @property
     def exhausted(self) -> bool:
         """Whether the recording has ended and nothing it caused is outstanding."""
-        return self.queue.ended and self._head() is None and not self._core.questions
+        if len(self._core.questions) > len(self._waiting):
+            self._expect()
+        return self.queue.ended and self._head() is None
 
 
 class ScaledClock:

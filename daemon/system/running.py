@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -28,14 +28,7 @@ from daemon.kernel.message import Market, Message
 from daemon.service.systemd import Notifier
 from daemon.service.watchdog import Check, CorePing
 from daemon.supervision.events import ActorFailed, Escalated, SupervisionEvent
-from daemon.supervision.supervisor import (
-    ChildSpec,
-    Restart,
-    RestartIntensity,
-    StartContext,
-    Strategy,
-    Supervisor,
-)
+from daemon.supervision.supervisor import StartContext, Supervisor
 from daemon.system.board import ActorFact, Board, FeedFact, ShellFacts, build_board
 from daemon.system.core_loop import CoreLoop
 from daemon.system.core_ports import Input
@@ -50,13 +43,13 @@ from daemon.system.overruns import Overruns
 from daemon.system.prepare import Prepared
 from daemon.system.records import Records
 from daemon.system.start import Reader, pace_of, read_ledger, resume_of
+from daemon.system.tree import build_tree
 
 BOARD_S: Final = 0.1
 HOUSE_S: Final = 1.0
 BOOKS_S: Final = 60.0
 PING_S: Final = 15.0
 COMMIT_STUCK_S: Final = 20.0
-EDGE_HEARTBEAT_S: Final = 30.0
 BY: Final = "daemon"
 _SECOND: Final = 1_000_000_000
 
@@ -104,6 +97,7 @@ class Running:
         self.intake: GatedIntake | FreeIntake
         self.root: Supervisor
         self.control_lost = ""
+        self._feed_scope: anyio.CancelScope | None = None
 
     # -- wiring ------------------------------------------------------------------------------------------------------
 
@@ -133,10 +127,12 @@ class Running:
         self.outlet = outlet
         self._new_loop(self.prepared.core)
         self.records = Records(self)
-        self.root = self._tree()
+        self.root = build_tree(self)
 
     def _new_loop(self, core: LiveCore) -> None:
         """Build a core loop around a core, at the start and whenever the core child is started again."""
+        if self._feed_scope is not None:
+            self._feed_scope.cancel()  # what it read ahead belongs behind a place that is no more
         self.queue.items.clear()
         self.queue.ended = False
         latency_ns = self.settings.predictor.latency_ms * 1_000_000
@@ -205,74 +201,8 @@ class Running:
 
     # -- tree --------------------------------------------------------------------------------------------------------
 
-    def _tree(self) -> Supervisor:
-        fatal = (InvariantError, LedgerBrokenError)
-        beat = EDGE_HEARTBEAT_S
-        core = Supervisor(
-            "core",
-            Strategy.ONE_FOR_ALL,
-            RestartIntensity(1, 300),
-            [ChildSpec("sequencer", self._run_core, fatal=fatal, shutdown_s=10)],
-        )
-        inference = Supervisor(
-            "inference",
-            Strategy.REST_FOR_ONE,
-            RestartIntensity(3, 60),
-            [ChildSpec("pool", self._edge(self.inference.run), abandon=True)],
-        )
-        market = Supervisor(
-            "market",
-            Strategy.REST_FOR_ONE,
-            RestartIntensity(10, 60),
-            [ChildSpec("feed", self._run_feed, heartbeat_s=beat)],
-        )
-        outreach = Supervisor(
-            "outreach",
-            Strategy.ONE_FOR_ONE,
-            RestartIntensity(5, 300),
-            [
-                ChildSpec("alerter", self._edge(self.deliveries.run), abandon=True),
-                ChildSpec("reporter", self._edge(self._watch_reporter)),
-            ],
-        )
-        admin = Supervisor(
-            "admin",
-            Strategy.ONE_FOR_ONE,
-            RestartIntensity(5, 60),
-            [
-                ChildSpec("board", self._edge(self._publish), heartbeat_s=beat),
-                ChildSpec("control", self._edge(self._watch_control), heartbeat_s=beat),
-                ChildSpec("errands", self._edge(self.desk.run_admin), heartbeat_s=beat),
-                ChildSpec("housekeeping", self._edge(self._keep_house), heartbeat_s=beat),
-                ChildSpec("records", self._edge(self.records.run), abandon=True),
-            ],
-        )
-        return Supervisor(
-            "root",
-            Strategy.ONE_FOR_ONE,
-            RestartIntensity(2, 120),
-            [
-                ChildSpec("journal", self._edge(self._watch_ledger), fatal=fatal, heartbeat_s=beat),
-                core.spec(),
-                inference.spec(restart=Restart.TEMPORARY),
-                market.spec(restart=Restart.TEMPORARY),
-                outreach.spec(restart=Restart.TEMPORARY),
-                admin.spec(restart=Restart.TEMPORARY),
-            ],
-            on_event=self._supervised,
-        )
-
-    @staticmethod
-    def _edge(
-        run: Callable[[Callable[[], None]], Awaitable[None]],
-    ) -> Callable[[StartContext], Awaitable[None]]:
-        async def start(context: StartContext) -> None:
-            context.started()
-            await run(context.beat)
-
-        return start
-
-    async def _run_core(self, context: StartContext) -> None:
+    async def run_core(self, context: StartContext) -> None:
+        """Run the core loop; built anew from ledger and tape when it was started before."""
         if context.restarts:
             self._new_loop(self.rebuild())
         self.loop.begin(self.first_inputs() if not context.restarts else [])
@@ -280,18 +210,26 @@ class Running:
         context.started()
         await self.loop.run(context.beat)
 
-    async def _run_feed(self, context: StartContext) -> None:
+    async def run_feed(self, context: StartContext) -> None:
+        """Read the recording; from another place when the core was built anew."""
+        context.started()
+        while True:
+            with anyio.CancelScope() as scope:
+                self._feed_scope = scope
+                await self._feed(context)
+            if not scope.cancelled_caught:
+                return
+
+    async def _feed(self, context: StartContext) -> None:
         self.queue.items.clear()
         self.queue.ended = False
-        loop = self.loop
         jitter = self.prepared.options.jitter
-        context.started()
         if self.free_running:
             if self._pace.speed is not None:
-                self._pace.begin(loop.core.clock.now())
-            await FreeFeed(self.queue, self._recorded, loop.wake, self._pace).run(context.beat, jitter)
+                self._pace.begin(self.loop.core.clock.now())
+            await FreeFeed(self.queue, self._recorded, self.wake, self._pace).run(context.beat, jitter)
         else:
-            await GatedFeed(self.queue, self._recorded, loop.wake).run(context.beat, jitter)
+            await GatedFeed(self.queue, self._recorded, self.wake).run(context.beat, jitter)
 
     def _recorded(self) -> Iterator[Market]:
         """Return the recording from behind the last input that was taken; free-running leaves out what is over."""
@@ -301,7 +239,8 @@ class Running:
             return inputs
         return _from_now(inputs, core.clock.now())
 
-    def _supervised(self, event: SupervisionEvent) -> None:
+    def supervised(self, event: SupervisionEvent) -> None:
+        """Hear of what happens to the children."""
         name = type(event).__name__
         fields = {k: v for k, v in msgspec.structs.asdict(event).items() if k not in {"ts", "error"}}
         if isinstance(event, ActorFailed):
@@ -356,7 +295,8 @@ class Running:
     def _disable(self, strategy: str, reason: str) -> None:
         self.command(DisableStrategy(strategy, reason, BY))
 
-    async def _watch_ledger(self, beat: Callable[[], None]) -> None:
+    async def watch_ledger(self, beat: Callable[[], None]) -> None:
+        """Notice that the ledger under the writer is not the one it opened (F49)."""
         while True:
             moved = self.writer.gauges().moved
             if moved:
@@ -365,18 +305,21 @@ class Running:
             beat()
             await anyio.sleep(HOUSE_S)
 
-    async def _watch_reporter(self, beat: Callable[[], None]) -> None:
+    async def watch_reporter(self, beat: Callable[[], None]) -> None:
+        """Stand for the reporter, which folds committed frames as they come."""
         while True:
             beat()
             await anyio.sleep(HOUSE_S)
 
-    async def _watch_control(self, beat: Callable[[], None]) -> None:
+    async def watch_control(self, beat: Callable[[], None]) -> None:
+        """Notice that the control thread has ended by itself."""
         while not self.control_lost:
             beat()
             await anyio.sleep(HOUSE_S)
         raise InvariantError(f"the control thread was lost: {self.control_lost}", code="CONTROL_LOST")
 
-    async def _publish(self, beat: Callable[[], None]) -> None:
+    async def publish_boards(self, beat: Callable[[], None]) -> None:
+        """Publish what people look at, at most every 100 ms."""
         last = 0.0
         while True:
             now = time.monotonic()
@@ -392,7 +335,8 @@ class Running:
         """Build a new board from the core as it is."""
         self.board = build_board(self.loop.core.core, self.prepared.data.spec.universe, self.facts())
 
-    async def _keep_house(self, beat: Callable[[], None]) -> None:
+    async def keep_house(self, beat: Callable[[], None]) -> None:
+        """Look after the disk and the books, and notice the end of the recording."""
         while True:
             state = self.prepared.disk.look()
             if state.low and not self._told_low:
