@@ -204,6 +204,8 @@ class _Run:
             taps.append(stop)
         core = build_core(self.spec, clock=clock, sink=Tee(journal, taps), on_quarantine=journal.quarantine)
         stop.failures = core.predictor.failures
+        if self.settings.predictor.warmup:
+            core.sequencer.rewarm(list(self.recording.warm_rows(self.settings.predictor.warmup)))
         engine = ReplayEngine(
             core.sequencer,
             clock,
