@@ -101,6 +101,8 @@ def test_the_commands_are_those_of_the_contract() -> None:
         "verify",
         "routes",
         "version",
+        "run",
+        "parity",
         "install-service",
         "backup",
         "restore",
@@ -123,11 +125,11 @@ def test_every_command_explains_itself(path: tuple[str, ...], capsys: pytest.Cap
     assert [line for line in bare if line not in following] == []
 
 
-@pytest.mark.parametrize("path", [p for p in ALL if p != ("config", "init")], ids=" ".join)
+@pytest.mark.parametrize("path", [p for p in ALL if p not in {("config", "init"), ("run",)}], ids=" ".join)
 def test_every_command_that_shows_something_takes_json(
     path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The schema is JSON itself; init writes a file and shows nothing."""
+    """The schema is JSON itself; init writes a file and shows nothing; the daemon is asked by tradingctl."""
     assert "--json" in answer(capsys, *path, "--help")[1]
 
 
