@@ -13,7 +13,7 @@ import msgspec
 
 from daemon.journal.batch import KeptReply, OutboxRow, SnapshotRow, TapeRow
 from daemon.journal.check import LAST_SEQ, frame_chunks, read_replies, read_snapshot, snapshot_seqs
-from daemon.journal.committer import TAPE, Continue
+from daemon.journal.committer import LEDGER, TAPE, Continue
 from daemon.journal.failures import LedgerRefusedError
 from daemon.journal.market_codec import MarketCodec
 from daemon.journal.rows import FrameRow, RunRow, TapeMark, read_runs
@@ -46,11 +46,23 @@ class RecordedInput(msgspec.Struct, frozen=True):
     kept: bool
 
 
+def read_only(path: Path) -> sqlite3.Connection:
+    """Connect to a ledger so that nothing can be changed, and closing folds no WAL in."""
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    for pragma in ("query_only = ON", "trusted_schema = OFF", "cell_size_check = ON", "temp_store = MEMORY"):
+        db.execute(f"PRAGMA {pragma}")
+    return db
+
+
 class OpenedLedger:
-    """See the module. Reads in short steps, so it may be used while the ledger is written; from any one thread.
+    """See the module. Reads in short steps, so it may be used while the ledger is written; from one thread at a time.
+
+    What is read goes up to the last commit at that moment; the attributes say where the ledger was at the start, or at
+    the last :meth:`refresh`, which reading inputs or panels implies.
 
     Attributes:
-        fresh: there is no ledger yet, and none is expected.
+        fresh: there was no ledger at the start, and none was expected.
         last_seq, last_ts: of the last frame; 0 where there is none.
         chain: hash of the last frame; empty where there is none.
         event_digest: of all facts, 32 bytes.
@@ -81,6 +93,7 @@ class OpenedLedger:
         self.event_digest = DIGEST_START
         self.tape: TapeMark | None = None
         self.run: RunRow | None = None
+        self._path = state_dir / LEDGER
         self._tapes = state_dir / TAPE
         self._codec = codec
         self._market = market
@@ -106,8 +119,12 @@ class OpenedLedger:
         return self.run is not None and self.run.status == "running"
 
     def refresh(self) -> None:
-        """Look how far the ledger has come by now; nothing is checked."""
-        db = self._reading()
+        """Look how far the ledger has come by now; nothing is checked. A ledger that was fresh may be there by now."""
+        if self._db is None:
+            if not self._path.exists():
+                return
+            self._db = read_only(self._path)
+        db = self._db
         runs = read_runs(db)
         self.run = runs[-1] if runs else None
         row = db.execute(
@@ -182,6 +199,7 @@ class OpenedLedger:
         Raises:
             LedgerRefusedError: the tape does not hold what a frame speaks of, or cannot be read.
         """
+        self.refresh()
         if self._db is None:
             return
         panels = self._panels(after_seq)
@@ -205,7 +223,7 @@ class OpenedLedger:
 
     def _frames(self, first: int) -> Iterator[FrameRow]:
         with _refusing(self._reading()):
-            for rows in frame_chunks(self._reading(), first, LAST_SEQ):
+            for rows in frame_chunks(self._reading(), first, self.last_seq):
                 yield from rows
 
     def _panels(self, after_seq: int) -> Iterator[TapeRow]:
@@ -224,6 +242,7 @@ class OpenedLedger:
         Raises:
             LedgerRefusedError: the tape cannot be read.
         """
+        self.refresh()
         if self.tape is None:
             return []
         try:

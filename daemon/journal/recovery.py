@@ -20,7 +20,7 @@ from daemon.journal.connection import LEDGER
 from daemon.journal.failures import LedgerRefusedError
 from daemon.journal.head import HEAD, Head, read_head, read_wal_salt
 from daemon.journal.market_codec import MarketCodec
-from daemon.journal.opened import OpenedLedger, RecordedInput
+from daemon.journal.opened import OpenedLedger, RecordedInput, read_only
 from daemon.journal.rows import read_runs, schema_version
 from daemon.journal.schema import APPLICATION_ID, SCHEMA, migrate
 from daemon.journal.tape import TapeWriter
@@ -71,7 +71,7 @@ def open_ledger(state_dir: Path, codec: Codec, market: MarketCodec) -> OpenedLed
             if schema_version(db) < SCHEMA:
                 db.close()
                 look.migrate()
-                db = look.read_only()
+                db = read_only(look.path)
             opened = OpenedLedger(state_dir, codec, market, db, notices=notices, unchecked_before=unchecked)
             look.check_tape(opened, market)
         except BaseException:
@@ -148,7 +148,7 @@ class _Look:
         """Tell whether there are any; the first may still be in the WAL."""
         try:
             self._look_at_main()
-            db = self.read_only()
+            db = read_only(self.path)
             try:
                 return bool(db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
             finally:
@@ -189,15 +189,6 @@ class _Look:
         finally:
             db.close()
 
-    def read_only(self) -> sqlite3.Connection:
-        """Connect so that nothing can be changed, and closing folds no WAL in."""
-        db = sqlite3.connect(
-            f"{self.path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
-        )
-        for pragma in ("query_only = ON", "trusted_schema = OFF", "cell_size_check = ON", "temp_store = MEMORY"):
-            db.execute(f"PRAGMA {pragma}")
-        return db
-
     def open(self) -> sqlite3.Connection:
         """Connect to a ledger of ours, with the WAL that belongs to it."""
         head, main = self.head, self.main
@@ -213,7 +204,7 @@ class _Look:
                 raise self._refused(
                     reason, what + (f", under the {self.wal.name} of the newer one" if self.salt else "")
                 )
-        db = self.read_only()
+        db = read_only(self.path)
         version = schema_version(db)
         if version > SCHEMA:
             db.close()

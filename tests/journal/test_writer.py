@@ -17,18 +17,23 @@ import pytest
 from daemon.journal import folding
 from daemon.journal.batch import SITES, Batch, KeptReply, OutboxRow, SnapshotRow, TapeRow
 from daemon.journal.failures import CommitOvertaken, LedgerBrokenError, LedgerFullError
+from daemon.journal.recovery import open_ledger
 from daemon.journal.sqlite import open_readonly
 from daemon.journal.writer import LedgerWriter
 from daemon.kernel.errors import InvariantError
 from daemon.kernel.poison import PoisonRecord
 from tests.journal.ledger_support import (
+    CODEC,
+    MARKETS,
     START,
     batch,
     batches_in,
     event_digest,
     frame,
+    manifest,
     panel,
     problems,
+    recorded,
     reopened,
     write,
     writing,
@@ -402,6 +407,33 @@ async def test_alerts_are_kept_in_their_newest_form_and_poisoned_inputs_with_the
             assert rows == [(2, "risk", "TradingStatus", None, "ValueError: x")] * 2
     opened = reopened(tmp_path)
     assert opened.outbox_pending() == [OutboxRow("b", START, "info", b"1")]
+    opened.close()
+
+
+async def test_a_core_can_be_rebuilt_from_the_running_ledger(tmp_path: Path) -> None:
+    """What a start has open reads up to the last commit, and nothing of one that was overtaken, fresh or not."""
+    killed = threading.Event()
+    opened = open_ledger(tmp_path, CODEC, MARKETS)
+    writer = await LedgerWriter.open(
+        tmp_path, codec=CODEC, market=MARKETS, manifest=manifest(), opened=opened, overtaken=killed.is_set
+    )
+    assert list(opened.inputs(0)) == []
+    for n in range(7):
+        await writer.commit(batch(n))
+    killed.set()
+    with pytest.raises(CommitOvertaken):
+        await writer.commit(batch(7))
+    assert list(opened.inputs(8)) == recorded(7)[8:]
+    assert (opened.last_seq, opened.event_digest, opened.fresh) == (28, event_digest(7), True)
+    assert [snapshot.seq for snapshot in opened.snapshots()] == [20]
+    assert opened.panels_before(21, 2) == [panel(19), panel(20)]
+    killed.clear()
+    reading = opened.inputs(0)
+    first = [next(reading) for _ in range(5)]
+    await writer.commit(batch(7))
+    assert [*first, *reading] == recorded(7)
+    assert (list(opened.inputs(28)), opened.event_digest) == (recorded(8)[28:], event_digest(8))
+    await writer.close()
     opened.close()
 
 
