@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from daemon.cli.ctl import client, options, places, show, status, verbs, wire
 from daemon.cli.ctl.client import RemoteError
-from daemon.cli.ctl.errors import UnreachableError
+from daemon.cli.ctl.errors import IncompleteError, UnreachableError
+from daemon.cli.ctl.kill import FILE
 from daemon.cli.ctl.options import PROGRAM
 from daemon.cli.ctl.text import Paint, clean, counted, grouped
 from daemon.control.methods import Method
@@ -42,6 +43,8 @@ def run(method: Method, arguments: list[str]) -> int:
         return flatten.run(path, params, known)
     result = ask(method, path, params, known.timeout or method.timeout_s or TIMEOUT_S)
     tell(method, result, params, as_json=known.json)
+    if method.name == "unlatch":
+        _look_for_file(path)
     return _exit_code(method, result)
 
 
@@ -64,6 +67,20 @@ def ask(method: Method, path: str, params: dict[str, Any], timeout_s: float) -> 
         if method.mutating:
             options.note(f"{PROGRAM}: {_unknown(method)}; {_way_out(method, params)}")
         raise
+
+
+def _look_for_file(path: str) -> None:
+    """See that the file of ``kill --file-only`` is gone: while it lies there, the daemon is killed again at once.
+
+    Raises:
+        IncompleteError: it lies there.
+    """
+    file = f"{path.rpartition('/')[0] or '.'}/{FILE}"
+    if os.path.lexists(file):
+        raise IncompleteError(
+            f"unlatched, but the file {file} is still there and kills again at once",
+            remedy=f"remove it (rm {file}) and unlatch once more",
+        )
 
 
 def _unknown(method: Method) -> str:

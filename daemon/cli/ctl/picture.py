@@ -13,6 +13,7 @@ _EVENTS_LEAST: Final = 3
 _NOTICES_MAX: Final = 3
 _AIRY_ROWS: Final = 30  # below this a frame has no blank lines
 _OLD_S: Final = 3.0
+_ABOVE: Final = {"EquityMarked"}  # every minute, and what it says stands on top anyway
 _ORDER: Final = [
     "ts",
     "symbol",
@@ -72,7 +73,7 @@ class Picture:
         blanks = " " * max(columns - text.width(banner) - len(right), 2)
         line = paint("dim", status.origin(self.status))
         if self.trouble:
-            line = paint("bold red", f"no connection, what follows is old: {text.clean(self.trouble)}")
+            line = paint("bold red", f"what follows is old: {text.clean(self.trouble)}")
         return [banner + blanks + paint("dim", right), line, *status.figures(self.status, paint)]
 
     def _machine(self, paint: Paint) -> list[str]:
@@ -82,7 +83,7 @@ class Picture:
         items = [
             ("breakers", [_breaker(row, paint) for row in _objects(self.status.get("breakers"))]),
             ("feeds", [_feed(row, paint) for row in _objects(self.status.get("feeds"))]),
-            ("actors", [_actor(row, paint) for row in _objects(self.status.get("actors"))]),
+            ("actors", status.actors(self.status, paint)),
             ("journal", [status.journal(self.status)]),
         ]
         lines = [
@@ -96,7 +97,8 @@ class Picture:
         return lines
 
     def _events(self, paint: Paint, rows: int) -> list[str]:
-        newest = list(self.events)[-max(rows - 1, 0) :] if rows > 1 else []
+        told = [event for event in self.events if event.get("type") not in _ABOVE]
+        newest = told[-(rows - 1) :] if rows > 1 else []
         if not newest:
             return [f"{paint('bold', 'events')}    {paint('dim', 'none yet')}"]
         return [paint("bold", "events"), *(f"  {events.line(event, paint)}" for event in newest)]
@@ -143,10 +145,3 @@ def _feed(row: dict[str, Any], paint: Paint) -> str:
     state = text.clean(row.get("state", "?"))
     heard = text.age(row["last_event_age_s"]) if row.get("last_event_age_s") is not None else ""
     return f"{text.clean(row.get('name', '?'))} {paint(show.colour(state), state)} {heard}".rstrip()
-
-
-def _actor(row: dict[str, Any], paint: Paint) -> str:
-    state, name = text.clean(row.get("state", "?")), text.clean(row.get("name", "?"))
-    restarts = text.clean(row.get("restarts") or "0")
-    again = "" if restarts == "0" else paint("yellow", f" (restarted {restarts} x)")
-    return (paint("green", name) if state == "running" else f"{name} {paint(show.colour(state), state)}") + again

@@ -6,7 +6,6 @@ is shown without a new version of this program.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -52,7 +51,7 @@ _QUIET: Final = {
     "alerts": {"key", "acknowledged_by", "acknowledged_ts"},
 }
 _SKIPPED: Final = {"schema"}
-_TIME: Final = re.compile(r"(^|_)(ts|at|time|since|until|started|ended)$")
+_TIMES: Final = {"ts", "at", "time", "since", "until", "started", "ended"}
 
 
 # ----------------------------------------------------------------------------------------------------- single fields
@@ -66,13 +65,17 @@ def heading(name: str) -> str:
 def cell(name: str, value: Any, paint: Paint, *, of: str = "") -> str:
     """Return one value as its field's name asks for; ``of`` names the list it is in."""
     if isinstance(value, Number):
-        return _number(f"{of}.{name}", value, paint)
-    if isinstance(value, str) and value and _TIME.search(name):
+        return _number(of, name, value, paint)
+    if isinstance(value, str) and value and _is_time(name):
         return text.moment(value)
     shown = text.listed(value)
     if shown == text.NOTHING:
         return paint("dim", shown)
     return paint(colour(shown), shown) if isinstance(value, str) else shown
+
+
+def _is_time(name: str) -> bool:
+    return name.rpartition("_")[2] in _TIMES
 
 
 def colour(word: str) -> str:
@@ -95,37 +98,64 @@ def _loss(value: Number, paint: Paint) -> str:
 def _limit(value: Number, paint: Paint) -> str:
     """Limits are counts, money and fractions in one column; a fraction has the point, and less than one before it."""
     del paint
-    return text.percent(value) if re.match(r"-?0\.", value) else text.grouped(value)
+    if value.removeprefix("-").startswith("0."):
+        return text.percent(value)
+    return text.grouped(value, 2 if "." in value else None)
 
 
-# First match wins; patterns see ``list.field``. Money is shown to the cent, prices with every digit they have.
-_NUMBERS: Final[tuple[tuple[re.Pattern[str], Callable[[Number, Paint], str]], ...]] = tuple(
-    (re.compile(pattern), form)
-    for pattern, form in (
-        (r"^breakers\.(value|limit)$", lambda n, _: text.percent(n)),
-        (r"^limits\.(bound|value)$", _limit),
-        (r"^limits\.utilization$", lambda n, _: text.percent(n)),
-        (r"\.(since|\w+_ns)$", lambda n, _: text.moment_of_ns(n)),
-        (r"_s$", lambda n, _: text.age(n)),
-        (r"_ms$", lambda n, _: f"{text.grouped(n)} ms"),
-        (r"_bytes$", lambda n, _: f"{text.grouped(n)} B"),
-        (r"pnl$", _gain),
-        (r"[._](drawdown|mae|mfe)$", _loss),
-        (r"[._](return|ret|realized_tradable)$|^predictions\.realized$", lambda n, _: text.percent(n, sign=True)),
-        (r"[._](weight|exposure|ratio|fraction|utilization)$", lambda n, _: text.percent(n)),
-        (
-            r"[._](equity|cash|gross|net|fees?|amount|notional|reserved|available|commission|cost|baseline|flows)$",
-            lambda n, _: text.grouped(n, 2),
-        ),
-        (r"[._](px|price)$", lambda n, _: text.grouped(n, max(2, len(n.rstrip("0").partition(".")[2])))),
-        (r"[._](confidence|score|p_up|sigma|leverage)$", lambda n, _: text.grouped(n, 3)),
-        (r"", lambda n, _: text.grouped(n)),
-    )
-)
+Form = Callable[[Number, Paint], str]
 
 
-def _number(name: str, value: Number, paint: Paint) -> str:
-    return next(form(value, paint) for pattern, form in _NUMBERS if pattern.search(name))
+def _money(value: Number, paint: Paint) -> str:
+    del paint
+    return text.grouped(value, 2)
+
+
+def _price(value: Number, paint: Paint) -> str:
+    """Return a price with every digit it has, two at least."""
+    del paint
+    return text.grouped(value, max(2, len(value.rstrip("0").partition(".")[2])))
+
+
+def _share(value: Number, paint: Paint) -> str:
+    del paint
+    return text.percent(value)
+
+
+def _change(value: Number, paint: Paint) -> str:
+    del paint
+    return text.percent(value, sign=True)
+
+
+_IN_LISTS: Final[dict[str, Form]] = {
+    "breakers.value": _share,
+    "breakers.limit": _share,
+    "limits.bound": _limit,
+    "limits.value": _limit,
+    "predictions.realized": _change,
+}
+# By the last word of a field's name, or by its last two. No regular expressions: compiling them is a tenth of a start.
+_BY_WORD: Final[dict[str, Form]] = {
+    **dict.fromkeys(("session", "ex_date"), lambda n, _: text.date(n)),
+    **dict.fromkeys(("since", "ts", "ns"), lambda n, _: text.moment_of_ns(n)),
+    "s": lambda n, _: text.age(n),
+    "ms": lambda n, _: f"{text.grouped(n)} ms",
+    "bytes": lambda n, _: f"{text.grouped(n)} B",
+    "pnl": _gain,
+    **dict.fromkeys(("drawdown", "mae", "mfe"), _loss),
+    **dict.fromkeys(("return", "ret", "realized_tradable"), _change),
+    **dict.fromkeys(("weight", "exposure", "ratio", "fraction", "utilization"), _share),
+    **dict.fromkeys(("equity", "cash", "gross", "net", "fee", "fees", "amount", "notional", "reserved"), _money),
+    **dict.fromkeys(("available", "commission", "cost", "baseline", "flows"), _money),
+    **dict.fromkeys(("px", "price"), _price),
+    **dict.fromkeys(("confidence", "score", "p_up", "sigma", "leverage"), lambda n, _: text.grouped(n, 3)),
+}
+
+
+def _number(of: str, name: str, value: Number, paint: Paint) -> str:
+    words = name.rsplit("_", 2)
+    form = _IN_LISTS.get(f"{of}.{name}") or _BY_WORD.get("_".join(words[-2:])) or _BY_WORD.get(words[-1])
+    return text.grouped(value) if form is None else form(value, paint)
 
 
 # ------------------------------------------------------------------------------------------------- lists and objects
@@ -157,7 +187,7 @@ def rows(
     fields = wanted + [field for field in others if field not in wanted and field not in quiet]
     shown = [f for f in fields if any(r.get(f) not in (None, "", [], {}) for r in records)] or fields
     columns = [
-        Column(heading(f), any(isinstance(r.get(f), Number) for r in records), not n or bool(_TIME.search(f)))
+        Column(heading(f), any(isinstance(r.get(f), Number) for r in records), not n or _is_time(f))
         for n, f in enumerate(shown)
     ]
     cells = [[cell(field, record.get(field), paint, of=name) for field in shown] for record in records]

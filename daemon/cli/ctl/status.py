@@ -119,7 +119,7 @@ def _alerts(status: dict[str, Any], paint: Paint) -> str:
 def parts(status: dict[str, Any], paint: Paint, *, room: int | None = None) -> list[str]:
     """Return feeds, actors, breakers, model and journal."""
     lines: list[str] = []
-    for name in ("feeds", "actors", "breakers"):
+    for name in ("feeds", "breakers"):
         items = status.get(name)
         if isinstance(items, list) and items:
             if name == "breakers":
@@ -127,8 +127,23 @@ def parts(status: dict[str, Any], paint: Paint, *, room: int | None = None) -> l
             lines += ["", f"  {paint('bold', name)}", *show.rows(name, items, paint, room=room, indent="    ")]
         else:
             lines += ["", f"  {paint('bold', name)}  {paint('dim', 'none')}"]
+    lines += ["", f"  {paint('bold', 'actors')}  {'   '.join(actors(status, paint))}"]
     lines += ["", *text.pairs([("model", model(status)), ("journal", journal(status))], paint, indent="  ")]
     return lines
+
+
+def actors(status: dict[str, Any], paint: Paint) -> list[str]:
+    """Return how many actors run, then those a person should look at: not running, or started again."""
+    rows = _objects(status.get("actors"))
+    running = [row for row in rows if row.get("state") == "running"]
+    said = [paint("green", f"{len(running):,} running")] if running else []
+    for row in rows:
+        state, restarts = text.clean(row.get("state", "?")), text.clean(row.get("restarts") or "0")
+        if state != "running" or restarts != "0":
+            told = text.clean(row.get("name", "?"))
+            told += f" {paint(show.colour(state) or 'yellow', state)}" if state != "running" else ""
+            said.append(told + (paint("yellow", f" (restarted {restarts} x)") if restarts != "0" else ""))
+    return said or [paint("dim", "none")]
 
 
 def model(status: dict[str, Any]) -> str:

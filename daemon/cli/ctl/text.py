@@ -151,13 +151,12 @@ def age(seconds: object) -> str:
 
 
 def moment(stamp: object) -> str:
-    """Return an RFC 3339 time for people: ``2026-11-20 14:30:05.250Z``, without fractions that are zero."""
+    """Return an RFC 3339 time for people: ``2026-11-20 14:30:05.250Z``, to the millisecond."""
     text = clean(stamp)
     found = re.fullmatch(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?(Z|\+00:00)", text)
     if found is None:
         return text
-    fraction = (found[3] or "").rstrip("0")
-    fraction = "" if fraction in {"", "."} else fraction.ljust(4, "0")
+    fraction = "" if not (found[3] or "").strip(".0") else found[3][:4].ljust(4, "0")
     return f"{found[1]} {found[2]}{fraction}Z"
 
 
@@ -170,6 +169,12 @@ def moment_of_ns(nanoseconds: object) -> str:
     whole, rest = divmod(int(str(nanoseconds)), 1_000_000_000)
     stamp = datetime.fromtimestamp(whole, UTC)
     return moment(f"{stamp:%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z")
+
+
+def date(day: object) -> str:
+    """Return YYYYMMDD as a date; what is none stays a number."""
+    text = str(day)
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if re.fullmatch(r"[12][0-9]{7}", text) else grouped(day)
 
 
 def clock(stamp: object) -> str:

@@ -5,6 +5,7 @@ What a frame looks like stands in :mod:`daemon.cli.ctl.picture`; here is who ask
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -18,6 +19,7 @@ from daemon.kernel.errors import OperatorError, UsageError
 
 REFRESH_S: Final = 1.0
 _ANSWER_S: Final = 2.0
+_FRAME_S: Final = 0.1  # between two frames, at least
 _PAST: Final = 64  # sequence numbers of the past whose events are shown at first
 
 _EPILOG: Final = """\
@@ -66,6 +68,8 @@ class Watch:
             picture.heard_at, picture.trouble = time.monotonic(), ""
             if self._hearing is None:
                 self._listen()
+        except client.RemoteError as error:
+            picture.trouble = error.message  # it is there and will not: too many questions, or not ready yet
         except OperatorError as error:
             self.close()
             picture.trouble = error.message
@@ -150,18 +154,25 @@ def _loop(path: str, refresh_s: float) -> int:
     paint = Paint(on=options.is_fancy(sys.stdout))
     try:
         with Screen() as screen:
-            due = 0.0
+            due = draw_at = 0.0
             while True:
                 now = time.monotonic()
                 if now >= due:
                     watch.ask()
-                    due = time.monotonic() + refresh_s
-                columns, rows = screen.size
-                screen.draw(picture.lines(paint, columns, rows - 1, time.monotonic()))
-                key, _ = screen.wait(due - time.monotonic(), *watch.descriptors)
+                    now = time.monotonic()
+                    due, draw_at = now + refresh_s, now
+                if now >= draw_at:
+                    columns, rows = screen.size
+                    screen.draw(picture.lines(paint, columns, rows - 1, now))
+                    draw_at = math.inf
+                key, ready = screen.wait(min(due, draw_at) - now, *watch.descriptors)
                 if key[:1] in {"q", "Q", "\x03", "\x04"}:
                     return 0
-                watch.hear()
+                if ready:
+                    watch.hear()  # a burst of events is one frame, not one each
+                    draw_at = min(draw_at, now + _FRAME_S)
+                elif not key:
+                    draw_at = 0.0  # a new size, or it is time
     except (KeyboardInterrupt, Quit):
         return 0
     finally:

@@ -42,7 +42,7 @@ def render(story: dict[str, Any], paint: Paint, columns: int | None) -> list[str
 
 def _line(stamp: str, since: str, step: Step, paint: Paint) -> str:
     name = paint(step.style or show.colour(step.name), text.pad(step.name, _WORDS))
-    left = f"  {paint('dim', text.pad(stamp, 13))} {paint('dim', text.pad(since, 9, right=True))}  "
+    left = f"  {paint('dim', text.pad(stamp, 13))} {paint('dim', text.pad(since, 12, right=True))}  "
     return f"{left if stamp else '  '}{name}  {step.words}".rstrip()
 
 

@@ -21,7 +21,7 @@ def environ(**changes: str) -> dict[str, str]:
     """Return an environment without anything that names a socket."""
     names = ("TRADINGD_SOCKET", "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "STATE_DIRECTORY", "FORCE_COLOR")
     kept = {name: value for name, value in os.environ.items() if name not in names}
-    return {**kept, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1", **changes}
+    return {**kept, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **changes}
 
 
 @pytest.fixture

@@ -136,3 +136,16 @@ def test_flat_unknown_is_not_flat(call: Run, socket_path: Path) -> None:
         done = call("flatten", "--yes")
     assert done.returncode == 4
     assert "does not say whether it is flat" in done.stderr
+
+
+def test_unlatch_with_the_kill_file_still_there_is_not_done(call: Run, socket_path: Path) -> None:
+    """The daemon would be killed again within 25 ms: exit code 6 and what to do, instead of a success for a moment."""
+    file = socket_path.parent / "KILL"
+    file.write_text("")
+    with Stub(socket_path, {"unlatch": {"trading_state": "halted", "changed": True}}):
+        done = call("unlatch", "--yes", "--reason", "found it")
+        file.unlink()
+        again = call("unlatch", "--yes", "--reason", "found it")
+    assert done.returncode == 6
+    assert f"remove it (rm {file})" in done.stderr
+    assert again.returncode == 0

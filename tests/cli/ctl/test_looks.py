@@ -92,7 +92,7 @@ def test_top_says_when_it_is_old() -> None:
     made = picture()
     assert "heard 1 min 40 s ago" in made.lines(PLAIN, 100, 40, 200.0)[0]
     made.trouble = "the daemon hung up"
-    assert made.lines(PLAIN, 100, 40, 200.0)[1] == "no connection, what follows is old: the daemon hung up"
+    assert made.lines(PLAIN, 100, 40, 200.0)[1] == "what follows is old: the daemon hung up"
     assert Picture().lines(PLAIN, 80, 24, 0.0)[:2] == ["tradingctl top", "waiting for the daemon"]
 
 

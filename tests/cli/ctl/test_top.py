@@ -122,7 +122,7 @@ def test_a_lost_daemon_is_shown_and_found_again(socket_path: Path) -> None:
         with Stub(socket_path, ANSWERS) as stub:
             top.until("101,234.56")
             stub.stop()
-            top.until("no connection, what follows is old")
+            top.until("what follows is old")
         socket_path.unlink()
         with Stub(socket_path, ANSWERS | {"status": '{"trading_state":"reducing","equity":77}'}):
             top.until("REDUCING")
