@@ -55,11 +55,8 @@ class TickStream:
                 self._surveys.append(self._look_through(kind, file))
                 self._read += file.rows_read
                 self.notices += file.notices
-        days = [(s.first_day, s.last_day) for s in self._surveys]
-        firsts, lasts = (
-            ([d for d in column if d is not None] for column in zip(*days, strict=True)) if days else ([], [])
-        )
-        self.days = (min(firsts), max(lasts)) if firsts else None
+        days = [(survey.first_day, survey.last_day) for survey in self._surveys if survey.used]
+        self.days = (min(first for first, _ in days), max(last for _, last in days)) if days else None
         self.symbols = dict.fromkeys(symbol for survey in self._surveys for symbol in survey.symbols)
         self.n_inputs = sum(survey.instants for survey in self._surveys)
         self.last_ts = max((survey.last_ts for survey in self._surveys), default=0)

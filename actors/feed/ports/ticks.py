@@ -185,8 +185,7 @@ class TickFile:
         if start is None:
             return
         for _, frame in self._frames(start):
-            if frame.height:
-                yield self._decode(frame)
+            yield self._decode(frame)
 
     # --------------------------------------------------------------------------------------------------------- reading
 
@@ -257,7 +256,7 @@ class TickFile:
 
         frame = with_symbols(frame, self.path, self.unit)
         line: I64 = frame["row#"].cast(pl.Int64).to_numpy()
-        times = read_instants(
+        day, ts = read_instants(
             frame["ts"], tz=self._tz, zone=self._zone, place=lambda row: f"{self.path} {self.unit} {int(line[row])}"
         )
         for name in frame["symbol"].unique(maintain_order=True).to_list():
@@ -266,11 +265,9 @@ class TickFile:
         count = frame.height
         unknown: F64 = np.full(count, np.nan)
         flags = flags_of(frame["suspicious"]).to_numpy() if "suspicious" in frame.columns else np.zeros(count, np.bool_)
-        if times.ts is None:
-            raise unreadable(self.path, ValueError("its times are dates"))
         return TickRows(
-            ts=times.ts,
-            day=times.day,
+            ts=ts,
+            day=day,
             ids=ids,
             file=np.full(count, self._number, dtype=np.int16),
             line=line,
@@ -289,7 +286,7 @@ def _whole_lines(file: IO[bytes]) -> Iterator[bytes]:
         chunk = rest + chunk
         end = chunk.rfind(b"\n") + 1
         rest = chunk[end:]
-        if end:
+        if end:  # else a line longer than a piece
             yield chunk[:end]
     if rest.strip():
         yield rest

@@ -43,8 +43,8 @@ class Times(msgspec.Struct, eq=False):
     notice: str = ""
 
 
-def read_instants(column: pl.Series, *, tz: str | None, zone: str, place: Place) -> Times:
-    """Read a column of times of day, of which midnight is one like any other; ``ts`` is there always.
+def read_instants(column: pl.Series, *, tz: str | None, zone: str, place: Place) -> tuple[I64, I64]:
+    """Read a column of times of day, of which midnight is one like any other.
 
     Args:
         column: text or datetimes; at least one row, not necessarily all rows of the file.
@@ -52,10 +52,14 @@ def read_instants(column: pl.Series, *, tz: str | None, zone: str, place: Place)
         zone: the exchange's zone.
         place: names the file and line of a row.
 
+    Returns:
+        [R] local dates at the exchange, days since 1970-01-01, and [R] nanoseconds UTC.
+
     Raises:
         OperatorError: as :func:`read_times`, and for dates without a time of day.
     """
-    return read_times(column, tz=tz, zone=zone, place=place, midnight=False)
+    times = read_times(column, tz=tz, zone=zone, place=place, midnight=False)
+    return times.day, times.day * DAY_NS if times.ts is None else times.ts
 
 
 def read_times(column: pl.Series, *, tz: str | None, zone: str, place: Place, midnight: bool = True) -> Times:

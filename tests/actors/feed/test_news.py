@@ -1,0 +1,141 @@
+"""Files of headlines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from actors.feed.recording import Recording, RecordingSpec, open_recording
+from actors.messages.market import NewsItem
+from actors.values.time import format_ts
+from daemon.kernel.errors import OperatorError
+
+TRADES = "ts,symbol,price,size\n2013-10-07T14:00:00Z,A,1,1\n2013-10-09T14:00:00Z,B,1,1\n"
+HEAD = "ts,symbols,headline\n"
+
+
+def with_news(write, *texts: str, name: str = "n.csv", **options: object) -> Recording:
+    """Open a recording of two symbols over three sessions with files of headlines."""
+    paths = tuple(write(text, f"{i}{name}") for i, text in enumerate(texts))
+    return open_recording(RecordingSpec(trades=(write(TRADES, "t.csv"),), news=paths, **options))  # type: ignore[arg-type]
+
+
+def items(recording: Recording) -> list[NewsItem]:
+    """Return the headlines that are played."""
+    return [message for message in recording.inputs() if isinstance(message, NewsItem)]
+
+
+def test_headlines_come_at_their_time_with_the_ids_of_their_symbols(write) -> None:
+    """Symbols outside the universe are left out of an item, and an item of none but such is left out whole."""
+    recording = with_news(
+        write,
+        HEAD
+        + "2013-10-07T15:00:00Z,A;B A,both\n"
+        + "2013-10-07T16:00:00Z,B|ZZZ,one of two\n"
+        + '2013-10-07T17:00:00Z,"ZZZ,YYY",foreign\n'
+        + "2013-10-07T18:00:00Z,,everybody's\n"
+        + "2013-10-01T18:00:00Z,A,too early\n"
+        + "2013-10-09T20:00:01Z,A,too late\n",
+    )
+    found = items(recording)
+    assert [(i.headline, i.symbols) for i in found] == [("both", (0, 1)), ("one of two", (1,)), ("everybody's", ())]
+    assert recording.quality.rows_read == 8
+    assert (recording.quality.rows_used, recording.quality.rows_filtered) == (5, 3)
+    assert next(format_ts(i.ts) for i in found) == "2013-10-07T15:00:00.000Z"
+
+
+def test_a_headline_dated_by_day_is_known_at_the_end_of_that_day(write) -> None:
+    """It may have come out at any hour of it; assuming the morning would let a strategy see the future."""
+    recording = with_news(write, HEAD + "2013-10-07,A,one\n2013-10-08,A,two\n2013-10-09,A,after the last close\n")
+    assert [(i.headline, format_ts(i.ts)) for i in items(recording)] == [
+        ("one", "2013-10-08T04:00:00.000Z"),
+        ("two", "2013-10-09T04:00:00.000Z"),
+    ]
+    assert any("3 headlines dated by day alone" in notice for notice in recording.notices)
+
+
+def test_a_column_may_say_which_times_are_but_days(write) -> None:
+    """As real collections do: midnight UTC, or any time of that day, with the precision beside it."""
+    recording = with_news(
+        write,
+        "ts_utc,symbols,headline,time_precision\n"
+        "2013-10-07T00:00:00Z,A,day,day\n2013-10-08T15:00:00Z,A,second,second\n2013-10-08T17:00:00Z,A,local, Day \n",
+    )
+    assert [(i.headline, format_ts(i.ts)) for i in items(recording)] == [
+        ("day", "2013-10-08T04:00:00.000Z"),
+        ("second", "2013-10-08T15:00:00.000Z"),
+        ("local", "2013-10-09T04:00:00.000Z"),
+    ]
+
+
+def test_ids_are_given_or_follow_from_what_an_item_says(write) -> None:
+    """The same headline again is no news, in the same file or another; made ids are equal in every run."""
+    plain = HEAD.replace("\n", ",id,source\n")
+    recording = with_news(
+        write,
+        plain + "2013-10-07T15:00:00Z,A,one,x1,S\n2013-10-07T15:00:00Z,A,again,x1,S\n2013-10-07T16:00:00Z,A,two,,S\n",
+        plain + "2013-10-07T16:00:00Z,A,two,,S\n2013-10-07T15:00:00Z,A,other,x2,S\n2013-10-07T14:30:00Z,A,,x3,S\n",
+    )
+    found = items(recording)
+    assert [i.headline for i in found] == ["one", "other", "two"]
+    assert found[0].news_id == "x1"
+    assert found[2].news_id == items(with_news(write, plain + "2013-10-07T16:00:00Z,A,two,,S\n"))[0].news_id
+    assert recording.quality.by_kind() == {"duplicate": 2, "no_headline": 1}
+    rejects = {(r.kind, Path(r.file).name): (r.count, r.line) for r in recording.quality.rejects}
+    assert rejects == {
+        ("duplicate", "0n.csv"): (1, 3),
+        ("duplicate", "1n.csv"): (1, 2),
+        ("no_headline", "1n.csv"): (1, 4),
+    }
+
+
+def test_parquet_lists_nulls_and_long_texts(write, tmp_path: Path) -> None:
+    """A list of symbols, none, null; a summary of a book's length is cut."""
+    frame = pl.DataFrame(
+        {
+            "ts": ["2013-10-07T15:00:00Z", "2013-10-07T15:00:01Z", "2013-10-07T15:00:02Z"],
+            "symbols": [["A", "B"], [], None],
+            "title": ["x", " y ", "z"],
+            "summary": ["s" * 20_000, None, "t"],
+            "publisher": ["P", None, None],
+        }
+    )
+    frame.write_parquet(tmp_path / "n.parquet")
+    recording = open_recording(RecordingSpec(trades=(write(TRADES, "t.csv"),), news=(str(tmp_path / "n.parquet"),)))
+    found = [(i.symbols, i.headline, len(i.summary), i.source) for i in items(recording)]
+    assert found == [((0, 1), "x", 10_000, "P"), ((), "y", 0, ""), ((), "z", 1, "")]
+
+
+def test_a_cell_may_hold_a_line_break(write) -> None:
+    """Headlines are texts of people."""
+    recording = with_news(write, HEAD + '2013-10-07T15:00:00Z,A,"one\ntwo, three"\n2013-10-07T16:00:00Z,A,four\n')
+    assert [i.headline for i in items(recording)] == ["one\ntwo, three", "four"]
+
+
+def test_a_zone_where_midnight_is_skipped_has_a_first_instant_all_the_same(write) -> None:
+    """Clocks in Brazil went from 24:00 to 01:00 when summer began."""
+    news = write(HEAD + "2013-10-19,X,dated\n", "n.csv")
+    trades = write("ts,symbol,price,size\n2013-10-18T15:00:00Z,X,1,1\n2013-10-22T15:00:00Z,X,1,1\n", "t.csv")
+    recording = open_recording(RecordingSpec(trades=(trades,), news=(news,), calendar="BVMF"))
+    assert [format_ts(i.ts) for i in items(recording)] == ["2013-10-20T03:00:00.000Z"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("ts,symbols\n2013-10-07T15:00:00Z,A\n", "MISSING_COLUMN"),
+        (HEAD, "EMPTY_FILE"),
+        (HEAD + "\n\n", "EMPTY_FILE"),
+        (HEAD + "yesterday,A,x\n", "BAD_TIME"),
+        (HEAD + "2013-10-07T15:00:00,A,x\n", "NO_OFFSET"),
+        (HEAD + "2013-10-07T15:00:00Z,A,x,y\n", "UNREADABLE_FILE"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_refused(write, text: str, code: str) -> None:
+    """As for bars and ticks."""
+    with pytest.raises(OperatorError) as caught:
+        with_news(write, text)
+    assert caught.value.code == code
+    assert "n.csv" in str(caught.value)

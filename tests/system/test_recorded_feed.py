@@ -1,0 +1,89 @@
+"""Quotes, trades and headlines in a replay: read beside the bars, named in the manifest, filling nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from daemon.kernel.errors import OperatorError
+from tests_support import ROOT, replay
+
+BARS = "ts,symbol,open,high,low,close,volume\n" + "".join(
+    f"2024-01-{day:02d},{symbol},{px},{px + 1},{px - 1},{px},100000\n"
+    for day in (2, 3, 4, 5)
+    for symbol, px in (("A", 100 + day), ("B", 50 - day))
+)
+QUOTES = "ts,symbol,bid_px,bid_size,ask_px,ask_size\n2024-01-03T15:00:00Z,A,101,100,102,100\n"
+QUOTES += "2024-01-03T15:00:01Z,B,0,0,48,5\n"
+TRADES = "ts,symbol,price,size\n2024-01-03T15:00:00Z,A,101.5,10\n2024-01-04T20:00:00Z,B,47,10\n"
+NEWS = "ts,symbols,headline\n2024-01-03T15:00:00Z,A,something happened\n"
+ORDERS = (
+    '{"at": null, "submit": {"id": "a", "symbol": "A", "side": "buy", "qty": 10, "type": "market", "tif": "gtc"}}\n'
+)
+
+
+def files(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Write one file of each kind."""
+    found = {}
+    for kind, text in {"bars": BARS, "quotes": QUOTES, "trades": TRADES, "news": NEWS}.items():
+        (folder / f"{kind}.csv").write_text(text, "utf-8")
+        found[kind] = (folder / f"{kind}.csv",)
+    (folder / "orders.jsonl").write_text(ORDERS, "utf-8")
+    return found
+
+
+def test_ticks_beside_bars_are_inputs_and_change_no_bars_fill(tmp_path: Path) -> None:
+    """Same events to the byte; the manifest names every file; the report's command repeats the run."""
+    data = files(tmp_path)
+    orders = tmp_path / "orders.jsonl"
+    bars = {"bars": data["bars"]}
+    plain = replay(tmp_path / "plain", orders=orders, **bars)
+    full = replay(tmp_path / "full", orders=orders, **data)
+    assert full.digest == plain.digest
+    assert (full.folder / "fills.csv").read_bytes() == (plain.folder / "fills.csv").read_bytes()
+    manifest = (full.folder / "run.json").read_text("utf-8")
+    for (path,) in data.values():
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in manifest, path
+
+
+def test_ticks_alone_can_be_replayed_and_fill_nothing(tmp_path: Path) -> None:
+    """Sessions come from the calendar; the notice says why the order waits."""
+    data = files(tmp_path)
+    result = replay(
+        tmp_path / "run", orders=tmp_path / "orders.jsonl", source=None, quotes=data["quotes"], trades=data["trades"]
+    )
+    assert result.bars == 0
+    assert "there are no bars: orders are matched on bars, so none fills" in result.notices
+    assert (result.folder / "fills.csv").read_text("utf-8").count("\n") == 1
+
+
+def test_a_bad_file_of_ticks_stops_the_run_before_it_begins(tmp_path: Path) -> None:
+    """Nothing is left behind."""
+    data = files(tmp_path)
+    (tmp_path / "trades.csv").write_text("ts,symbol\n2024-01-03T15:00:00Z,A\n", "utf-8")
+    with pytest.raises(OperatorError, match=r"trades\.csv has no column price"):
+        replay(tmp_path / "run", orders=tmp_path / "orders.jsonl", **data)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_line_takes_files_of_each_kind(tmp_path: Path) -> None:
+    """Each may be given more than once, and the command in the report says so."""
+    data = files(tmp_path)
+    (tmp_path / "more.csv").write_text(TRADES.replace("2024-01-03", "2024-01-02"), "utf-8")
+    words = [sys.executable, "-m", "daemon", "replay", "--orders", str(tmp_path / "orders.jsonl"), "--json"]
+    for kind, (path,) in data.items():
+        words += [f"--{kind}", str(path)]
+    words += ["--trades", str(tmp_path / "more.csv"), "--out", str(tmp_path / "run")]
+    answer = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    report = (tmp_path / "run" / "report.html").read_text("utf-8")
+    for name in ("quotes.csv", "trades.csv", "more.csv", "news.csv"):
+        assert name in report
+    nothing = [sys.executable, "-m", "daemon", "replay", "--news", str(data["news"][0])]
+    answer = subprocess.run(nothing, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert "there is no data" in answer.stderr
