@@ -177,7 +177,7 @@ class World:
         other.spec = msgspec.structs.replace(self.spec, **changes)
         other.clock = VirtualClock(self.clock.now())
         other.core = build_core(other.spec, clock=other.clock, sink=Recorder())
-        other.kept = []
+        other.kept = list(self.kept)
         other.n = self.n
         sequencer = other.core.sequencer
         if snapshot:
