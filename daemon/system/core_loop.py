@@ -329,7 +329,8 @@ class CoreLoop:
                 self._idle.set()
                 await self._work.wait()
                 continue
-            self._idle = anyio.Event()
+            if self._idle.is_set():  # else somebody waits for this very event: it is set once nothing is left to do
+                self._idle = anyio.Event()
             self._inflight = pending = self._queue.popleft()
             try:
                 await self._writer.commit(pending.batch)
