@@ -302,10 +302,12 @@ class Dispatcher:
             finish=connection.finish,
             soon=lambda callback: _soon(loop, callback),
         )
+        subscription.catching_up = True
         try:
             undo = desk.subscribe(call, subscription.push)
         except Exception as error:  # noqa: BLE001 - a fault of one call must not end the control of the daemon
             return self._fault(call.method, error)
+        subscription.catching_up = False
         self.subscribers += 1
         connection.subscription = subscription
         connection.unsubscribe = undo

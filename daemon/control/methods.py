@@ -11,8 +11,7 @@ sell them all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 Kind = Literal["read", "core", "kill", "admin"]
 """``read``: answered from what is published. ``core``: an input of the core. ``kill``: the latch, nothing else.
@@ -22,8 +21,7 @@ Type = Literal["text", "number", "integer", "bool", "object", "texts"]
 """``texts`` is a list of text; ``number`` may have decimals and is never a float on the way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
+class Param(NamedTuple):
     """One parameter.
 
     Attributes:
@@ -51,8 +49,7 @@ class Param:
         return "--" + self.name.replace("_", "-")
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
+class Method(NamedTuple):
     """One method.
 
     Attributes:
@@ -297,7 +294,6 @@ _COMMANDS: Final = (
         Param("breaker", "text", "name of the breaker", required=True, positional=True),
         _PORTFOLIO,
         flags='daily_loss --reason "reviewed"',
-        needs_reason=True,
     ),
     _act(
         "strategy.enable",
@@ -306,7 +302,6 @@ _COMMANDS: Final = (
         "switch a strategy on",
         _STRATEGY,
         flags='momentum --reason "fixed"',
-        needs_reason=True,
     ),
     _act("strategy.disable", "core", "operator", "switch a strategy off", _STRATEGY, flags="momentum"),
     _act(
@@ -317,7 +312,6 @@ _COMMANDS: Final = (
         _AMOUNT,
         _PORTFOLIO,
         flags='10000 --reason "top up"',
-        needs_reason=True,
     ),
     _act(
         "cash.withdraw",
@@ -327,7 +321,6 @@ _COMMANDS: Final = (
         _AMOUNT,
         _PORTFOLIO,
         flags='2500.50 --reason "fees"',
-        needs_reason=True,
     ),
     _act("alert.test", "core", "operator", "raise an alert that only tests the channels"),
     _act(

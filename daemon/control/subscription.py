@@ -53,6 +53,8 @@ class Subscription:
         self._coming = False
         self._told = False
         self._closed = False
+        self.catching_up = False
+        """While it is given what lies in the past, which has a bound of its own, falling behind does not count."""
 
     @property
     def waiting(self) -> int:
@@ -64,7 +66,7 @@ class Subscription:
         with self._lock:
             if self._closed or self.cut:
                 return False
-            taken = len(self._events) < self._max
+            taken = self.catching_up or len(self._events) < self._max
             if taken:
                 self._events.append(event)
             else:

@@ -171,7 +171,7 @@ def _order(call: Call, terms: _Terms) -> str:
 
 def _reset(call: Call, terms: _Terms) -> ResetBreaker:
     breaker = read_text(call.params.get("breaker"), "breaker.reset takes the name of a breaker", field="breaker")
-    return ResetBreaker(_portfolio(call, terms), breaker, _reason(call), call.peer.by)
+    return ResetBreaker(_portfolio(call, terms), breaker, _why(call), call.peer.by)
 
 
 def _strategy(call: Call) -> str:
@@ -223,7 +223,7 @@ _BUILD: Final[dict[str, Callable[[Call, _Terms], Message]]] = {
     "order.cancel": _cancel,
     "order.replace": _replace,
     "breaker.reset": _reset,
-    "strategy.enable": lambda call, _: EnableStrategy(_strategy(call), _reason(call), call.peer.by),
+    "strategy.enable": lambda call, _: EnableStrategy(_strategy(call), _why(call), call.peer.by),
     "strategy.disable": lambda call, _: DisableStrategy(_strategy(call), _why(call), call.peer.by),
     "cash.deposit": _cash,
     "cash.withdraw": _cash,

@@ -21,12 +21,14 @@ from config.reload import ReloadPlan, reload_settings
 from config.show import rows as config_rows
 from config.sources import Loaded
 from daemon.control.calls import Call, Outcome, Peer, Role
+from daemon.control.signals import KILL_FILE
 from daemon.journal.backup import back_up
 from daemon.journal.batch import KeptReply
 from daemon.journal.sqlite import open_readonly
 from daemon.kernel.errors import OperatorError
 from daemon.service.clock import Jump
 from daemon.service.logging import Logs
+from daemon.supervision.supervisor import TreeRow
 from daemon.system.board import Board
 from daemon.system.core_ports import Input
 from daemon.system.desk import METHODS as CORE_METHODS
@@ -66,6 +68,7 @@ class Errands:
             universe=universe,
             portfolios=portfolios,
             latch=running.prepared.latch,
+            kill_file=running.prepared.runtime_dir / KILL_FILE,
             core_loop=lambda: running.loop,
             readers=self._readers(),
             admin={
@@ -115,7 +118,7 @@ class Errands:
             "risk": lambda _: _rows("risk", self._board().risk()),
             "breakers": lambda _: _rows("breakers", self._board().breakers()),
             "limits": lambda _: _rows("limits", self._board().limits_in_use()),
-            "actors": lambda _: _rows("actors", [msgspec.structs.asdict(row) for row in self._running.root.tree()]),
+            "actors": lambda _: _rows("actors", [_actor(row) for row in self._running.root.tree()]),
             "model.list": lambda _: _rows("models", self._board().model_rows()),
             "journal.head": self._head,
             "config.show": self._config_show,
@@ -282,6 +285,10 @@ def _unheard(outcome: Outcome) -> None:
 
 def _rows(name: str, rows: list[dict[str, Any]]) -> Outcome:
     return Outcome({"schema": f"tradingd.{name}/1", "rows": rows})
+
+
+def _actor(row: TreeRow) -> dict[str, Any]:
+    return msgspec.structs.asdict(row) | {"since": format_ts(row.since)}
 
 
 def _changes(plan: ReloadPlan) -> list[dict[str, str]]:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final
 
 import anyio
@@ -75,6 +76,7 @@ class LiveDesk:
         universe: Universe,
         portfolios: tuple[str, ...],
         latch: KillLatch,
+        kill_file: Path,
         core_loop: Callable[[], CoreLoop],
         readers: dict[str, Callable[[Call], Outcome]],
         admin: dict[str, Admin],
@@ -85,6 +87,7 @@ class LiveDesk:
         self._universe = universe
         self._portfolios = portfolios
         self._latch = latch
+        self._kill_file = kill_file
         self._core_loop = core_loop
         self._readers = readers
         self._admin = admin
@@ -223,6 +226,15 @@ class LiveDesk:
         """Clear the latch behind the committed state: a crash in between leaves it killed, never the other way."""
         if outcome.code or not self._latch.is_set:
             return outcome
+        try:
+            # A file KILL that stayed would kill again at once; whoever unlatches takes that word back, too.
+            self._kill_file.unlink(missing_ok=True)
+        except OSError as error:
+            return Outcome(
+                code="KILL_FILE",
+                message=f"the file {self._kill_file} cannot be removed: {error.strerror or error}",
+                remedy="remove it, then unlatch again",
+            )
         try:
             cleared = self._latch.clear(call.peer.by, kills=kills)
         except TradingdError as error:

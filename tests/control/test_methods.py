@@ -120,9 +120,11 @@ def test_halting_needs_less_than_resuming() -> None:
     for name in (*SAFE, "order.cancel", "strategy.disable", "alert.ack"):
         assert METHODS[name].role == "operator", name
         assert METHODS[name].reason == "optional", name
-    for name in ("resume", "unlatch", "breaker.reset", "strategy.enable", "cash.deposit", "cash.withdraw"):
+    for name in ("resume", "unlatch"):
         assert METHODS[name].role == "admin", name
         assert METHODS[name].reason == "required", name
+    for name in ("breaker.reset", "strategy.enable", "cash.deposit", "cash.withdraw"):
+        assert METHODS[name].role == "admin", name
     for name in ("reload", "shutdown", "log.level", "snapshot", "backup"):
         assert METHODS[name].role == "admin", name
     assert {name for name, method in METHODS.items() if method.lane == 0} == SAFE

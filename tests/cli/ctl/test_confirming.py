@@ -88,9 +88,9 @@ def test_anything_but_yes_is_no(socket_path: Path, answer: str) -> None:
 def test_a_missing_reason_is_usage_before_anything_is_sent(call: Run, socket_path: Path) -> None:
     """What needs a reason says so here; the daemon is not bothered."""
     with Stub(socket_path, ANSWERS) as stub:
-        done = call("cash", "deposit", "100")
+        done = call("resume", "--yes")
     assert done.returncode == 2
-    assert "cash deposit needs a reason" in done.stderr
+    assert "resume needs a reason" in done.stderr
     assert stub.asked == []
 
 
