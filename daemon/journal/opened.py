@@ -23,6 +23,8 @@ from daemon.kernel.codec import Codec
 from daemon.kernel.digest import DIGEST_START, extend_digest
 from daemon.kernel.message import Event, Market, Message
 
+BUSY_S: Final = 1.0
+"""How long a reader waits for a program that locks readers out."""
 FEED: Final = "feed"
 """Source of market data without a frame of its own: the tape does not say it."""
 
@@ -49,7 +51,7 @@ class RecordedInput(msgspec.Struct, frozen=True):
 def read_only(path: Path) -> sqlite3.Connection:
     """Connect to a ledger so that nothing can be changed, and closing folds no WAL in."""
     uri = f"{path.resolve().as_uri()}?mode=ro"
-    db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
     for pragma in ("query_only = ON", "trusted_schema = OFF", "cell_size_check = ON", "temp_store = MEMORY"):
         db.execute(f"PRAGMA {pragma}")
     return db

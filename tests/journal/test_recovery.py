@@ -12,18 +12,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from daemon.journal import recovery
+from daemon.journal.batch import TapeRow
 from daemon.journal.check import check_chain, check_older, check_sealed, read_runs
 from daemon.journal.failures import EXIT_CODES, LedgerRefusedError
 from daemon.journal.head import HEAD, decode_head, encode_head
 from daemon.journal.lock import LOCK, InstanceLock
+from daemon.journal.rows import FRAME_COLUMNS, row_hash
 from daemon.journal.sqlite import open_readonly
+from daemon.journal.tape import TapeWriter
 from daemon.journal.version import check_sqlite, has_wal_reset_bug
 from daemon.kernel.errors import ConfigError
 from tests.conftest import ROOT
 from tests.journal.ledger_support import (
+    MARKETS,
     batch,
     batches_in,
     change,
@@ -293,14 +298,15 @@ def test_f19_a_main_file_moved_without_its_wal(tmp_path: Path) -> None:
     assert f"the {WAL} that held the rest is gone" in error.message
 
 
+@pytest.mark.parametrize("batches", [0, 40])
 @pytest.mark.parametrize("keep_head", [True, False])
-def test_f19_the_wal_of_another_ledger(tmp_path: Path, keep_head: bool) -> None:
-    """Laid beside a sound main file; found with and without the head."""
+def test_f19_the_wal_of_another_ledger(tmp_path: Path, keep_head: bool, batches: int) -> None:
+    """Laid beside a sound main file; found with and without the head, and where it hides everything."""
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     for folder in (ours, theirs):
         folder.mkdir()
     sealed(ours, 3)
-    crashed(theirs, 40)
+    crashed(theirs, batches)
     shutil.copy(theirs / WAL, ours / WAL)
     if not keep_head:
         (ours / HEAD).unlink()
@@ -405,6 +411,46 @@ def test_f49_the_database_of_another_program(tmp_path: Path) -> None:
     assert (error.reason, "another program" in error.message) == ("LEDGER_CORRUPT", True)
 
 
+def test_a_row_rewritten_with_an_honest_chain_is_not_the_one_that_was_committed(tmp_path: Path) -> None:
+    """Whoever can compute hashes still does not know what the head knows."""
+    sealed(tmp_path, 3)
+    db = sqlite3.connect(tmp_path / DB, isolation_level=None)
+    previous = db.execute("SELECT hash FROM frame WHERE seq = 11").fetchone()[0]
+    row = db.execute(f"SELECT {FRAME_COLUMNS[0]} FROM frame WHERE seq = 12").fetchone()  # noqa: S608 - a constant
+    honest = row_hash(previous, (*row[:3], "forged", *row[4:]))
+    db.execute("UPDATE frame SET source = 'forged', hash = ? WHERE seq = 12", (honest,))
+    db.execute("UPDATE run SET chain = ?", (honest,))
+    db.close()
+    assert problems(tmp_path / DB) == []
+    error = refusal(tmp_path)
+    assert (error.reason, "not the one that was committed last" in error.message) == ("CHAIN_BROKEN", True)
+
+
+def test_f49_an_index_that_does_not_fit_its_table_is_damage(tmp_path: Path) -> None:
+    """Outside the chain too: the pages and indices of every table are looked at."""
+    sealed(tmp_path, 2)
+    db = sqlite3.connect(tmp_path / DB, isolation_level=None)
+    db.execute("PRAGMA writable_schema = ON")
+    other = "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_idempotency_1'"
+    db.execute(f"UPDATE sqlite_schema SET rootpage = ({other}) WHERE name = 'outbox_pending'")  # noqa: S608 - a constant
+    db.close()
+    error = refusal(tmp_path)
+    assert (error.reason, "outbox_pending" in error.message) == ("LEDGER_CORRUPT", True)
+
+
+def test_a_program_that_locks_readers_out_is_no_damage(tmp_path: Path) -> None:
+    """The ledger cannot be looked at; that says nothing against it."""
+    sealed(tmp_path, 2)
+    db = sqlite3.connect(tmp_path / DB, isolation_level=None)
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    db.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(LedgerRefusedError, match="locked") as caught:
+        reopened(tmp_path).close()
+    assert caught.value.reason == "LEDGER_UNREADABLE"
+    db.close()
+    assert batches_in(tmp_path) == 2
+
+
 @contextmanager
 def as_nobody(folder: Path) -> Iterator[None]:
     """Act as a user without rights; skip where that is not allowed."""
@@ -490,6 +536,29 @@ def test_a_tape_that_does_not_reach_the_last_commit_is_refused(tmp_path: Path, d
             list(opened.inputs(0))
         assert caught.value.reason == "TAPE_SHORT"
     opened.close()
+
+
+def test_a_tape_exchanged_for_one_of_the_same_length_is_refused(tmp_path: Path) -> None:
+    """Its blocks end where ours do, and their checksums are others."""
+    crashed(tmp_path, 3)
+    tape = next((tmp_path / "tape").iterdir())
+    position = tape.stat().st_size
+    rows = [row for n in range(3) for row in batch(n).panels]
+    for n in range(1000):
+        other = TapeWriter(tmp_path / f"other-{n}", MARKETS, {"symbols": ["A"]})
+        for i in range(0, 9, 3):
+            chunk = rows[i : i + 3]
+            bodies = [msgspec.structs.replace(row.body, state=f"{n:06d}") for row in chunk]
+            other.append([TapeRow(row.seq, row.ts, body) for row, body in zip(chunk, bodies, strict=True)])
+        day, end, _ = other.position
+        other.close()
+        if end == position:
+            shutil.copy(tmp_path / f"other-{n}" / f"{day}.tape", tape)
+            break
+    else:
+        pytest.fail("no tape of the same length was found")
+    error = refusal(tmp_path)
+    assert (error.reason, "not the one that was committed" in error.message) == ("TAPE_SHORT", True)
 
 
 # ------------------------------------------------------------------------------------------------- head, lock, version
