@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
 from actors.predictor.binding import StrategyBinding
 from actors.predictor.registry import bind
 from config.params import strategy_requests
@@ -28,3 +32,15 @@ def strategy_bindings(settings: Settings) -> dict[str, StrategyBinding]:
         names[binding.name] = request.reference
         bindings[request.reference] = binding
     return bindings
+
+
+def source_digests(bindings: Iterable[StrategyBinding]) -> dict[str, str]:
+    """Return SHA-256 by name of what decides beside this program: files of strategies, and models."""
+    digests: dict[str, str] = {}
+    for binding in bindings:
+        if binding.origin.endswith(".py"):
+            path = Path(binding.origin)
+            digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        if binding.model is not None:
+            digests[f"model {binding.model.model_id}"] = binding.model.sha256
+    return digests

@@ -78,7 +78,9 @@ def run_daemon(loaded: Loaded, options: RunOptions | None = None) -> int:
         log.info("stopped before it was ready", reason=str(stopped))
         return 0
     except TradingdError as error:
-        log.error("start refused", code=error.code, reason=error.message, remedy=error.remedy)  # noqa: TRY400 - an operator's mistake has no traceback
+        if logs.form != "human":  # the command line says the same sentence
+            refused = {"code": error.code, "reason": error.message, "remedy": error.remedy}
+            log.error("start refused", **refused)  # noqa: TRY400 - an operator's mistake has no traceback
         notifier.failed(1, str(error))
         raise
     finally:

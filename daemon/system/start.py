@@ -37,12 +37,12 @@ from daemon.journal.sqlite import open_readonly
 from daemon.kernel.clock import Clock, VirtualClock
 from daemon.kernel.errors import ConfigError, InvariantError
 from daemon.kernel.message import Market
-from daemon.system.bindings import strategy_bindings
+from daemon.system.bindings import source_digests, strategy_bindings
 from daemon.system.composition import CoreSpec
 from daemon.system.intake import ArrivalClock, ScaledClock
 from daemon.system.invariants import check_core
 from daemon.system.live_core import LiveCore
-from daemon.system.version import program_version
+from daemon.system.version import environment_digest, program_version
 
 UNCLEAN: Final = "unclean"
 _SECOND: Final = 1_000_000_000
@@ -275,7 +275,9 @@ def manifest_of(settings: Settings, data: Data, *, anchor: dict[str, Any]) -> Ma
         seed=data.spec.seed,
         config=settings_tree(settings),
         config_digest=digest,
-        digests=dict(data.recording.digests),
+        digests=dict(data.recording.digests)
+        | source_digests(data.spec.bindings)
+        | {"environment": environment_digest()},
         universe=msgspec.to_builtins(data.recording.universe),
         started=started,
         feed=playback_tree(settings) | {"anchor": anchor, "bars_of": data.recording.interval.text},
