@@ -63,10 +63,14 @@ class Client:
         """Connect and say hello."""
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(timeout)
-        self.socket.connect(str(path))
         self.file = self.socket.makefile("rb")
         self.n = 0
-        self.call("hello", api=1, client="test")
+        try:
+            self.socket.connect(str(path))
+            self.call("hello", api=1, client="test")
+        except BaseException:  # nobody there, or gone meanwhile: nobody else would close it
+            self.close()
+            raise
 
     def send(self, method: str, **params: Any) -> int:
         """Send a request without waiting; return its id."""
