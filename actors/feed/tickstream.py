@@ -13,7 +13,6 @@ from actors.feed.session import SessionTable, calendar_zone
 from actors.feed.survey import Scope, Survey, judge, placed
 from actors.feed.ticks import Book, TickRows, merge_blocks, quote_panels, trade_panels
 from actors.messages.market import NewsItem
-from actors.values.time import HOUR_NS
 from actors.values.universe import Universe
 from daemon.kernel.message import Market
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from actors.feed.ports.news import NewsFile
     from actors.feed.ports.ticks import TickFile
 
-LOOK_BACK_NS: Final = 36 * HOUR_NS
-"""How far before a place reading begins: the book of a place is made by the rows of its exchange day."""
 KINDS: Final = ("quotes", "trades")
 
 
@@ -65,6 +62,8 @@ class TickStream:
         self._lookups: dict[str, list[I32]] = {}
         self._size = 0
         self._index: dict[str, int] = {}
+        self._opens: I64 = np.zeros(0, dtype=np.int64)
+        self._closes = self._opens
 
     def _look_through(self, kind: str, file: TickFile) -> Survey:
         survey = Survey(kind, file.path, file.unit, file.symbols, self._scope)
@@ -80,6 +79,7 @@ class TickStream:
         """Settle the universe and the sessions (at least one), which decide on headlines and ids."""
         self._index = universe.index()
         self._size = len(universe)
+        self._opens, self._closes = table.open_ts, table.close_ts
         self._lookups = {
             kind: [np.array([self._index.get(s, -1) for s in f.symbols], dtype=np.int32) for f in self._files[kind]]
             for kind in KINDS
@@ -140,7 +140,7 @@ class TickStream:
 
     def _blocks(self, kind: str, since: int | None) -> Iterator[tuple[TickRows, Bool]]:
         """Yield good rows of the universe with its ids, and which of them may be played by their time."""
-        back = None if since is None else since - LOOK_BACK_NS
+        back = None if since is None else self._day_before(since)
         streams = [
             self._mapped(file.rows(back), lookup)
             for file, lookup in zip(self._files[kind], self._lookups[kind], strict=True)
@@ -150,6 +150,11 @@ class TickStream:
             good = (rows.ids >= 0) & (judge(kind, rows) == 0) & self._scope.within(rows.day)
             if good.any():
                 yield rows.take(good), playable[good]
+
+    def _day_before(self, ts: int) -> int | None:
+        """Return a time behind which all rows lie that make the book of ``ts``: a day begins with an empty one."""
+        opened = int(np.searchsorted(self._opens, ts, "right"))
+        return int(self._closes[opened - 2]) if opened > 1 else None
 
     @staticmethod
     def _mapped(blocks: Iterator[TickRows], lookup: I32) -> Iterator[TickRows]:

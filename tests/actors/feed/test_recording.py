@@ -197,6 +197,31 @@ def test_a_recording_goes_on_behind_any_place(whole: RecordingSpec, kept: str) -
     assert plains(recording.inputs(Resume(inputs[3].ts - 1, 9))) == [p for p in expected if p[1] >= inputs[3].ts]
 
 
+def test_a_place_behind_the_end_of_a_file_has_nothing_of_it(write) -> None:
+    """The bars go on for days; the trades ended before."""
+    text = BARS + "2013-10-10T13:30:00Z,A,3\n2013-10-10T13:31:00Z,A,3\n"
+    recording = open_recording(RecordingSpec(bars=(write(text),), trades=(write(TRADES, "t.csv"),)))
+    inputs = list(recording.inputs())
+    place = Resume(recording.sessions[-1].open_ts, 0)
+    assert plains(recording.inputs(place)) == plains(m for m in inputs if m.ts >= place.ts)
+
+
+def test_the_book_goes_on_outside_the_session_too(write) -> None:
+    """In extended hours a place before the open and one behind the close have the book of their own day."""
+    lines = [
+        f"2013-10-{day:02d}T{hour:02d}:00:00Z,A,{1 + hour / 100},100,0,0\n"
+        f"2013-10-{day:02d}T{hour:02d}:00:01Z,A,0,0,{2 + hour / 100},100\n"
+        for day in (7, 8, 9)
+        for hour in (9, 13, 14, 20, 21)
+    ]
+    head = "ts,symbol,bid_px,bid_size,ask_px,ask_size\n"
+    recording = open_recording(RecordingSpec(quotes=(write(head + "".join(lines), "q.csv"),), extended_hours=True))
+    inputs = list(recording.inputs())
+    expected = plains(inputs)
+    for cut, place in enumerate(places(inputs)):
+        assert plains(recording.inputs(place)) == expected[cut:], place
+
+
 def test_sessions_before_a_place_are_not_built_again() -> None:
     """Thirty years of daily bars are left behind by bisection, also with trading before and after hours."""
     recording = open_recording(RecordingSpec(source="sp500"))
@@ -227,7 +252,7 @@ def test_a_bar_after_hours_belongs_to_the_session_before_it(write) -> None:
 def test_a_place_far_into_a_file_is_reached_without_decoding_what_lies_before(
     write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only blocks from a day and a half before on are looked at: the book of a place is made by its own day."""
+    """Only blocks from the close before on are looked at: the book of a place is made by its own day."""
     days = [f"2013-10-{day:02d}" for day in (1, 2, 3, 4, 7, 8, 9, 10, 11)]
     lines = [f"{day}T{hour:02d}:{m:02d}:00Z,A,1.0,1\n" for day in days for hour in (14, 15, 16) for m in range(60)]
     recordings = []
@@ -245,7 +270,7 @@ def test_a_place_far_into_a_file_is_reached_without_decoding_what_lies_before(
         last = recording.sessions[-1]
         rest = list(recording.inputs(Resume(last.open_ts + 3 * 3_600_000_000_000, 0)))
         assert plains(rest) == plains(m for m in inputs if m.ts >= last.open_ts + 3 * 3_600_000_000_000)
-        assert 0 < sum(decoded) < 2.5 * 180
+        assert 0 < sum(decoded) < 1.2 * 180
 
 
 def test_a_looped_recording_moves_by_whole_weeks_and_counts_sessions_on(whole: RecordingSpec) -> None:
