@@ -12,7 +12,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ from typing import Any, Final
 from tests.faults.oracle import Verdict, examine
 from tests.faults.twin import Likeness, compare
 from tests.faults.workload import UID, Trader, furnish
-from tests.live_support import Daemon, daemon
+from tests.live_support import CallError, Client, Daemon, daemon
 
 READY_S: Final = 5.0
 STARTING, STOPPING = 0.25, 0.15
@@ -146,6 +146,22 @@ class Loop:
                 f"twin: {replayed}, {likeness.events} events, digest {likeness.digest[:16]} equal",
             )
         )
+
+
+def ask(client: Client, method: str, wanted: Callable[[Any], Any], seconds: float = 20.0, **params: Any) -> Any:
+    """Ask a daemon again and again, a few times a second, until its answer has what is wanted; return that."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            found = wanted(client.call(method, **params))
+        except CallError as error:
+            if error.reason not in {"STARTING", "NOT_READY", "VIEWS_UNAVAILABLE"}:
+                raise
+            found = None
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"{method} never answered as wanted in {seconds} s"
+        time.sleep(0.05)  # a client may ask so often and not more
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from tests.live_support import CallError, Client
 SYMBOLS: Final = ("AAA", "BBB", "CCC")
 RATE: Final = 50.0
 """Orders a second."""
-STRATEGY: Final = '''"""Changes its mind all the time, each symbol in another rhythm, so that there is always something to fill."""
+STRATEGY: Final = '''"""Changes its mind all the time, each symbol in another rhythm, so that much is filled."""
 
 from actors.api import Params, Signal, Window, strategy
 
