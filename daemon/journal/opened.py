@@ -16,7 +16,7 @@ from daemon.journal.check import LAST_SEQ, frame_chunks, read_replies, read_snap
 from daemon.journal.committer import LEDGER, TAPE, Continue
 from daemon.journal.failures import LedgerRefusedError
 from daemon.journal.market_codec import MarketCodec
-from daemon.journal.rows import FrameRow, RunRow, TapeMark, read_runs
+from daemon.journal.rows import FrameRow, RunRow, TapeMark, read_runs, schema_version
 from daemon.journal.tape import rows_after, rows_before
 from daemon.journal.tape_format import TapeError
 from daemon.kernel.codec import Codec
@@ -123,9 +123,9 @@ class OpenedLedger:
     def refresh(self) -> None:
         """Look how far the ledger has come by now; nothing is checked. A ledger that was fresh may be there by now."""
         if self._db is None:
-            if not self._path.exists():
-                return
-            self._db = read_only(self._path)
+            self._db = self._begun()
+        if self._db is None:
+            return
         db = self._db
         runs = read_runs(db)
         self.run = runs[-1] if runs else None
@@ -138,6 +138,16 @@ class OpenedLedger:
         self.tape = None if row[4] is None else row[4:]
         self._ordinal = row[3] or db.execute("SELECT count(*) FROM frame").fetchone()[0]
         self._extend_digest(db, runs)
+
+    def _begun(self) -> sqlite3.Connection | None:
+        """Connect to a ledger that was made since; a file without tables is none yet."""
+        if not self._path.exists():
+            return None
+        db = read_only(self._path)
+        if schema_version(db):
+            return db
+        db.close()
+        return None
 
     def _extend_digest(self, db: sqlite3.Connection, runs: list[RunRow]) -> None:
         """Bring the event digest up to the last frame, from the newest place where it is known."""

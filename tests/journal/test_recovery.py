@@ -238,7 +238,9 @@ def test_a_ledger_without_tables_counts_as_empty(tmp_path: Path, what: str) -> N
     db = sqlite3.connect(tmp_path / DB)
     db.execute("PRAGMA journal_mode = WAL")
     db.close()
-    reopened(tmp_path).close()
+    opened = reopened(tmp_path)
+    assert (opened.fresh, list(opened.inputs(0)), opened.panels_before(1, 1)) == (True, [], [])
+    opened.close()
     EXPECTED[what](tmp_path)
     assert refusal(tmp_path).reason == "EMPTY_LEDGER"
 
