@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import anyio
 import msgspec
 
 from daemon.control.calls import Call, Outcome
 from daemon.journal.batch import Batch
+from daemon.kernel.errors import OperatorError
 from daemon.kernel.message import Envelope, Message
-from daemon.kernel.poison import PoisonRecord
 from daemon.system.live_core import LiveCore
 
 
@@ -19,10 +20,11 @@ class Input(msgspec.Struct, eq=False):
 
     Attributes:
         body, source: as the sequencer takes them.
-        at: virtual instant it belongs to; None for the clock's own.
+        at: virtual instant it belongs to, nanoseconds UTC; None for the clock's own.
         ts_event: when it happened, where that is not the stamp.
-        call: of the control surface, with ``answer`` to be called once it is durable.
-        aside: what the quarantine was told of it: it is only set aside.
+        call: of the control surface.
+        answer: called once, when what became of the input is durable, or to say that nothing will.
+        taken: the intake gave it, and takes it back where it is dropped.
     """
 
     body: Message
@@ -31,15 +33,70 @@ class Input(msgspec.Struct, eq=False):
     ts_event: int | None = None
     call: Call | None = None
     answer: Callable[[Outcome], None] | None = None
-    aside: PoisonRecord | None = None
+    taken: bool = False
+
+    def reply(self, outcome: Outcome) -> None:
+        """Answer whoever waits for it; only the first answer counts."""
+        answer, self.answer = self.answer, None
+        if answer is not None:
+            answer(outcome)
+
+
+class SnapshotAsk:
+    """Somebody waits for a snapshot to be durable.
+
+    Attributes:
+        seq: the input it stands behind, once there is one.
+        error: why there will be none.
+    """
+
+    def __init__(self) -> None:
+        """Begin to wait."""
+        self.seq = 0
+        self.error: OperatorError | None = None
+        self._done = anyio.Event()
+
+    def taken(self, seq: int) -> None:
+        """It is durable."""
+        self.seq = seq
+        self._done.set()
+
+    def refuse(self, error: OperatorError) -> None:
+        """There will be none."""
+        self.error = error
+        self._done.set()
+
+    async def wait(self) -> int:
+        """Return the seq.
+
+        Raises:
+            OperatorError: there will be none.
+        """
+        await self._done.wait()
+        if self.error is not None:
+            raise self.error
+        return self.seq
 
 
 class Pending(msgspec.Struct, eq=False):
-    """One commit in the making, and what it releases."""
+    """One commit in the making, and what it releases.
+
+    Attributes:
+        batch: what becomes durable.
+        inputs: that were processed for it, in order.
+        answers: to be given once it is durable.
+        asks: who waits for a snapshot behind it.
+        snapshot_seq: the input that the newest snapshot stands behind once it is durable.
+        last: envelope of the last market input in it, or None.
+        risky: it holds an order, or a fill: nothing that may follow a kill.
+        since: monotonic nanoseconds when it was begun.
+    """
 
     batch: Batch = msgspec.field(default_factory=Batch)
     inputs: list[Input] = msgspec.field(default_factory=list)
-    answers: list[tuple[Callable[[Outcome], None], Outcome]] = msgspec.field(default_factory=list)
+    answers: list[tuple[Input, Outcome]] = msgspec.field(default_factory=list)
+    asks: list[SnapshotAsk] = msgspec.field(default_factory=list)
+    snapshot_seq: int = 0
     last: Envelope | None = None
     risky: bool = False
     since: int = 0
@@ -47,14 +104,20 @@ class Pending(msgspec.Struct, eq=False):
     @property
     def urgent(self) -> bool:
         """Whether somebody waits for it, or it holds facts."""
-        return bool(self.batch.frames or self.answers or self.batch.snapshot or self.batch.outbox)
+        return bool(self.batch.frames or self.batch.outbox or self.answers or self.asks)
+
+    @property
+    def seq(self) -> int:
+        """The last input it makes durable; 0 where it holds none."""
+        frames = self.batch.frames
+        return frames[-1].envelope.seq if frames else 0
 
 
 class Intake(Protocol):
     """Where market data, predictions and timers come from, in the order in which they may be processed."""
 
     def take(self) -> Input | None:
-        """Return the next input that may be processed now, or None."""
+        """Return the next input that may be processed now, or None; it is marked as ``taken``."""
         ...
 
     def command_stamp(self) -> int | None:
@@ -65,8 +128,8 @@ class Intake(Protocol):
         """Return after how many seconds to look again without being woken; None for never."""
         ...
 
-    def rewind(self, core: LiveCore) -> None:
-        """Forget what a core that was dropped had asked for; go on with this one."""
+    def rewind(self, core: LiveCore, dropped: list[Input]) -> None:
+        """Go on with a rebuilt core; what was taken for its predecessor and dropped comes again, in order."""
         ...
 
 
@@ -83,7 +146,6 @@ class LatchView(Protocol):
 
     is_set: bool
     observed: bool
-
     reason: str
     by: str
 

@@ -27,10 +27,15 @@ from daemon.system.script import Rank
 QUEUE_MAX: Final = 2_000
 """Market inputs read ahead of the core."""
 PAUSE_NS: Final = 5_000_000_000
-"""A process that did not run for so long was suspended; the recording did not go on meanwhile."""
+"""A process that did not look for so long was suspended; the recording did not go on meanwhile."""
+LOOK_S: Final = 1.0
+"""While the recording runs, it is looked at least this often."""
+SHORTEST_S: Final = 0.001
+"""No wait is shorter: what is due within it is due."""
 _SECOND: Final = 1_000_000_000
 
 Answer = PredictionReady | PredictionUnavailable
+_ANSWERS: Final = (PredictionReady, PredictionUnavailable)
 
 
 class Pace:
@@ -70,7 +75,15 @@ class Pace:
 
 
 class MarketQueue:
-    """Market inputs between the feed's task and the loop: bounded, in order."""
+    """Market inputs between the feed's task and the loop: bounded, in order.
+
+    Attributes:
+        items: what waits, oldest first.
+        ended: nothing will be put any more.
+        taken: inputs that went to the core.
+        last_arrival_ns: monotonic nanoseconds when the last one was put.
+        on_room: called once when half of the queue is empty again; set by a feed that waits for it.
+    """
 
     def __init__(self, capacity: int = QUEUE_MAX) -> None:
         """Start empty."""
@@ -79,6 +92,7 @@ class MarketQueue:
         self.ended = False
         self.taken = 0
         self.last_arrival_ns = time.monotonic_ns()
+        self.on_room: Callable[[], None] | None = None
 
     @property
     def has_room(self) -> bool:
@@ -90,6 +104,20 @@ class MarketQueue:
         self.items.append(panel)
         self.last_arrival_ns = time.monotonic_ns()
 
+    def take(self) -> Market:
+        """Remove and return the oldest; there must be one."""
+        panel = self.items.popleft()
+        self.taken += 1
+        if self.on_room is not None and 2 * len(self.items) <= self.capacity:
+            tell, self.on_room = self.on_room, None
+            tell()
+        return panel
+
+    def give_back(self, panels: list[Market]) -> None:
+        """Put what was taken last in front again, in order; the bound does not count it."""
+        self.items.extendleft(reversed(panels))
+        self.taken -= len(panels)
+
 
 class GatedIntake:
     """See the module."""
@@ -99,43 +127,47 @@ class GatedIntake:
         self.queue = queue
         self.pace = pace
         self._latency_ns = latency_ns
-        self._timers: TimerHeap = core.sequencer.timers
-        self._core = core
-        self._slots: list[tuple[int, int, str]] = []
-        self._waiting: dict[str, None] = {}
         self._answers: dict[str, Answer] = {}
-        self._n = 0
         self._begun = False
-        self.rewind(core)
+        self.rewind(core, [])
 
     # -- models ------------------------------------------------------------------------------------------------------
 
-    def rewind(self, core: LiveCore) -> None:
-        """Take over the open questions of a core that was rebuilt; answers that came already stay known."""
+    def rewind(self, core: LiveCore, dropped: list[Input]) -> None:
+        """Go on with a core that was rebuilt: market inputs and answers that were dropped come in again.
+
+        Timers do not: those that still wait are in the rebuilt core.
+        """
         self._core = core
-        self._timers = core.sequencer.timers
-        self._slots = []
-        self._waiting = {}
+        self._timers: TimerHeap = core.sequencer.timers
+        self.queue.give_back([item.body for item in dropped if isinstance(item.body, Market)])
+        for item in dropped:
+            if isinstance(item.body, _ANSWERS):
+                self._answers[item.body.request_id] = item.body
+        self._slots: list[tuple[int, int, str]] = []
+        self._expected: dict[str, None] = {}
+        self._asked = 0
+        self._n = 0
         self._expect()
 
     def _expect(self) -> None:
         """Hold the gate for each open question at the instant of its answer."""
+        self._asked = self._core.asked
         for request_id, question in self._core.questions.items():
-            if request_id not in self._waiting:
-                self._waiting[request_id] = None
+            if request_id not in self._expected:
+                self._expected[request_id] = None
                 self._n += 1
                 heapq.heappush(self._slots, (question.ts + self._latency_ns, self._n, request_id))
 
     def answered(self, answer: Answer) -> None:
-        """Take a model's answer; it comes in at its slot."""
-        self._answers[answer.request_id] = answer
+        """Take a model's answer, which comes in at its slot; one that nobody waits for any more is dropped."""
+        if answer.request_id in self._core.questions:
+            self._answers.setdefault(answer.request_id, answer)
 
     # -- the merge ---------------------------------------------------------------------------------------------------
 
     def take(self) -> Input | None:
         """Return the next input by (ts, rank) if it is certain and due."""
-        if len(self._core.questions) > len(self._waiting):
-            self._expect()
         head = self._head()
         if head is None:
             return None
@@ -146,22 +178,28 @@ class GatedIntake:
         if self.pace.seconds_until(ts) > 0:
             return None
         if rank == Rank.MARKET:
-            panel = self.queue.items.popleft()
-            self.queue.taken += 1
-            return Input(panel, "feed", at=ts)
+            return Input(self.queue.take(), "feed", at=ts, taken=True)
         if rank == Rank.TIMER:
             due, command = self._timers.pop()
-            return Input(command, "timer", at=ts, ts_event=due)
-        request_id = self._slots[0][2]
-        answer = self._answers.pop(request_id, None)
+            return Input(command, "timer", at=ts, ts_event=due, taken=True)
+        answer = self._answers.pop(self._slots[0][2], None)
         if answer is None:
             return None  # being computed: nothing later may pass
-        heapq.heappop(self._slots)
-        self._waiting.pop(request_id, None)
-        return Input(answer, "inference", at=ts, ts_event=ts)
+        self._pass_slot()
+        return Input(answer, "inference", at=ts, ts_event=ts, taken=True)
+
+    def _pass_slot(self) -> None:
+        _, _, request_id = heapq.heappop(self._slots)
+        self._expected.pop(request_id, None)
+        self._answers.pop(request_id, None)
 
     def _head(self) -> tuple[int, int] | None:
         """Return (ts, rank) of the next input, or None while the feed may still bring an earlier one."""
+        core = self._core
+        if core.asked != self._asked:
+            self._expect()
+        while self._slots and self._slots[0][2] not in core.questions:
+            self._pass_slot()  # answered by what was set aside
         market = self.queue.items[0].ts if self.queue.items else None
         if market is None and not self.queue.ended:
             return None
@@ -171,32 +209,31 @@ class GatedIntake:
         due = self._timers.next_due()
         if due is not None and (best is None or (due, int(Rank.TIMER)) < best):
             best = (due, int(Rank.TIMER))
-        beyond = market is None and best is not None and best[0] > self._core.feed_ts
+        beyond = market is None and best is not None and best[0] > core.feed_ts
         return None if beyond else best
 
     def command_stamp(self) -> int | None:
         """Return the recording's time, but never beyond the next input, and never before the last."""
         last = self._core.sequencer.last_ts
         now = self.pace.now()
-        if now is None:
-            return last
         head = self._head()
-        return max(last, now if head is None else min(now, head[0]))
+        # Without a next input it is not known how early it will be; behind the last one time does not go on.
+        if now is None or head is None:
+            return last
+        return max(last, min(now, head[0]))
 
     def wait_s(self) -> float | None:
-        """Return seconds until the next input is due."""
+        """Return seconds until the next input is due, or the recording should be looked at."""
         head = self._head()
         if head is None:
             return None
         if head[1] == Rank.PREDICTION and self._slots[0][2] not in self._answers:
             return None
-        return self.pace.seconds_until(head[0])
+        return min(LOOK_S, self.pace.seconds_until(head[0]))
 
     @property
     def exhausted(self) -> bool:
         """Whether the recording has ended and nothing it caused is outstanding."""
-        if len(self._core.questions) > len(self._waiting):
-            self._expect()
         return self.queue.ended and self._head() is None
 
 
@@ -217,6 +254,10 @@ class ScaledClock:
         self._last = max(self._last, now)
         return self._last
 
+    def seconds_until(self, ts: int) -> float:
+        """Return how many seconds pass until the recording's time is ``ts``; negative where it is over."""
+        return (ts - self.now()) / _SECOND / self._speed
+
 
 class ArrivalClock(VirtualClock):
     """The time of a free-running playback at full speed: that of the newest input that has arrived."""
@@ -226,15 +267,18 @@ class FreeIntake:
     """See the module."""
 
     def __init__(self, core: LiveCore, queue: MarketQueue, clock: Clock) -> None:
-        """Take inputs as they come, stamped by ``clock``."""
+        """Take inputs as they come, stamped by ``clock``, which is the core's."""
         self.queue = queue
         self._clock = clock
         self._core = core
         self._answers: deque[Answer] = deque()
 
-    def rewind(self, core: LiveCore) -> None:
-        """Go on with a rebuilt core."""
+    def rewind(self, core: LiveCore, dropped: list[Input]) -> None:
+        """Go on with a core that was rebuilt, and its clock: what was dropped arrives again; timers are the core's."""
         self._core = core
+        self._clock = core.clock
+        self.queue.give_back([item.body for item in dropped if isinstance(item.body, Market)])
+        self._answers.extendleft(item.body for item in reversed(dropped) if isinstance(item.body, _ANSWERS))
 
     def answered(self, answer: Answer) -> None:
         """Take a model's answer; it comes in next."""
@@ -242,29 +286,37 @@ class FreeIntake:
 
     def take(self) -> Input | None:
         """Return an answer, a timer that is due, or the next market input."""
-        if self._answers:
-            return Input(self._answers.popleft(), "inference")
-        items = self.queue.items
-        due = self._core.sequencer.timers.next_due()
-        if due is not None and due <= self._clock.now():
-            due, command = self._core.sequencer.timers.pop()
-            return Input(command, "timer", ts_event=due)
+        while self._answers:
+            answer = self._answers.popleft()
+            if answer.request_id in self._core.questions:  # asked again after a restart, it may come twice
+                return Input(answer, "inference", taken=True)
+        timers, items, clock = self._core.sequencer.timers, self.queue.items, self._clock
+        due = timers.next_due()
+        arrival = clock if isinstance(clock, ArrivalClock) else None
+        if due is not None and items and arrival is not None and arrival.now() < due < items[0].ts:
+            arrival.advance_to(due)  # time passes between two arrivals, too
+        if due is not None and due <= clock.now():
+            due, command = timers.pop()
+            return Input(command, "timer", ts_event=due, taken=True)
         if not items:
             return None
-        panel = items.popleft()
-        self.queue.taken += 1
-        if isinstance(self._clock, ArrivalClock) and panel.ts > self._clock.now():
-            self._clock.advance_to(panel.ts)
-        return Input(panel, "feed", ts_event=panel.ts)
+        panel = self.queue.take()
+        if arrival is not None and panel.ts > arrival.now():
+            arrival.advance_to(panel.ts)
+        return Input(panel, "feed", ts_event=panel.ts, taken=True)
 
     def command_stamp(self) -> int | None:
         """Let the clock stamp."""
         return None
 
     def wait_s(self) -> float | None:
-        """Return seconds until the next timer, roughly; inputs wake the loop by themselves."""
+        """Return seconds until the next timer; inputs wake the loop by themselves."""
         due = self._core.sequencer.timers.next_due()
-        return None if due is None else max(0.001, min(1.0, (due - self._clock.now()) / _SECOND))
+        clock = self._clock
+        if due is None or isinstance(clock, ArrivalClock):
+            return None
+        left = clock.seconds_until(due) if isinstance(clock, ScaledClock) else (due - clock.now()) / _SECOND
+        return max(SHORTEST_S, min(LOOK_S, left))
 
     @property
     def exhausted(self) -> bool:

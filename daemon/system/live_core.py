@@ -14,6 +14,7 @@ import msgspec
 from actors.alerter.actor import AlerterActor
 from actors.messages.alerts import AlertRaised
 from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
+from actors.messages.market import GapDetected
 from daemon.journal.batch import OutboxRow, SnapshotRow
 from daemon.kernel.actor import Frame
 from daemon.kernel.clock import Clock, VirtualClock
@@ -70,7 +71,11 @@ class LiveCore:
         """Stamp-side place in the recording: time of the last market input that was taken ..."""
         self.feed_n = 0
         """... and how many were taken at that very time."""
+        self.asked = 0
+        """How many questions this core has known; grows with every one."""
         self.events_at_snapshot = 0
+        self.snapshot_seq = 0
+        """The input that the last snapshot stands behind: the one restored from, or taken since."""
 
     def attach(self, sink: LoopSink) -> None:
         """Let ``sink`` collect from here on."""
@@ -103,8 +108,11 @@ class LiveCore:
         for event in events:
             if isinstance(event, InferenceRequested):
                 self.questions[event.request_id] = OpenQuestion(event, ts)
+                self.asked += 1
 
     def _fold_place(self, panel: Market) -> None:
+        if isinstance(panel, GapDetected):  # told by the shell, no part of the recording
+            return
         if panel.ts == self.feed_ts:
             self.feed_n += 1
         else:
@@ -122,6 +130,7 @@ class LiveCore:
             "place": (self.feed_ts, self.feed_n),
         }
         self.events_at_snapshot = sequencer.events_total
+        self.snapshot_seq = sequencer.seq
         return SnapshotRow(
             seq=sequencer.seq,
             ts=sequencer.last_ts,
@@ -145,8 +154,10 @@ class LiveCore:
             request = self.sequencer.codec.decode(raw)
             if isinstance(request, InferenceRequested):
                 self.questions[request.request_id] = OpenQuestion(request, ts)
+        self.asked += len(self.questions)
         self.feed_ts, self.feed_n = edge["place"]
         self.events_at_snapshot = self.sequencer.events_total
+        self.snapshot_seq = row.seq
 
     def refold(self, seq: int, ts: int, ts_event: int, source: str, body: Message, events: list[Event]) -> None:
         """Fold one recorded input; nothing is decided and no alert is raised again."""
