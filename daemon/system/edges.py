@@ -7,7 +7,7 @@ recording, in the open questions of the core, and in the ledger's outbox.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 import anyio
@@ -15,7 +15,7 @@ import anyio.to_thread
 import msgspec
 
 from actors.alerter.delivery import Channel, deliver
-from actors.messages.alerts import AlertFailed, AlertRaised, Severity
+from actors.messages.alerts import AlertDelivered, AlertFailed, AlertRaised, Severity
 from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
 from daemon.journal.batch import OutboxRow
 from daemon.kernel.message import Market
@@ -24,11 +24,17 @@ from daemon.system.live_core import OpenQuestion
 
 READ_AHEAD: Final = 200
 """Inputs decoded before other tasks run."""
-ROOM_WAIT_S: Final = 0.002
 ATTEMPTS_MAX: Final = 5
 """Deliveries of an alert that is not critical before it is dropped; a critical one is tried for ever."""
 RETRY_S: Final = 5.0
-_LOOK_S: Final = 0.05
+FAILURES_KEPT: Final = 100
+PENDING: Final = "pending"
+DELIVERED: Final = "delivered"
+DROPPED: Final = "dropped"
+LOOK_S: Final = 1.0
+"""An edge with nothing to do gives a sign of life this often."""
+WAITING_MAX: Final = 10_000
+"""Alerts that wait for a channel at most; the oldest that is not critical is dropped for a newer one."""
 
 Beat = Callable[[], None]
 
@@ -45,27 +51,17 @@ class GatedFeed:
     """Reads the recording ahead of the core, as far as the queue has room."""
 
     def __init__(self, queue: MarketQueue, inputs: Callable[[], Iterator[Market]], wake: Callable[[], None]) -> None:
-        """Read what ``inputs`` gives from behind the last input that was queued."""
+        """Read what ``inputs`` gives from behind the last input that was taken."""
         self._queue = queue
         self._inputs = inputs
         self._wake = wake
-        self._room = anyio.Event()
-
-    def taken(self) -> None:
-        """The core has taken something: there may be room."""
-        if len(self._queue.items) * 2 < self._queue.capacity:
-            self._room.set()
 
     async def run(self, beat: Beat, jitter: Callable[[], Awaitable[None]] | None = None) -> None:
         """Read to the end; then wait to be cancelled, for a feed that ends is no failure of the feed."""
         queue = self._queue
         for read, panel in enumerate(self._inputs(), start=1):
             while not queue.has_room:
-                self._room = anyio.Event()
-                self._wake()
-                with anyio.move_on_after(_LOOK_S):
-                    await self._room.wait()
-                beat()
+                await _room(queue, self._wake, beat)
             if jitter is not None:
                 await jitter()
             was_empty = not queue.items
@@ -75,11 +71,7 @@ class GatedFeed:
             if not read % READ_AHEAD:
                 beat()
                 await anyio.lowlevel.checkpoint()
-        queue.ended = True
-        self._wake()
-        while True:
-            beat()
-            await anyio.sleep(1.0)
+        await _ended(queue, self._wake, beat)
 
 
 class FreeFeed:
@@ -104,11 +96,9 @@ class FreeFeed:
         for read, panel in enumerate(self._inputs(), start=1):
             while (left := self._pace.seconds_until(panel.ts)) > 0:
                 beat()
-                await anyio.sleep(min(left, 0.5))
+                await anyio.sleep(min(left, LOOK_S / 2))
             while not queue.has_room:
-                beat()
-                self._wake()
-                await anyio.sleep(ROOM_WAIT_S)
+                await _room(queue, self._wake, beat)
             if jitter is not None:
                 await jitter()
             queue.put(panel)
@@ -116,11 +106,26 @@ class FreeFeed:
             if not read % READ_AHEAD:
                 beat()
                 await anyio.lowlevel.checkpoint()
-        queue.ended = True
-        self._wake()
-        while True:
-            beat()
-            await anyio.sleep(1.0)
+        await _ended(queue, self._wake, beat)
+
+
+async def _room(queue: MarketQueue, wake: Callable[[], None], beat: Beat) -> None:
+    """Wait until half of the queue is empty again, or for a sign of life."""
+    room = anyio.Event()
+    queue.on_room = room.set
+    wake()
+    with anyio.move_on_after(LOOK_S):
+        await room.wait()
+    beat()
+
+
+async def _ended(queue: MarketQueue, wake: Callable[[], None], beat: Beat) -> None:
+    """Say that nothing more comes, and wait to be cancelled."""
+    queue.ended = True
+    wake()
+    while True:
+        beat()
+        await anyio.sleep(LOOK_S)
 
 
 class Inference:
@@ -131,54 +136,52 @@ class Inference:
         self._pool = pool
         self._given_up = False
         self._answered = answered
-        self._asked: dict[str, None] = {}
-        self._queue: list[InferenceRequested] = []
+        self._queue: dict[str, InferenceRequested] = {}
         self._wake = anyio.Event()
         self.answers = 0
         self.failures = 0
         self.last_ms = 0.0
 
+    def __len__(self) -> int:
+        """Return how many requests wait or are being answered."""
+        return len(self._queue)
+
     def ask(self, request: InferenceRequested) -> None:
-        """Queue a committed request; the same one is asked once."""
+        """Queue a committed request; one that waits, or is being answered, is not asked twice."""
         if self._given_up:
             self._refuse(request)
-        elif request.request_id not in self._asked:
-            self._asked[request.request_id] = None
-            self._queue.append(request)
+        elif request.request_id not in self._queue:
+            self._queue[request.request_id] = request
             self._wake.set()
 
     def give_up(self) -> None:
         """Nobody answers any more: what is asked is unavailable, which means hold."""
-        self._pool = None
         self._given_up = True
-        for request in [*self._queue]:
+        waiting, self._queue = self._queue, {}
+        for request in waiting.values():
             self._refuse(request)
-        self._queue.clear()
 
     def _refuse(self, request: InferenceRequested) -> None:
-        self._asked.pop(request.request_id, None)
         reason = "the model pool failed again and again"
         self._answered(PredictionUnavailable(request.request_id, request.model_id, reason))
 
     def ask_again(self, questions: dict[str, OpenQuestion]) -> None:
-        """Queue what has no answer yet after a restart of the pool, the core or the process."""
-        for request_id, question in questions.items():
-            self._asked.pop(request_id, None)
+        """Queue what has no answer yet after a restart of the core or the process."""
+        for question in questions.values():
             self.ask(question.request)
 
     async def run(self, beat: Beat) -> None:
-        """Answer until cancelled."""
+        """Answer until cancelled; what was being answered then is answered by the next run."""
         while True:
             self._wake = anyio.Event()
             while self._queue:
-                request = self._queue[0]
+                request_id, request = next(iter(self._queue.items()))
                 answer = await self._answer(request)
-                self._queue.pop(0)
-                self._asked.pop(request.request_id, None)
-                self._answered(answer)
+                if self._queue.pop(request_id, None) is not None:
+                    self._answered(answer)
                 beat()
             beat()
-            with anyio.move_on_after(1.0):
+            with anyio.move_on_after(LOOK_S):
                 await self._wake.wait()
 
     async def _answer(self, request: InferenceRequested) -> Answer:
@@ -207,7 +210,9 @@ class Deliveries:
         self._rows: dict[str, OutboxRow] = {row.alert_id: row for row in pending}
         self._keep = keep
         self._wake = anyio.Event()
+        self._delivering = anyio.Lock()
         self.delivered = 0
+        self.dropped = 0
         self.failed: list[AlertFailed] = []
 
     def __len__(self) -> int:
@@ -215,12 +220,23 @@ class Deliveries:
         return len(self._rows)
 
     def add(self, rows: list[OutboxRow]) -> None:
-        """Take alerts that were just committed."""
+        """Take alerts that were just committed; a newer form takes the place of an older one."""
         for row in rows:
-            if row.state == "pending":
+            if row.state == PENDING:
                 self._rows[row.alert_id] = row
+        if len(self._rows) > WAITING_MAX:
+            self._make_room()
         if rows:
             self._wake.set()
+
+    def _make_room(self) -> None:
+        """Drop the oldest alerts that are not critical, as far as there are too many."""
+        excess = len(self._rows) - WAITING_MAX
+        victims = [row for row in self._rows.values() if row.severity != Severity.CRITICAL][:excess]
+        for row in victims:
+            del self._rows[row.alert_id]
+        self.dropped += len(victims)
+        self._keep([msgspec.structs.replace(row, state=DROPPED) for row in victims])
 
     async def run(self, beat: Beat) -> None:
         """Deliver until cancelled."""
@@ -228,37 +244,46 @@ class Deliveries:
             self._wake = anyio.Event()
             left = await self.deliver_once()
             beat()
-            with anyio.move_on_after(RETRY_S if left else 1.0):
+            with anyio.move_on_after(RETRY_S if left else LOOK_S):
                 await self._wake.wait()
 
     async def deliver_once(self) -> int:
-        """Try everything that waits once; return how many still wait."""
-        rows = list(self._rows.values())
-        if not rows:
-            return 0
-        alerts = [msgspec.json.decode(row.body, type=AlertRaised) for row in rows]
-        results = await anyio.to_thread.run_sync(deliver, alerts, self._channels)
+        """Try everything that waits once, critical alerts first; return how many still wait."""
+        async with self._delivering:
+            rows = sorted(self._rows.values(), key=lambda row: row.severity != Severity.CRITICAL)
+            if rows:
+                alerts = [msgspec.json.decode(row.body, type=AlertRaised) for row in rows]
+                self._delivered(rows, await anyio.to_thread.run_sync(deliver, alerts, self._channels))
+        return len(self._rows)
+
+    def _delivered(self, rows: list[OutboxRow], results: Sequence[AlertDelivered | AlertFailed]) -> None:
         reached: dict[str, bool] = {}
         for result in results:
             if isinstance(result, AlertFailed):
                 self.failed.append(result)
-                del self.failed[:-100]
                 reached.setdefault(result.alert_id, False)
             else:
                 reached[result.alert_id] = True
+        del self.failed[:-FAILURES_KEPT]
         kept = []
         for row in rows:
+            newest = self._rows.get(row.alert_id)
+            if newest is None:  # given up meanwhile
+                continue
+            tried = msgspec.structs.replace(newest, attempts=row.attempts + 1)
             # No channel wants an alert of this severity: the log has it, and nobody else is waiting for it.
             if reached.get(row.alert_id, True):
-                kept.append(msgspec.structs.replace(row, state="delivered", attempts=row.attempts + 1))
                 self.delivered += 1
-            elif row.severity != Severity.CRITICAL and row.attempts + 1 >= ATTEMPTS_MAX:
-                kept.append(msgspec.structs.replace(row, state="dropped", attempts=row.attempts + 1))
+                state = DELIVERED
+            elif row.severity != Severity.CRITICAL and tried.attempts >= ATTEMPTS_MAX:
+                self.dropped += 1
+                state = DROPPED
             else:
-                self._rows[row.alert_id] = msgspec.structs.replace(row, attempts=row.attempts + 1)
+                state = PENDING
+            if state == PENDING or newest is not row:  # a newer form is on its way out itself
+                self._rows[row.alert_id] = tried
                 continue
-            if self._rows.get(row.alert_id) is row:
-                del self._rows[row.alert_id]
+            del self._rows[row.alert_id]
+            kept.append(msgspec.structs.replace(tried, state=state))
         if kept:
             self._keep(kept)
-        return len(self._rows)

@@ -32,21 +32,30 @@ class Disk:
         self._reserve_mb = reserve_mb
         self._path = state_dir / RESERVE
 
-    def prepare(self) -> None:
-        """Allocate the reserve where there is plenty of room; without room there is simply none."""
+    def prepare(self) -> bool:
+        """Allocate the reserve where there is plenty of room; return whether there is one now."""
         size = self._reserve_mb * MEGABYTE
-        if not size or self._free() < RESERVE_SHARE * size:
-            return
-        if self._path.exists() and self._path.stat().st_blocks * 512 >= size:
-            return
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not size or self._allocated() >= size:
+            return bool(size)
+        if self._free() < RESERVE_SHARE * size:
+            return False
         try:
-            os.posix_fallocate(descriptor, 0, size)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, size)
+            finally:
+                os.close(descriptor)
         except OSError:
-            # A file system without room or without allocation has no reserve; the halt level is what protects then.
-            self._path.unlink(missing_ok=True)
-        finally:
-            os.close(descriptor)
+            # Without room, or on a file system that allocates nothing, the halt level alone protects.
+            self.release()
+            return False
+        return True
+
+    def _allocated(self) -> int:
+        try:
+            return self._path.lstat().st_blocks * 512
+        except OSError:
+            return 0
 
     def release(self) -> bool:
         """Give the reserve up; return whether there was one."""
@@ -57,7 +66,8 @@ class Disk:
         return True
 
     def look(self) -> DiskState:
-        """Return how much room there is."""
+        """Return how much room there is; a reserve that was given up is taken again once there is plenty."""
+        self.prepare()
         free = self._free() // MEGABYTE
         if self._halt_mb and free < self._halt_mb:
             sentence = (

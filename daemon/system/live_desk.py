@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import anyio
+import msgspec
 
 from actors.values.fixed import fmt
 from actors.values.universe import Universe
@@ -26,6 +27,7 @@ from daemon.kernel.mailbox import Lane
 from daemon.system.core_loop import CoreLoop
 from daemon.system.core_ports import Input
 from daemon.system.desk import METHODS, command_of
+from daemon.system.live_core import LiveCore
 
 FLAT_S: Final = 30.0
 FLAT_MAX_S: Final = 600.0
@@ -67,6 +69,22 @@ class Subscriber:
                 self.cut = True
 
 
+class _Flattening(msgspec.Struct):
+    """Somebody waits for a flat book.
+
+    Attributes:
+        deadline: monotonic seconds.
+        answer, result: who, and what they are told beside.
+        core, seq: the core that was first seen flat, and the input behind which it was; None where none was.
+    """
+
+    deadline: float
+    answer: Answer
+    result: dict[str, Any]
+    core: LiveCore | None = None
+    seq: int = 0
+
+
 class LiveDesk:
     """See the module."""
 
@@ -94,7 +112,7 @@ class LiveDesk:
         self._resolve = resolve
         self._older = older
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._flat: list[tuple[float, Answer, dict[str, Any]]] = []
+        self._flat: list[_Flattening] = []
         self._subscribers: list[Subscriber] = []
         self._admin_calls: deque[tuple[Call, Answer]] = deque()
         self._admin_wake = anyio.Event()
@@ -111,8 +129,7 @@ class LiveDesk:
         """Hand a call to the core or to the shell."""
         loop = self._loop
         if loop is None or self.closing:
-            what = "is shutting down" if self.closing else "is not ready yet"
-            answer(Outcome(code="NOT_READY", message=f"the daemon {what}", remedy="ask again in a moment"))
+            answer(_not_ready("is shutting down" if self.closing else "is not ready yet"))
             return
         if call.method in METHODS:
             try:
@@ -147,17 +164,21 @@ class LiveDesk:
             return (not types or line.get("type") in types) and (not symbol or line.get("symbol") == symbol)
 
         subscriber = Subscriber(push, wanted)
-        with self._lock:
-            self._subscribers.append(subscriber)
-        from_seq = call.params.get("from_seq")
-        lines, last = ([], 0) if from_seq is None else self._older(int(from_seq))
-        subscriber.catch_up(lines, last)
 
         def leave() -> None:
             with self._lock:
                 if subscriber in self._subscribers:
                     self._subscribers.remove(subscriber)
 
+        with self._lock:
+            self._subscribers.append(subscriber)
+        from_seq = call.params.get("from_seq")
+        try:
+            lines, last = ([], 0) if from_seq is None else self._older(int(from_seq))
+        except BaseException:
+            leave()  # or new lines would be held for it for ever
+            raise
+        subscriber.catch_up(lines, last)
         return leave
 
     def on_main(self, call: Callable[[], object]) -> None:
@@ -196,22 +217,35 @@ class LiveDesk:
             subscriber.send(lines)
 
     def look_for_flat(self) -> None:
-        """Answer those who wait for a flat book, or whose time is over."""
+        """Answer those who wait for a flat book, or whose time is over.
+
+        A book is called flat only once the input behind which it was so is durable.
+        """
         if not self._flat:
             return
-        left = open_business(self._core_loop(), self._universe)
+        loop = self._core_loop()
+        left = open_business(loop, self._universe)
         now = time.monotonic()
-        waiting = self._flat
-        self._flat = []
-        for deadline, answer, result in waiting:
-            if not left or now >= deadline:
-                answer(Outcome(result | {"flat": not left, "left": left}))
+        waiting, self._flat = self._flat, []
+        for one in waiting:
+            if left:
+                one.core = None
+            elif one.core is not loop.core:
+                one.core, one.seq = loop.core, loop.core.sequencer.seq
+            # A rebuilt core is folded from what is durable; with nothing ahead of the ledger it is so at once.
+            flat = one.core is not None and (loop.settled or loop.committed_seq >= one.seq)
+            if flat or self.closing or now >= one.deadline:
+                one.answer(Outcome(one.result | {"flat": flat, "left": left}))
             else:
-                self._flat.append((deadline, answer, result))
+                self._flat.append(one)
 
     def _offer(self, item: Input, lane: Lane) -> None:
-        if not self._core_loop().offer(item, lane) and item.answer is not None:
-            item.answer(Outcome(code="BUSY", message="too many commands wait already", remedy="ask again in a moment"))
+        if self._core_loop().offer(item, lane):
+            return
+        if self.closing:
+            item.reply(_not_ready("is shutting down"))
+        else:
+            item.reply(Outcome(code="BUSY", message="too many commands wait already", remedy="ask again in a moment"))
 
     def _finish(self, call: Call, answer: Answer) -> Answer:
         """Return what is done once a call is durable."""
@@ -238,8 +272,10 @@ class LiveDesk:
         try:
             cleared = self._latch.clear(call.peer.by, kills=kills)
         except TradingdError as error:
+            self._kill_again()
             return refusal(error)
         if not cleared:
+            self._kill_again()
             return Outcome(
                 code="KILLED_AGAIN",
                 message="somebody killed again meanwhile",
@@ -247,12 +283,17 @@ class LiveDesk:
             )
         return outcome
 
+    def _kill_again(self) -> None:
+        """The latch stays set although the core has left the kill: it has to observe it again, before anything else."""
+        self._latch.observed = False
+        self._core_loop().wake()
+
     def _await_flat(self, call: Call, outcome: Outcome, answer: Answer) -> None:
         if outcome.code:
             answer(outcome)
             return
         seconds = min(float(call.params.get("deadline_s", FLAT_S)), FLAT_MAX_S)
-        self._flat.append((time.monotonic() + seconds, answer, dict(outcome.result or {})))
+        self._flat.append(_Flattening(time.monotonic() + seconds, answer, dict(outcome.result or {})))
         self.look_for_flat()
 
     def errand(self, call: Call, answer: Answer) -> None:
@@ -272,10 +313,17 @@ class LiveDesk:
                     await self._admin_wake.wait()
 
     async def _do_admin(self, call: Call, answer: Answer) -> None:
+        outcome = Outcome(code="INTERNAL", message=f"{call.method} was not brought to its end", remedy="see the log")
         try:
-            answer(await self._admin[call.method](call))
+            outcome = await self._admin[call.method](call)
         except TradingdError as error:
-            answer(refusal(error))
+            outcome = refusal(error)
+        finally:
+            answer(outcome)  # whatever happens, nobody is left waiting
+
+
+def _not_ready(what: str) -> Outcome:
+    return Outcome(code="NOT_READY", message=f"the daemon {what}", remedy="ask again in a moment")
 
 
 def refusal(error: TradingdError) -> Outcome:

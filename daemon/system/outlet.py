@@ -100,9 +100,7 @@ class LiveOutlet:
                 elif isinstance(event, _TOLD) or debug:
                     self._tell(frame, event)
             if frame.events:
-                self._reporter.consume(frame.envelope, frame.events)
-                if listening:
-                    self._desk.publish(self._lines(frame))
+                self._show(frame, listening=listening)
         if batch.outbox:
             self._deliveries.add(batch.outbox)
         if batch.frames:
@@ -113,6 +111,15 @@ class LiveOutlet:
         self.dirty = True
         self._desk.look_for_flat()
         del core
+
+    def _show(self, frame: Frame, *, listening: bool) -> None:
+        """Show a frame to those whose failure must not keep the core from going on."""
+        try:
+            self._reporter.consume(frame.envelope, frame.events)
+            if listening:
+                self._desk.publish(self._lines(frame))
+        except Exception as error:  # noqa: BLE001 - the frame is durable: views and ledger still have it
+            self._log.warning("outreach", seq=frame.envelope.seq, error=f"{type(error).__name__}: {error}")
 
     def _tell(self, frame: Frame, event: Event) -> None:
         seq = frame.envelope.seq

@@ -42,7 +42,8 @@ class Overruns:
             return
         count = self.in_a_row.get(strategy, 0) + 1
         self.in_a_row[strategy] = count
-        if self._max and count == self._max:
+        if self._max and count >= self._max:
+            self.in_a_row[strategy] = 0  # switched on again, it has a new run of chances
             self._disable(
                 strategy,
                 f"{count} decisions in a row took longer than {self._budget_ns // 1_000_000} ms, the last "
