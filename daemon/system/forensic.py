@@ -8,25 +8,26 @@ differs is named: the first input, what was recorded and what came out.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, cast
 
 import msgspec
 
 from actors.messages.orders import OrderFilled, OrderPartiallyFilled
 from actors.messages.portfolio import EquityMarked, SessionRolled
 from daemon.journal.opened import RecordedInput
-from daemon.kernel.actor import Frame
+from daemon.kernel.actor import CoreActor, Frame
 from daemon.kernel.clock import VirtualClock
 from daemon.kernel.errors import FrameAbandonedError, InvariantError
 from daemon.kernel.folding import TIMER
-from daemon.kernel.message import Event, InputQuarantined, Market
+from daemon.kernel.message import Event, InputQuarantined, Market, Message
+from daemon.kernel.sequencer import Sequencer
 from daemon.system.composition import CoreSpec, build_core
 
 DIFFERENCES_MAX: Final = 20
 PROGRESS: Final = 1_000
 WINDOW_ROWS: Final = 20_000
-"""Market rows kept for a change of configuration; the longest lookback is far below."""
+"""Market rows of the kinds that fill windows, kept for a change of configuration; the longest lookback is far below."""
 _FILLS: Final = (OrderFilled, OrderPartiallyFilled)
 _EQUITY: Final = (EquityMarked, SessionRolled)
 
@@ -101,8 +102,7 @@ def replay_recorded(
     """
     found = Forensics(recorded_digest=recorded_digest)
     waiting = sorted(specs.items())
-    stage = _Stage(waiting.pop(0)[1])
-    stage.sequencer.rewarm(warm)
+    stage = _Stage(waiting.pop(0)[1], warm)
     for row in rows:
         if waiting and row.seq >= waiting[0][0]:
             stage.move_to(waiting.pop(0)[1])
@@ -121,10 +121,12 @@ def replay_recorded(
 class _Stage:
     """A core on a virtual clock, and the market rows that its successor's windows would need."""
 
-    def __init__(self, spec: CoreSpec) -> None:
+    def __init__(self, spec: CoreSpec, warm: Sequence[Market]) -> None:
         self._clock = VirtualClock()
         self.sequencer = build_core(spec, clock=self._clock, sink=_Nowhere()).sequencer
-        self._last: deque[Market] = deque(maxlen=WINDOW_ROWS)
+        self.sequencer.rewarm(warm)
+        self._kinds = frozenset(_kinds_of_windows(self.sequencer))
+        self._last: deque[Market] = deque((row for row in warm if type(row) in self._kinds), maxlen=WINDOW_ROWS)
         self._begun = False
 
     def move_to(self, spec: CoreSpec) -> None:
@@ -156,9 +158,17 @@ class _Stage:
         except FrameAbandonedError as error:
             text = f"input {row.seq} breaks a handler now, which it did not when it was recorded: {error}"
             raise InvariantError(text, code="PARITY") from error
-        if isinstance(row.body, Market):
-            self._last.append(row.body)
+        if type(row.body) in self._kinds:
+            self._last.append(cast("Market", row.body))
         return events
+
+
+def _kinds_of_windows(sequencer: Sequencer) -> Iterator[type[Message]]:
+    """Give the types of market rows that actors which keep windows look at; quotes would push out all others."""
+    for actor in sequencer.routing.actors:
+        if type(actor).warmup_rows is not CoreActor.warmup_rows:
+            yield from actor.handlers["observes"]
+            yield from actor.handlers["seals"]
 
 
 def _note(found: Forensics, row: RecordedInput, events: list[Event]) -> None:

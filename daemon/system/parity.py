@@ -6,7 +6,7 @@ found by name, so their files must be where the configuration given with ``--con
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -27,12 +27,10 @@ from daemon.kernel.errors import OperatorError
 from daemon.system.bindings import strategy_bindings
 from daemon.system.composition import CoreSpec
 from daemon.system.forensic import Forensics, replay_recorded
-from daemon.system.start import read_ledger
+from daemon.system.start import WARM_MAX, read_ledger
 
 LEDGER: Final = "ledger.db"
 TAPE: Final = "tape"
-WARM_MAX: Final = 1_000_000
-"""Rows of warm-up history; there are as many as the configuration asked for."""
 
 
 def parity_of(path: Path, config: Settings | None, progress: Callable[[int], None] | None = None) -> Forensics:
@@ -63,8 +61,12 @@ def parity_of(path: Path, config: Settings | None, progress: Callable[[int], Non
     finally:
         db.close()
     specs: dict[int, CoreSpec] = {}
+    before: Any = None
     for run in runs:
-        specs.setdefault(max(run.first_seq, 1), spec_of(run, config))
+        shape = _shape_of(run)
+        if shape != before:
+            specs[max(run.first_seq, 1)] = spec_of(run, config)  # of runs that wrote nothing, the last
+        before = shape
     ledger = read_ledger(folder)
     try:
         digest, last = ledger.event_digest.hex(), ledger.last_seq
@@ -84,6 +86,13 @@ def parity_of(path: Path, config: Settings | None, progress: Callable[[int], Non
     return replay_recorded(every, specs, recorded_digest=digest, warm=warm, progress=progress)
 
 
+def _shape_of(run: RunRow) -> Any:
+    """Return what :func:`spec_of` depends on: runs that agree in it share a core."""
+    manifest = run.manifest_dict()
+    feed = manifest["feed"]
+    return manifest["config"], manifest["universe"], feed["bars_of"], feed["free_running"], run.seed
+
+
 def spec_of(run: RunRow, config: Settings | None) -> CoreSpec:
     """Return the core a run was recorded with.
 
@@ -93,10 +102,8 @@ def spec_of(run: RunRow, config: Settings | None) -> CoreSpec:
     manifest = run.manifest_dict()
     tree: dict[str, Any] = manifest["config"]
     settings = Settings.model_validate(tree)
-    wanted = [*settings.predictor.strategies]
     if config is not None:
-        places = {Path(reference).name: reference for reference in config.predictor.strategies}
-        named = tuple(places.get(name, name) for name in wanted)
+        named = _found_again(settings.predictor.strategies, config.predictor.strategies)
         settings = settings.model_copy(
             update={"predictor": settings.predictor.model_copy(update={"strategies": named})}
         )
@@ -112,6 +119,16 @@ def spec_of(run: RunRow, config: Settings | None) -> CoreSpec:
         portfolios=portfolio_specs(settings, {ref: b.name for ref, b in bindings.items()}),
         seed=run.seed,
     )
+
+
+def _found_again(names: Iterable[str], references: Iterable[str]) -> tuple[str, ...]:
+    """Return recorded names with the places of their files, as far as references of today know a file of that name."""
+    places = {Path(file).name: file for file, _, function in (ref.rpartition(":") for ref in references) if function}
+    found = []
+    for name in names:
+        file, _, function = name.rpartition(":")
+        found.append(f"{places.get(file, file)}:{function}" if file else name)
+    return tuple(found)
 
 
 def report(found: Forensics) -> dict[str, Any]:

@@ -216,6 +216,8 @@ class _Run:
             latency_ns=self.settings.predictor.latency_ms * 1_000_000,
             first_bar=self.recording.first_start,
         )
+        sessions = self.settings.predictor.warmup
+        core.sequencer.rewarm(list(self.recording.warm_rows(sessions)) if sessions else [])
         engine.run(self.feed.inputs(), total=self.recording.n_instants, progress=progress)
         self.digest = core.sequencer.digest.hex()
         self._left_over = engine.left_over

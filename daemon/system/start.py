@@ -45,6 +45,8 @@ from daemon.system.live_core import LiveCore
 from daemon.system.version import environment_digest, program_version
 
 UNCLEAN: Final = "unclean"
+WARM_MAX: Final = 1_000_000
+"""Rows of history before the first input; there are as many as the configuration asked for."""
 _SECOND: Final = 1_000_000_000
 
 
@@ -208,7 +210,8 @@ class CoreFactory:
         core = self.empty()
         seq = self._restore(core, ledger)
         if not seq:
-            core.sequencer.warm(partial(ledger.panels_before, 1))
+            # All of it, as before the first input: states of strategies began there, not only windows.
+            core.sequencer.rewarm(ledger.panels_before(1, WARM_MAX))
         self.refolded = 0
         for row in ledger.inputs(seq):
             if self.refolded == 0 and row.seq == 1 and not seq:
