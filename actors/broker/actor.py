@@ -294,9 +294,8 @@ class BrokerActor(CoreActor):
         if self._is_another(message):
             self._expire_day(ctx, self._market.session_close)
         if self._market.gap_to:
-            for working in self._resting.untold():
-                if working.accepted_ts > self._market.session_close:  # the others have expired just now
-                    self._expire(ctx, working)
+            for working in self._resting.untold():  # none of them was accepted by that close
+                self._expire(ctx, working)
 
     @decides(GapDetected)
     def on_gap(self, _message: GapDetected, ctx: Context) -> None:

@@ -147,12 +147,8 @@ class PortfolioState:
         found = self.positions.get(symbol)
         return found.lots if found is not None else []
 
-    def entries_in(self, symbol: int) -> list[Working]:
-        """Return working orders in a symbol that are no automatic exits, in order of acceptance."""
-        return [w for w in self.entries.values() if w.symbol == symbol]
-
     def entries_by_symbol(self) -> dict[int, list[Working]]:
-        """Return :meth:`entries_in` of every symbol that has any."""
+        """Return working orders that are no automatic exits by symbol, each in order of acceptance."""
         found: dict[int, list[Working]] = {}
         for working in self.entries.values():
             found.setdefault(working.symbol, []).append(working)

@@ -25,6 +25,7 @@ from actors.messages.control import (
     Kill,
     LatchObserved,
     Reduce,
+    Reload,
     ResetBreaker,
     Resume,
     Unlatch,
@@ -303,10 +304,23 @@ def _command(rng: random.Random, spec: CoreSpec, ids: list[str]) -> Command:
             DepositCash(portfolio, rng.choice((-1, 1, 1)) * rng.randrange(0, 5_000) * SHARE, "flow"),
             ClosePositions(rng.choice((portfolio, "")), "flatten", rng.choice((-1, 1))),
             CancelAll("", rng.choice(("all", "adding", "some")), "tidy"),
+            Reload("digest", "ann", _limits(rng, spec.limits)),
             PredictionUnavailable("r-1", "m@1", "gone"),
             PredictionReady(POISON, "m@1", "1d", b"", b"", b""),
         )
     )
+
+
+def _limits(rng: random.Random, limits: RiskLimits) -> RiskLimits:
+    changes: dict[str, Any] = rng.choice(
+        (
+            {"max_positions": rng.randrange(1, 5)},
+            {"daily_loss_halt": 0.01, "cash_reserve": 110_000_000},
+            {"duplicate_window_ns": 0, "max_order_fraction": 0.2},
+            {"max_position": float("inf")},
+        )
+    )
+    return msgspec.structs.replace(limits, **changes)
 
 
 def _order(rng: random.Random, order_id: str, portfolio: str) -> SubmitOrder:

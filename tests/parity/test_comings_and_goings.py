@@ -11,6 +11,7 @@ import pytest
 from actors.api import PanelWindow, Params, Scores, Struct, Window, spec_of, strategy
 from actors.api import Signal as Said
 from actors.messages.control import DisableStrategy, EnableStrategy
+from actors.messages.inference import InferenceRequested, StrategyFailed
 from actors.messages.orders import BUY, OrderAccepted, OrderDenied
 from actors.messages.portfolio import DepositCash, SignalsReady
 from actors.portfolio.params import PortfolioSpec
@@ -130,6 +131,10 @@ def test_what_is_parked_is_folded_like_everything_else() -> None:
     gone = {"bindings": (), "portfolios": (owner("main"),)}
     snapshots = [world.reborn(snapshot=how, **gone).core.predictor.snapshot()["parked"] for how in (True, False)]
     assert snapshots == [[["first", 2, ""]]] * 2
+    predictor = world.reborn(snapshot=True, **gone).core.predictor
+    predictor.fold_requested(InferenceRequested("r", "m@1", "asks", 5, b"", b"", 9))
+    predictor.fold_failed(StrategyFailed("fails", 7, -1, "raised"))
+    assert predictor.snapshot()["parked"][1:] == [["asks", 5, ""], ["fails", 7, ""]]
 
 
 def test_coarser_bars_survive_a_strategy_that_wants_more_of_them() -> None:

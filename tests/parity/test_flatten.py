@@ -262,6 +262,9 @@ def test_a_closing_order_that_is_refused_counts_as_a_try() -> None:
     world.core.portfolio.fold_denied(OrderDenied(elsewhere, "UNKNOWN_PORTFOLIO", ""))
     world.core.portfolio.fold_rejected(OrderRejected("O-8", elsewhere, "UNKNOWN_ACCOUNT", ""))
     assert flattening.tries == {0: 3}
+    other = World().core.portfolio
+    other.fold_flattened(FlattenEnded("main", flat=True))
+    assert other.portfolio("main").flattening is None
 
 
 # -- halt, kill --------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from actors.messages.orders import (
     OrderDenied,
     OrderExpired,
     OrderFilled,
+    OrderReplaced,
     OrderType,
     ReplaceOrder,
     TimeInForce,
@@ -126,7 +127,8 @@ def test_new_terms_do_not_wake_a_day_order_that_waits_for_its_session() -> None:
     world.close(0)
     world.order(0, BUY, 10, limit_px=95 * SCALE, type=OrderType.LIMIT, name="day")
     world.gap(OPEN + LENGTH, OPEN + DAY + HOUR)
-    world.do(ReplaceOrder("day", limit_px=96 * SCALE))
+    world.do(Resume("I looked", "ann"))
+    assert isinstance(world.do(ReplaceOrder("day", limit_px=96 * SCALE))[0], OrderReplaced)
     assert not [e for e in world.bar(1, 90, low=90.0) if isinstance(e, OrderFilled)]
     assert [e.client_order_id for e in world.close(1) if isinstance(e, OrderExpired)] == ["day"]
 

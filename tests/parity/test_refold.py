@@ -64,7 +64,7 @@ def test_a_core_that_folded_the_record_is_the_core_that_decided(seed: int) -> No
 def test_the_random_runs_have_everything_in_them(interval: str) -> None:
     """Otherwise equal snapshots would prove little."""
     kinds: dict[str, int] = {}
-    for seed in range(12):
+    for seed in range(24):
         for row in play(program(seed, sessions=24 if interval == "1d" else 5, interval=interval)).kept:
             for fact in row.events:
                 kinds[type(fact).__name__] = kinds.get(type(fact).__name__, 0) + 1
@@ -73,7 +73,15 @@ def test_the_random_runs_have_everything_in_them(interval: str) -> None:
         *("OrderReplaced", "OrderRejected", "OrderTriggered", "OrderCancelRejected", "PositionChanged", "TradeClosed"),
         *("EquityMarked", "SessionRolled", "CashFlowed", "SignalsReady", "PredictionsScored", "TargetsProposed"),
         *("StrategyFailed", "StrategyDisabled", "StrategyEnabled", "TradingStateChanged", "BreakerTripped"),
-        *("BreakerReset", "LimitBreached", CommandRejected.__name__, InputQuarantined.__name__),
+        *(
+            "BreakerReset",
+            "LimitBreached",
+            "LimitsChanged",
+            "FlattenStarted",
+            "FlattenEnded",
+            CommandRejected.__name__,
+            InputQuarantined.__name__,
+        ),
     ):
         assert kinds.get(kind, 0) > 0, (kind, kinds)
 

@@ -388,6 +388,15 @@ def test_a_daemon_keeps_its_newest_alerts_and_a_replay_all_of_them():
     assert [a.key for a in kept[True]] == [a.key for a in kept[False][5:]]
 
 
+def test_a_position_that_was_flat_already_stays_flat():
+    """A booking of nothing left is no holding less than none."""
+    feeder = Feeder()
+    feeder.hold(0, 0)
+    feeder.bar(100, 100, 100)
+    feeder.open()
+    assert feeder.bar(200, 100, 100) == []
+
+
 def test_an_alerter_says_how_it_is():
     """Counted anew in each session."""
     feeder = Feeder()
