@@ -256,8 +256,7 @@ class Shell:
         if isinstance(failure, StuckError):
             self._log.error("left behind", who=[event.actor for event in failure.stuck])
             self._end_now(0)
-        origin = failure.origin if isinstance(failure, EscalatedError) else failure
-        code = LedgerBrokenError.exit_code if isinstance(origin, LedgerBrokenError) else EXIT_ESCALATED
+        code = LedgerBrokenError.exit_code if _is_of_the_ledger(failure) else EXIT_ESCALATED
         self._notifier.failed(code, str(failure))
         if isinstance(failure, EscalatedError) and failure.stuck:
             self._end_now(code)
@@ -287,12 +286,41 @@ class Shell:
             self._notifier.extend_timeout(budget + 5)
             self._notifier.status(f"stopping: {name}")
             with anyio.move_on_after(budget) as scope:
-                await stage()
+                await self._stage(name, stage)
             if scope.cancelled_caught:
                 self._log.error("shutdown stage overran its budget", stage=name, budget_s=budget)
+            if self._failure is not None:
+                break  # there is nobody left who could end in order
         if running.sealed:
             self._prepared.starts.end()
         self._log.info("stopped", reason=why, clean=running.sealed)
+
+    async def _stage(self, name: str, stage: Callable[[], Awaitable[Any]]) -> None:
+        """Run one stage until it, or the tree that it needs, has ended."""
+        async with anyio.create_task_group() as group:
+
+            async def until_the_tree_ends() -> None:
+                await self._ended.wait()
+                group.cancel_scope.cancel()
+
+            group.start_soon(until_the_tree_ends)
+            try:
+                await stage()
+            except LedgerBrokenError as error:
+                self._failure = error
+                self._log.critical("the ledger failed while it was closed", detail=str(error))
+            except Exception as error:  # noqa: BLE001 - told; the stages behind it still have to come
+                self._log.error("shutdown stage failed", stage=name, exc_info=error)
+            group.cancel_scope.cancel()
+
+
+def _is_of_the_ledger(error: BaseException) -> bool:
+    """Tell whether it was the ledger that failed, below supervisors and groups that handed it on."""
+    if isinstance(error, EscalatedError) and error.origin is not error:
+        return _is_of_the_ledger(error.origin)
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_is_of_the_ledger, error.exceptions))
+    return isinstance(error, LedgerBrokenError)
 
 
 def _settle_memory() -> None:

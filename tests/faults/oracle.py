@@ -114,18 +114,7 @@ def examine(ledger: Path, log: Path | None = None, *, uid: int | None = None) ->
         uid: of the client, which is part of the key of its answers.
     """
     verdict = Verdict()
-    db = sqlite3.connect(f"{ledger.resolve().as_uri()}?mode=ro", uri=True)
-    try:
-        db.execute("BEGIN")
-        answer = db.execute("PRAGMA integrity_check").fetchone()[0]
-        if answer != "ok":
-            verdict.say(f"integrity_check: {answer}")
-        frames = db.execute("SELECT seq, n, body FROM frame ORDER BY seq").fetchall()
-        kept = {key: (msgspec.json.decode(reply), seq) for key, reply, seq in db.execute(
-            "SELECT key, reply, seq FROM idempotency"
-        )}  # fmt: skip
-    finally:
-        db.close()
+    frames, kept = _rows(verdict, ledger)
     reader = _Reader(verdict)
     decode = codec().decode_many
     for seq, n, body in frames:
@@ -139,6 +128,25 @@ def examine(ledger: Path, log: Path | None = None, *, uid: int | None = None) ->
     verdict.counts["frames"] = len(frames)
     verdict.counts["orders"] = len(reader.orders)
     return verdict
+
+
+def _rows(verdict: Verdict, ledger: Path) -> tuple[list[tuple[int, int, bytes]], dict[str, tuple[Any, int]]]:
+    """Return frames and kept answers; none where there is no ledger yet, a problem if anything was promised."""
+    if not ledger.exists():
+        return [], {}
+    db = sqlite3.connect(f"{ledger.resolve().as_uri()}?mode=ro", uri=True)
+    try:
+        db.execute("BEGIN")
+        answer = db.execute("PRAGMA integrity_check").fetchone()[0]
+        if answer != "ok":
+            verdict.say(f"integrity_check: {answer}")
+        if not db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'frame'").fetchone()[0]:
+            return [], {}
+        frames = db.execute("SELECT seq, n, body FROM frame ORDER BY seq").fetchall()
+        replies = db.execute("SELECT key, reply, seq FROM idempotency").fetchall()
+    finally:
+        db.close()
+    return frames, {key: (msgspec.json.decode(reply), seq) for key, reply, seq in replies}
 
 
 class _Reader:
@@ -308,7 +316,9 @@ class _Reader:
         self.verdict.counts["marks"] += 1
 
 
-def _compare(verdict: Verdict, reader: _Reader, heard: Heard, kept: dict[str, Any], last: int, uid: int | None) -> None:
+def _compare(
+    verdict: Verdict, reader: _Reader, heard: Heard, kept: dict[str, tuple[Any, int]], last: int, uid: int | None
+) -> None:
     """Compare what a client heard with what is there."""
     verdict.counts["requests"] = len(heard.sent)
     for key, sent in heard.sent.items():

@@ -1,6 +1,8 @@
 /* A disk that fails on demand, and one that tells what it was asked: preloaded into a process whose files lie below
- * FAULT_DIR. With fault_arm(n) the n-th write or sync from then on fails once with EIO. With FAULT_LOG every write,
- * truncation, sync and removal is appended to that file, and so is what goes to standard output.
+ * FAULT_DIR. With fault_arm(n) the n-th write or sync from then on fails once with EIO, or with the error number
+ * FAULT_ERRNO; FAULT_ARM=n arms it from the start, and a file FAULT_TRIGGER arms it with the number that stands in it as
+ * soon as it is there. With FAULT_LOG every write, truncation, sync and removal is appended to that file, and so is what
+ * goes to standard output, and which call failed.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -35,12 +37,20 @@ static const char *ours(int fd, char *path, size_t size) {
     return path + length + 1;
 }
 
-static int fails(int fd) {
-    char path[4096];
-    if (__atomic_load_n(&left, __ATOMIC_SEQ_CST) <= 0 || !ours(fd, path, sizeof path)) return 0;
-    if (__atomic_sub_fetch(&left, 1, __ATOMIC_SEQ_CST) != 0) return 0;
-    errno = EIO;
-    return 1;
+__attribute__((constructor)) static void arm_from_the_start(void) {
+    const char *n = getenv("FAULT_ARM");
+    if (n) fault_arm(atoi(n));
+}
+
+static void look_for_trigger(void) {
+    const char *name = getenv("FAULT_TRIGGER");
+    char text[16] = "";
+    if (!name) return;
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (n > 0 && unlinkat(AT_FDCWD, name, 0) == 0) fault_arm(atoi(text));
 }
 
 static void note(char kind, const char *path, uint64_t offset, const void *data, uint64_t size) {
@@ -52,6 +62,19 @@ static void note(char kind, const char *path, uint64_t offset, const void *data,
         {&kind, 1}, {&length, 4}, {&offset, 8}, {&size, 8}, {(void *)path, length}, {(void *)data, data ? size : 0},
     };
     if (syscall(SYS_writev, log_fd, parts, 6) < 0) abort();
+}
+
+static int fails(int fd) {
+    char path[4096];
+    const char *name = ours(fd, path, sizeof path);
+    if (!name) return 0;
+    look_for_trigger();
+    if (__atomic_load_n(&left, __ATOMIC_SEQ_CST) <= 0) return 0;
+    if (__atomic_sub_fetch(&left, 1, __ATOMIC_SEQ_CST) != 0) return 0;
+    note('F', name, 0, NULL, 0);
+    const char *error = getenv("FAULT_ERRNO");
+    errno = error ? atoi(error) : EIO;
+    return 1;
 }
 
 static void note_fd(char kind, int fd, uint64_t offset, const void *data, uint64_t size) {
