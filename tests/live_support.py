@@ -163,10 +163,11 @@ class Daemon:
         preexec: Any = None,
         until_end: bool = False,
         watchdog_s: float | None = None,
+        program: str = "daemon.testing.faulty_run",
     ) -> subprocess.Popen[str]:
-        """Start a daemon without waiting for it."""
+        """Start a daemon without waiting for it; ``program`` is a module that runs one."""
         assert self.process is None or self.process.poll() is not None, "one daemon at a time"
-        command = [sys.executable, "-m", "daemon.testing.faulty_run", "--config", str(self.config), *arguments]
+        command = [sys.executable, "-m", program, "--config", str(self.config), *arguments]
         for fault in faults:
             command += ["--at", fault]
         for item in self.sets:

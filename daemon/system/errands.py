@@ -134,6 +134,9 @@ class Errands:
 
     def _status(self, _: Call) -> Outcome:
         status = self._board().status()
+        standing = self._running.standing
+        if standing is not None:  # boards are some tenths of a second apart; who resumes looks at once
+            status["trading_state"], status["state_reason"] = standing
         latch = self._prepared.latch
         if latch.is_set:  # known here before the core has come to it
             status["trading_state"] = "killed"

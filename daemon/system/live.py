@@ -38,6 +38,7 @@ from daemon.service.stall import StallGuard
 from daemon.service.systemd import Notifier, take_watchdog_interval
 from daemon.service.watchdog import Watchdog
 from daemon.supervision.errors import EscalatedError, StuckError
+from daemon.supervision.stacks import where_task_hangs
 from daemon.system.errands import Errands
 from daemon.system.outbox import channels
 from daemon.system.outlet import LiveOutlet
@@ -47,6 +48,8 @@ from daemon.system.start import manifest_of
 
 EXIT_ESCALATED: Final = 70
 SIGNAL_THREAD: Final = "signals"
+LEAVE_S: Final = 0.5
+"""What a shutdown stage that was cut off gets to end."""
 SWITCH_S: Final = 0.001
 """How long one thread may keep the interpreter while another waits: what a kill waits for a spinning strategy."""
 
@@ -123,7 +126,8 @@ class Shell:
         self._stop = anyio.Event()
         self._ended = anyio.Event()
         self._failure: BaseException | None = None
-        self._hurried = False
+        self._hurry = anyio.Event()
+        self._left: list[str] = []
 
     async def main(self) -> int:
         """Run the daemon on this loop."""
@@ -189,7 +193,8 @@ class Shell:
                 await writer.close()
 
     def _asked(self) -> None:
-        self._hurried = self._prepared.stop.hurry
+        if self._prepared.stop.hurry:
+            self._hurry.set()
         self._stop.set()
 
     async def _live(self, running: Running, errands: Errands, guard: StallGuard) -> int:
@@ -214,25 +219,17 @@ class Shell:
                     seconds=round((time.monotonic_ns() - self._prepared.began_ns) / 1e9, 3),
                     trading_state=running.loop.core.core.risk.trading_state,
                 )
-                await self._wait_for_end()
+                await _first(self._stop, self._ended)
             if self._failure is None:
-                await self._shut_down(running, errands)
+                await self._shut_down(host, running, errands)
                 running.root.stop()
                 await self._ended.wait()
             errands.close()
             code = self._exit_code()
+            if self._left:
+                self._end_now(code)
             host.cancel_scope.cancel()
         return code
-
-    async def _wait_for_end(self) -> None:
-        async with anyio.create_task_group() as group:
-
-            async def when(event: anyio.Event) -> None:
-                await event.wait()
-                group.cancel_scope.cancel()
-
-            group.start_soon(when, self._stop)
-            group.start_soon(when, self._ended)
 
     async def _supervise(self, running: Running, host: TaskGroup, up: anyio.Event) -> None:
         class Up(TaskStatus[object]):
@@ -269,7 +266,7 @@ class Shell:
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
-    async def _shut_down(self, running: Running, errands: Errands) -> None:
+    async def _shut_down(self, host: TaskGroup, running: Running, errands: Errands) -> None:
         service = self._prepared.settings.service
         why = self._prepared.stop.why or "stopped"
         self._log.info("shutting down", reason=why)
@@ -281,37 +278,62 @@ class Shell:
             ("ledger", service.shutdown_ledger_s, running.seal),
         )
         for name, budget, stage in stages:
-            if self._hurried and name != "ledger":
+            if self._hurry.is_set() and name != "ledger":
                 continue
             self._notifier.extend_timeout(budget + 5)
             self._notifier.status(f"stopping: {name}")
-            with anyio.move_on_after(budget) as scope:
-                await self._stage(name, stage)
-            if scope.cancelled_caught:
-                self._log.error("shutdown stage overran its budget", stage=name, budget_s=budget)
+            await self._stage(host, name, budget, stage)
             if self._failure is not None:
                 break  # there is nobody left who could end in order
         if running.sealed:
             self._prepared.starts.end()
         self._log.info("stopped", reason=why, clean=running.sealed)
 
-    async def _stage(self, name: str, stage: Callable[[], Awaitable[Any]]) -> None:
-        """Run one stage until it, or the tree that it needs, has ended."""
-        async with anyio.create_task_group() as group:
+    async def _stage(self, host: TaskGroup, name: str, budget: float, stage: Callable[[], Awaitable[Any]]) -> None:
+        """Run one stage until it has ended or its time is up; what does not even heed that is left behind."""
+        scope, done = anyio.CancelScope(), anyio.Event()
+        tasks: list[anyio.TaskInfo] = []
 
-            async def until_the_tree_ends() -> None:
-                await self._ended.wait()
-                group.cancel_scope.cancel()
-
-            group.start_soon(until_the_tree_ends)
+        async def run() -> None:
+            tasks.append(anyio.get_current_task())
             try:
-                await stage()
+                with scope:
+                    await stage()
             except LedgerBrokenError as error:
                 self._failure = error
                 self._log.critical("the ledger failed while it was closed", detail=str(error))
             except Exception as error:  # noqa: BLE001 - told; the stages behind it still have to come
                 self._log.error("shutdown stage failed", stage=name, exc_info=error)
+            done.set()
+
+        host.start_soon(run, name=f"shutdown/{name}")
+        # A hurry cuts everything short but the ledger, which is what a hurry is for.
+        hurry = anyio.Event() if name == "ledger" else self._hurry
+        with anyio.move_on_after(budget):
+            await _first(done, self._ended, hurry)
+        if done.is_set():
+            return
+        if not (self._ended.is_set() or hurry.is_set()):
+            stack = where_task_hangs(tasks[0]) if tasks else ()
+            self._log.error("shutdown stage overran its budget", stage=name, budget_s=budget, stack=stack)
+        scope.cancel()
+        with anyio.move_on_after(LEAVE_S):
+            await done.wait()
+        if not done.is_set():
+            self._log.error("shutdown stage left behind", stage=name)
+            self._left.append(name)
+
+
+async def _first(*events: anyio.Event) -> None:
+    """Wait for the first of some events."""
+    async with anyio.create_task_group() as group:
+
+        async def when(event: anyio.Event) -> None:
+            await event.wait()
             group.cancel_scope.cancel()
+
+        for event in events:
+            group.start_soon(when, event)
 
 
 def _is_of_the_ledger(error: BaseException) -> bool:

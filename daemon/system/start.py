@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,7 @@ from daemon.system.version import environment_digest, program_version
 UNCLEAN: Final = "unclean"
 WARM_MAX: Final = 1_000_000
 """Rows of history before the first input; there are as many as the configuration asked for."""
+PROGRESS: Final = 5_000
 _SECOND: Final = 1_000_000_000
 
 
@@ -155,6 +156,10 @@ class Starts:
         """This run ended cleanly: nothing before it counts any more."""
         self._write([])
 
+    def withdraw(self) -> None:
+        """This start came to nothing, in order: it was refused or asked to end. Those before it still count."""
+        self._write(self.unclean)
+
     def _write(self, starts: list[int]) -> None:
         temporary = self._path.with_suffix(".tmp")
         with temporary.open("w", encoding="ascii") as file:
@@ -201,8 +206,12 @@ class CoreFactory:
         alerter = AlerterActor(self._data.spec.universe, alert_params(self._settings), daemon=True)
         return LiveCore(self._data.spec, VirtualClock(), alerter)
 
-    def fold(self, ledger: Reader) -> LiveCore:
+    def fold(self, ledger: Reader, progress: Callable[[int], None] | None = None) -> LiveCore:
         """Return a core folded up to the last durable input; its clock stands there.
+
+        Args:
+            ledger: what is durable.
+            progress: told now and then how many inputs were folded; what it raises ends the fold.
 
         Raises:
             LedgerRefusedError: no snapshot fits and the ledger does not begin with its first input.
@@ -218,6 +227,8 @@ class CoreFactory:
                 self._begin(core, row.ts)
             core.refold(row.seq, row.ts, row.ts_event, row.source, row.body, row.events)
             self.refolded += 1
+            if progress is not None and not self.refolded % PROGRESS:
+                progress(self.refolded)
         core.sequencer.rearm()
         self._set_clock(core)
         return core
