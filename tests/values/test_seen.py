@@ -5,7 +5,7 @@ from __future__ import annotations
 from zlib import crc32
 
 import msgspec
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from actors.values.seen import BATCH, RECENT, SeenIds
@@ -56,13 +56,25 @@ def test_the_newest_are_kept_as_they_are_and_the_older_as_eight_bytes() -> None:
 
 
 def test_ids_that_share_a_checksum_are_not_taken_for_each_other() -> None:
-    """Half of the eight bytes is another function of the id."""
+    """The other half of the eight bytes tells them apart."""
     assert crc32(b"plumless") == crc32(b"buckeroo")
     seen = SeenIds(1, 1)
     for name in ("plumless", "other", "third"):
         seen.add(name)
     assert "plumless" in seen
     assert "buckeroo" not in seen
+
+
+@given(st.text(max_size=9), st.binary(min_size=6, max_size=6), st.binary(min_size=6, max_size=6))
+def test_ids_that_differ_within_six_bytes_are_never_taken_for_each_other(name: str, one: bytes, other: bytes) -> None:
+    """As ids do that are counted up. Both checksums are linear, so it is enough that no such difference is lost."""
+    assume(one != other)
+    head, tail = name.encode(), name.encode()[::-1]
+    assert _digest(head + one + tail) != _digest(head + other + tail)
+
+
+def _digest(raw: bytes) -> tuple[int, int]:
+    return crc32(raw), crc32(raw[::-1])
 
 
 def test_a_client_that_resends_one_old_id_for_ever_costs_nothing() -> None:
