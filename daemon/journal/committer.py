@@ -263,9 +263,11 @@ class Committer:
     def _commit(self) -> None:
         self._faults("before:commit")
         moved = self.connection.moved()
-        if moved:
+        cut = self.connection.cut_short()
+        if moved or cut:
+            what = f"{moved} was removed or replaced" if moved else f"{cut} was cut short"
             raise LedgerBrokenError(
-                f"{moved} was removed or replaced while the daemon ran",
+                f"{what} while the daemon ran",
                 code="LEDGER_REPLACED",
                 remedy="put it back, or restore a backup, and start again",
             )
@@ -274,6 +276,7 @@ class Committer:
             if self.connection.overtaken():
                 raise CommitOvertaken
             self.connection.db.execute("COMMIT")
+            self.connection.measure()
         finally:
             self.committing = False
 
@@ -306,6 +309,7 @@ class Committer:
             self.connection.begin(job, heed_kill=False)
             result = work(self.connection.db)
             self.connection.db.execute("COMMIT")
+            self.connection.measure()
         except BaseException as error:  # noqa: BLE001 - raised again as what it means
             self._fail(error)
         return result

@@ -60,6 +60,7 @@ class LedgerConnection:
         self.db: sqlite3.Connection
         self._guard: sqlite3.Connection | None = None
         self._files: dict[Path, tuple[int, int]] = {}
+        self._wal_bytes = 0
 
     def take(self, db: sqlite3.Connection) -> None:
         """Set the connection up.
@@ -93,6 +94,7 @@ class LedgerConnection:
         self._guard = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         self._guard.execute("SELECT count(*) FROM ledger").fetchone()
         self._files = {path: _inode(path) for path in (self.path, self.wal)}
+        self.measure()
 
     def moved(self) -> str:
         """Return the name of a file of the ledger that is not the one that was opened any more, or ""."""
@@ -103,6 +105,24 @@ class LedgerConnection:
             except OSError:
                 return path.name
         return ""
+
+    def measure(self) -> None:
+        """Remember how long the WAL is behind a commit or a folding of our own; nobody else may make it shorter."""
+        try:
+            self._wal_bytes = self.wal.stat().st_size
+        except FileNotFoundError:
+            return  # what was committed stays so; that the file is gone is for moved() to tell
+
+    def cut_short(self) -> str:
+        """Return the name of the WAL if it is shorter than it was left, or "": rows that were committed are gone.
+
+        Only the connection's thread may ask, between two transactions of its own: SQLite itself shortens a WAL that
+        begins anew.
+        """
+        try:
+            return self.wal.name if self.wal.stat().st_size < self._wal_bytes else ""
+        except OSError:
+            return self.wal.name
 
     def let_go(self) -> None:
         """Close the second connection: of a sound ledger before the writer's own, of a broken one after it."""

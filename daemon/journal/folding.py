@@ -73,6 +73,15 @@ class Folding:
         self._seq, self._hash = seq, chain
         self._write(sync=False)
 
+    def run_began(self, run: int) -> None:
+        """Say in the head that another run has begun behind the same frame.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._run = run
+        self._write(sync=False)
+
     def _write(self, *, sync: bool) -> None:
         if self._file is None:
             return
@@ -122,6 +131,8 @@ class Folding:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code not in BUSY and not connection.is_no_room(error):
                 connection.broken = broken(error)
+        finally:
+            connection.measure()
         self._limit = self._bytes + RETRY_BYTES
         self.blocked_since = self.blocked_since or time.monotonic_ns()
 

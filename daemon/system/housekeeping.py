@@ -79,3 +79,28 @@ class Disk:
     def _free(self) -> int:
         room = os.statvfs(self._dir)
         return room.f_bavail * room.f_frsize
+
+
+class WalWatch:
+    """Tells, once each time, that a reader keeps the ledger's WAL from being folded in and it grows on that account."""
+
+    def __init__(self, max_mb: int) -> None:
+        """Tell beyond ``max_mb`` megabytes."""
+        self._max_mb = max_mb
+        self._told = False
+
+    def look(self, wal_bytes: int, blocked_since_ns: int) -> str:
+        """Return the sentence to tell now, or "".
+
+        Args:
+            wal_bytes: size of the file.
+            blocked_since_ns: since when it could not be folded in whole, 0 where it could (``LedgerGauges``).
+        """
+        size = wal_bytes // MEGABYTE
+        if not blocked_since_ns or size < self._max_mb:
+            self._told = self._told and bool(blocked_since_ns)
+            return ""
+        if self._told:
+            return ""
+        self._told = True
+        return f"the ledger's WAL has {size:,} MB and grows: a program that reads the ledger does not let go; end it"

@@ -21,6 +21,7 @@ from daemon.journal.batch import NO_FAULTS, Faults, KeptReply
 from daemon.journal.lock import InstanceLock
 from daemon.journal.market_codec import MarketCodec
 from daemon.journal.recovery import OpenedLedger, open_ledger
+from daemon.journal.version import check_sqlite
 from daemon.kernel.errors import ConfigError
 from daemon.service.systemd import Notifier
 from daemon.system.desk import params_digest
@@ -213,7 +214,7 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
     signals.start()
     starts = Starts(state_dir, settings.service.unclean_window_s)
     unclean = starts.begin()
-    for notice in opened.notices:
+    for notice in (*check_sqlite(), *opened.notices):
         log.warning("ledger", detail=notice)
     _check_stop(stop)
     notifier.status("starting: data")

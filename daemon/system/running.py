@@ -34,6 +34,7 @@ from daemon.system.core_loop import CoreLoop
 from daemon.system.core_ports import Input
 from daemon.system.desk import Standing, params_digest, reply_key, reply_of
 from daemon.system.edges import Deliveries, FreeFeed, GatedFeed, Inference
+from daemon.system.housekeeping import WalWatch
 from daemon.system.intake import FreeIntake, GatedIntake, MarketQueue, Pace
 from daemon.system.invariants import check_core
 from daemon.system.live_core import LiveCore
@@ -89,6 +90,7 @@ class Running:
         self.degraded: dict[str, None] = {}
         self._told_low = False
         self._books_at = time.monotonic()
+        self._wal = WalWatch(settings.journal.wal_max_mb)
         self._pace = Pace(pace_of(settings))
         self._watchdog_s = watchdog_s
         self.desk: LiveDesk
@@ -344,6 +346,10 @@ class Running:
                 self.command(Halt(state.sentence, BY))
             elif not state.low:
                 self._told_low = False
+            gauges = self.writer.gauges()
+            wal = self._wal.look(gauges.wal_bytes, gauges.checkpoint_blocked_since_ns)
+            if wal:
+                self.trouble("wal", wal)
             if time.monotonic() - self._books_at >= BOOKS_S:
                 self._books_at = time.monotonic()
                 problems = check_core(self.loop.core.core)
