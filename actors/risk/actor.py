@@ -136,7 +136,7 @@ class RiskActor(ControlDesk):
 
     def _adopt(self, limits: RiskLimits) -> None:
         super()._adopt(limits)
-        self._gate.adopt(limits)
+        self._gate.adopt(self._limits)
 
     def health(self) -> Health:
         """Say what the gate lets pass and what it counts."""

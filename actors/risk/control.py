@@ -5,6 +5,8 @@ New limits are taken over as a whole, by an event, or not at all.
 
 from __future__ import annotations
 
+import msgspec
+
 from actors.messages.control import (
     Flatten,
     Halt,
@@ -22,7 +24,7 @@ from actors.messages.portfolio import ClosePositions, FlattenEnded, FlattenStart
 from actors.messages.risk import BreakerReset, LimitsChanged, TradingState, TradingStateChanged
 from actors.risk.breakers import BREAKER_NAMES, DAILY_LOSS, DRAWDOWN, LATCHED, Guard
 from actors.risk.exposure import Exposure
-from actors.risk.params import RiskLimits, check_change
+from actors.risk.params import FIXED_FOR_A_RUN, RiskLimits, check_change
 from actors.risk.prices import Prices
 from actors.risk.trading_state import ACTIVE, BREAKER, HALTED, KILLED, RECOVERY, TRADING_STATE, StateKeeper
 from actors.values.time import format_ts
@@ -273,7 +275,9 @@ class ControlDesk(CoreActor):
         self._adopt(event.new)
 
     def _adopt(self, limits: RiskLimits) -> None:
-        self._limits = limits
+        # What the rooms are built with is the configuration's, whatever a ledger says of an older one.
+        built = {name: getattr(self._limits, name) for name in FIXED_FOR_A_RUN}
+        self._limits = limits = msgspec.structs.replace(limits, **built)
         self._exposure.adopt(limits.cash_reserve)
         for guard in self._guards.values():
             guard.adopt(limits)

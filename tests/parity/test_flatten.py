@@ -204,7 +204,6 @@ def test_an_odd_lot_is_closed_whole() -> None:
         broker=msgspec.structs.replace(FREE, lot_size=SHARE),
         limits=msgspec.structs.replace(WIDE, lot_size=SHARE),
     )
-    world.core.risk._adopt(msgspec.structs.replace(WIDE, lot_size=SHARE))
     world.do(OUT)
     world.bar(0, 1)
     assert world.positions() == {}

@@ -120,3 +120,15 @@ def test_limits_stand_in_events_as_a_ledger_gives_them_back() -> None:
     assert type(change.new.max_position) is float
     assert world.reborn(snapshot=False).core.sequencer.digest == world.core.sequencer.digest
     assert type(World(limits=RiskLimits(max_position=1)).core.risk.limits.max_position) is float
+
+
+@pytest.mark.parametrize("snapshot", [True, False])
+def test_a_restart_takes_its_limits_from_the_ledger_and_from_the_configuration_what_rooms_are_built_with(
+    snapshot: bool,
+) -> None:
+    """A limit changes by a reload, which is on record; a lot size by a restart."""
+    world = World()
+    world.do(reload(max_positions=3))
+    configured = msgspec.structs.replace(WIDE, max_positions=9, lot_size=SHARE // 2, allow_short=False)
+    limits = world.reborn(snapshot=snapshot, limits=configured).core.risk.limits
+    assert (limits.max_positions, limits.lot_size, limits.allow_short) == (3, SHARE // 2, False)
