@@ -13,14 +13,14 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Final
 
 from daemon.control.latch import KillLatch, NotDurableError
 
 HANDLED: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1})
 POLL_S: Final = 0.025
-"""How often the file KILL is looked for."""
+"""How often signals and the file KILL are looked for."""
 RETRY_S: Final = 1.0
 """How often a kill that the disk refused is written again."""
 KILL_FILE: Final = "KILL"
@@ -102,12 +102,16 @@ class SignalThread:
 
     def _run(self) -> None:
         try:
-            while not self._stopping:
-                taken = signal.sigtimedwait(HANDLED, POLL_S)
-                if taken is not None:
+            while True:
+                # Asked without a wait: CPython's sigtimedwait that is interrupted and then finds its time over, as
+                # behind SIGCONT, returns what lay in memory, which may look like any signal (F51).
+                while (taken := signal.sigtimedwait(HANDLED, 0)) is not None:
                     self._take(taken)
+                if self._stopping:
+                    return
                 self._look()
                 self._retry()
+                sleep(POLL_S)
         except BaseException as error:  # noqa: BLE001 - whatever ends this thread ends a kill path: it must be heard of
             self._on_lost(error)
 

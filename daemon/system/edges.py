@@ -17,6 +17,7 @@ import msgspec
 from actors.alerter.delivery import Channel, deliver
 from actors.messages.alerts import AlertDelivered, AlertFailed, AlertRaised, Severity
 from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
+from actors.messages.market import SessionClosed, SessionOpened
 from daemon.journal.batch import OutboxRow
 from daemon.kernel.message import Market
 from daemon.system.intake import Answer, MarketQueue, Pace
@@ -31,6 +32,7 @@ FAILURES_KEPT: Final = 100
 PENDING: Final = "pending"
 DELIVERED: Final = "delivered"
 DROPPED: Final = "dropped"
+CALENDAR: Final = (SessionOpened, SessionClosed)
 LOOK_S: Final = 1.0
 """An edge with nothing to do gives a sign of life this often."""
 WAITING_MAX: Final = 10_000
@@ -83,16 +85,19 @@ class FreeFeed:
         inputs: Callable[[], Iterator[Market]],
         wake: Callable[[], None],
         pace: Pace,
+        gap: Callable[[int, int], None],
     ) -> None:
-        """Deliver at ``pace``, which has begun."""
+        """Deliver at ``pace``, which has begun; ``gap`` is told since when until when nothing could be delivered."""
         self._queue = queue
         self._inputs = inputs
         self._wake = wake
         self._pace = pace
+        self._gap = gap
 
     async def run(self, beat: Beat, jitter: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Deliver to the end; then wait to be cancelled."""
+        """Deliver to the end; then wait to be cancelled. What was shown while the process stood still is missed."""
         queue = self._queue
+        missed_until = 0
         for read, panel in enumerate(self._inputs(), start=1):
             while (left := self._pace.seconds_until(panel.ts)) > 0:
                 beat()
@@ -101,12 +106,24 @@ class FreeFeed:
                 await _room(queue, self._wake, beat)
             if jitter is not None:
                 await jitter()
-            queue.put(panel)
-            self._wake()
+            missed = self._pace.take_missed()
+            if missed is not None:
+                missed_until = missed[1]
+                self._gap(*missed)
+            if panel.ts >= missed_until or isinstance(panel, CALENDAR):
+                queue.put(panel)
+                self._wake()
             if not read % READ_AHEAD:
                 beat()
                 await anyio.lowlevel.checkpoint()
         await _ended(queue, self._wake, beat)
+
+
+def seen_from(inputs: Iterator[Market], now: int) -> Iterator[Market]:
+    """Leave out what was shown before ``now``, but for the calendar: sessions end for everybody."""
+    for panel in inputs:
+        if panel.ts >= now or isinstance(panel, CALENDAR):
+            yield panel
 
 
 async def _room(queue: MarketQueue, wake: Callable[[], None], beat: Beat) -> None:

@@ -271,10 +271,8 @@ class Errands:
         return Outcome({"schema": "tradingd.shutdown/1", "stopping": True})
 
     def jumped(self, jump: Jump) -> None:
-        """A clock was set or the process was stopped: tell it; in free-running time has passed unseen."""
+        """A clock was set or the process was stopped: tell it. What was missed meanwhile, the feed knows."""
         self._running.trouble("clock", jump.text)
-        if self._running.free_running:
-            self._running.gap(jump.amount_ns)
 
 
 def _folder(given: str | None, default: Path) -> Path:

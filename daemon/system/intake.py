@@ -38,12 +38,25 @@ Answer = PredictionReady | PredictionUnavailable
 _ANSWERS: Final = (PredictionReady, PredictionUnavailable)
 
 
-class Pace:
-    """Maps the machine's monotonic clock to the recording's time."""
+def boot_ns() -> int:
+    """Return nanoseconds since the machine started; unlike the monotonic clock's they go on while it sleeps."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
-    def __init__(self, speed: float | None, monotonic: Callable[[], int] = time.monotonic_ns) -> None:
-        """Run at ``speed`` times the recording's own pace; None for as fast as possible."""
+
+class Pace:
+    """Maps a clock of the machine to the recording's time."""
+
+    def __init__(self, speed: float | None, monotonic: Callable[[], int] = boot_ns, *, runs_on: bool = False) -> None:
+        """Run at ``speed`` times the recording's own pace; None for as fast as possible.
+
+        Args:
+            speed: recorded seconds in a second.
+            monotonic: nanoseconds that never go back.
+            runs_on: the recording goes on while nobody looks, as a market does; what it showed then is missed.
+        """
         self.speed = speed
+        self._runs_on = runs_on
+        self._missed: tuple[int, int] | None = None
         self._monotonic = monotonic
         self._origin: tuple[int, int] | None = None
         self._looked = 0
@@ -60,11 +73,19 @@ class Pace:
         monotonic = self._monotonic()
         since, ts = self._origin
         away = monotonic - self._looked
-        if away > PAUSE_NS:  # stopped or suspended: go on where we were instead of bursting
+        if away > PAUSE_NS and self._runs_on:
+            begun = ts + int((self._looked - since) * self.speed) if self._missed is None else self._missed[0]
+            self._missed = (begun, ts + int((monotonic - since) * self.speed))
+        elif away > PAUSE_NS:  # stopped or suspended: go on where we were instead of bursting
             since += away
             self._origin = (since, ts)
         self._looked = monotonic
         return ts + int((monotonic - since) * self.speed)
+
+    def take_missed(self) -> tuple[int, int] | None:
+        """Return since when until when the recording ran unseen, once; None where it did not."""
+        missed, self._missed = self._missed, None
+        return missed
 
     def seconds_until(self, ts: int) -> float:
         """Return how long it takes until the recording's time is ``ts``; 0 where the pace does not bind."""
@@ -240,7 +261,7 @@ class GatedIntake:
 class ScaledClock:
     """The recording's time for a free-running playback: starts at ``base`` and runs at ``speed``; never goes back."""
 
-    def __init__(self, base: int, speed: float, monotonic: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(self, base: int, speed: float, monotonic: Callable[[], int] = boot_ns) -> None:
         """Stand at ``base`` now."""
         self._base = base
         self._speed = speed

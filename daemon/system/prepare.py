@@ -22,7 +22,7 @@ from daemon.journal.lock import InstanceLock
 from daemon.journal.market_codec import MarketCodec
 from daemon.journal.recovery import OpenedLedger, open_ledger
 from daemon.journal.version import check_sqlite
-from daemon.kernel.errors import ConfigError
+from daemon.kernel.errors import ConfigError, OperatorError
 from daemon.service.systemd import Notifier
 from daemon.system.desk import params_digest
 from daemon.system.housekeeping import Disk
@@ -216,21 +216,23 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
     unclean = starts.begin()
     for notice in (*check_sqlite(), *opened.notices):
         log.warning("ledger", detail=notice)
-    _check_stop(stop)
-    notifier.status("starting: data")
-    data = open_data(settings, seed=options.seed)
-    check_same_world(opened, data)
-    for notice in data.recording.notices:
-        log.info("data", detail=notice)
-    _check_stop(stop)
-    notifier.status("starting: recovery")
-    anchor = _anchor(opened, data)
-    factory = CoreFactory(settings, data, anchor=anchor)
-    core = factory.fold(Reader(opened))
-    for notice in factory.notices:
-        log.warning("recovery", detail=notice)
-    check_folded(core, opened)
-    _check_stop(stop)
+    try:
+        _check_stop(stop)
+        notifier.status("starting: data")
+        data = open_data(settings, seed=options.seed)
+        check_same_world(opened, data)
+        for notice in data.recording.notices:
+            log.info("data", detail=notice)
+        _check_stop(stop)
+        anchor = _anchor(opened, data)
+        factory = CoreFactory(settings, data, anchor=anchor)
+        core = _recovered(factory, opened, notifier, stop)
+        for notice in factory.notices:
+            log.warning("recovery", detail=notice)
+        _check_stop(stop)
+    except (OperatorError, StoppedEarly):
+        starts.withdraw()
+        raise
     log.info(
         "recovered",
         seq=core.sequencer.seq,
@@ -261,6 +263,20 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
         began_ns=began,
         notices=[*opened.notices, *factory.notices],
     )
+
+
+def _recovered(factory: CoreFactory, opened: OpenedLedger, notifier: Notifier, stop: StopRequest) -> LiveCore:
+    """Fold what is durable and check it, telling how far it is and asking for the time that it takes."""
+    notifier.status("starting: recovery")
+
+    def progress(inputs: int) -> None:
+        _check_stop(stop)
+        notifier.extend_timeout(START_BUDGET_S)
+        notifier.status(f"starting: recovery, {inputs:,} inputs folded")
+
+    core = factory.fold(Reader(opened), progress)
+    check_folded(core, opened)
+    return core
 
 
 def _control(settings: Settings, runtime_dir: Path, latch: KillLatch, hooks: Hooks, log: Log) -> ControlServer:

@@ -19,6 +19,7 @@ from actors.messages.risk import TradingStateChanged
 from actors.messages.runtime import MachineTrouble
 from actors.predictor.pool.inprocess import InProcessPool
 from actors.reporter.actor import ReporterActor
+from actors.values.time import format_ts
 from daemon.journal.failures import LedgerBrokenError
 from daemon.journal.journal import Manifest
 from daemon.journal.writer import LedgerWriter
@@ -27,13 +28,14 @@ from daemon.kernel.mailbox import Lane
 from daemon.kernel.message import Market, Message
 from daemon.service.systemd import Notifier
 from daemon.service.watchdog import Check, CorePing
-from daemon.supervision.events import ActorFailed, Escalated, SupervisionEvent
+from daemon.supervision.errors import EscalatedError
+from daemon.supervision.events import ActorFailed, ActorStuck, Escalated, SupervisionEvent
 from daemon.supervision.supervisor import StartContext, Supervisor
 from daemon.system.board import ActorFact, Board, FeedFact, ShellFacts, build_board
 from daemon.system.core_loop import CoreLoop
 from daemon.system.core_ports import Input
 from daemon.system.desk import Standing, params_digest, reply_key, reply_of
-from daemon.system.edges import Deliveries, FreeFeed, GatedFeed, Inference
+from daemon.system.edges import Deliveries, FreeFeed, GatedFeed, Inference, seen_from
 from daemon.system.housekeeping import WalWatch
 from daemon.system.intake import FreeIntake, GatedIntake, MarketQueue, Pace
 from daemon.system.invariants import check_core
@@ -49,7 +51,8 @@ from daemon.system.tree import build_tree
 BOARD_S: Final = 0.1
 HOUSE_S: Final = 1.0
 BOOKS_S: Final = 60.0
-PING_S: Final = 15.0
+PING_S: Final = 2.0
+"""How long the core may leave the watchdog's question unanswered before pings stop; WatchdogSec is on top."""
 COMMIT_STUCK_S: Final = 20.0
 BY: Final = "daemon"
 _SECOND: Final = 1_000_000_000
@@ -87,11 +90,12 @@ class Running:
         self.reporter = ReporterActor()
         self.overruns = Overruns(settings.predictor.call_budget_ms, settings.predictor.call_overruns_max, self._disable)
         self.board: Board | None = None
+        self.standing: tuple[str, str] | None = None
         self.degraded: dict[str, None] = {}
         self._told_low = False
         self._books_at = time.monotonic()
         self._wal = WalWatch(settings.journal.wal_max_mb)
-        self._pace = Pace(pace_of(settings))
+        self._pace = Pace(pace_of(settings), runs_on=self.free_running)
         self._watchdog_s = watchdog_s
         self.desk: LiveDesk
         self.outlet: LiveOutlet
@@ -229,7 +233,8 @@ class Running:
         if self.free_running:
             if self._pace.speed is not None:
                 self._pace.begin(self.loop.core.clock.now())
-            await FreeFeed(self.queue, self._recorded, self.wake, self._pace).run(context.beat, jitter)
+            feed = FreeFeed(self.queue, self._recorded, self.wake, self._pace, self._gap)
+            await feed.run(context.beat, jitter)
         else:
             await GatedFeed(self.queue, self._recorded, self.wake).run(context.beat, jitter)
 
@@ -239,7 +244,7 @@ class Running:
         inputs = self.prepared.data.recording.inputs(resume_of(core))
         if not self.free_running or self._pace.speed is None or not core.feed_n:
             return inputs
-        return _from_now(inputs, core.clock.now())
+        return seen_from(inputs, core.clock.now())
 
     def supervised(self, event: SupervisionEvent) -> None:
         """Hear of what happens to the children."""
@@ -247,10 +252,13 @@ class Running:
         fields = {k: v for k, v in msgspec.structs.asdict(event).items() if k not in {"ts", "error"}}
         if isinstance(event, ActorFailed):
             self.log.error("actor failed", exc_info=event.error, **fields)
-            self.tell(MachineTrouble(f"actor:{event.actor}", f"actor {event.actor} failed: {event.reason}"))
+            if not isinstance(event.error, EscalatedError):  # that was told when it gave up, and worse than this
+                self.tell(MachineTrouble(f"actor:{event.actor}", f"actor {event.actor} failed: {event.reason}"))
         elif isinstance(event, Escalated):
             self.log.error("supervisor gives up", **fields)
             self._gave_up(event)
+        elif isinstance(event, ActorStuck):
+            self.log.error("actor does not end", **fields)
         else:
             self.log.debug("supervision", kind=name, **fields)
         if self.ready:
@@ -279,11 +287,10 @@ class Running:
         self.log.warning(what, detail=sentence)
         self.tell(MachineTrouble(what, sentence, critical))
 
-    def gap(self, amount_ns: int) -> None:
-        """Free-running: time passed in which nothing was seen."""
-        now = self.loop.core.clock.now()
-        scaled = int(amount_ns * (self._pace.speed or 0.0))
-        self.tell(GapDetected(now, "playback", now - abs(scaled), now))
+    def _gap(self, since: int, until: int) -> None:
+        """Free-running: the recording ran on and nobody saw it."""
+        self.log.warning("market data were missed", since=format_ts(since), until=format_ts(until))
+        self.tell(GapDetected(until, "playback", since, until))
 
     # -- children ----------------------------------------------------------------------------------------------------
 
@@ -433,7 +440,8 @@ class Running:
         return f"no commit for {age:.0f} s" if age > COMMIT_STUCK_S else ""
 
     def state_changed(self, event: TradingStateChanged) -> None:
-        """Tell the service manager."""
+        """Tell the service manager, and whoever asks before the next board is built."""
+        self.standing = (event.new, event.reason)
         self.notifier.status(f"{event.new}: {event.reason}")
 
 
@@ -442,12 +450,3 @@ def _keep_reply(call: Any, outcome: Any, seq: int, ts: int) -> Any:
 
     key = reply_key(call)
     return KeptReply(key, call.method, params_digest(call), msgspec.json.encode(outcome), seq, ts) if key else None
-
-
-def _from_now(inputs: Iterator[Market], now: int) -> Iterator[Market]:
-    """Leave out what fell into the time the process was down, but for the calendar: sessions end for everybody."""
-    from actors.messages.market import SessionClosed, SessionOpened  # noqa: PLC0415
-
-    for panel in inputs:
-        if panel.ts >= now or isinstance(panel, (SessionOpened, SessionClosed)):
-            yield panel

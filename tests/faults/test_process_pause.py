@@ -1,0 +1,132 @@
+"""F51: the process is stopped and goes on (a paused virtual machine): told, stale on wake, and nothing is caught up."""
+
+from __future__ import annotations
+
+import signal
+import time
+from itertools import pairwise
+from pathlib import Path
+
+from actors.messages.catalogue import MARKET, codec
+from actors.messages.market import BarPanel, GapDetected
+from actors.messages.risk import TradingStateChanged
+from actors.messages.runtime import MachineTrouble
+from config.sources import load_settings
+from daemon.journal.archive import read_all
+from daemon.journal.market_codec import MarketCodec
+from daemon.journal.opened import RecordedInput
+from daemon.system.parity import parity_of
+from tests.faults.meddling import QUIET
+from tests.live_support import Daemon, daemon, minute_bars
+from tests.parity.worlds import STRATEGIES
+
+STOPPED_S = 7.0
+SPEED = 60
+SECOND = 10**9
+
+
+def trading(folder: Path, *, free: bool) -> str:
+    """Return a configuration of a daemon that trades at every bar, one bar a second."""
+    folder.mkdir()
+    minute_bars(folder / "bars.csv", ("AAA", "BBB", "CCC"), minutes=390)
+    (folder / "strategies.py").write_text(STRATEGIES, "utf-8")
+    return (
+        f'[feed.playback]\nbars = ["bars.csv"]\nadjustment = "split"\nspeed = {SPEED}\n'
+        f"free_running = {str(free).lower()}\n"
+        '[predictor]\nstrategies = ["strategies.py:windowed"]\ncall_budget_ms = 0\n'
+        '[[portfolio]]\nname = "main"\nrebalance = "signal"\n'
+        f"[risk]\nmin_confidence_buy = 0\nmin_confidence_sell = 0\nmin_order_value = 1\n{QUIET}"
+    )
+
+
+def recorded(d: Daemon) -> list[RecordedInput]:
+    """Return every input of the ledger and the tape."""
+    return list(read_all(d.state, codec(), MarketCodec(MARKET)))
+
+
+def bars_after(rows: list[RecordedInput], seq: int) -> list[RecordedInput]:
+    """Return the bars behind an input."""
+    return [row for row in rows if row.seq > seq and isinstance(row.body, BarPanel)]
+
+
+def wait_for_bars(d: Daemon, count: int) -> None:
+    """Wait until so many inputs are durable."""
+    deadline = time.monotonic() + 30
+    with d.client() as client:
+        while client.call("journal.head")["seq"] < count:
+            assert time.monotonic() < deadline, d.tail()
+            d.manager.listen(0.2)
+
+
+def stop_and_go_on(*daemons: Daemon) -> list[int]:
+    """Stop processes for a while; return the last input of each before it."""
+    before = []
+    for d in daemons:
+        with d.client() as client:
+            before.append(client.call("journal.head")["seq"])
+        d.signal(signal.SIGSTOP)
+    daemons[0].manager.listen(0.0)
+    until = time.monotonic() + STOPPED_S
+    while (left := until - time.monotonic()) > 0:
+        daemons[0].manager.listen(left)
+    for d in daemons:
+        d.signal(signal.SIGCONT)
+    return before
+
+
+def test_f51_a_stopped_process_catches_nothing_up(tmp_path: Path) -> None:
+    """Free-running, what was missed is missed and told; gated, the recording stood still as well."""
+    with (
+        daemon(tmp_path / "free", trading(tmp_path / "free", free=True)) as free,
+        daemon(tmp_path / "gated", trading(tmp_path / "gated", free=False)) as gated,
+    ):
+        for d in (free, gated):
+            d.start()
+        for d in (free, gated):
+            wait_for_bars(d, 12)
+        at_free, at_gated = stop_and_go_on(free, gated)
+        for d, seq in ((free, at_free), (gated, at_gated)):
+            wait_for_bars(d, seq + 7)
+            assert d.stop() == 0
+        check_free(free)
+        check_gated(gated, at_gated)
+
+
+def check_free(d: Daemon) -> None:
+    """A gap, its bars nowhere, trading tightened until prices are fresh, and the record decides again alike."""
+    rows = recorded(d)
+    gaps = [row for row in rows if isinstance(row.body, GapDetected)]
+    assert len(gaps) == 1
+    gap = gaps[0].body
+    assert isinstance(gap, GapDetected)
+    assert STOPPED_S - 1 < (gap.to_ts - gap.from_ts) / SECOND / SPEED < STOPPED_S + 3
+    bars = [row.ts_event for row in rows if isinstance(row.body, BarPanel)]
+    assert not [ts for ts in bars if gap.from_ts + 60 * SECOND < ts < gap.to_ts]
+    after = bars_after(rows, gaps[0].seq)
+    assert after
+    stamps = [row.ts for row in after]
+    assert all(b - a > 30 * SECOND for a, b in pairwise(stamps))  # one at a time, none in a heap
+    changes = [(event.old, event.new) for event in d.events(TradingStateChanged)]
+    assert changes[:2] == [("active", "reducing"), ("reducing", "active")]
+    told(d)
+    loaded = load_settings(file=d.config, profile=None, sets=(), environ={})
+    assert parity_of(d.state, loaded.settings).equal
+
+
+def check_gated(d: Daemon, seq: int) -> None:
+    """The recording went on where it stood, bar by bar; nothing of it is missing."""
+    rows = recorded(d)
+    assert not [row for row in rows if isinstance(row.body, GapDetected)]
+    bars = [row for row in rows if isinstance(row.body, BarPanel)]
+    stamps = [row.ts for row in bars]
+    assert all(b - a == 60 * SECOND for a, b in pairwise(stamps))
+    assert bars_after(rows, seq)
+    told(d)
+
+
+def told(d: Daemon) -> None:
+    """The log, the record and an alert say what happened."""
+    assert any("nothing of the process ran for" in line["event"] for line in d.logged())
+    troubles = [row.body for row in recorded(d) if isinstance(row.body, MachineTrouble)]
+    assert any(trouble.what == "clock" for trouble in troubles)
+    assert d.query("SELECT 1 FROM outbox WHERE CAST(body AS TEXT) LIKE '%nothing of the process ran%'")
