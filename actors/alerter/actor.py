@@ -44,7 +44,8 @@ DAEMON_KEEPS = 200
 UNRESOLVED_NS = 12 * 3_600 * 10**9
 """How long a critical alert that nobody has dealt with keeps a daemon from trading after a restart."""
 
-BY_RULE = ("recovery", "replay rule")
+BY_RULE = ("recovery",)
+"""Who lets trading go on without having looked. The replay's rule stands in for the person who would."""
 SETTLED_BY_RESUME = ("trading_state:", "breaker:", "flatten:")
 
 

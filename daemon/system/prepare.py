@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -28,7 +29,16 @@ from daemon.system.desk import params_digest
 from daemon.system.housekeeping import Disk
 from daemon.system.live_core import LiveCore
 from daemon.system.options import DEFAULT_SEED
-from daemon.system.start import CoreFactory, Data, Reader, Starts, check_folded, check_same_world, open_data
+from daemon.system.start import (
+    CoreFactory,
+    Data,
+    Reader,
+    Starts,
+    check_folded,
+    check_same_world,
+    first_limits,
+    open_data,
+)
 from daemon.system.version import program_version
 
 LATCH: Final = "kill.latch"
@@ -225,7 +235,7 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
             log.info("data", detail=notice)
         _check_stop(stop)
         anchor = _anchor(opened, data)
-        factory = CoreFactory(settings, data, anchor=anchor)
+        factory = CoreFactory(settings, data, anchor=anchor, first_limits=partial(first_limits, state_dir))
         core = _recovered(factory, opened, notifier, stop)
         for notice in factory.notices:
             log.warning("recovery", detail=notice)

@@ -12,14 +12,15 @@ import anyio
 import msgspec
 
 from actors.alerter.delivery import Channel
-from actors.messages.control import DisableStrategy, Halt, Reduce
-from actors.messages.market import GapDetected
+from actors.messages.control import DisableStrategy, Halt, Reduce, Reload
+from actors.messages.market import GapDetected, SessionOpened
 from actors.messages.portfolio import DepositCash
-from actors.messages.risk import TradingStateChanged
+from actors.messages.risk import TradingState, TradingStateChanged
 from actors.messages.runtime import MachineTrouble
 from actors.predictor.pool.inprocess import InProcessPool
 from actors.reporter.actor import ReporterActor
 from actors.values.time import format_ts
+from config.settings import settings_digest
 from daemon.journal.failures import LedgerBrokenError
 from daemon.journal.journal import Manifest
 from daemon.journal.writer import LedgerWriter
@@ -45,7 +46,7 @@ from daemon.system.outlet import LiveOutlet
 from daemon.system.overruns import Overruns
 from daemon.system.prepare import Prepared
 from daemon.system.records import Records
-from daemon.system.start import Reader, pace_of, read_ledger, resume_of
+from daemon.system.start import Reader, limits_of, pace_of, read_ledger, resume_of
 from daemon.system.tree import build_tree
 
 BOARD_S: Final = 0.1
@@ -55,6 +56,8 @@ PING_S: Final = 2.0
 """How long the core may leave the watchdog's question unanswered before pings stop; WatchdogSec is on top."""
 COMMIT_STUCK_S: Final = 20.0
 BY: Final = "daemon"
+OPEN_STATES: Final = (TradingState.ACTIVE, TradingState.REDUCING)
+"""States in which risk can still be added or is about to be; the others are no looser than a halt."""
 _SECOND: Final = 1_000_000_000
 
 
@@ -194,13 +197,22 @@ class Running:
         if self.free_running and core.feed_n:
             now = core.clock.now()
             inputs.append(Input(GapDetected(now, "playback", core.sequencer.last_ts, now), "feed"))
+            inputs += [
+                # Said again, so that orders of the day know that their day is not over.
+                Input(SessionOpened(now, session), "feed")
+                for session in prepared.data.recording.sessions
+                if session.open_ts <= core.sequencer.last_ts and now < session.close_ts
+            ]
+        wanted = limits_of(self.settings)
+        if core.sequencer.seq and core.core.risk.limits != wanted:  # the configuration changed while nobody ran
+            inputs.append(Input(Reload(settings_digest(self.settings), BY, wanted), "shell"))
         service = self.settings.service
         if service.unclean_starts_max and prepared.unclean >= service.unclean_starts_max:
             minutes = service.unclean_window_s / 60
             reason = f"{prepared.unclean} starts within {minutes:g} minutes did not end cleanly"
             inputs.append(Input(Halt(reason, BY), "shell"))
         unresolved = core.alerter.unresolved(core.sequencer.last_ts)
-        if unresolved:
+        if unresolved and core.core.risk.trading_state in OPEN_STATES:
             reason = f"{len(unresolved)} critical alert(s) of the last hours are not acknowledged: {unresolved[0]}"
             inputs.append(Input(Halt(reason, BY), "shell"))
         return inputs

@@ -193,18 +193,35 @@ class Reader(msgspec.Struct, frozen=True):
 class CoreFactory:
     """Builds cores and folds them from what is durable: the one way a core comes into being."""
 
-    def __init__(self, settings: Settings, data: Data, *, anchor: dict[str, Any]) -> None:
-        """Remember what cores are built from; ``anchor`` is the wall time a free-running recording began at."""
+    def __init__(
+        self,
+        settings: Settings,
+        data: Data,
+        *,
+        anchor: dict[str, Any],
+        first_limits: Callable[[], RiskLimits | None] = lambda: None,
+    ) -> None:
+        """Remember what cores are built from.
+
+        Args:
+            settings: of this run.
+            data: what is played, and the core it needs.
+            anchor: wall time a free-running recording began at.
+            first_limits: limits of the ledger's first run, asked for where it is folded from its very beginning;
+                whatever changed them since stands in it.
+        """
         self._settings = settings
+        self._first_limits = first_limits
         self._data = data
         self._anchor = anchor
         self.refolded = 0
         self.notices: list[str] = []
 
-    def empty(self) -> LiveCore:
-        """Return a core that has seen nothing."""
-        alerter = AlerterActor(self._data.spec.universe, alert_params(self._settings), daemon=True)
-        return LiveCore(self._data.spec, VirtualClock(), alerter)
+    def empty(self, limits: RiskLimits | None = None) -> LiveCore:
+        """Return a core that has seen nothing; with other limits than the configuration's where they are given."""
+        spec = self._data.spec if limits is None else msgspec.structs.replace(self._data.spec, limits=limits)
+        alerter = AlerterActor(spec.universe, alert_params(self._settings), daemon=True)
+        return LiveCore(spec, VirtualClock(), alerter)
 
     def fold(self, ledger: Reader, progress: Callable[[int], None] | None = None) -> LiveCore:
         """Return a core folded up to the last durable input; its clock stands there.
@@ -219,6 +236,7 @@ class CoreFactory:
         core = self.empty()
         seq = self._restore(core, ledger)
         if not seq:
+            core = self.empty(self._first_limits())
             # All of it, as before the first input: states of strategies began there, not only windows.
             core.sequencer.rewarm(ledger.panels_before(1, WARM_MAX))
         self.refolded = 0
@@ -265,6 +283,22 @@ class CoreFactory:
             return ArrivalClock(last_ts)
         base = self._anchor["ts"] + int((time.time_ns() - self._anchor["wall_ns"]) * speed)
         return ScaledClock(max(base, last_ts), speed)
+
+
+def first_limits(state_dir: Path) -> RiskLimits | None:
+    """Return the limits the ledger's first run began with; None where there is no ledger, or it is a replay's."""
+    if not (state_dir / LEDGER).is_file():
+        return None
+    db = open_readonly(state_dir / LEDGER)
+    try:
+        row = db.execute("SELECT manifest FROM run ORDER BY id LIMIT 1").fetchone()
+    finally:
+        db.close()
+    if row is None:
+        return None
+    manifest: dict[str, Any] = msgspec.json.decode(row[0])
+    risk = Settings.model_validate({"risk": manifest["config"]["risk"]})
+    return risk_limits(risk, replay=not manifest["feed"].get("free_running", False))
 
 
 def pace_of(settings: Settings) -> float | None:

@@ -1,0 +1,47 @@
+"""What changed in the configuration while nobody ran is recorded before anything is decided by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actors.messages.risk import LimitsChanged
+from daemon.system.parity import parity_of
+from daemon.system.verify import verify_path
+from live_support import daemon, minute_bars
+
+PLAYED = """
+[feed.playback]
+bars = ["bars.csv"]
+adjustment = "raw"
+speed = 600
+[service]
+unclean_starts_max = 0
+"""
+
+
+@pytest.mark.parametrize("clean", [True, False], ids=["stopped", "killed"])
+def test_limits_of_another_configuration_are_taken_over_by_a_recorded_command(tmp_path: Path, *, clean: bool) -> None:
+    """With a snapshot and without one the core folds to the limits in force, and forensic replay agrees."""
+    minute_bars(tmp_path / "bars.csv", ["AAA"], minutes=390)
+    with daemon(tmp_path, PLAYED) as one:
+        one.start()
+        with one.client() as client:
+            client.call("order.submit", symbol="AAA", side="buy", qty=10, request_id="a")
+        if clean:
+            one.stop()
+        else:
+            one.kill()
+        one.sets = ["risk.max_order_value=400", "risk.max_order_fraction=0"]
+        one.start()
+        with one.client() as client:
+            denied = client.call("order.submit", symbol="AAA", side="buy", qty=10, request_id="b")
+        assert (denied["status"], denied["code"]) == ("denied", "MAX_NOTIONAL")
+        one.kill()
+        one.start()
+        assert one.stop() == 0
+        (changed,) = one.events(LimitsChanged)
+        assert changed.new.max_order_value == 400 * 10**8
+        assert [check for check in verify_path(one.state).checks if not check.ok] == []
+        assert parity_of(one.state, None).equal
