@@ -25,7 +25,7 @@ from daemon.journal.committer import LEDGER, TAPE
 from daemon.journal.journal import StoredFrame
 from daemon.journal.market_codec import MarketCodec
 from daemon.journal.opened import FEED, RecordedInput
-from daemon.journal.rows import LIVE_FRAME, FrameRow, RunRow, decode_causes
+from daemon.journal.rows import LIVE_FRAME, FrameRow, RunRow, decode_causes, schema_version, whole_run
 from daemon.journal.schema import PAGE_SIZE, migrate
 from daemon.journal.sqlite import open_readonly
 from daemon.journal.tape import rows_of
@@ -108,7 +108,7 @@ def export_run(
 
     Args:
         db: the live ledger, which may only be read; no read transaction lasts longer than a chunk of rows.
-        runs: all runs of the ledger.
+        runs: all runs of the ledger, with or without manifests.
         run_id: the run's id.
         folder: of the archive; made where it is missing.
         faults: for tests, see :data:`RUN_SITES`.
@@ -158,7 +158,7 @@ def _copy_run(
         copy.execute("INSERT INTO ledger (id, generation, epoch) VALUES (?, ?, ?)", row)
     for run in runs:
         if run.id <= span.run.id:
-            columns = msgspec.structs.asdict(run)
+            columns = msgspec.structs.asdict(whole_run(db, run))
             places = ", ".join("?" * len(columns))
             copy.execute(
                 f"INSERT INTO run ({', '.join(columns)}) VALUES ({places})",  # noqa: S608 - names of fields
@@ -176,7 +176,7 @@ def _copy_run(
 
 
 def _checks(db: sqlite3.Connection) -> list[Check]:
-    return [check_integrity(db), *check_chain(db, read_runs(db)), check_replies(db)]
+    return [check_integrity(db), *check_chain(db, read_runs(db, manifests=False)), check_replies(db)]
 
 
 def publish(temporary: Path, path: Path, what: str, faults: Faults = NO_FAULTS) -> str:
@@ -289,21 +289,28 @@ def all_rows(state_dir: Path) -> Iterator[FrameRow]:
 def _rows_upto(ledger: Path, state_dir: Path) -> Iterator[FrameRow]:
     db = open_readonly(ledger)
     try:
+        live = schema_version(db) > 1
         last = known = 0
-        while span := next((span for span in spans(read_runs(db)) if span.run.id > known), None):
+        while span := _span_behind(db, known):
             if span.run.archived is None:
                 for rows in frame_chunks(db, max(span.run.first_seq, last + 1), span.last_seq):
                     yield from rows
                     last = rows[-1][0]
             known = span.run.id
             # Moved since we looked: what was not read here by now is read there.
-            moved = next(run for run in read_runs(db) if run.id == known).archived
+            moved = db.execute("SELECT archived FROM run WHERE id = ?", (known,)).fetchone()[0] if live else None
             archived = Archived.parse(moved or "")
             if archived.name and not archived.deleted:
                 yield from _archived_rows(archived_path(state_dir, archived), max(span.run.first_seq, last + 1))
                 last = max(last, min(span.last_seq, _last_seq(state_dir / ARCHIVE / archived.name)))
     finally:
         db.close()
+
+
+def _span_behind(db: sqlite3.Connection, known: int) -> Span | None:
+    """Return the run behind another, 0 for the first; asked anew each time, for runs begin while somebody reads."""
+    found = read_runs(db, manifests=False, after=known, limit=2)
+    return spans(found)[0] if found else None
 
 
 def _archived_rows(path: Path, first: int) -> Iterator[FrameRow]:
@@ -386,7 +393,8 @@ def _first_seq(state_dir: Path) -> int:
     """Return where what is left begins."""
     db = open_readonly(state_dir / LEDGER)
     try:
-        kept = [run for run in read_runs(db) if run.archived is None or not Archived.parse(run.archived).deleted]
+        runs = read_runs(db, manifests=False)
+        kept = [run for run in runs if run.archived is None or not Archived.parse(run.archived).deleted]
     finally:
         db.close()
     return kept[0].first_seq if kept else 1

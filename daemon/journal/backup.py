@@ -145,7 +145,7 @@ def check_ledger(path: Path) -> LedgerState:
                 message, code="OLD_LEDGER", remedy="start the daemon on it once, or copy the run folder"
             )
         integrity = check_integrity(db)
-        runs = read_runs(db) if integrity.ok else []
+        runs = read_runs(db, manifests=False) if integrity.ok else []
         if not runs:
             raise _does_not_verify(path, integrity if not integrity.ok else Check("sealed", ok=False, detail="no run"))
         walk = walk_chain(db, runs)

@@ -20,6 +20,7 @@ from daemon.journal.rows import (
     row_hash,
     schema_version,
     snapshot_digest,
+    whole_run,
 )
 from daemon.journal.sqlite import open_readonly
 from daemon.kernel.digest import DIGEST_START, extend_digest
@@ -140,7 +141,7 @@ def check_older(path: Path, before: int, *, should_stop: Callable[[], bool] = la
     """
     db = open_readonly(path)
     try:
-        walk = walk_chain(db, read_runs(db), upto=before, should_stop=should_stop)
+        walk = walk_chain(db, read_runs(db, manifests=False), upto=before, should_stop=should_stop)
         detail = walk.finding.detail if walk.finding else f"{walk.rows} rows"
         checks = [Check("hash_chain", ok=walk.finding is None, detail=detail)]
         return checks if should_stop() else [*checks, check_integrity(db)]
@@ -171,7 +172,8 @@ def walk_chain(
 
     Args:
         db: of the ledger.
-        runs: all of its runs.
+        runs: all of its runs, with or without manifests. Where another begins meanwhile, its rows are left to the next
+            walk; a run that is archived meanwhile counts as archived.
         after: the seq of a row to begin behind, which is taken as it is; 0 for the first.
         upto: seq of the last row to look at.
         should_stop: asked between chunks.
@@ -185,19 +187,30 @@ def walk_chain(
     for i, run in enumerate(runs):
         end = runs[i + 1].first_seq - 1 if i + 1 < len(runs) else LAST_SEQ
         if end > after or run.first_seq > after:
-            walk.finding = _check_start(run, runs[i - 1] if i else None)
+            walk.finding = _check_start(whole_run(db, run), runs[i - 1] if i else None)
             if walk.finding is None and run.archived is None:
                 if run.first_seq > after:
-                    walk.chain = run.chain_start or run.expected_start(None)
+                    walk.chain = run.chain_start or whole_run(db, run).expected_start(None)
                     walk.counted = base
-                walk.finding = _walk_rows(db, walk, (max(run.first_seq, after + 1), min(end, upto)), should_stop)
-            if walk.finding is not None or end > upto or should_stop():
+                walk.finding = _walk_rows(db, walk, run, (max(run.first_seq, after + 1), min(end, upto)), should_stop)
+            if walk.finding is None and (end > upto or should_stop()):
                 break
-            walk.finding = _end_run(run, walk, base)
+            walk.finding = walk.finding or _end_run(run, walk, base)
             if walk.finding is not None:
-                break
+                if not _archived_since(db, run):
+                    break
+                walk.finding, walk.ends[run.id] = None, bytes.fromhex(run.event_digest)
+                walk.digest = None if walk.digest is None else walk.ends[run.id]
         base += run.frames
     return walk
+
+
+def _archived_since(db: sqlite3.Connection, run: RunRow) -> bool:
+    """Tell whether a sealed run left the ledger after it was looked up: its rows go while somebody walks along them."""
+    if run.archived is not None or run.status == "running" or run.started is None:
+        return False
+    row = db.execute("SELECT archived FROM run WHERE id = ?", (run.id,)).fetchone()
+    return row is not None and row[0] is not None
 
 
 def _check_start(run: RunRow, parent: RunRow | None) -> Finding | None:
@@ -210,10 +223,14 @@ def _check_start(run: RunRow, parent: RunRow | None) -> Finding | None:
 
 
 def _walk_rows(
-    db: sqlite3.Connection, walk: Walk, between: tuple[int, int], should_stop: Callable[[], bool]
+    db: sqlite3.Connection, walk: Walk, run: RunRow, between: tuple[int, int], should_stop: Callable[[], bool]
 ) -> Finding | None:
     for rows in frame_chunks(db, *between):
+        # Asked behind the rows: a run that they belong to is there by then.
+        following = _first_seq_behind(db, run)
         for row in rows:
+            if row[0] >= following:
+                return None
             if row_hash(walk.chain, row) != row[8] or row[1] < walk.ts or not _holds(row):
                 return _explain(db, row, walk)
             walk.chain, walk.ts = row[8], row[1]
@@ -225,6 +242,14 @@ def _walk_rows(
         if should_stop():
             return None
     return None
+
+
+def _first_seq_behind(db: sqlite3.Connection, run: RunRow) -> int:
+    """Return where a run ends that was running when it was looked up, because another has begun since."""
+    if run.status != "running" or run.started is None:
+        return LAST_SEQ + 1
+    first: int | None = db.execute("SELECT min(first_seq) FROM run WHERE id > ?", (run.id,)).fetchone()[0]
+    return LAST_SEQ + 1 if first is None else first
 
 
 def _holds(row: FrameRow) -> bool:

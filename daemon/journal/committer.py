@@ -34,15 +34,18 @@ from daemon.journal.rows import (
     SNAPSHOTS_KEPT,
     RunRow,
     TapeMark,
+    begin_run,
     frame_rows,
     quarantine_row,
     read_run,
     reply_row,
     schema_version,
+    seal_run,
     snapshot_digest,
 )
 from daemon.journal.schema import PAGE_SIZE, migrate
 from daemon.kernel.codec import Codec
+from daemon.kernel.digest import DIGEST_START
 from daemon.kernel.errors import InvariantError, OperatorError
 
 __all__ = ["LEDGER", "TAPE", "Committer", "Continue", "Tape"]
@@ -100,7 +103,7 @@ class Committer:
         connection, folding: what it works on.
         committing: COMMIT itself is running.
         last_commit: monotonic nanoseconds.
-        commits, frames: written by this run.
+        commits, frames: written by this process.
         last_seq: of the last durable frame.
         latencies: of the last commits, nanoseconds.
     """
@@ -132,7 +135,9 @@ class Committer:
         self._chain = b""
         self._ordinal = 0
         self._mark: TapeMark | None = None
-        self._run_id = 0
+        self._run: RunRow
+        self._run_frames = 0
+        self._digest = ""
         self._sealed = False
 
     # -- opening -----------------------------------------------------------------------------------------------------
@@ -149,13 +154,16 @@ class Committer:
             connection.begin(Job(), heed_kill=False)
             migrate(db, schema_version(db))
             self.folding.identify()
-            run = _begin_run(db, manifest, before)
+            parent = read_run(db)
+            if parent is not None and parent.status == "running":
+                parent = seal_run(db, parent, "recovered", before.event_digest, before.frames, before.chain)
+            run = begin_run(db, manifest, parent, before.last_seq + 1)
             db.execute("COMMIT")
             connection.watch()
             self.folding.open(run.id, before.last_seq, before.last_hash)
         except BaseException as error:  # noqa: BLE001 - raised again as what it means
             self._fail(error)
-        self._run_id, self._chain = run.id, run.chain_start
+        self._run, self._chain, self._digest = run, run.chain_start, before.event_digest or DIGEST_START.hex()
         self._mark, self._ordinal, self.last_seq = before.tape, before.ordinal, before.last_seq
         self.last_commit = time.monotonic_ns()
         self.folding.fold()
@@ -187,7 +195,9 @@ class Committer:
         if batch.frames:
             self._ordinal += len(batch.frames)
             self.frames += len(batch.frames)
+            self._run_frames += len(batch.frames)
             self.last_seq = batch.frames[-1].envelope.seq
+            self._digest = batch.frames[-1].digest.hex()
             self._keep_head()
         try:
             self._faults("after:commit")
@@ -320,9 +330,32 @@ class Committer:
         Raises:
             LedgerFullError, LedgerBrokenError: it is not sealed; the next start will do it.
         """
-        self.transact(lambda db: _seal_row(db, self._run_id, status, digest, self.frames, self._chain), job)
+        self.transact(lambda db: seal_run(db, self._run, status, digest, self._run_frames, self._chain), job)
         self._sealed = True
         self.folding.fold("TRUNCATE")
+
+    def roll(self, manifest: Manifest, job: Job) -> None:
+        """Seal this run and begin another; see :meth:`daemon.journal.writer.LedgerWriter.roll`.
+
+        The chain goes on as over a restart: from the new run's row, which the seal of this one is bound into.
+        """
+
+        def work(db: sqlite3.Connection) -> RunRow:
+            self._faults("before:roll.seal")
+            ended = seal_run(db, self._run, "ended", self._digest, self._run_frames, self._chain)
+            self._faults("after:roll.seal")
+            begun = begin_run(db, manifest, ended, self.last_seq + 1)
+            self._faults("before:roll.commit")
+            return begun
+
+        run = self.transact(work, job)
+        self._run, self._chain, self._run_frames = run, run.chain_start, 0
+        try:
+            self._faults("after:roll.commit")
+            self.folding.run_began(run.id)
+        except BaseException as error:
+            self.connection.broken = broken(error)
+            raise self.connection.broken from error
 
     def close(self) -> None:
         """Let go of everything but the connection itself."""
@@ -330,42 +363,3 @@ class Committer:
         self.folding.close()
         if self.connection.broken is None:
             self.connection.let_go()
-
-
-def _begin_run(db: sqlite3.Connection, manifest: Manifest, before: Continue) -> RunRow:
-    parent = read_run(db)
-    if parent is not None and parent.status == "running":
-        _seal_row(db, parent.id, "recovered", before.event_digest, before.frames, before.chain)
-        parent = read_run(db)
-    run = RunRow(
-        run_id=manifest.run_id,
-        version=manifest.version,
-        mode=manifest.mode,
-        seed=manifest.seed,
-        config_digest=manifest.config_digest,
-        manifest=msgspec.json.encode(manifest),
-        status="running",
-        event_digest="",
-        frames=0,
-        chain=b"",
-        id=1 if parent is None else parent.id + 1,
-        parent=None if parent is None else parent.run_id,
-        started=time.time_ns(),
-        first_seq=before.last_seq + 1,
-    )
-    start = run.expected_start(parent)
-    run = msgspec.structs.replace(run, chain=start, chain_start=start)
-    columns = msgspec.structs.asdict(run)
-    places = ", ".join("?" * len(columns))
-    db.execute(
-        f"INSERT INTO run ({', '.join(columns)}) VALUES ({places})",  # noqa: S608 - names of fields
-        tuple(columns.values()),
-    )
-    return run
-
-
-def _seal_row(db: sqlite3.Connection, run_id: int, status: str, digest: str, frames: int, chain: bytes) -> None:
-    db.execute(
-        "UPDATE run SET status = ?, event_digest = ?, frames = ?, chain = ? WHERE id = ?",
-        (status, digest, frames, chain, run_id),
-    )

@@ -16,7 +16,7 @@ from daemon.journal.check import LAST_SEQ, frame_chunks, read_replies, read_snap
 from daemon.journal.committer import LEDGER, TAPE, Continue
 from daemon.journal.failures import LedgerRefusedError
 from daemon.journal.market_codec import MarketCodec
-from daemon.journal.rows import FrameRow, RunRow, TapeMark, read_runs, schema_version
+from daemon.journal.rows import FrameRow, RunRow, TapeMark, read_run, read_runs, schema_version
 from daemon.journal.tape import rows_after, rows_before
 from daemon.journal.tape_format import TapeError
 from daemon.kernel.codec import Codec
@@ -127,8 +127,7 @@ class OpenedLedger:
         if self._db is None:
             return
         db = self._db
-        runs = read_runs(db)
-        self.run = runs[-1] if runs else None
+        self.run = read_run(db)
         row = db.execute(
             "SELECT seq, ts, hash, ordinal, tape_day, tape_pos, tape_crc FROM frame ORDER BY seq DESC LIMIT 1"
         ).fetchone()
@@ -137,7 +136,7 @@ class OpenedLedger:
         self.last_seq, self.last_ts, self.chain = row[:3]
         self.tape = None if row[4] is None else row[4:]
         self._ordinal = row[3] or db.execute("SELECT count(*) FROM frame").fetchone()[0]
-        self._extend_digest(db, runs)
+        self._extend_digest(db)
 
     def _begun(self) -> sqlite3.Connection | None:
         """Connect to a ledger that was made since; a file without tables is none yet."""
@@ -149,12 +148,13 @@ class OpenedLedger:
         db.close()
         return None
 
-    def _extend_digest(self, db: sqlite3.Connection, runs: list[RunRow]) -> None:
+    def _extend_digest(self, db: sqlite3.Connection) -> None:
         """Bring the event digest up to the last frame, from the newest place where it is known."""
         if not self._digest_seq:
             snapshot = next(self.snapshots(), None)
             if snapshot is not None:
                 self._digest_seq, self.event_digest = snapshot.seq, snapshot.event_digest
+            runs = read_runs(db, manifests=False)
             sealed = [(run, after) for run, after in pairwise(runs) if run.event_digest]
             for run, after in sealed[-1:]:
                 if after.first_seq - 1 > self._digest_seq:

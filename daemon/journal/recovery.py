@@ -31,6 +31,8 @@ from daemon.kernel.codec import Codec
 __all__ = ["LedgerRefusedError", "OpenedLedger", "RecordedInput", "open_ledger"]
 
 LATCH: Final = "kill.latch"
+RESTORING: Final = b"KILLED tradingd: a restore was interrupted; run tradingd restore again\n"
+"""What a restore writes to the latch while files change places."""
 CHECKED_ROWS: Final = 200_000
 """The newest rows whose chain a start recomputes (a second or so); the rest is left to the background."""
 CHECKED_BYTES: Final = 256 << 20
@@ -159,7 +161,11 @@ class _Look:
             raise self.damaged(str(error)) from error
 
     def _expected(self, has_head: bool, *, started: bool) -> str:
-        """Say what speaks of an earlier ledger; ``started``: a file was begun, so a WAL without rows is its own."""
+        """Say what speaks of an earlier ledger; ``started``: a file was begun, so a WAL without rows is its own.
+
+        A kill latch does not: it is made before the ledger, so a daemon killed in its very first start leaves it alone.
+        Only one that a restore holds does: its ledger is still to come.
+        """
         if has_head:
             return "there was one"
         if self.salt and not started:
@@ -167,11 +173,10 @@ class _Look:
         if tape_days(self.dir / TAPE):
             return f"there are tapes in {self.dir / TAPE}"
         try:
-            if (self.dir / LATCH).read_bytes().startswith(b"KILLED"):
-                return "the kill latch is set"
-        except FileNotFoundError:
-            return ""
-        return ""
+            held = (self.dir / LATCH).read_bytes() == RESTORING
+        except OSError:
+            return ""  # the latch itself is looked at next, and what cannot be read is killed
+        return "a restore was interrupted" if held else ""
 
     # -- which one is it ---------------------------------------------------------------------------------------------
 
@@ -221,7 +226,7 @@ class _Look:
             if answers != ["ok"]:
                 raise self.damaged("; ".join(answers))
         self._check_identity(db)
-        runs = read_runs(db)
+        runs = read_runs(db, manifests=False)
         if not runs:
             raise self._refused("ROW_MISSING", f"{self.path} has no row about its run")
         if self.head is not None and runs[-1].id < self.head.run:
@@ -318,7 +323,7 @@ class _Look:
         try:
             db = sqlite3.connect(f"{self.path.resolve().as_uri()}?immutable=1", uri=True)
             try:
-                runs = read_runs(db)
+                runs = read_runs(db, manifests=False)
                 whole = [row[0] for row in db.execute("PRAGMA integrity_check(1)")] == ["ok"]
                 return whole and bool(runs) and walk_chain(db, runs).finding is None
             finally:

@@ -29,6 +29,7 @@ from daemon.journal.batch import NO_FAULTS, Faults
 from daemon.journal.committer import LEDGER, TAPE
 from daemon.journal.head import HEAD
 from daemon.journal.lock import InstanceLock
+from daemon.journal.recovery import RESTORING
 from daemon.journal.tape_format import TapeReader, tape_days, tape_path
 from daemon.kernel.errors import OperatorError
 
@@ -40,7 +41,6 @@ _SIDECARS: Final = (f"{LEDGER}-wal", f"{LEDGER}-shm", f"{LEDGER}-journal", HEAD)
 _DERIVED: Final = (VIEWS, f"{VIEWS}-wal", f"{VIEWS}-shm")
 """Made anew from whatever ledger there is."""
 _STAGE: Final = ".restore-"
-_HELD: Final = b"KILLED tradingd: a restore was interrupted; run tradingd restore again\n"
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV)
 
 
@@ -129,7 +129,7 @@ def _put(backup: Path, stage: Path, state_dir: Path, manifest: Manifest, faults:
     latch = state_dir / LATCH
     wanted = (stage / LATCH).read_bytes() if (stage / LATCH).exists() else None
     before = latch.read_bytes() if latch.exists() else None
-    interrupted = before == _HELD
+    interrupted = before == RESTORING
     known = before is not None or (state_dir / LEDGER).exists()  # a ledger without a latch is killed, too
     kept = known and not interrupted and latch_state(before) != "clear"
     faults("before:restore.aside")
@@ -137,7 +137,7 @@ def _put(backup: Path, stage: Path, state_dir: Path, manifest: Manifest, faults:
     faults("after:restore.aside")
     faults("before:restore.latch")
     if not kept:
-        _replace(latch, _HELD)
+        _replace(latch, RESTORING)
     faults("after:restore.latch")
     faults("before:restore.clear")
     removed = _clear(state_dir)

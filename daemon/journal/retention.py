@@ -144,7 +144,7 @@ def take_stock(state_dir: Path, market: MarketCodec, *, warmup: int = 0, kinds: 
         OperatorError: the ledger or a tape that is needed cannot be read.
     """
     with closing(open_readonly(state_dir / LEDGER)) as db:
-        found = spans(read_runs(db))
+        found = spans(read_runs(db, manifests=False))
         select = "SELECT EXISTS (SELECT 1 FROM frame WHERE seq BETWEEN ? AND ?)"
         frames = {s.run.id: bool(db.execute(select, (s.run.first_seq, s.last_seq)).fetchone()[0]) for s in found}
         snapshot_seq = min(snapshot_seqs(db), default=0)
@@ -332,7 +332,7 @@ class _Work:
         """Do one thing; again where it was begun before."""
         if action.kind == "move_run":
             with closing(open_readonly(self._dir / LEDGER)) as db:
-                archived = export_run(db, read_runs(db), action.run, self._archive, self._faults)
+                archived = export_run(db, read_runs(db, manifests=False), action.run, self._archive, self._faults)
             self._mark(action.run, archived)
             self._prune(action.run)
         elif action.kind == "drop_run":
@@ -362,7 +362,7 @@ class _Work:
     def _prune(self, run_id: int) -> None:
         """Delete an archived run's rows, the newest first: whoever reads meanwhile sees no gap, only an earlier end."""
         with closing(open_readonly(self._dir / LEDGER)) as db:
-            span = next(span for span in spans(read_runs(db)) if span.run.id == run_id)
+            span = next(span for span in spans(read_runs(db, manifests=False)) if span.run.id == run_id)
         archived = Archived.parse(span.run.archived or "")
         if not archived.deleted:
             archived_path(self._dir, archived)  # the copy is there, to the byte
@@ -377,7 +377,7 @@ class _Work:
         """Say in the ledger that an archived run is gone, then let it go."""
         if action.run:
             with closing(open_readonly(self._dir / LEDGER)) as db:
-                run = next(run for run in read_runs(db) if run.id == action.run)
+                run = next(run for run in read_runs(db, manifests=False) if run.id == action.run)
             self._mark(action.run, msgspec.structs.replace(Archived.parse(run.archived or ""), deleted=True))
         self._unlink(self._archive / action.name)
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from daemon.journal.batch import KeptReply, SnapshotRow
+from daemon.journal.journal import Manifest
 from daemon.kernel.actor import Frame
 from daemon.kernel.codec import Codec
 from daemon.kernel.message import Market
@@ -34,6 +36,7 @@ _RUN_COLUMNS: Final = (
     f"{_RUN_1}, id, parent, started, first_seq, chain_start, archived",
     f"{_RUN_1}, 1, NULL, NULL, 1, x'', NULL",
 )
+_NO_MANIFEST: Final = " x'',"
 
 TapeMark = tuple[int, int, int]
 """Day YYYYMMDD, byte position and chain value of the tape that a commit covers."""
@@ -48,7 +51,8 @@ class RunRow(msgspec.Struct, frozen=True):
     """A run's row, as stored.
 
     Attributes:
-        run_id, version, mode, seed, config_digest, manifest: what the run is; ``manifest`` is JSON.
+        run_id, version, mode, seed, config_digest, manifest: what the run is; ``manifest`` is JSON, empty where it was
+            not read, see :func:`read_runs`.
         status: ``running``, ``ended``, ``recovered`` (its process died, the next start sealed it) or ``quarantined``.
         event_digest: of all facts up to its end, hex; "" before it is sealed.
         frames: how many it has; 0 before it is sealed.
@@ -85,6 +89,9 @@ class RunRow(msgspec.Struct, frozen=True):
 
     def expected_start(self, parent: RunRow | None) -> bytes:
         """Return what the chain of this run's frames starts from, by its row and its predecessor's."""
+        if not self.manifest:
+            message = f"the manifest of run {self.run_id} was not read"
+            raise ValueError(message)
         columns = (self.run_id, self.version, self.mode, self.seed, self.config_digest, self.manifest)
         return chain_start(*columns, link=run_link(self.started, self.first_seq, parent))
 
@@ -100,16 +107,81 @@ def frame_columns(db: sqlite3.Connection) -> str:
     return FRAME_COLUMNS[schema_version(db) < 2]
 
 
-def read_runs(db: sqlite3.Connection) -> list[RunRow]:
-    """Return all runs of a ledger, first to last."""
-    columns = _RUN_COLUMNS[schema_version(db) < 2]
-    return [RunRow(*row) for row in db.execute(f"SELECT {columns} FROM run ORDER BY id")]  # noqa: S608 - constants
+def read_runs(db: sqlite3.Connection, *, manifests: bool = True, after: int = 0, limit: int = -1) -> list[RunRow]:
+    """Return all runs of a ledger, first to last.
+
+    Args:
+        db: of the ledger.
+        manifests: False leaves them out: they are nearly all of it, and few readers need more than the last.
+        after: id of the run to begin behind; 0 for the first.
+        limit: how many at most; -1 for all.
+    """
+    select = f"{_select_runs(db, manifests=manifests)} WHERE id > ? ORDER BY id LIMIT ?"
+    return [RunRow(*row) for row in db.execute(select, (after, limit))]
 
 
 def read_run(db: sqlite3.Connection) -> RunRow | None:
     """Return the last run, or None where there is none."""
-    runs = read_runs(db)
-    return runs[-1] if runs else None
+    row = db.execute(f"{_select_runs(db)} ORDER BY id DESC LIMIT 1").fetchone()
+    return None if row is None else RunRow(*row)
+
+
+def whole_run(db: sqlite3.Connection, run: RunRow) -> RunRow:
+    """Return a run with its manifest.
+
+    Raises:
+        ValueError: there is no such run any more.
+    """
+    if run.manifest:
+        return run
+    row = db.execute("SELECT manifest FROM run WHERE id = ?", (run.id,)).fetchone()
+    if row is None:
+        message = f"the ledger has no run {run.id}"
+        raise ValueError(message)
+    return msgspec.structs.replace(run, manifest=row[0])
+
+
+def _select_runs(db: sqlite3.Connection, *, manifests: bool = True) -> str:
+    columns = _RUN_COLUMNS[schema_version(db) < 2]
+    return f"SELECT {columns if manifests else columns.replace(' manifest,', _NO_MANIFEST)} FROM run"  # noqa: S608 - constants
+
+
+def begin_run(db: sqlite3.Connection, manifest: Manifest, parent: RunRow | None, first_seq: int) -> RunRow:
+    """Add a run behind its sealed predecessor, within the caller's transaction; return its row."""
+    run = RunRow(
+        run_id=manifest.run_id,
+        version=manifest.version,
+        mode=manifest.mode,
+        seed=manifest.seed,
+        config_digest=manifest.config_digest,
+        manifest=msgspec.json.encode(manifest),
+        status="running",
+        event_digest="",
+        frames=0,
+        chain=b"",
+        id=1 if parent is None else parent.id + 1,
+        parent=None if parent is None else parent.run_id,
+        started=time.time_ns(),
+        first_seq=first_seq,
+    )
+    start = run.expected_start(parent)
+    run = msgspec.structs.replace(run, chain=start, chain_start=start)
+    columns = msgspec.structs.asdict(run)
+    places = ", ".join("?" * len(columns))
+    db.execute(
+        f"INSERT INTO run ({', '.join(columns)}) VALUES ({places})",  # noqa: S608 - names of fields
+        tuple(columns.values()),
+    )
+    return run
+
+
+def seal_run(db: sqlite3.Connection, run: RunRow, status: str, digest: str, frames: int, chain: bytes) -> RunRow:
+    """Write down how a run ended; return its row as it is now."""
+    db.execute(
+        "UPDATE run SET status = ?, event_digest = ?, frames = ?, chain = ? WHERE id = ?",
+        (status, digest, frames, chain, run.id),
+    )
+    return msgspec.structs.replace(run, status=status, event_digest=digest, frames=frames, chain=chain)
 
 
 # -- hashes ------------------------------------------------------------------------------------------------------------

@@ -149,6 +149,24 @@ class LedgerWriter:
         job = Job()
         return await self._call(lambda: self._committer.transact(work, job), job)
 
+    async def roll(self, manifest: Manifest) -> None:
+        """Seal this run as ``ended`` and begin another, in one transaction between two commits.
+
+        What is committed before it belongs to the old run, what comes after to the new one, as if the process had been
+        started anew in between: so a run that lasts for months can leave the ledger piece by piece. The seal's event
+        digest is that of the last durable frame, which only the ledger's thread can tell while commits go on.
+
+        Args:
+            manifest: of the new run; its ``run_id`` must be another one.
+
+        Raises:
+            LedgerFullError: no room; the old run goes on, and it may be tried again.
+            LedgerBrokenError: whether it rolled only the next start can tell; everything is refused from now on.
+            CommitOvertaken: the caller was cancelled while another process held the ledger; the old run goes on.
+        """
+        job = Job()
+        await self._call(lambda: self._committer.roll(manifest, job), job)
+
     async def seal(self, status: str, digest: str) -> None:
         """Say how the run ended, and fold the WAL in; nothing can be committed after it.
 

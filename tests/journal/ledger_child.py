@@ -3,7 +3,8 @@
 ``python -m tests.journal.ledger_child STATE_DIR BATCHES [key=value ...]``. Keys: ``size`` (bytes per frame), ``fold``
 (bytes of WAL until it is folded in), ``site`` and ``nth`` (end the process there), ``arm`` (let the n-th write or sync
 fail, see faulty_disk.c) and ``arm_at`` (``open``, or the batch before which that begins), ``fsize`` (a limit of file
-size, bytes), ``ballast`` (a file to remove once the disk is full), ``go_on`` (try again once it was full).
+size, bytes), ``ballast`` (a file to remove once the disk is full), ``go_on`` (try again once it was full), ``roll``
+(the batch before which a new run begins).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from daemon.journal import folding
 from daemon.journal.failures import LedgerBrokenError, LedgerFullError
 from daemon.kernel.errors import OperatorError
-from tests.journal.ledger_support import batch, batches_in, writing
+from tests.journal.ledger_support import batch, batches_in, manifest, writing
 
 CRASHED = 77
 
@@ -62,6 +63,10 @@ async def main(state_dir: Path, batches: int, options: dict[str, str]) -> None:
         while n < first + batches:
             arm(str(n))
             try:
+                if options.get("roll") == str(n):
+                    await writer.roll(manifest(f"rolled-{os.getpid()}"))
+                    del options["roll"]
+                    say("rolled")
                 await writer.commit(batch(n, size=size))
             except LedgerFullError as error:
                 say(f"full {error.code}")

@@ -44,21 +44,22 @@ def panel(seq: int) -> TradingStatus:
     return TradingStatus(stamp(seq), 0, "halted", seq)
 
 
-def frame(seq: int, body: Message, events: int, size: int = 0) -> Frame:
-    """Return a frame with some events; ``size`` makes it that many bytes longer."""
+def frame(seq: int, body: Message, events: int, size: int = 0, digest: bytes = DIGEST_START) -> Frame:
+    """Return a frame with some events; ``size`` makes it that many bytes longer, ``digest`` stands behind it."""
     facts = [EquityMarked("main", seq, n, 0, 0) for n in range(events)]
     if size and isinstance(body, DepositCash):
         body = DepositCash("main", body.amount, "x" * size)
     envelope = Envelope(seq, stamp(seq), stamp(seq), "test", body)
-    return Frame(envelope, list(facts), [-1] * events, CODEC.encode_many(facts), DIGEST_START)
+    return Frame(envelope, list(facts), [-1] * events, CODEC.encode_many(facts), digest)
 
 
 def batch(n: int, *, size: int = 0) -> Batch:
-    """Return the n-th batch, from 0; every fifth has a snapshot behind it."""
+    """Return the n-th batch, from 0; every fifth has a snapshot behind it. Its last frame knows the event digest."""
     a, b, c, d = range(n * PER_BATCH + 1, (n + 1) * PER_BATCH + 1)
+    last = frame(d, panel(d), 0, digest=event_digest(n + 1))
     made = Batch(
         panels=[TapeRow(a, stamp(a), panel(a)), TapeRow(c, stamp(c), panel(c)), TapeRow(d, stamp(d), panel(d))],
-        frames=[frame(b, DepositCash("main", b, "x"), 2, size), frame(c, panel(c), 1), frame(d, panel(d), 0)],
+        frames=[frame(b, DepositCash("main", b, "x"), 2, size), frame(c, panel(c), 1), last],
         replies=[reply(n)],
         outbox=[OutboxRow(f"alert-{n}", stamp(b), "critical", b"{}")],
     )
@@ -86,14 +87,18 @@ def recorded(batches: int) -> list[RecordedInput]:
     return found
 
 
+_DIGESTS = [DIGEST_START]
+"""Event digests behind so many batches, as far as somebody asked."""
+
+
 def event_digest(batches: int) -> bytes:
     """Return the event digest behind so many batches."""
-    digest = DIGEST_START
-    for n in range(batches):
-        a = n * PER_BATCH + 1
+    for n in range(len(_DIGESTS) - 1, batches):
+        a, digest = n * PER_BATCH + 1, _DIGESTS[-1]
         for made in (frame(a + 1, DepositCash("main", a + 1, "x"), 2), frame(a + 2, panel(a + 2), 1)):
             digest = extend_digest(digest, made.envelope.ts_event, made.body)
-    return digest
+        _DIGESTS.append(digest)
+    return _DIGESTS[batches]
 
 
 @asynccontextmanager

@@ -505,6 +505,20 @@ def test_a_restore_that_is_killed_trades_nothing_and_can_be_done_again(tmp_path:
     assert BATCHES + 8 in kept
 
 
+@pytest.mark.parametrize("site", ["after:restore.latch", "before:restore.tape", "before:restore.ledger"])
+def test_an_empty_directory_whose_restore_was_killed_is_no_fresh_start(tmp_path: Path, site: str) -> None:
+    """Its latch says that a ledger was to come; a daemon that began anew there would be in the way of it."""
+    _, done = older(tmp_path)
+    folder = tmp_path / "new"
+    folder.mkdir()
+    assert forked(lambda faults: restore(Path(done.path), folder, faults=faults), site)
+    with pytest.raises(LedgerRefusedError, match=r"a restore was interrupted|there are tapes") as caught:
+        reopened(folder)
+    assert caught.value.reason == "EMPTY_LEDGER"
+    restore(Path(done.path), folder)
+    assert batches_in(folder) == BATCHES
+
+
 def test_where_links_cannot_be_made_what_was_there_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some file systems have none; any other refusal is passed on, and nothing has changed."""
     origin, done = older(tmp_path)

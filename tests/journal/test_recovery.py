@@ -216,7 +216,6 @@ def _tape(folder: Path) -> None:
 
 EXPECTED: dict[str, Callable[[Path], object]] = {
     "a tape": _tape,
-    "a kill": lambda folder: (folder / "kill.latch").write_bytes(b"KILLED tradingd.kill-latch/1\n"),
     "a head": lambda folder: (folder / HEAD).write_bytes(b""),
     "a WAL": lambda folder: (folder / WAL).write_bytes(bytes(64)),
 }
@@ -258,12 +257,22 @@ def test_f49_a_ledger_deleted_while_the_daemon_was_down(tmp_path: Path, name: st
     opened.close()
 
 
-def test_a_clear_latch_beside_no_ledger_is_a_fresh_start(tmp_path: Path) -> None:
-    """The latch is made before the ledger."""
-    (tmp_path / "kill.latch").write_bytes(b"CLEAR tradingd.kill-latch/1\n")
+@pytest.mark.parametrize("left", ["nothing", "an empty file", "a file without tables"])
+@pytest.mark.parametrize("says", ["CLEAR", "KILLED", "torn"])
+def test_a_latch_alone_beside_no_ledger_is_a_fresh_start(tmp_path: Path, says: str, left: str) -> None:
+    """The latch is made before the ledger, and may be set before there is one; it speaks for itself."""
+    content = f"{says} tradingd.kill-latch/1\n".encode()
+    (tmp_path / "kill.latch").write_bytes(content)
+    if left == "an empty file":
+        (tmp_path / DB).touch()
+    elif left == "a file without tables":
+        db = sqlite3.connect(tmp_path / DB)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.close()
     opened = reopened(tmp_path)
     assert opened.fresh
     opened.close()
+    assert (tmp_path / "kill.latch").read_bytes() == content
 
 
 # --------------------------------------------------------------------------------------------- files that do not fit

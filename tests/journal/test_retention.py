@@ -19,7 +19,7 @@ import pytest
 from actors.messages.market import BarPanel
 from daemon.journal.archive import Archived, Span, all_frames, all_rows, all_tapes, check_archive, read_all
 from daemon.journal.batch import NO_FAULTS, Batch, Faults, SnapshotRow, TapeRow
-from daemon.journal.check import read_runs
+from daemon.journal.check import check_chain, read_runs
 from daemon.journal.repack import TAPE_SITES, repack_tape
 from daemon.journal.retention import (
     DAY_NS,
@@ -384,6 +384,29 @@ def test_who_reads_everything_meanwhile_sees_no_gap(tmp_path: Path, monkeypatch:
     found = list(islice(rows, read))
     retain(tmp_path)
     assert [*found, *rows] == whole
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 6, 9, 11, 14])
+def test_a_check_of_everything_meanwhile_finds_nothing_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunks: int
+) -> None:
+    """Rows of a run go while it is walked: its seal is taken, as it is for a run that was archived before."""
+    ledger(tmp_path)
+    monkeypatch.setattr("daemon.journal.check.CHUNK", 4)
+    asked = 0
+
+    def should_stop() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == chunks:
+            retain(tmp_path)
+        return False
+
+    with closing(open_readonly(tmp_path / "ledger.db")) as db:
+        checks = check_chain(db, read_runs(db), should_stop=should_stop)
+    assert asked >= chunks
+    assert [(check.name, check.ok, check.detail) for check in checks if not check.ok] == []
+    assert archives(tmp_path) != []
 
 
 def test_it_stops_between_two_transactions_when_asked(tmp_path: Path) -> None:

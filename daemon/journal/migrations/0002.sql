@@ -20,7 +20,6 @@ CREATE TABLE run (
     mode          TEXT    NOT NULL CHECK (mode IN ('replay', 'live', 'playback')),
     seed          INTEGER NOT NULL,
     config_digest TEXT    NOT NULL CHECK (length(config_digest) = 64),
-    manifest      BLOB    NOT NULL CHECK (length(manifest) BETWEEN 2 AND 100000000),
     status        TEXT    NOT NULL CHECK (status IN ('running', 'ended', 'recovered', 'quarantined')),
     event_digest  TEXT    NOT NULL CHECK (length(event_digest) IN (0, 64)),
     frames        INTEGER NOT NULL CHECK (frames BETWEEN 0 AND 4611686018427387904),
@@ -29,7 +28,8 @@ CREATE TABLE run (
     parent        TEXT    CHECK (length(parent) BETWEEN 1 AND 64),        -- NULL in the first
     started       INTEGER CHECK (started BETWEEN 1 AND 9223372036854775806),  -- wall time; NULL in a replay
     first_seq     INTEGER NOT NULL CHECK (first_seq BETWEEN 1 AND 4611686018427387904),
-    archived      TEXT    CHECK (length(archived) BETWEEN 1 AND 256)      -- where its frames went; NULL: they are here
+    archived      TEXT    CHECK (length(archived) BETWEEN 1 AND 256),     -- where its frames went; NULL: they are here
+    manifest      BLOB    NOT NULL CHECK (length(manifest) BETWEEN 2 AND 100000000)
 ) STRICT;
 
 -- One row per input with all it caused: orders, fills, postings and cash of one instant stand or fall together.
