@@ -3,6 +3,7 @@
 ``python -m tests.faults.meddled_run ...`` is ``daemon.testing.faulty_run`` and nothing else, but that it listens on the
 socket named by ``MEDDLE_SOCKET`` for one JSON object a line and answers each with one. ``MEDDLE_SET`` holds constants
 to be shortened, as JSON: ``{"daemon.system.tree.EDGE_HEARTBEAT_S": 1.0}``; an object holds other defaults of a class.
+``MEDDLE_BROKEN`` holds children that fail from the first start on, each with its reason.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class Hand:
         """Want nothing."""
         self.running: Any = None
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.broken: dict[str, str] = {}
+        self.broken: dict[str, str] = json.loads(os.environ.get("MEDDLE_BROKEN", "{}"))
+        self.channels = threading.Event()
+        self.channels.set()
         self.orders: dict[str, tuple[anyio.Event, list[str]]] = {}
 
     def build(self, real: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -81,6 +84,15 @@ class Hand:
             if said[0] == "stuck":
                 with anyio.CancelScope(shield=True):
                     await anyio.sleep_forever()
+
+    def deliver(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what delivers alerts unless it hangs; runs on a worker thread."""
+
+        def deliver(*values: Any) -> Any:
+            self.channels.wait()
+            return real(*values)
+
+        return deliver
 
     # -- the other thread --------------------------------------------------------------------------------------------
 
@@ -140,6 +152,14 @@ class Hand:
             "reason": self.running.loop.core.core.risk.state_reason,
         }
 
+    def do_channels(self, *, hang: bool) -> Any:
+        """Let whoever delivers alerts hang, or go on."""
+        if hang:
+            self.channels.clear()
+        else:
+            self.channels.set()
+        return {}
+
     def do_lose_control(self) -> Any:
         """Let the daemon believe that its control thread has ended."""
         self.running.lose_control("on purpose")
@@ -149,7 +169,7 @@ class Hand:
 def main() -> int:
     """Run the daemon; return its exit code."""
     block_signals()
-    from daemon.system import running, tree  # noqa: PLC0415 - after the signals
+    from daemon.system import edges, running, tree  # noqa: PLC0415 - after the signals
     from daemon.testing.faulty_run import main as run  # noqa: PLC0415
 
     for name, value in json.loads(os.environ.get("MEDDLE_SET", "{}")).items():
@@ -159,6 +179,7 @@ def main() -> int:
         setattr(place, constant, functools.partial(real, **value) if isinstance(value, dict) else value)
     hand = Hand()
     running.build_tree = hand.build(running.build_tree)
+    edges.deliver = hand.deliver(edges.deliver)
     tree.ChildSpec = hand.spec  # type: ignore[assignment,misc]
     return run()
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tests.live_support import Daemon, DaemonFailedError, daemon, minute_bars
+from tests.live_support import CallError, Client, Daemon, DaemonFailedError, daemon, minute_bars
 
 PROGRAM = "tests.faults.meddled_run"
 QUIET = "[service]\nunclean_starts_max = 0\ndisk_halt_mb = 0\n"
@@ -81,6 +81,19 @@ def playing(folder: Path, *, speed: str = "600", minutes: int = 390, more: str =
     )
 
 
+def rows_of(client: Client, method: str, **params: Any) -> list[dict[str, Any]]:
+    """Ask for rows; right behind a start the views may still be building, and say so."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            rows: list[dict[str, Any]] = client.call(method, **params)["rows"]
+        except CallError as error:
+            if "being built" not in str(error) or time.monotonic() > deadline:
+                raise
+        else:
+            return rows
+
+
 @contextmanager
 def meddled(folder: Path, settings: str, **constants: Any) -> Iterator[Meddled]:
     """Give a daemon with a hand inside, with constants shortened, by their dotted names with ``__`` for dots."""
@@ -92,4 +105,4 @@ def meddled(folder: Path, settings: str, **constants: Any) -> Iterator[Meddled]:
         found.close()
 
 
-__all__ = ["Daemon", "Meddled", "daemon", "meddled", "playing"]
+__all__ = ["Daemon", "Meddled", "daemon", "meddled", "playing", "rows_of"]

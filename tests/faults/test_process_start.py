@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.meddling import Meddled, meddled, playing
+from tests.faults.meddling import Meddled, meddled, playing, rows_of
 
 
 def failures(d: Meddled, actor: str) -> int:
@@ -42,7 +42,7 @@ def test_f54_a_feed_that_fails_for_ever_halts_trading(tmp_path: Path) -> None:
         assert "no market data" in until_halted(d, 20)["state_reason"]
         with d.client() as client:
             assert client.call("order.submit", symbol="AAA", side="buy", qty=5, id="late")["status"] == "denied"
-            told = client.call("alerts", all=True)["rows"]
+            told = rows_of(client, "alerts", all=True)
         assert d.actor("market")["state"] == "failed"
         assert failures(d, "feed") == 11
         assert d.stop() == 0

@@ -1,0 +1,116 @@
+"""F60: a reload with a file that does not hold changes nothing and is told; a good one changes everything at once."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.meddling import playing, rows_of
+from tests.live_support import CallError, Client, Daemon, daemon
+
+LIMIT = "[risk]\nmax_order_qty = 50\nmin_order_value = 1\n"
+
+
+def settings(folder: Path, limit: str = LIMIT) -> str:
+    """Return a configuration with a limit on the number of shares."""
+    return playing(folder, more=limit)
+
+
+def limits(client: Client) -> dict[str, Any]:
+    """Return the limits in force by name."""
+    return {row["limit"]: row["bound"] for row in client.call("limits")["rows"] if row["limit"] != "cash"}
+
+
+def submit(client: Client, name: str, qty: int) -> str:
+    """Hand in an order; return its status."""
+    status: str = client.call("order.submit", symbol="AAA", side="buy", qty=qty, id=name)["status"]
+    return status
+
+
+def hang_up(d: Daemon) -> list[dict[str, str]]:
+    """SIGHUP; return what the service manager heard, from RELOADING to READY."""
+    while d.manager.listen(0) is not None:
+        continue
+    asked = time.monotonic_ns() // 1_000
+    d.signal(signal.SIGHUP)
+    heard: list[dict[str, str]] = []
+    deadline = time.monotonic() + 20
+    while not heard or heard[-1].get("READY") != "1":
+        assert time.monotonic() < deadline, d.tail()
+        message = d.manager.listen(1.0)
+        if message is not None and ("RELOADING" in message or "READY" in message):
+            heard.append(message)
+    assert [sorted(message)[:2] for message in heard] == [["MONOTONIC_USEC", "RELOADING"], ["READY", "STATUS"]]
+    assert asked <= int(heard[0]["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1_000
+    return heard
+
+
+BAD = {
+    "syntax error": ("[risk\n", "daemon.toml"),
+    "unknown key": ("[risk]\nmax_order_quantity = 5\n", "max_order_quantity"),
+    "not a number": ("[risk]\nmax_order_qty = nan\n", "risk.max_order_qty"),
+    "below its bound": ("[risk]\nmax_order_qty = -1\n", "risk.max_order_qty"),
+    "contradiction": ("[risk]\nmin_order_value = 900000\n", "min_order_value"),
+    "needs a restart": ("[broker]\nslippage_bps = 9\n" + LIMIT, "broker.slippage_bps"),
+}
+
+
+def test_f60_what_does_not_hold_changes_nothing(tmp_path: Path) -> None:
+    """Each kind of bad file, by signal and by call: the sentence names it, the limit stays, an alert is raised."""
+    with daemon(tmp_path, settings(tmp_path)) as d:
+        d.start()
+        with d.client() as client:
+            before = limits(client)
+            for what, (text, named) in BAD.items():
+                d.write(settings(tmp_path, text))
+                hang_up(d)
+                with pytest.raises(CallError) as refused:
+                    client.call("reload", reason="try")
+                assert named in str(refused.value), what
+                assert limits(client) == before, what
+                assert submit(client, f"after {what}", 51) == "denied"
+            d.config.unlink()
+            hang_up(d)
+            with pytest.raises(CallError, match=r"daemon\.toml"):
+                client.call("reload", reason="try")
+            assert limits(client) == before
+            assert submit(client, "still", 50) != "denied"
+            told = rows_of(client, "alerts", all=True)
+        mine = [row for row in told if row["key"] == "machine:reload"]
+        assert mine
+        assert "was not reloaded" in str(mine[0])
+        lines = [line["detail"] for line in d.logged() if line["event"] == "reload"]
+        assert len(lines) == 2 * (len(BAD) + 1)
+        assert d.stop() == 0
+
+
+def test_f60_a_good_file_is_taken_over_whole_and_kept(tmp_path: Path) -> None:
+    """From one input to the next; recorded; still so after SIGKILL, and a later start reads what the file says then."""
+    with daemon(tmp_path, settings(tmp_path)) as d:
+        d.start()
+        with d.client() as client:
+            assert submit(client, "before", 40) != "denied"
+            d.write(settings(tmp_path, LIMIT.replace("50", "10") + "price_collar = 0.2\n[logging]\nlevel = 'debug'\n"))
+            hang_up(d)
+            assert submit(client, "after", 40) == "denied"
+            assert submit(client, "small", 10) != "denied"
+            changed = client.call("reload", reason="again")
+            assert changed["changes"] == []
+            shown = {row["key"]: row["value"] for row in client.call("config.show", key="risk.max_order_qty")["rows"]}
+            assert shown == {"risk.max_order_qty": "10"}
+        d.kill()
+        d.start()
+        with d.client() as client:
+            assert submit(client, "later", 40) == "denied"
+        assert d.stop() == 0
+        assert any(line["level"] == "debug" for line in d.logged())
+        d.write(settings(tmp_path, LIMIT.replace("50", "30")))
+        d.start()
+        with d.client() as client:
+            assert submit(client, "much later", 31) == "denied"
+            assert submit(client, "fits", 30) != "denied"
+        assert d.stop() == 0
