@@ -84,6 +84,11 @@ class ClockWatch:
         self._pause_ns = pause_ns
         self._last: Reading | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether there was a reading."""
+        return self._last is not None
+
     def look(self, now: Reading) -> tuple[Jump, ...]:
         """Take a reading; return what happened since the last one, nothing at the first."""
         last, self._last = self._last, now

@@ -123,8 +123,10 @@ class StallGuard:
         self._thread = threading.Thread(target=self._watch, name="stall-guard", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Begin to watch; what the clocks say now is what they are compared with first."""
         self.beat()
+        if not self.clock_watch.begun:
+            self._look_at_clocks()
         self._thread.start()
 
     def stop(self) -> None:

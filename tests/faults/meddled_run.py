@@ -152,6 +152,22 @@ class Hand:
             "reason": self.running.loop.core.core.risk.state_reason,
         }
 
+    def do_refold(self) -> Any:
+        """Return the same of a core folded from what is on disk now."""
+        from daemon.system.start import Reader, read_ledger  # noqa: PLC0415 - not before the signals are blocked
+
+        prepared = self.running.prepared
+        ledger = read_ledger(prepared.state_dir)
+        try:
+            sequencer = prepared.factory.fold(Reader(ledger)).sequencer
+        finally:
+            ledger.close()
+        live = self.running.loop.core.sequencer
+        return {
+            "live": [live.seq, live.digest.hex(), hashlib.sha256(live.snapshot()).hexdigest()],
+            "folded": [sequencer.seq, sequencer.digest.hex(), hashlib.sha256(sequencer.snapshot()).hexdigest()],
+        }
+
     def do_channels(self, *, hang: bool) -> Any:
         """Let whoever delivers alerts hang, or go on."""
         if hang:

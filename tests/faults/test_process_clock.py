@@ -1,0 +1,182 @@
+"""F56: the wall clock is set while the daemon runs, slewed, or in another zone: told, and nothing else happens."""
+
+from __future__ import annotations
+
+import mmap
+import shutil
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from actors.messages.catalogue import MARKET, codec
+from actors.messages.market import GapDetected, SessionOpened
+from actors.messages.orders import OrderAccepted, OrderExpired
+from actors.messages.portfolio import SessionRolled
+from actors.messages.risk import TradingStateChanged
+from actors.messages.runtime import MachineTrouble
+from config.sources import load_settings
+from daemon.journal.archive import read_all
+from daemon.journal.market_codec import MarketCodec
+from daemon.journal.opened import RecordedInput
+from daemon.system.parity import parity_of
+from tests.live_support import Daemon, daemon
+from tests.parity.worlds import replay_of, world
+
+SECOND = 10**9
+HOUR = 3_600 * SECOND
+DAY = 24 * HOUR
+
+
+class WallClock:
+    """The wall clock of daemons started with :attr:`env`."""
+
+    def __init__(self, folder: Path, library: Path) -> None:
+        """Begin with the true time."""
+        path = folder / "clock"
+        path.write_bytes(bytes(8))
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), 8)
+        self.env = {"LD_PRELOAD": str(library), "CLOCK_FILE": str(path)}
+        self.offset = 0
+
+    def step(self, amount_ns: int) -> None:
+        """Set the clock forward or back."""
+        self.offset += amount_ns
+        self._map[:8] = struct.pack("=q", self.offset)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._map.close()
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the library that shifts the wall clock."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler: a clock that is set cannot be built")
+    built = tmp_path_factory.mktemp("clock") / "stepping_clock.so"
+    source = Path(__file__).with_name("stepping_clock.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(built), str(source), "-ldl"], check=True)
+    return built
+
+
+@contextmanager
+def wall_clock(folder: Path, library: Path) -> Iterator[WallClock]:
+    """Give a wall clock to play with."""
+    clock = WallClock(folder, library)
+    try:
+        yield clock
+    finally:
+        clock.close()
+
+
+def recorded(d: Daemon) -> list[RecordedInput]:
+    """Return every input of the ledger and the tape."""
+    return list(read_all(d.state, codec(), MarketCodec(MARKET)))
+
+
+def told(d: Daemon) -> list[str]:
+    """Return what was told of clocks."""
+    return [row.body.sentence for row in recorded(d) if isinstance(row.body, MachineTrouble)]
+
+
+def until_told(d: Daemon, count: int) -> None:
+    """Wait until so many steps were noticed."""
+    deadline = time.monotonic() + 20
+    while sum("wall clock was set" in line["event"] for line in d.logged()) < count:
+        assert time.monotonic() < deadline, d.tail()
+        d.manager.listen(0.1)
+
+
+def in_order(d: Daemon) -> str:
+    """Stamps never go back, ids are unique, sessions roll once, the record decides again alike; return its digest."""
+    rows = recorded(d)
+    assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
+    assert all(a.ts <= b.ts for a, b in pairwise(rows))
+    opened = [row.body.session.date for row in rows if isinstance(row.body, SessionOpened)]
+    assert len(opened) == len(dict.fromkeys(opened))
+    rolled = [(event.portfolio, event.session) for event in d.events(SessionRolled)]
+    assert len(rolled) == len(dict.fromkeys(rolled))
+    orders = [event.order.client_order_id for event in d.events(OrderAccepted)]
+    assert len(orders) == len(dict.fromkeys(orders))
+    loaded = load_settings(file=d.config, profile=None, sets=(), environ={})
+    found = parity_of(d.state, loaded.settings)
+    assert found.equal, found.differences
+    return found.digest
+
+
+def test_f56_steps_of_the_wall_clock_move_nothing(tmp_path: Path, library: Path) -> None:
+    """An hour forward, an hour back, a day: each is told; time in the core, its timers and sessions go on."""
+    settings = world(tmp_path, 5, "around").settings.replace('speed = "max"', "speed = 3000\nfree_running = true")
+    with daemon(tmp_path, settings) as d, wall_clock(tmp_path, library) as clock:
+        d.start(env=clock.env)
+        with d.client() as client:
+            client.call(
+                "order.submit",
+                symbol="AAA",
+                side="buy",
+                qty=1,
+                type="limit",
+                limit_px=91,
+                id="gtd",
+                portfolio="main",
+                tif="gtd",
+                expire_at="2024-01-01T03:00:00Z",
+            )
+            for n, step in enumerate((HOUR, -HOUR, DAY), start=1):
+                clock.step(step)
+                until_told(d, n)
+            expires = 1_704_078_000 * SECOND
+            deadline = time.monotonic() + 30
+            while client.call("journal.head")["ts"] < "2024-01-01T03:10":
+                assert time.monotonic() < deadline, d.tail()
+                d.manager.listen(0.2)
+        assert d.stop() == 0
+        sentences = [text for text in told(d) if "wall clock" in text]
+        assert [text.split(" by ")[0].split()[-1] for text in sentences] == ["forward", "back", "forward"]
+        assert not d.events(TradingStateChanged)
+        assert not [row for row in recorded(d) if isinstance(row.body, GapDetected)]
+        in_order(d)
+        expired = [row.ts for row in recorded(d) if any(isinstance(event, OrderExpired) for event in row.events)]
+        accepted = [event.order.client_order_id for event in d.events(OrderAccepted)]
+        assert ("gtd" in str(accepted)) == bool(expired)
+        assert all(abs(ts - expires) <= 900 * SECOND for ts in expired)
+
+
+@pytest.mark.parametrize("step", [DAY, -DAY], ids=["forward", "back"])
+def test_f56_a_restart_under_another_clock_goes_on_behind_the_last_stamp(
+    tmp_path: Path, library: Path, step: int
+) -> None:
+    """The recording's clock may have run on while nobody looked, which is a gap; it never goes back."""
+    settings = world(tmp_path, 5, "around").settings.replace('speed = "max"', "speed = 1\nfree_running = true")
+    with daemon(tmp_path, settings) as d, wall_clock(tmp_path, library) as clock:
+        d.start(env=clock.env)
+        d.kill()
+        clock.step(step)
+        d.start(env=clock.env)
+        assert d.stop() == 0
+        rows = recorded(d)
+        gaps = [row for row in rows if isinstance(row.body, GapDetected)]
+        assert all(row.body.from_ts <= row.body.to_ts for row in gaps)  # type: ignore[attr-defined]
+        in_order(d)
+
+
+def test_f56_a_slew_is_no_step(tmp_path: Path, library: Path) -> None:
+    """Corrections in small bits are neither told nor felt; a gated playback is equal to its replay whatever is set."""
+    settings = world(tmp_path, 1, "around").settings.replace('speed = "max"', "speed = 60000")
+    with daemon(tmp_path, settings) as d, wall_clock(tmp_path, library) as clock:
+        wanted = replay_of(d.config, tmp_path / "replay")
+        d.spawn(env=clock.env | {"TZ": "Asia/Tokyo"}, until_end=True)
+        while d.process is not None and d.process.poll() is None:
+            clock.step(SECOND // 100)
+            d.manager.listen(0.05)
+        assert d.wait() == 0, d.tail()
+        assert not told(d)
+        assert in_order(d) == wanted.digest

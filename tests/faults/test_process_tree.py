@@ -1,0 +1,162 @@
+"""Every child of the real tree fails once: who is started again, what people see, and what stops trading."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.messages.orders import OrderAccepted, OrderFilled
+from tests.faults.meddling import Meddled, meddled, playing, rows_of
+
+SOON = {"daemon__supervision__supervisor__Backoff": {"first_s": 0.02, "cap_s": 0.1}}
+EDGES = ("pool", "feed", "alerter", "reporter", "board", "control", "errands", "housekeeping", "records")
+
+
+def until_up_again(d: Meddled, child: str, restarts: int = 1) -> dict[str, Any]:
+    """Wait until a child runs again after so many restarts; return its row."""
+    deadline = time.monotonic() + 20
+    while True:
+        row = d.actor(child)
+        if row["state"] == "running" and row["restarts"] >= restarts:
+            return row
+        assert time.monotonic() < deadline, (row, d.tail())
+        d.manager.listen(0.1)
+
+
+def submit(d: Meddled, name: str) -> str:
+    """Hand in an order; return its status."""
+    with d.client() as client:
+        status: str = client.call("order.submit", symbol="AAA", side="buy", qty=5, id=name)["status"]
+    return status
+
+
+def test_an_edge_that_fails_is_started_again_alone(tmp_path: Path) -> None:
+    """One by one: its restart is counted, its error shown, an alert raised; no other child and no trading stops."""
+    with meddled(tmp_path, playing(tmp_path), **SOON) as d:
+        d.begin()
+        for n, child in enumerate(EDGES):
+            what = "return" if n % 2 else "raise"  # a permanent child that returns has failed
+            d.meddle("tell", child=child, what=what)
+            row = until_up_again(d, child)
+            assert ("returned" if what == "return" else "broken on purpose") in row["last_error"], row
+            assert submit(d, f"beside-{child}") != "denied"
+        with d.client() as client:
+            rows = {row["name"]: row for row in client.call("actors")["rows"]}
+            told = rows_of(client, "alerts", all=True)
+        assert {name: row["restarts"] for name, row in rows.items()} == {name: int(name in EDGES) for name in rows}
+        assert d.status()["trading_state"] == "active"
+        shown = d.ctl("actors").stdout
+        assert "broken on purpose" in shown
+        assert all(child in shown for child in EDGES)
+        assert {f"machine:actor:{child}" for child in EDGES} <= {row["key"] for row in told}
+        assert d.stop() == 0
+        accepted = [event.order.client_order_id for event in d.events(OrderAccepted)]
+        assert [f"beside-{child}" for child in EDGES] == [name for name in accepted if name.startswith("beside-")]
+        assert len(d.events(OrderFilled)) >= len(EDGES) - 2
+
+
+def same_as_on_disk(d: Meddled) -> list[Any]:
+    """Wait until everything is durable; a core folded from it is the one that runs. Return its seq and digests."""
+    deadline = time.monotonic() + 20
+    while True:
+        both = d.meddle("refold")
+        if both["live"][0] == both["folded"][0]:
+            assert both["live"] == both["folded"]
+            core: list[Any] = both["live"]
+            return core
+        assert time.monotonic() < deadline, both
+
+
+def test_a_core_that_fails_is_built_again_from_ledger_and_tape(tmp_path: Path) -> None:
+    """With the state it had, no order lost and none doubled, and it goes on."""
+    with meddled(tmp_path, playing(tmp_path, speed="600"), **SOON) as d:
+        d.begin()
+        for n in range(5):
+            assert submit(d, f"before-{n}") != "denied"
+        before = same_as_on_disk(d)
+        d.meddle("tell", child="sequencer", what="raise")
+        until_up_again(d, "sequencer")
+        after = same_as_on_disk(d)
+        assert after[0] > before[0]
+        rebuilt = [line for line in d.logged() if line["event"] == "core rebuilt"]
+        assert rebuilt[-1]["seq"] >= before[0]
+        assert submit(d, "behind") != "denied"
+        assert d.stop() == 0
+        names = [event.order.client_order_id for event in d.events(OrderAccepted)]
+        assert names == [*(f"before-{n}" for n in range(5)), "behind"]
+
+
+def test_losing_the_control_surface_reduces(tmp_path: Path) -> None:
+    """Six failures in a minute: trading only reduces, the socket still kills, and the process lives."""
+    with meddled(tmp_path, playing(tmp_path), **SOON) as d:
+        d.begin()
+        d.meddle("break", child="errands", reason="no hands")
+        d.meddle("tell", child="errands", what="raise")
+        deadline = time.monotonic() + 20
+        while (state := d.meddle("state"))["trading_state"] != "reducing":
+            assert time.monotonic() < deadline, d.tail()
+            d.manager.listen(0.1)
+        assert "the control surface is lost" in state["reason"]
+        with d.client() as client:
+            client.call("kill", reason="the last way")
+        while d.meddle("state")["trading_state"] != "killed":
+            assert time.monotonic() < deadline, d.tail()
+        d.manager.listen(0.1)
+        assert d.stop() == 0
+
+
+def test_a_control_thread_that_is_lost_reduces(tmp_path: Path) -> None:
+    """It cannot be started again within the process, so it is given up at once; signals still end and kill."""
+    with meddled(tmp_path, playing(tmp_path), **SOON) as d:
+        d.begin()
+        d.meddle("lose_control")
+        deadline = time.monotonic() + 30
+        while d.meddle("state")["trading_state"] != "reducing":
+            assert time.monotonic() < deadline, d.tail()
+            d.manager.listen(0.2)
+        assert d.stop() == 0
+
+
+def test_losing_outreach_stops_no_trading(tmp_path: Path) -> None:
+    """Alerts wait in the ledger until the next start; a critical line of the log and the status say so."""
+    with meddled(tmp_path, playing(tmp_path), **SOON) as d:
+        d.begin()
+        d.meddle("break", child="alerter", reason="no way out")
+        d.meddle("tell", child="alerter", what="raise")
+        deadline = time.monotonic() + 20
+        while d.actor("outreach")["state"] != "failed":
+            assert time.monotonic() < deadline, d.tail()
+            d.manager.listen(0.1)
+        assert d.status()["trading_state"] == "active"
+        assert submit(d, "on") != "denied"
+        assert d.ctl("status").returncode == 151  # degraded
+        assert d.stop() == 0
+
+
+def test_losing_inference_means_hold(tmp_path: Path) -> None:
+    """The pool gives up: what is asked is answered as unavailable, and trading goes on without it."""
+    with meddled(tmp_path, playing(tmp_path), **SOON) as d:
+        d.begin()
+        d.meddle("break", child="pool", reason="no model")
+        d.meddle("tell", child="pool", what="raise")
+        deadline = time.monotonic() + 20
+        while d.actor("inference")["state"] != "failed":
+            assert time.monotonic() < deadline, d.tail()
+            d.manager.listen(0.1)
+        assert d.status()["trading_state"] == "active"
+        assert submit(d, "on") != "denied"
+        assert d.stop() == 0
+
+
+@pytest.mark.parametrize("file", ["ledger.db", "ledger.db-wal"])
+def test_a_ledger_that_is_taken_away_ends_the_process(tmp_path: Path, file: str) -> None:
+    """F49: what is written from then on would be lost, so nothing is; exit 74, and the next start refuses."""
+    with meddled(tmp_path, playing(tmp_path), **SOON) as d:
+        d.begin()
+        assert submit(d, "on") != "denied"
+        (d.state / file).unlink()
+        assert d.wait(20) == 74, d.tail()
+        assert any(line["event"] == "the tree gave up" for line in d.logged())
