@@ -1,4 +1,8 @@
-"""Upkeep of what a daemon keeps: what the start did not check is checked, and old records move to the archive."""
+"""Upkeep of what a daemon keeps.
+
+What the start did not check is checked; a run that lasts long is cut into runs of a week, so that what is old is
+sealed; and old records move to the archive.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +21,21 @@ from actors.messages.control import Halt
 from actors.messages.market import BarPanel
 from config.settings import Settings
 from daemon.journal.check import Check, check_older
+from daemon.journal.failures import LedgerFullError
+from daemon.journal.journal import Manifest
 from daemon.journal.market_codec import MarketCodec
 from daemon.journal.retention import Outcome, RetentionPolicy, apply, plan, take_stock
 from daemon.journal.writer import LedgerWriter
 from daemon.kernel.errors import OperatorError
 from daemon.kernel.message import Message
+from daemon.system.start import manifest_behind
 
 T = TypeVar("T")
 
 EVERY_S: Final = 3600.0
 LOOK_S: Final = 1.0
+ROLL_S: Final = 7 * 86_400.0
+"""How old a run becomes by wall time; only what belongs to a sealed one can leave the ledger."""
 
 
 class Keeper(Protocol):
@@ -34,6 +43,7 @@ class Keeper(Protocol):
 
     settings: Settings
     writer: LedgerWriter
+    manifest: Manifest
     log: Any
 
     @property
@@ -44,6 +54,11 @@ class Keeper(Protocol):
     @property
     def unchecked_before(self) -> int:
         """Rows up to this seq were not looked at by the start; 0 where all were."""
+        ...
+
+    @property
+    def stalled(self) -> str:
+        """Why nothing can be written at the moment, or ""."""
         ...
 
     @property
@@ -66,6 +81,7 @@ class Records:
     def __init__(self, keeper: Keeper) -> None:
         """Look after one daemon's records."""
         self._keeper = keeper
+        self._run_began = time.time_ns()
         self.closing = False
         self._market = MarketCodec(MARKET)
 
@@ -75,6 +91,7 @@ class Records:
             await self._check()
         while True:
             began = time.monotonic()
+            await self._roll()
             await self._tidy()
             while time.monotonic() - began < EVERY_S:
                 beat()
@@ -91,6 +108,20 @@ class Records:
         if bad:
             keeper.command(Halt(f"the ledger is damaged: {bad[0]}", "daemon"))
             keeper.trouble("ledger_damaged", f"the ledger is damaged: {bad[0]}", critical=True)
+
+    async def _roll(self) -> None:
+        """Begin a new run once this one is old; a full or closing ledger is left alone."""
+        keeper = self._keeper
+        if time.time_ns() - self._run_began < ROLL_S * 1e9 or keeper.stalled or self.closing:
+            return
+        before, after = keeper.manifest.run_id, manifest_behind(keeper.manifest, keeper.settings)
+        try:
+            await keeper.writer.roll(after)
+        except LedgerFullError as error:
+            keeper.log.warning("run not rolled", detail=str(error))  # the core will find out, too; later is soon enough
+            return
+        keeper.manifest, self._run_began = after, time.time_ns()
+        keeper.log.info("run rolled", run_id=after.run_id, behind=before)
 
     async def _tidy(self) -> None:
         keeper = self._keeper

@@ -121,6 +121,11 @@ class Running:
         return self.prepared.opened.unchecked_before
 
     @property
+    def stalled(self) -> str:
+        """Why nothing can be written at the moment, or ""."""
+        return self.loop.stalled
+
+    @property
     def warmup_rows(self) -> int:
         """Bars before a snapshot that a start needs."""
         return max((actor.warmup_rows() for actor in self.loop.core.sequencer.routing.actors), default=0)
@@ -317,12 +322,14 @@ class Running:
         self.command(DisableStrategy(strategy, reason, BY))
 
     async def watch_ledger(self, beat: Callable[[], None]) -> None:
-        """Notice that the ledger under the writer is not the one it opened (F49)."""
+        """Notice that the ledger under the writer is not the one it opened (F49), or that its upkeep broke it."""
         while True:
-            moved = self.writer.gauges().moved
-            if moved:
-                problem = f"{moved} was removed or replaced while the daemon runs; what is written now would be lost"
+            gauges = self.writer.gauges()
+            if gauges.moved:
+                problem = f"{gauges.moved} was removed or replaced while the daemon runs; what is written is lost"
                 raise LedgerBrokenError(problem, code="LEDGER_GONE", remedy="restore it from a backup")
+            if gauges.broken:
+                raise LedgerBrokenError(gauges.broken, code="LEDGER_BROKEN", remedy="the next start looks")
             beat()
             await anyio.sleep(HOUSE_S)
 

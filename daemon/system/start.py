@@ -314,10 +314,9 @@ def resume_of(core: LiveCore) -> Resume | None:
 
 def manifest_of(settings: Settings, data: Data, *, anchor: dict[str, Any]) -> Manifest:
     """Describe this run: enough to repeat it, and to refuse what does not belong to it."""
-    started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     digest = settings_digest(settings)
     return Manifest(
-        run_id=hashlib.sha256(f"{digest}{os.getpid()}{time.time_ns()}".encode()).hexdigest()[:16],
+        run_id=_new_run_id(digest),
         version=program_version(),
         mode="playback",
         seed=data.spec.seed,
@@ -327,9 +326,31 @@ def manifest_of(settings: Settings, data: Data, *, anchor: dict[str, Any]) -> Ma
         | source_digests(data.spec.bindings)
         | {"environment": environment_digest()},
         universe=msgspec.to_builtins(data.recording.universe),
-        started=started,
+        started=_now(),
         feed=playback_tree(settings) | {"anchor": anchor, "bars_of": data.recording.interval.text},
     )
+
+
+def manifest_behind(before: Manifest, settings: Settings) -> Manifest:
+    """Describe the run that goes on from another in the same process.
+
+    Args:
+        before: of that run. What was loaded at the start, data, strategies, models, is as it was then, whatever its
+            files say today.
+        settings: in force now.
+    """
+    digest = settings_digest(settings)
+    return msgspec.structs.replace(
+        before, run_id=_new_run_id(digest), started=_now(), config=settings_tree(settings), config_digest=digest
+    )
+
+
+def _new_run_id(digest: str) -> str:
+    return hashlib.sha256(f"{digest}{os.getpid()}{time.time_ns()}".encode()).hexdigest()[:16]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def check_same_world(opened: OpenedLedger, data: Data) -> None:
