@@ -41,7 +41,7 @@ from daemon.supervision.errors import EscalatedError, StuckError
 from daemon.supervision.stacks import where_task_hangs
 from daemon.system.errands import Errands
 from daemon.system.outbox import channels
-from daemon.system.outlet import LiveOutlet
+from daemon.system.outlet import Head, LiveOutlet
 from daemon.system.prepare import Prepared, RunOptions, StoppedEarly, prepare
 from daemon.system.running import Running
 from daemon.system.start import manifest_of
@@ -167,6 +167,8 @@ class Shell:
             debug=errands.debugging,
             log=structlog.get_logger("core"),
         )
+        opened = prepared.opened
+        outlet.stand_at(Head(opened.last_seq, opened.last_ts, opened.event_digest.hex()))
         running.wire(desk, outlet)
 
         def soon(call: Callable[..., object]) -> Callable[..., None]:

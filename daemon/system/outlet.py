@@ -88,6 +88,11 @@ class LiveOutlet:
         self.head = Head()
         self.dirty = True
 
+    def stand_at(self, head: Head) -> None:
+        """Begin behind what an earlier run of the daemon committed."""
+        self.seq = head.seq
+        self.head = head
+
     def committed(self, pending: Pending, core: LiveCore) -> None:
         """Release what one commit made durable."""
         batch = pending.batch
