@@ -73,7 +73,7 @@ def run_daemon(loaded: Loaded, options: RunOptions | None = None) -> int:
     watchdog_s = take_watchdog_interval(os.environ)
     log = structlog.get_logger("daemon")
     try:
-        with channels(settings) as ways_out:
+        with channels(settings, clean=logs.redactor.text) as ways_out:
             prepared = prepare(settings, options or RunOptions(), notifier, log)
             shell = Shell(loaded, prepared, ways_out, logs, notifier, watchdog_s)
             return anyio.run(shell.main, backend="asyncio", backend_options={"use_uvloop": True})

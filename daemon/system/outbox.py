@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from actors.alerter.actor import AlerterActor
 from actors.alerter.delivery import Channel, deliver
@@ -47,9 +50,32 @@ class AlertOutbox:
             self._pending = []
 
 
+class CleanChannel:
+    """A channel that is handed alerts without secrets: an operator's reason or another program's words may hold one."""
+
+    def __init__(self, channel: Channel, clean: Callable[[str], str]) -> None:
+        """Stand in front of a channel."""
+        self.name = channel.name
+        self._channel = channel
+        self._clean = clean
+
+    def deliver(self, alert: AlertRaised) -> None:
+        """Hand over an alert with its texts cleaned; what it is about and its ids are ours."""
+        clean = self._clean
+        facts = tuple((name, clean(value)) for name, value in alert.facts)
+        cleaned = msgspec.structs.replace(
+            alert, title=clean(alert.title), facts=facts, action_taken=clean(alert.action_taken)
+        )
+        self._channel.deliver(cleaned)
+
+
 @contextmanager
-def channels(settings: Settings) -> Iterator[list[Channel]]:
+def channels(settings: Settings, clean: Callable[[str], str] | None = None) -> Iterator[list[Channel]]:
     """Open the channels of ``[alerter]``; the console writes to standard error.
+
+    Args:
+        settings: of the run.
+        clean: takes secrets out of a text; None where there are none.
 
     Raises:
         OperatorError: the alert file cannot be opened.
@@ -62,7 +88,7 @@ def channels(settings: Settings) -> Iterator[list[Channel]]:
         file = FileChannel(Path(settings.alerter.file).expanduser())
         found.append(file)
     try:
-        yield found
+        yield found if clean is None else [CleanChannel(channel, clean) for channel in found]
     finally:
         if file is not None:
             file.close()

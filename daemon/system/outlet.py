@@ -134,7 +134,9 @@ class LiveOutlet:
             )
             self._changed(event)
             return
-        order_id = getattr(event, "client_order_id", "")
+        order_id = getattr(event, "client_order_id", "") or getattr(
+            getattr(event, "order", None), "client_order_id", ""
+        )
         fields: dict[str, object] = {"seq": seq, "event_type": type(event).__name__}
         if order_id:
             fields["order_id"] = order_id
