@@ -167,6 +167,8 @@ class Daemon:
     ) -> subprocess.Popen[str]:
         """Start a daemon without waiting for it; ``program`` is a module that runs one."""
         assert self.process is None or self.process.poll() is not None, "one daemon at a time"
+        while self.manager.listen(0) is not None:
+            continue  # what an earlier one said last is not this one's
         command = [sys.executable, "-m", program, "--config", str(self.config), *arguments]
         for fault in faults:
             command += ["--at", fault]

@@ -165,18 +165,26 @@ def judge(d: Daemon, kills: Sequence[Kill], traffic: Sequence[Traffic | Flood] =
         killed = behind[0]
         end = min((seq for seq in left if seq > killed), default=1 << 62)
         late = [(seq, event) for seq, event in risky if min(kill.at_ack, killed) < seq < end]
-        assert not late, f"{len(late)} orders or fills behind a kill that was acknowledged at {kill.at_ack}: {late[:3]}"
+        assert not late, (
+            f"{len(late)} orders or fills behind a kill that was acknowledged at {kill.at_ack}: {_named(late)}"
+        )
         found.gaps.append(max(0, killed - kill.at_ack - 1))
     for seq in entered:
         end = min((other for other in left if other > seq), default=1 << 62)
         late = [(at, event) for at, event in risky if seq < at < end]
-        assert not late, f"orders or fills behind the kill {seq} in order of seq: {late[:3]}"
+        assert not late, f"orders or fills behind the kill {seq} in order of seq: {_named(late)}"
         found.open_at_kill = _all_canceled(frames, seq)
     _agrees(frames, traffic)
     if verify:
         report = verify_path(d.state)
         assert report.ok, [check for check in report.checks if not check.ok]
     return found
+
+
+def _named(late: list[tuple[int, Any]]) -> list[str]:
+    """Say briefly what should not be there."""
+    names = [(seq, type(event).__name__, event.order_id) for seq, event in late]
+    return [f"{seq} {kind} {order}" for seq, kind, order in names[:5]]
 
 
 def _changed(frame: StoredFrame, *, to: TradingState | None = None, away: TradingState | None = None) -> bool:

@@ -40,6 +40,7 @@ daily_loss_halt = 0
 max_drawdown = 0
 [broker]
 participation = 0
+impact = "none"
 """
 """Nothing but the kill stops an order."""
 
@@ -175,9 +176,18 @@ def spinner(w: Window, p: Params) -> Signal | None:
     return None
 
 
+def spoil(what: str) -> None:
+    from daemon.system.intake import MarketQueue
+
+    def put(self, panel):
+        raise OSError(f"no {what}")
+
+    MarketQueue.put = put
+
+
 def carry_out(line: str) -> None:
     how, argument = line.split()
-    {"loop": loop, "hold": hold, "lose": lose, "deafen": deafen}[how](argument)
+    {"loop": loop, "hold": hold, "lose": lose, "deafen": deafen, "spoil": spoil}[how](argument)
 '''
 
 
@@ -197,7 +207,8 @@ class Spinner:
         """Have it carry out orders at the next bar, one after the other; return the monotonic time the last one began.
 
         ``loop S`` computes for S seconds in Python, ``hold S`` keeps the interpreter in one C call, ``lose NAME`` ends
-        a thread, ``deafen signals`` and ``deafen file`` take one ear from the thread that listens for kills.
+        a thread, ``deafen signals`` and ``deafen file`` take one ear from the thread that listens for kills;
+        ``spoil data`` makes every market input fail.
         """
         new = self._folder / "spin.new"
         new.write_text("\n".join(orders), "ascii")
@@ -379,13 +390,13 @@ class Traffic:
 class Flood:
     """Many orders at once on many connections, each sent once, and what was answered."""
 
-    def __init__(self, d: Daemon, *, connections: int, each: int) -> None:
-        """Send them all."""
+    def __init__(self, d: Daemon, *, connections: int, each: int, name: str = "flood") -> None:
+        """Send them all; ``name`` begins their request ids."""
         self.told: dict[str, Told] = {}
         self._links = [d.client(timeout=60) for _ in range(connections)]
         self._sent: list[dict[int, str]] = []
         for c, link in enumerate(self._links):
-            keys = [f"flood{c}-{n}" for n in range(each)]
+            keys = [f"{name}{c}-{n}" for n in range(each)]
             self._sent.append({link.send("order.submit", request_id=key, **order(len(key))): key for key in keys})
 
     def receive(self, connection: int = -1) -> Told:
