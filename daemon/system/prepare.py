@@ -235,7 +235,9 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
             log.info("data", detail=notice)
         _check_stop(stop)
         anchor = _anchor(opened, data)
-        factory = CoreFactory(settings, data, anchor=anchor, first_limits=partial(first_limits, state_dir))
+        # A ledger that begins now begins with our own limits; its file may hold nothing yet.
+        limits = partial(first_limits, state_dir) if not opened.fresh else (lambda: None)
+        factory = CoreFactory(settings, data, anchor=anchor, first_limits=limits)
         core = _recovered(factory, opened, notifier, stop)
         for notice in factory.notices:
             log.warning("recovery", detail=notice)

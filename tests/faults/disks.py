@@ -85,10 +85,10 @@ class FaultyDisk:
         return next((op.path for op in read_log(self.log) if op.kind == "F"), "")
 
     def after_failure(self) -> list[Op]:
-        """Return what was written, cut or synced of ledger and tape behind the call that failed."""
+        """Return what was written or synced of ledger and tape behind the call that failed; cut back it may be."""
         found, failed = [], False
         for op in read_log(self.log):
-            if failed and op.kind in "WTS" and (op.path.startswith("tape/") or op.path.startswith("ledger.db")):
+            if failed and op.kind in "WS" and (op.path.startswith("tape/") or op.path.startswith("ledger.db")):
                 found.append(op)
             failed = failed or op.kind == "F"
         return found
