@@ -194,6 +194,7 @@ class Fault:
         self.actions: dict[str, Callable[[], object]] = {}
         self.visits: dict[str, int] = {}
         self.lock = threading.Lock()
+        self.moved: Callable[[], object] = lambda: None
 
     def __call__(self, place: str) -> None:
         """Visit a site."""
@@ -202,6 +203,7 @@ class Fault:
             action = self.actions.get(place)
         if action is not None:
             action()
+        self.moved()
 
     def once(self, place: str, action: Callable[[], object]) -> None:
         """Do something at the next visit of a site."""
@@ -224,7 +226,7 @@ class Fault:
 
     def hold(self, place: str) -> Gate:
         """Stop the next visitor of a site; it waits until the gate is opened."""
-        gate = Gate()
+        gate = Gate(self.moved)
         self.once(place, gate.pass_through)
         return gate
 
@@ -232,13 +234,15 @@ class Fault:
 class Gate:
     """Where a thread waits for the test, and the test for the thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, moved: Callable[[], object]) -> None:
         self.reached = threading.Event()
+        self._moved = moved
         self._open = threading.Event()
 
     def pass_through(self) -> None:
         """Say that it is reached; wait until it is opened."""
         self.reached.set()
+        self._moved()
         assert self._open.wait(DEADLINE_S)
 
     def open(self) -> None:
@@ -303,6 +307,7 @@ class Rig:
     latch: KillLatch
     factory: CoreFactory
     deliveries: Deliveries
+    cancel: Callable[[], None]
 
     def __init__(self, state_dir: Path, spec: CoreSpec) -> None:
         self.state_dir = state_dir
@@ -310,6 +315,11 @@ class Rig:
         self.outside = Outside()
         self.rebuilt: list[int] = []
         self.number = 0
+        self._moved = anyio.Event()
+
+    def moved(self) -> None:
+        """Something happened: whoever waits for a condition looks again."""
+        self._moved.set()
 
     @property
     def core(self) -> LiveCore:
@@ -330,13 +340,19 @@ class Rig:
         command = command_of(call, self.spec.universe, tuple(p.name for p in self.spec.portfolios))
         return self.put(command, call=call, lane=lane)
 
-    def put(self, body: Message, *, call: Call | None = None, lane: Lane = Lane.COMMAND, source: str = "control") -> Sent:
+    def put(
+        self, body: Message, *, call: Call | None = None, lane: Lane = Lane.COMMAND, source: str = "control"
+    ) -> Sent:
         """Put an input in."""
         sent = Sent()
         item = Input(body, source, call=call, answer=sent.answer)
         if not self.loop.offer(item, lane):
             item.reply(Outcome(code="BUSY"))
         return sent
+
+    def tell(self, fact: Message) -> None:
+        """Put in a fact of the daemon's own, which nobody waits for."""
+        assert self.loop.offer(Input(fact, "shell"), Lane.COMMAND)
 
     async def call(self, method: str, **params: Any) -> Outcome:
         """Put a call in and wait for its answer."""
@@ -357,11 +373,12 @@ class Rig:
     # -- waiting -------------------------------------------------------------------------------------------------------
 
     async def until(self, condition: Callable[[], bool], what: str = "") -> None:
-        """Wait for something that the loop or another thread brings about."""
+        """Wait for something that the loop, the ledger's thread or a delivery brings about."""
         try:
             with anyio.fail_after(DEADLINE_S):
                 while not condition():
-                    await anyio.sleep(0.001)
+                    self._moved = anyio.Event()
+                    await self._moved.wait()
         except TimeoutError as error:
             raise AssertionError(f"it did not come about: {what or condition}") from error
 
@@ -427,7 +444,7 @@ def settings(**sets: Any) -> Settings:
 
 
 @asynccontextmanager
-async def rig(
+async def rig(  # noqa: PLR0915 - wiring is a list
     state_dir: Path,
     inputs: Sequence[Market] = (),
     *,
@@ -464,7 +481,7 @@ async def rig(
         prepare: called before anything turns.
         unobserved: let the loop's own errors out instead of raising them here.
     """
-    state_dir.mkdir(exist_ok=True)
+    state_dir.mkdir(exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
     one = Rig(state_dir, spec or core_spec())
     made = settings(**{"feed.playback.free_running": str(free).lower(), "feed.playback.speed": '"max"'})
     opened = open_ledger(state_dir, codec(), MarketCodec(MARKET))
@@ -515,6 +532,9 @@ async def rig(
     if channels:
         one.outside.alerts = one.deliveries.add
     running = asyncio.get_running_loop()
+    watch_steps(one)
+    if isinstance(faults, Fault):
+        faults.moved = lambda: running.call_soon_threadsafe(one.moved)
     one.latch.wake = lambda: running.call_soon_threadsafe(one.loop.wake) and None
     begin = [Input(DepositCash("main", CASH, "opening deposit"), "control", at=OPEN)] if fresh else []
     core.move_clock(OPEN if fresh else None)
@@ -530,6 +550,8 @@ async def rig(
             failure = error
             if not unobserved:
                 group.cancel_scope.cancel()
+        finally:
+            one.moved()
 
     try:
         async with anyio.create_task_group() as group:
@@ -538,7 +560,8 @@ async def rig(
                 reader = GatedFeed(queue, lambda: behind(inputs, one.core), one.loop.wake)
                 group.start_soon(reader.run, lambda: None, jitter)
             if channels:
-                group.start_soon(one.deliveries.run, lambda: None)
+                group.start_soon(one.deliveries.run, one.moved)
+            one.cancel = group.cancel_scope.cancel
             yield one
             group.cancel_scope.cancel()
     finally:
@@ -548,6 +571,19 @@ async def rig(
         one.latch.close()
     if failure is not None and not unobserved:
         raise failure
+
+
+def watch_steps(one: Rig) -> None:
+    """Let whoever waits look again after each step of the loop."""
+    step = one.loop._step
+
+    def watched() -> float | None:
+        try:
+            return step()
+        finally:
+            one.moved()
+
+    one.loop._step = watched  # type: ignore[method-assign]
 
 
 def keep_reply(call: Call, outcome: Outcome, seq: int, ts: int) -> KeptReply | None:
