@@ -23,6 +23,8 @@ BATCH_FRAMES: Final = 2_000
 """Frames in one commit at most."""
 QUIET_NS: Final = 1_000_000_000
 """Quiet market data are made durable at least this often."""
+SNAPSHOT_INPUTS: Final = 50_000
+"""A snapshot is taken behind so many inputs, however little they caused: a start folds them one by one, in a second."""
 _RISKY: Final = (OrderAccepted, OrderFilled, OrderPartiallyFilled, OrderReplaced)
 
 ReplyOf = Callable[[Call, Message, list[Any]], Outcome]
@@ -131,7 +133,11 @@ class Collector:
     @property
     def wants_snapshot(self) -> bool:
         """Whether enough has happened since the last one."""
-        return self.core.sequencer.events_total - self.core.events_at_snapshot >= self._snapshot_events
+        core, sequencer = self.core, self.core.sequencer
+        return (
+            sequencer.events_total - core.events_at_snapshot >= self._snapshot_events
+            or sequencer.seq - core.snapshot_seq >= SNAPSHOT_INPUTS
+        )
 
     @property
     def is_large(self) -> bool:

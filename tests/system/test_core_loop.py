@@ -246,8 +246,8 @@ async def test_snapshots_come_with_quiet_market_data_too(tmp_path: Path, monkeyp
         await r.settle()
         assert r.core.sequencer.events_total < 50
         taken = snapshots(tmp_path)
-        assert len(taken) == 3
-        assert [b - a >= 300 for a, b in zip([0, *taken], taken, strict=False)] == [True, True, True]
+        assert len(taken) >= 2  # each with the next batch, and quiet batches wait for a second
+        assert all(after - before >= 300 for before, after in zip([0, *taken], taken, strict=False))
         r.check_refold()
 
 
