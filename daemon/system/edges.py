@@ -104,6 +104,7 @@ class FreeFeed:
                 await anyio.sleep(min(left, LOOK_S / 2))
             while not queue.has_room:
                 await _room(queue, self._wake, beat)
+                self._pace.now()  # a core that is slow is no process that stood still: it reads late and misses nothing
             if jitter is not None:
                 await jitter()
             missed = self._pace.take_missed()
