@@ -288,7 +288,9 @@ class Shell:
             if self._failure is not None:
                 break  # there is nobody left who could end in order
         if running.sealed:
-            self._prepared.starts.end()
+            problem = self._prepared.starts.end()
+            if problem:  # the next start takes this one for a crash, which is the safe mistake
+                self._log.warning("starts", detail=problem)
         self._log.info("stopped", reason=why, clean=running.sealed)
 
     async def _stage(self, host: TaskGroup, name: str, budget: float, stage: Callable[[], Awaitable[Any]]) -> None:

@@ -243,7 +243,9 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
             log.warning("recovery", detail=notice)
         _check_stop(stop)
     except (OperatorError, StoppedEarly):
-        starts.withdraw()
+        problem = starts.withdraw()
+        if problem:
+            log.warning("starts", detail=problem)
         raise
     log.info(
         "recovered",

@@ -146,27 +146,38 @@ class Starts:
         return [int(line) for line in lines if line.isdigit()]
 
     def begin(self) -> int:
-        """Record this start; return how many before it, within the window, did not end cleanly."""
+        """Record this start; return how many before it, within the window, did not end cleanly.
+
+        Raises:
+            LedgerRefusedError: it cannot be recorded.
+        """
         now = time.time_ns()
         self.unclean = [ts for ts in self.unclean if now - ts < self._window_ns][-100:]
-        self._write([*self.unclean, now])
+        problem = self._write([*self.unclean, now])
+        if problem:
+            remedy = "give the daemon's user a state directory on a disk that can be written"
+            raise LedgerRefusedError(problem, reason="LEDGER_UNREADABLE", remedy=remedy)
         return len(self.unclean)
 
-    def end(self) -> None:
-        """This run ended cleanly: nothing before it counts any more."""
-        self._write([])
+    def end(self) -> str:
+        """This run ended cleanly: nothing before it counts any more. Return what went wrong in saying so, or ""."""
+        return self._write([])
 
-    def withdraw(self) -> None:
+    def withdraw(self) -> str:
         """This start came to nothing, in order: it was refused or asked to end. Those before it still count."""
-        self._write(self.unclean)
+        return self._write(self.unclean)
 
-    def _write(self, starts: list[int]) -> None:
+    def _write(self, starts: list[int]) -> str:
         temporary = self._path.with_suffix(".tmp")
-        with temporary.open("w", encoding="ascii") as file:
-            file.write("\n".join(map(str, starts)))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
+        try:
+            with temporary.open("w", encoding="ascii") as file:
+                file.write("\n".join(map(str, starts)))
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._path)
+        except OSError as error:
+            return f"starts cannot be recorded in {self._path}: {error.strerror}"
+        return ""
 
 
 class Reader(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ What is left is examined as it lies on the disk, in a copy, before the next star
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
@@ -48,12 +49,20 @@ class Loop:
         self.trader = trader
         self.heard = heard
         self.ready_s: list[float] = []
+        self.ready_cpu_s: list[float] = []
         self.killed: Counter[str] = Counter()
 
     def up(self, **options: Any) -> None:
         """Start it, wait until it is ready, and let the client trade."""
         self.ready_s.append(self.house.start(**options))
+        self._took()
         self.trader.go()
+
+    def _took(self) -> None:
+        """Note what the start took of the processor: the time until READY on a machine with nothing else to do."""
+        assert self.house.process is not None
+        words = Path(f"/proc/{self.house.process.pid}/stat").read_text("ascii").rpartition(")")[2].split()
+        self.ready_cpu_s.append((int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK"))
 
     def down(self, when: str) -> None:
         """SIGKILL."""
@@ -108,6 +117,7 @@ class Loop:
         try:
             self.house.await_ready()
             self.ready_s.append(time.monotonic() - began)
+            self._took()
             self.trader.go()
         except AssertionError:
             if process.poll() != -signal.SIGKILL:
@@ -135,13 +145,14 @@ class Loop:
 
     def figures(self, verdict: Verdict, likeness: Likeness) -> str:
         """Return what happened, as lines for people."""
-        times = sorted(self.ready_s)
+        times, used = sorted(self.ready_s), sorted(self.ready_cpu_s)
         kills = ", ".join(f"{when} {n}" for when, n in sorted(self.killed.items()))
         replayed = f"{likeness.inputs} inputs, {likeness.panels} panels, {likeness.timers} timers"
         return "\n".join(
             (
                 f"killed: {sum(self.killed.values())} ({kills})",
                 f"restarts READY: {len(times)}, p50 {times[len(times) // 2]:.2f} s, max {times[-1]:.2f} s",
+                f"processor until READY: p50 {used[len(used) // 2]:.2f} s, max {used[-1]:.2f} s",
                 f"ledger: {', '.join(f'{k} {n}' for k, n in sorted(verdict.counts.items()))}",
                 f"twin: {replayed}, {likeness.events} events, digest {likeness.digest[:16]} equal",
             )

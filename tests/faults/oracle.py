@@ -192,10 +192,6 @@ class _Reader:
         """Compare what only the whole tells."""
         for execution in self._fills.keys() - self._booked:
             self.say(f"the fill {execution} was never booked")
-        for name, books in self.books.items():
-            left = books.cash + sum(books.cost.values()) - books.deposits - books.realized + books.fees
-            if left:
-                self.say(f"portfolio {name}: cash + cost and deposits + realised - fees differ by {left}")
         self.verdict.counts["fills"] = len(self._fills)
         for order in self.orders.values():
             self.verdict.counts[order.status] += 1
@@ -291,6 +287,9 @@ class _Reader:
         if not held and event.cost:
             self.say(f"a flat position costs {event.cost * SCALE} after {event.exec_id}")
         self._zero(event.postings, event.exec_id)
+        left = books.cash + sum(books.cost.values()) - books.deposits - books.realized + books.fees
+        if left:
+            self.say(f"after {event.exec_id} cash + cost and deposits + realised - fees differ by {left}")
 
     def _flow(self, event: CashFlowed) -> None:
         books = self._of(event.portfolio)

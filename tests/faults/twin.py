@@ -137,7 +137,7 @@ class _Twin:
         return events
 
 
-def digests(folder: Path) -> str:
+def event_digest(folder: Path) -> str:
     """Return the event digest of a state folder, hex."""
     ledger = read_ledger(folder)
     try:
