@@ -33,8 +33,10 @@ from daemon.kernel.errors import OperatorError
 
 SIZE: Final = 4096
 """Bytes of the file: one block of any usual file system."""
-COMMIT_WAIT_S: Final = 0.040
-"""How long a kill waits for a COMMIT that was running when it came."""
+COMMIT_WAIT_S: Final = 0.080
+"""How long after a kill came a COMMIT that was running then is waited for, ..."""
+COMMIT_WAIT_LEAST_S: Final = 0.020
+"""... and how long at least, where writing the latch has used that up."""
 REASON_BYTES: Final = 512
 BY_BYTES: Final = 128
 SITES: Final = ("after:flag", "before:write", "after:write", "after:sync", "before:wait", "after:wait")
@@ -174,6 +176,7 @@ class KillLatch:
         Raises:
             NotDurableError: the flag is up, but the disk refused.
         """
+        came = time.monotonic()
         with self._flag_lock:
             self.kills += 1
             first = not self.is_set
@@ -186,7 +189,7 @@ class KillLatch:
         finally:
             self._rouse()
             self._faults("before:wait")
-            self._await_commit()
+            self._await_commit(came)
         self._faults("after:wait")
 
     def retry(self) -> None:
@@ -293,9 +296,9 @@ class KillLatch:
         except Exception as error:  # noqa: BLE001 - a kill does not fail on telling others of it (control C11)
             self.troubles.append(f"the core was not woken for a kill: {type(error).__name__}: {error}")
 
-    def _await_commit(self) -> None:
+    def _await_commit(self, came: float) -> None:
         """Wait for a COMMIT that was running already: it ends, or it is stuck and its frames are refused later."""
-        deadline = time.monotonic() + COMMIT_WAIT_S
+        deadline = max(came + COMMIT_WAIT_S, time.monotonic() + COMMIT_WAIT_LEAST_S)
         while time.monotonic() < deadline:
             try:
                 if not self.commit_in_flight():

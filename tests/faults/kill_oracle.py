@@ -166,7 +166,8 @@ def judge(d: Daemon, kills: Sequence[Kill], traffic: Sequence[Traffic | Flood] =
         end = min((seq for seq in left if seq > killed), default=1 << 62)
         late = [(seq, event) for seq, event in risky if min(kill.at_ack, killed) < seq < end]
         assert not late, (
-            f"{len(late)} orders or fills behind a kill that was acknowledged at {kill.at_ack}: {_named(late)}"
+            f"{len(late)} orders or fills behind a kill acknowledged at {kill.at_ack} after {kill.took_ms:.1f} ms"
+            f" (durable before: {kill.before}, killed: {killed}): {_named(late)}"
         )
         found.gaps.append(max(0, killed - kill.at_ack - 1))
     for seq in entered:
