@@ -17,6 +17,8 @@ from itertools import zip_longest
 from typing import Final, TextIO
 
 Progress = Callable[[int, int], None]
+Count = Callable[[str, int], None]
+COUNT_S: Final = 0.2
 GAP: Final = "  "
 COLUMN_MIN: Final = 12
 WORD_MAX: Final = 300
@@ -122,6 +124,39 @@ def progress(label: str, *, quiet: bool = False) -> Iterator[Progress | None]:
             yield update
     else:
         yield _lines(label)
+
+
+@contextmanager
+def counting(label: str, *, after_s: float = 2.0, clock: Callable[[], float] = time.monotonic) -> Iterator[Count]:
+    """Show on a terminal what a check is at once it takes long; nothing elsewhere, and nothing is left of it.
+
+    Args:
+        label: in front of it.
+        after_s: seconds in which nothing is shown.
+        clock: tells them.
+
+    Yields:
+        What to call with what is being looked at and how many rows of it were.
+    """
+    fancy = is_fancy(sys.stderr)
+    begin = clock()
+    shown = begin + after_s - COUNT_S
+    width = 0
+
+    def update(what: str, done: int) -> None:
+        nonlocal shown, width
+        if fancy and clock() - shown >= COUNT_S:
+            shown = clock()
+            text = f"{label} {what}" + (f" {done:,}" if done else "") + f"  {shown - begin:.0f} s"
+            sys.stderr.write(f"\r{text.ljust(width)}")
+            sys.stderr.flush()
+            width = len(text)
+
+    try:
+        yield update
+    finally:
+        if width:
+            sys.stderr.write(f"\r{' ' * width}\r")
 
 
 @contextmanager

@@ -21,7 +21,7 @@ import typer
 
 from daemon.cli import backup, calc, configuration, install, parity, replay, run, strategies
 from daemon.cli.options import AsJson
-from daemon.cli.render import note, one_line, say, say_json, table
+from daemon.cli.render import counting, note, one_line, say, say_json, table
 from daemon.kernel.errors import OperatorError, TradingdError
 
 DEBUG_FLAG = "--debug"
@@ -75,7 +75,8 @@ def verify(
     """Check a run folder or ledger: integrity, hash chain, double entry, invariants. Exit 0 only if all hold."""
     from daemon.system.verify import verify_path
 
-    report = verify_path(path)
+    with counting("verify") as progress:
+        report = verify_path(path, progress)
     if as_json:
         checks = [{"name": c.name, "ok": c.ok, "detail": c.detail} for c in report.checks]
         say_json({"schema": "tradingd.verify/1", "path": str(path), "ok": report.ok, "checks": checks})

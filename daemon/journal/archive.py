@@ -19,7 +19,7 @@ from typing import Final, Self, cast
 
 import msgspec
 
-from daemon.journal.batch import NO_FAULTS, Faults
+from daemon.journal.batch import NO_FAULTS, Faults, TapeRow
 from daemon.journal.check import Check, check_chain, check_integrity, check_replies, frame_chunks, read_runs
 from daemon.journal.committer import LEDGER, TAPE
 from daemon.journal.journal import StoredFrame
@@ -372,21 +372,41 @@ def read_all(state_dir: Path, codec: Codec, market: MarketCodec) -> Iterator[Rec
     Raises:
         OperatorError: a file is missing or damaged, or market data that caused something are on no tape.
     """
+    for row, panel in _merged(state_dir, market):
+        if row is not None:
+            seq, ts, ts_event, source, data, _, body = row[:7]
+            message = panel.body if panel is not None else codec.decode(data or b"")
+            events = cast("list[Event]", codec.decode_many(body))  # bodies hold events only
+            yield RecordedInput(seq, ts, ts_event, source, message, events, kept=True)
+        elif panel is not None:
+            yield RecordedInput(panel.seq, panel.ts, panel.ts, FEED, panel.body, [], kept=False)
+
+
+def read_places(state_dir: Path, market: MarketCodec) -> Iterator[tuple[int, bool]]:
+    """Read seq of every input, and whether it has a frame, without decoding frames; raises as :func:`read_all`."""
+    for row, panel in _merged(state_dir, market):
+        if row is not None:
+            yield row[0], True
+        elif panel is not None:
+            yield panel.seq, False
+
+
+def _merged(state_dir: Path, market: MarketCodec) -> Iterator[tuple[FrameRow | None, TapeRow | None]]:
+    """Give frames in order, each that was market data with its panel; between them panels that caused nothing."""
     start = _first_seq(state_dir)
     panels = (row for row in rows_of(all_tapes(state_dir), market) if row.seq >= start)
     panel = next(panels, None)
-    for frame in all_frames(state_dir, codec):
-        while panel is not None and panel.seq < frame.seq:
-            yield RecordedInput(panel.seq, panel.ts, panel.ts, FEED, panel.body, [], kept=False)
+    for row in all_rows(state_dir):
+        while panel is not None and panel.seq < row[0]:
+            yield None, panel
             panel = next(panels, None)
-        body = frame.input
-        if body is None and panel is not None and panel.seq == frame.seq:
-            body = panel.body
-            panel = next(panels, None)
-        if body is None:
-            message = f"input {frame.seq} of {state_dir / LEDGER} was market data, and no tape holds it any more"
-            raise OperatorError(message, code="TAPE_MISSING", remedy="restore the tapes of its day to the archive")
-        yield RecordedInput(frame.seq, frame.ts, frame.ts_event, frame.source, body, frame.events, kept=True)
+        beside = None
+        if row[4] is None:
+            if panel is None or panel.seq != row[0]:
+                message = f"input {row[0]} of {state_dir / LEDGER} was market data, and no tape holds it any more"
+                raise OperatorError(message, code="TAPE_MISSING", remedy="restore the tapes of its day to the archive")
+            beside, panel = panel, next(panels, None)
+        yield row, beside
 
 
 def _first_seq(state_dir: Path) -> int:

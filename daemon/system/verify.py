@@ -8,30 +8,20 @@ against the tables that its ledger gives when they are derived again.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from actors.messages.catalogue import codec
-from actors.messages.orders import (
-    OrderAccepted,
-    OrderCanceled,
-    OrderExpired,
-    OrderFilled,
-    OrderPartiallyFilled,
-    OrderReplaced,
-)
-from actors.messages.risk import TradingState, TradingStateChanged
-from actors.portfolio.books import replay_books
 from actors.reporter.performance import curve
 from actors.reporter.runfolder import UNSEALED, sha256
 from actors.reporter.story import Story, gather
 from actors.reporter.tables import equity_csv, fills_csv, orders_csv, predictions_csv, signals_csv, trades_csv
 from daemon.journal.archive import begins_at_first, check_archive, state_dir_of, whole_frames
 from daemon.journal.check import (
+    CHUNK,
     Check,
     RunRow,
     check_chain,
@@ -42,14 +32,14 @@ from daemon.journal.check import (
     read_runs,
 )
 from daemon.journal.journal import StoredFrame
+from daemon.journal.rows import whole_run
 from daemon.journal.sqlite import open_readonly
-from daemon.kernel.errors import OperatorError, TradingdError
-from daemon.kernel.message import Event
+from daemon.kernel.errors import OperatorError
+from daemon.system.verify_facts import PROBLEMS_MAX, UNREADABLE, Facts, Progress, check_events, say_nothing
 from daemon.system.verify_state import check_latch, check_tape, is_state_folder
 
 MANIFEST: Final = "run.json"
 LEDGER: Final = "ledger.db"
-PROBLEMS_MAX: Final = 3
 
 
 class VerifyReport(msgspec.Struct, frozen=True):
@@ -64,171 +54,126 @@ class VerifyReport(msgspec.Struct, frozen=True):
         return all(check.ok for check in self.checks)
 
 
-def verify_path(path: Path) -> VerifyReport:
+def verify_path(path: Path, progress: Progress = say_nothing) -> VerifyReport:
     """Check a run folder, a daemon's state folder or a ledger file; a daemon may go on running.
+
+    Args:
+        path: of one of these.
+        progress: told what is looked at and how many rows of it were, now and then.
 
     Raises:
         OperatorError: there is nothing at ``path`` that could be checked.
     """
     if path.is_dir():
         if is_state_folder(path):
-            return VerifyReport(str(path), tuple(_state_checks(path)))
+            return VerifyReport(str(path), tuple(_state_checks(path, progress)))
         if not (path / MANIFEST).is_file() and not (path / LEDGER).is_file():
             raise OperatorError(
                 f"{path} is not a run folder: it has neither {MANIFEST} nor {LEDGER}",
                 code="NO_RUN",
                 remedy="name a run folder or a ledger.db",
             )
-        return VerifyReport(str(path), tuple(_folder_checks(path)))
-    return VerifyReport(str(path), tuple(_ledger_checks(path)[0]))
+        return VerifyReport(str(path), tuple(_folder_checks(path, progress)))
+    return VerifyReport(str(path), tuple(_ledger_checks(path, progress).checks))
 
 
 # -- ledger ------------------------------------------------------------------------------------------------------------
 
 
-def _state_checks(folder: Path) -> Iterator[Check]:
-    """Check a daemon's state folder: its ledger with what was archived of it, its tape, its latch."""
-    checks, _, frames = _ledger_checks(folder / LEDGER)
-    yield from checks
-    if frames:
-        yield check_tape(folder)
-        yield check_latch(folder, frames)
+class _Found(msgspec.Struct):
+    """What was found in a ledger: the row of its last run, and what its events tell, as far as they can be read."""
 
-
-def _ledger_checks(path: Path) -> tuple[list[Check], RunRow | None, list[StoredFrame]]:
-    """Check a ledger, and what was archived of it; return the run row and all frames, as far as they can be read."""
-    db = open_readonly(path)
     checks: list[Check] = []
+    run: RunRow | None = None
+    facts: Facts | None = None
+
+
+def _state_checks(folder: Path, progress: Progress) -> Iterator[Check]:
+    """Check a daemon's state folder: its ledger with what was archived of it, its tape, its latch."""
+    found = _ledger_checks(folder / LEDGER, progress)
+    yield from found.checks
+    if found.facts is not None and found.facts.events:
+        yield check_tape(folder, progress)
+        yield check_latch(folder, found.facts.state)
+
+
+def _ledger_checks(path: Path, progress: Progress, keep: list[StoredFrame] | None = None) -> _Found:
+    """Check a ledger, and what was archived of it; its frames are read once more and put into ``keep``, if given."""
+    db = open_readonly(path)
+    found = _Found()
+    checks = found.checks
     try:
+        progress("pages", 0)
         checks.append(check_integrity(db))
         if not checks[0].ok:
-            return checks, None, []
-        runs = read_runs(db)
+            return found
+        runs = read_runs(db, manifests=False)
         if not runs:
             checks.append(Check("sealed", ok=False, detail="the ledger has no row about its run"))
-            return checks, None, []
-        run = runs[-1]
-        checks += [check_sealed(runs), *check_chain(db, runs)]
+            return found
+        run = whole_run(db, runs[-1])
+        checks += [check_sealed(runs), *check_chain(db, runs, should_stop=_told(progress, "chain", CHUNK))]
         if run.started is not None:
             checks += [check_snapshots(db), check_replies(db)]
         if any(r.archived is not None for r in runs):
             checks.append(check_archive(state_dir_of(path), runs))
-        frames = list(whole_frames(path, codec()))
-    except (
-        sqlite3.Error,
-        msgspec.MsgspecError,
-        TradingdError,
-        ValueError,
-        TypeError,
-        OverflowError,
-        RecursionError,
-    ) as error:
+    except UNREADABLE as error:
         # A row that was tampered with may not even decode; that is a finding, not a failure of the program.
         checks.append(Check("decode", ok=False, detail=str(error)))
-        return checks, None, []
+        return found
     finally:
         db.close()
-    checks.append(Check("decode", ok=True, detail=f"{sum(len(f.events) for f in frames)} events"))
-    if not begins_at_first(runs):
-        detail = "cannot be folded: the first runs left the archive by [retention] archive_days"
-        checks.append(Check("books", ok=True, detail=detail))
-        return checks, run, frames
-    books = replay_books(event for frame in frames for event in frame.events)
-    checks += [Check(c.name, c.ok, c.detail) for c in books.checks]
-    checks.append(check_orders(frames))
-    checks.append(check_kill(frames))
-    return checks, run, frames
+    frames = whole_frames(path, codec())
+    more, facts = check_events(
+        frames if keep is None else _kept(frames, keep), from_first=begins_at_first(runs), progress=progress
+    )
+    checks += more
+    if not facts.problem:
+        found.run, found.facts = run, facts
+    return found
 
 
-class _Orders:
-    """Orders as their events tell it."""
-
-    def __init__(self) -> None:
-        self.open: dict[str, list[int]] = {}
-        self.seen: dict[str, None] = {}
-        self.execs: dict[str, None] = {}
-        self.problems: list[str] = []
-        self.fills = 0
-
-    def take(self, event: Event) -> None:
-        if isinstance(event, OrderAccepted):
-            if event.order_id in self.seen:
-                self.problems.append(f"{event.order_id} was accepted twice")
-            self.seen[event.order_id] = None
-            self.open[event.order_id] = [event.order.qty, 0]
-        elif isinstance(event, (OrderFilled, OrderPartiallyFilled)):
-            self._fill(event)
-        elif isinstance(event, OrderReplaced):
-            if event.order_id in self.open:
-                self.open[event.order_id][0] = event.qty
-            else:
-                self.problems.append(f"{event.order_id} was replaced while not working")
-        elif isinstance(event, (OrderCanceled, OrderExpired)) and self.open.pop(event.order_id, None) is None:
-            self.problems.append(f"{event.order_id} ended twice or was never accepted")
-
-    def _fill(self, event: OrderFilled | OrderPartiallyFilled) -> None:
-        self.fills += 1
-        if event.exec_id in self.execs:
-            self.problems.append(f"the fill {event.exec_id} stands there twice")
-        self.execs[event.exec_id] = None
-        terms = self.open.get(event.order_id)
-        if terms is None:
-            self.problems.append(f"{event.order_id} was filled while not working")
-            return
-        terms[1] += event.last_qty
-        if terms[1] > terms[0] or event.last_qty <= 0 or terms[1] != event.cum_qty:
-            self.problems.append(f"the fills of {event.order_id} do not add up to its quantity")
-        if isinstance(event, OrderFilled):
-            del self.open[event.order_id]
-
-
-def check_orders(frames: list[StoredFrame]) -> Check:
-    """No fill without a working order, none twice, never more than the quantity, nothing after the end."""
-    orders = _Orders()
+def _kept(frames: Iterator[StoredFrame], keep: list[StoredFrame]) -> Iterator[StoredFrame]:
     for frame in frames:
-        for event in frame.events:
-            orders.take(event)
-    problems = orders.problems
-    detail = "; ".join(problems[:PROBLEMS_MAX]) or f"{len(orders.seen)} orders, {orders.fills} fills"
-    return Check("orders", ok=not problems, detail=detail)
+        keep.append(frame)
+        yield frame
 
 
-def check_kill(frames: list[StoredFrame]) -> Check:
-    """Nothing is accepted or filled while killed."""
-    killed = False
-    count = 0
-    problem = ""
-    for frame in frames:
-        for event in frame.events:
-            if isinstance(event, TradingStateChanged):
-                killed = event.new is TradingState.KILLED
-                count += killed
-            elif killed and isinstance(event, (OrderAccepted, OrderFilled, OrderPartiallyFilled)):
-                problem = problem or f"seq {frame.seq}: {type(event).__name__} while killed"
-    return Check("nothing_after_kill", ok=not problem, detail=problem or f"{count} kills")
+def _told(progress: Progress, what: str, rows: int) -> Callable[[], bool]:
+    """Return what a check asks after each so many rows whether to stop: it never does, and tells."""
+    done = 0
+
+    def never() -> bool:
+        nonlocal done
+        done += rows
+        progress(what, done)
+        return False
+
+    return never
 
 
 # -- folder ------------------------------------------------------------------------------------------------------------
 
 
-def _folder_checks(folder: Path) -> Iterator[Check]:
+def _folder_checks(folder: Path, progress: Progress) -> Iterator[Check]:
     manifest, problem = _read_manifest(folder / MANIFEST)
     yield Check("manifest", ok=not problem, detail=problem or f"{len(manifest.get('files', {}))} files listed")
     yield _check_files(folder, manifest)
     if not (folder / LEDGER).is_file():
         yield Check("ledger", ok=False, detail=f"there is no {LEDGER}")
         return
+    frames: list[StoredFrame] = []
     try:
-        checks, run, frames = _ledger_checks(folder / LEDGER)
+        found = _ledger_checks(folder / LEDGER, progress, frames)
     except OperatorError as error:
         yield Check("ledger", ok=False, detail=str(error))
         return
-    yield from checks
-    if run is None:
+    yield from found.checks
+    if found.run is None:
         return
-    yield _check_same_run(manifest, run)
+    yield _check_same_run(manifest, found.run)
     try:
-        derived = _derive(run, frames)
+        derived = _derive(found.run, frames)
     except (KeyError, ValueError, TypeError, IndexError, msgspec.MsgspecError) as error:
         yield Check("tables", ok=False, detail=f"they cannot be derived from the ledger: {error!r}")
         return

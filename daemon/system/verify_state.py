@@ -8,17 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from actors.messages.catalogue import MARKET, codec
-from actors.messages.risk import TradingState, TradingStateChanged
-from daemon.journal.archive import read_all
+from actors.messages.catalogue import MARKET
+from actors.messages.risk import TradingState
+from daemon.journal.archive import read_places
 from daemon.journal.check import Check
-from daemon.journal.journal import StoredFrame
 from daemon.journal.market_codec import MarketCodec
 from daemon.kernel.errors import OperatorError
+from daemon.system.verify_facts import Progress, say_nothing
 
 LEDGER: Final = "ledger.db"
 LATCH: Final = "kill.latch"
 TAPE: Final = "tape"
+TELL_INPUTS: Final = 10_000
 _MARKS: Final = (LATCH, TAPE, "ledger.lock", "archive")
 
 
@@ -27,29 +28,31 @@ def is_state_folder(path: Path) -> bool:
     return (path / LEDGER).is_file() and any((path / mark).exists() for mark in _MARKS)
 
 
-def check_tape(folder: Path) -> Check:
+def check_tape(folder: Path, progress: Progress = say_nothing) -> Check:
     """Every input that was market data is on the tape, in order, and nothing between two inputs is missing."""
     count = panels = 0
     previous = None
     try:
-        for row in read_all(folder, codec(), MarketCodec(MARKET)):
-            if previous is not None and row.seq != previous + 1:
-                return Check("tape", ok=False, detail=f"input {row.seq} follows input {previous}")
-            previous = row.seq
+        for seq, kept in read_places(folder, MarketCodec(MARKET)):
+            if previous is not None and seq != previous + 1:
+                return Check("tape", ok=False, detail=f"input {seq} follows input {previous}")
+            previous = seq
             count += 1
-            panels += not row.kept
+            panels += not kept
+            if not count % TELL_INPUTS:
+                progress("tape", count)
     except OperatorError as error:
         return Check("tape", ok=False, detail=str(error))
     return Check("tape", ok=True, detail=f"{count} inputs without a gap, {panels} of them on the tape alone")
 
 
-def check_latch(folder: Path, frames: list[StoredFrame]) -> Check:
-    """Where the ledger says killed, the latch is set; a latch that is set alone is a kill not yet observed."""
-    state = TradingState.ACTIVE
-    for frame in frames:
-        for event in frame.events:
-            if isinstance(event, TradingStateChanged):
-                state = event.new
+def check_latch(folder: Path, state: TradingState) -> Check:
+    """Where the ledger says killed, the latch is set; a latch that is set alone is a kill not yet observed.
+
+    Args:
+        folder: of the daemon's state.
+        state: of trading by the ledger.
+    """
     latch = _latch_says(folder / LATCH)
     ok = latch != "clear" or state is not TradingState.KILLED
     return Check("latch", ok=ok, detail=f"trading is {state}, the latch is {latch}")

@@ -94,6 +94,29 @@ def test_progress_without_terminal_is_a_line_every_ten_percent(capsys: pytest.Ca
     assert [line.split()[1] for line in captured.err.splitlines()] == [str(p) for p in range(10, 101, 10)]
 
 
+def counted_for(seconds: float, terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return what is shown of a check that takes so long and tells ten times a second."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    now = 0.0
+    with render.counting("verify", clock=lambda: now) as update:
+        for tenth in range(int(seconds * 10)):
+            update("chain", tenth * 1_000)
+            now += 0.1
+    return terminal.getvalue()
+
+
+def test_a_check_that_takes_long_says_on_a_terminal_what_it_is_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the third second on, a few times a second, on one line that is wiped at the end; never in a pipe."""
+    assert counted_for(1.9, Terminal(), monkeypatch) == ""
+    shown = counted_for(3.0, Terminal(), monkeypatch).split("\r")
+    assert shown[1].strip() == "verify chain 20,000  2 s"
+    assert 4 <= len(shown) - 3 <= 6
+    assert shown[-2].strip() == shown[-1] == ""
+    assert counted_for(3.0, io.StringIO(), monkeypatch) == ""
+
+
 def test_progress_on_a_terminal_is_a_bar_on_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
     """It vanishes when the run is over, so that the result block stands alone."""
     monkeypatch.delenv("NO_COLOR", raising=False)

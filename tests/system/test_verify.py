@@ -21,6 +21,7 @@ from actors.messages.orders import (
 )
 from actors.messages.portfolio import DepositCash
 from actors.messages.risk import TradingState, TradingStateChanged
+from daemon.journal.check import Check
 from daemon.journal.journal import Manifest, StoredFrame
 from daemon.journal.memory import MemoryJournal
 from daemon.journal.sqlite import SqliteJournal
@@ -29,7 +30,8 @@ from daemon.kernel.digest import DIGEST_START, extend_digest
 from daemon.kernel.errors import OperatorError
 from daemon.kernel.message import Envelope, Event
 from daemon.system.replay import ReplayResult
-from daemon.system.verify import check_kill, check_orders, verify_path
+from daemon.system.verify import verify_path
+from daemon.system.verify_facts import check_events
 
 CODEC = codec()
 ORDER = SubmitOrder("a", "main", 0, 1, 100)
@@ -45,9 +47,11 @@ def fill(cum: int, last: int, *, exec_id: str = "O-1-1", whole: bool = True) -> 
     )  # fmt: skip
 
 
-def frames(*events: Event) -> list[StoredFrame]:
-    """Return one frame."""
-    return [StoredFrame(1, 1, 1, "test", None, list(events), [-1] * len(events))]
+def checked(name: str, *events: Event) -> Check:
+    """Return a check of one frame with these events."""
+    frames = [StoredFrame(1, 1, 1, "test", None, list(events), [-1] * len(events))]
+    checks, _ = check_events(frames, from_first=True)
+    return next(check for check in checks if check.name == name)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +72,7 @@ def frames(*events: Event) -> list[StoredFrame]:
 )
 def test_orders_that_contradict_themselves_are_named(events: list[Event], finding: str) -> None:
     """Accepted once, filled while working, never more than the quantity, nothing after the end."""
-    check = check_orders(frames(*events))
+    check = checked("orders", *events)
     assert check.ok is not bool(finding)
     assert finding in check.detail
 
@@ -77,8 +81,8 @@ def test_a_fill_after_a_kill_is_named() -> None:
     """Killed means killed; after an unlatch orders may pass again."""
     kill = TradingStateChanged(TradingState.ACTIVE, TradingState.KILLED, "x", "me", latched=True)
     unlatch = TradingStateChanged(TradingState.KILLED, TradingState.HALTED, "x", "me", latched=False)
-    assert check_kill(frames(kill, unlatch, ACCEPTED)).ok
-    check = check_kill(frames(kill, ACCEPTED))
+    assert checked("nothing_after_kill", kill, unlatch, ACCEPTED).ok
+    check = checked("nothing_after_kill", kill, ACCEPTED)
     assert not check.ok
     assert "OrderAccepted while killed" in check.detail
 
@@ -179,6 +183,17 @@ def test_a_folder_with_nothing_of_a_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("")
     with pytest.raises(OperatorError, match="not a run folder"):
         verify_path(tmp_path)
+
+
+def test_verify_tells_what_it_is_at(year_run: ReplayResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages, then rows along the chain, then events."""
+    monkeypatch.setattr("daemon.system.verify_facts.TELL_FRAMES", 100)
+    told: list[tuple[str, int]] = []
+    assert verify_path(year_run.folder, lambda what, done: told.append((what, done))).ok
+    assert list(dict.fromkeys(what for what, _ in told)) == ["pages", "chain", "events"]
+    events = [done for what, done in told if what == "events"]
+    assert events == sorted(events)
+    assert len(events) > 2
 
 
 def test_the_report_of_a_sound_run_says_so(year_run: ReplayResult) -> None:
