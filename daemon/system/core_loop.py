@@ -33,7 +33,7 @@ from typing import Final
 import anyio
 
 from actors.messages.control import Unlatch
-from daemon.control.calls import Outcome
+from daemon.control.calls import Call, Outcome
 from daemon.journal.batch import NO_FAULTS, Faults, OutboxRow, TapeRow
 from daemon.kernel.errors import FrameAbandonedError, OperatorError
 from daemon.kernel.mailbox import Lane
@@ -81,6 +81,7 @@ class CoreLoop(Setbacks):
         self.committed_seq = 0
         self.last_commit_ns = time.monotonic_ns()
         self._faults = faults
+        self._keep_reply = keep_reply
         self._wake = anyio.Event()
         self._feeding = True
         self._closed = False
@@ -136,6 +137,15 @@ class CoreLoop(Setbacks):
         newer = {row.alert_id for pending in waiting for row in pending.batch.outbox if row.state == "pending"}
         self._collector.open.batch.outbox += [row for row in rows if row.alert_id not in newer]
         self._wake.set()
+
+    def amend(self, call: Call, outcome: Outcome) -> None:
+        """Keep the answer that a call was given in the end in the place of the one that its frame had."""
+        kept = (
+            None if self._closed else self._keep_reply(call, outcome, self.committed_seq, self.core.sequencer.last_ts)
+        )
+        if kept is not None:
+            self._collector.open.batch.replies.append(kept)
+            self._wake.set()
 
     async def take_snapshot(self) -> int:
         """Take a snapshot and make it durable; return the seq it stands behind.

@@ -104,7 +104,8 @@ class Pending(msgspec.Struct, eq=False):
     @property
     def urgent(self) -> bool:
         """Whether somebody waits for it, or it holds facts."""
-        return bool(self.batch.frames or self.batch.outbox or self.answers or self.asks)
+        batch = self.batch
+        return bool(batch.frames or batch.outbox or batch.replies or self.answers or self.asks)
 
     @property
     def seq(self) -> int:

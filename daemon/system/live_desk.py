@@ -74,11 +74,12 @@ class _Flattening(msgspec.Struct):
 
     Attributes:
         deadline: monotonic seconds.
-        answer, result: who, and what they are told beside.
+        call, answer, result: who, and what they are told beside.
         core, seq: the core that was first seen flat, and the input behind which it was; None where none was.
     """
 
     deadline: float
+    call: Call
     answer: Answer
     result: dict[str, Any]
     core: LiveCore | None = None
@@ -235,7 +236,9 @@ class LiveDesk:
             # A rebuilt core is folded from what is durable; with nothing ahead of the ledger it is so at once.
             flat = one.core is not None and (loop.settled or loop.committed_seq >= one.seq)
             if flat or self.closing or now >= one.deadline:
-                one.answer(Outcome(one.result | {"flat": flat, "left": left}))
+                outcome = Outcome(one.result | {"flat": flat, "left": left})
+                loop.amend(one.call, outcome)
+                one.answer(outcome)
             else:
                 self._flat.append(one)
 
@@ -250,32 +253,44 @@ class LiveDesk:
     def _finish(self, call: Call, answer: Answer) -> Answer:
         """Return what is done once a call is durable."""
         if call.method == "unlatch":
-            kills = self._latch.kills
-            return lambda outcome: answer(self._unlatched(call, kills, outcome))
+            kills, file = self._latch.kills, _identity(self._kill_file)
+            return lambda outcome: answer(self._cleared(call, kills, file, outcome))
         if call.method == "flatten":
             return lambda outcome: self._await_flat(call, outcome, answer)
         return answer
 
-    def _unlatched(self, call: Call, kills: int, outcome: Outcome) -> Outcome:
-        """Clear the latch behind the committed state: a crash in between leaves it killed, never the other way."""
+    def _cleared(self, call: Call, kills: int, file: tuple[int, int] | None, outcome: Outcome) -> Outcome:
+        """Return what an unlatch is answered, and keep it: its frame alone would say that all is well."""
+        final = self._unlatched(call, kills, file, outcome)
+        if final is not outcome:
+            self._latch.observed = False  # the latch stays set although the core has left the kill
+            self._core_loop().amend(call, final)
+            self._core_loop().wake()
+        return final
+
+    def _unlatched(self, call: Call, kills: int, file: tuple[int, int] | None, outcome: Outcome) -> Outcome:
+        """Clear the latch behind the committed state: a crash in between leaves it killed, never the other way.
+
+        Args:
+            call: the unlatch.
+            kills: how often it was killed when somebody decided to unlatch: what came since they did not know of.
+            file: which file KILL there was then.
+            outcome: what the core has made of it.
+        """
         if outcome.code or not self._latch.is_set:
             return outcome
         try:
-            # A file KILL that stayed would kill again at once; whoever unlatches takes that word back, too.
-            self._kill_file.unlink(missing_ok=True)
+            known = self._take_kill_file(file)
+            cleared = known and self._latch.clear(call.peer.by, kills=kills)
         except OSError as error:
             return Outcome(
                 code="KILL_FILE",
                 message=f"the file {self._kill_file} cannot be removed: {error.strerror or error}",
                 remedy="remove it, then unlatch again",
             )
-        try:
-            cleared = self._latch.clear(call.peer.by, kills=kills)
         except TradingdError as error:
-            self._kill_again()
             return refusal(error)
         if not cleared:
-            self._kill_again()
             return Outcome(
                 code="KILLED_AGAIN",
                 message="somebody killed again meanwhile",
@@ -283,17 +298,29 @@ class LiveDesk:
             )
         return outcome
 
-    def _kill_again(self) -> None:
-        """The latch stays set although the core has left the kill: it has to observe it again, before anything else."""
-        self._latch.observed = False
-        self._core_loop().wake()
+    def _take_kill_file(self, known: tuple[int, int] | None) -> bool:
+        """Remove the file KILL, which would kill again at once; tell whether it was the one that was known, if any.
+
+        It is moved away before it is looked at: one that appears in between stays and is found.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        taken = self._kill_file.with_name(f"{self._kill_file.name}.taken")
+        try:
+            self._kill_file.rename(taken)
+        except FileNotFoundError:
+            return True
+        found = _identity(taken)
+        taken.unlink()
+        return found == known
 
     def _await_flat(self, call: Call, outcome: Outcome, answer: Answer) -> None:
         if outcome.code:
             answer(outcome)
             return
         seconds = min(float(call.params.get("deadline_s", FLAT_S)), FLAT_MAX_S)
-        self._flat.append(_Flattening(time.monotonic() + seconds, answer, dict(outcome.result or {})))
+        self._flat.append(_Flattening(time.monotonic() + seconds, call, answer, dict(outcome.result or {})))
         self.look_for_flat()
 
     def errand(self, call: Call, answer: Answer) -> None:
@@ -320,6 +347,15 @@ class LiveDesk:
             outcome = refusal(error)
         finally:
             answer(outcome)  # whatever happens, nobody is left waiting
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return which file stands there, or None: another one of the same name is another."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _not_ready(what: str) -> Outcome:

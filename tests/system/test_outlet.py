@@ -1,0 +1,225 @@
+"""What a commit releases, to whom, and that nobody who listens can hold the core up."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from actors.messages.catalogue import codec
+from actors.messages.control import Halt
+from actors.messages.inference import InferenceRequested, ModelActivated
+from actors.messages.orders import OrderAccepted, OrderCanceled, SubmitOrder
+from actors.messages.risk import TradingState, TradingStateChanged
+from daemon.journal.batch import OutboxRow
+from daemon.kernel.actor import Frame
+from daemon.kernel.message import CommandRejected, Envelope, Event
+from daemon.system.core_ports import Pending
+from daemon.system.outlet import Head, LiveOutlet
+
+
+class Desk:
+    """Subscribers, as far as the outlet looks."""
+
+    def __init__(self) -> None:
+        self.listening = False
+        self.lines: list[Any] = []
+        self.looked = 0
+
+    def publish(self, lines: list[Any]) -> None:
+        """Take lines."""
+        self.lines += lines
+
+    def look_for_flat(self) -> None:
+        """Count."""
+        self.looked += 1
+
+
+class Inference:
+    """Takes questions."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def ask(self, request: InferenceRequested) -> None:
+        """Take one."""
+        self.asked.append(request.request_id)
+
+
+class Deliveries:
+    """Takes alerts."""
+
+    def __init__(self) -> None:
+        self.rows: list[OutboxRow] = []
+
+    def add(self, rows: list[OutboxRow]) -> None:
+        """Take some."""
+        self.rows += rows
+
+
+class Reporter:
+    """Folds frames, or fails."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+        self.fail = False
+
+    def consume(self, envelope: Envelope, events: list[Event]) -> None:
+        """Take a frame."""
+        if self.fail:
+            raise ZeroDivisionError("a fold of views")
+        self.seen.append(envelope.seq)
+
+
+class Log:
+    """Keeps lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, object]]] = []
+
+    def info(self, event: str, **fields: object) -> None:
+        """Keep one."""
+        self.lines.append(("info", event, fields))
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Keep one."""
+        self.lines.append(("warning", event, fields))
+
+    def debug(self, event: str, **fields: object) -> None:
+        """Keep one."""
+        self.lines.append(("debug", event, fields))
+
+
+class World:
+    """An outlet and everybody around it."""
+
+    def __init__(self) -> None:
+        self.desk, self.inference, self.deliveries = Desk(), Inference(), Deliveries()
+        self.reporter, self.log = Reporter(), Log()
+        self.views: list[int] = []
+        self.changed: list[str] = []
+        self.rooms = 0
+        self.debugging = False
+        self.outlet = LiveOutlet(
+            desk=cast("Any", self.desk),
+            inference=cast("Any", self.inference),
+            deliveries=cast("Any", self.deliveries),
+            reporter=cast("Any", self.reporter),
+            lines=lambda frame: [{"seq": frame.envelope.seq}],
+            notify_views=self.views.append,
+            changed=lambda event: self.changed.append(str(event.new)),
+            make_room=self.make_room,
+            debug=lambda: self.debugging,
+            log=self.log,
+        )
+
+    def make_room(self) -> None:
+        """Count."""
+        self.rooms += 1
+
+    def commit(self, *frames: Frame, outbox: tuple[OutboxRow, ...] = ()) -> None:
+        """Release a commit."""
+        pending = Pending()
+        pending.batch.frames += frames
+        pending.batch.outbox += outbox
+        self.outlet.committed(pending, cast("Any", None))
+
+
+def frame(seq: int, *events: Event) -> Frame:
+    """Return a frame."""
+    envelope = Envelope(seq, seq, seq * 10, "test", Halt("x", "me"))
+    return Frame(envelope, list(events), [-1] * len(events), codec().encode_many(list(events)), bytes([seq] * 32))
+
+
+@pytest.fixture
+def world() -> World:
+    """Return an outlet."""
+    return World()
+
+
+def test_a_commit_is_released_to_everybody_once(world: World) -> None:
+    """Questions, alerts, views, the head, whoever waits for a flat book."""
+    question = InferenceRequested("q1", "m", "s", 1, b"", b"", 9)
+    alert = OutboxRow("A-1", 1, "critical", b"{}")
+    world.commit(frame(1, question), frame(2), frame(3, ModelActivated("m", "", 0, 0)), outbox=(alert,))
+    assert world.inference.asked == ["q1"]
+    assert world.deliveries.rows == [alert]
+    assert world.reporter.seen == [1, 3]
+    assert world.views == [3]
+    assert world.outlet.head == Head(3, 30, bytes([3] * 32).hex())
+    assert world.outlet.seq == 3
+    assert world.desk.looked == 1
+    assert world.desk.lines == []
+    assert world.outlet.dirty
+
+
+def test_a_commit_without_frames_moves_no_head(world: World) -> None:
+    """The state of alerts may be all there is; a restart begins behind what was committed before."""
+    world.outlet.stand_at(Head(7, 70, "ab"))
+    world.commit()
+    assert world.outlet.head.seq == world.outlet.seq == 7
+    assert world.views == []
+
+
+def test_subscribers_get_lines_only_where_there_are_any(world: World) -> None:
+    """Nobody builds lines for nobody."""
+    world.commit(frame(1, ModelActivated("m", "", 0, 0)))
+    world.desk.listening = True
+    world.commit(frame(2, ModelActivated("m", "", 0, 0)))
+    assert world.desk.lines == [{"seq": 2}]
+
+
+def test_a_reporter_that_fails_holds_up_nobody(world: World) -> None:
+    """The frame is durable; the failure is a line of the log, and everybody else is served."""
+    world.reporter.fail = True
+    alert = OutboxRow("A-1", 1, "critical", b"{}")
+    world.commit(frame(1, ModelActivated("m", "", 0, 0)), outbox=(alert,))
+    assert world.deliveries.rows == [alert]
+    assert world.outlet.seq == 1
+    assert world.log.lines == [("warning", "outreach", {"seq": 1, "error": "ZeroDivisionError: a fold of views"})]
+
+
+def test_what_people_should_know_is_logged_with_order_and_reason(world: World) -> None:
+    """A change of the trading state at level warning, and to the service manager; refusals at level info."""
+    changed = TradingStateChanged(TradingState.ACTIVE, TradingState.HALTED, "why", "me", latched=False)
+    rejected = CommandRejected("risk", "Resume", "WRONG_STATE", "no")
+    world.commit(frame(4, changed, rejected))
+    assert world.changed == ["halted"]
+    assert world.log.lines[0] == (
+        "warning",
+        "trading state",
+        {
+            "seq": 4,
+            "actor": "risk",
+            "old": TradingState.ACTIVE,
+            "new": TradingState.HALTED,
+            "reason": "why",
+            "by": "me",
+        },
+    )
+    level, _, fields = world.log.lines[1]
+    assert level == "info"
+    assert fields["code"] == "WRONG_STATE"
+    assert fields["event_type"] == "CommandRejected"
+
+
+def test_everything_else_is_logged_where_somebody_debugs(world: World) -> None:
+    """With the order's id, wherever the event has it."""
+    canceled = OrderCanceled("O-1", "mine", 0, "why")
+    accepted = OrderAccepted(order=SubmitOrder("yours", "main", 0, 1, 1), order_id="O-2", ts=1, reserved=0)
+    world.commit(frame(1, canceled, accepted))
+    assert world.log.lines == []
+    world.debugging = True
+    world.commit(frame(2, canceled, accepted))
+    assert [fields.get("order_id") for _, _, fields in world.log.lines] == ["mine", "yours"]
+    assert {level for level, _, _ in world.log.lines} == {"debug"}
+
+
+def test_trouble_is_logged_and_room_is_made(world: World) -> None:
+    """Nothing was committed, and people hear of it all the same."""
+    world.outlet.dirty = False
+    world.outlet.trouble("ledger_full", "no room")
+    world.outlet.room()
+    assert world.log.lines == [("warning", "ledger_full", {"detail": "no room"})]
+    assert world.outlet.dirty
+    assert world.rooms == 1
