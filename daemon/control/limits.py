@@ -58,7 +58,7 @@ class ServerLimits:
     heartbeat_s: float = 5.0
     write_bytes_max: int = 8 << 20
     audits_per_s: float = 5.0
-    lines_per_turn: int = 16
+    lines_per_turn: int = 4
 
     def told(self) -> dict[str, Any]:
         """Return what a client should know."""

@@ -202,8 +202,12 @@ def read_frames(db: sqlite3.Connection, codec: Codec) -> Iterator[StoredFrame]:
         )
 
 
-def open_readonly(path: Path) -> sqlite3.Connection:
+def open_readonly(path: Path, *, any_thread: bool = False) -> sqlite3.Connection:
     """Open a ledger for reading only.
+
+    Args:
+        path: of the ledger.
+        any_thread: it may be used on another thread, one at a time.
 
     Raises:
         OperatorError: there is none, it is no ledger of ours, or its schema is newer than this program.
@@ -212,7 +216,7 @@ def open_readonly(path: Path) -> sqlite3.Connection:
         message = f"there is no ledger at {path}"
         raise OperatorError(message, code="NO_LEDGER", remedy="name a run folder or a ledger.db")
     try:
-        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=not any_thread)
         application = db.execute("PRAGMA application_id").fetchone()[0]
         version = db.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -23,8 +22,6 @@ from config.sources import Loaded
 from daemon.control.calls import Call, Outcome, Peer, Role
 from daemon.control.signals import KILL_FILE
 from daemon.journal.backup import back_up
-from daemon.journal.batch import KeptReply
-from daemon.journal.sqlite import open_readonly
 from daemon.kernel.errors import OperatorError
 from daemon.service.clock import Jump
 from daemon.service.logging import Logs
@@ -33,6 +30,7 @@ from daemon.system.board import Board
 from daemon.system.core_ports import Input
 from daemon.system.desk import METHODS as CORE_METHODS
 from daemon.system.event_lines import EventLines, PastEvents
+from daemon.system.kept_replies import KeptReplies
 from daemon.system.live_desk import LiveDesk
 from daemon.system.running import Running
 from daemon.system.start import limits_of
@@ -63,6 +61,7 @@ class Errands:
         self.views = Projector(self._state_dir, on_note=lambda sentence: running.log.info("views", detail=sentence))
         self._views = Views(self._state_dir / VIEWS, several=len(portfolios) > 1)
         zone = calendar_zone(running.settings.universe.calendar)
+        self._kept = KeptReplies(self._state_dir / "ledger.db")
         self._view_readers = view_readers(self._views, TimeReader(zone, zone))
         self._desk = LiveDesk(
             universe=universe,
@@ -91,7 +90,7 @@ class Errands:
         self.views.start()
         self._desk.open(loop)
         hooks = self._prepared.hooks
-        hooks.lookup = self._lookup
+        hooks.lookup = self._kept.find
         hooks.audit = self._audit
         self._prepared.control.attach(self._desk)
 
@@ -107,6 +106,7 @@ class Errands:
         self._prepared.control.stop()
         self._prepared.signals.stop()
         self.views.stop()
+        self._kept.close()
 
     # -- reads (control thread) --------------------------------------------------------------------------------------
 
@@ -182,21 +182,6 @@ class Errands:
     def _config_check(self, _: Call) -> Outcome:
         plan = reload_settings(self._loaded)
         return Outcome({"schema": "tradingd.config_check/1", "ok": True, "changes": _changes(plan)})
-
-    def _lookup(self, key: str) -> KeptReply | None:
-        try:
-            db = open_readonly(self._state_dir / "ledger.db")
-            try:
-                row = db.execute(
-                    "SELECT key, method, params, reply, seq, ts FROM idempotency WHERE key = ?", (key,)
-                ).fetchone()
-            finally:
-                db.close()
-        except sqlite3.Error as error:
-            raise OperatorError(
-                f"kept replies cannot be read: {error}", code="LEDGER_UNREADABLE", remedy="ask again in a moment"
-            ) from error
-        return None if row is None else KeptReply(*row)
 
     def _audit(self, kind: str, peer: Peer, method: str, outcome: str) -> None:
         log = self._running.log
