@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import resource
 import shutil
-import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import pytest
 
+from tests.journal.test_storage_faults import Op, read_log
+
 SOURCE: Final = Path(__file__).resolve().parent.parent / "journal" / "faulty_disk.c"
-_HEAD: Final = struct.Struct("=cIQQ")
 
 
 def build_disk(folder: Path) -> Path:
@@ -26,29 +26,6 @@ def build_disk(folder: Path) -> Path:
     library = folder / "faulty_disk.so"
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl"], check=True)
     return library
-
-
-class Op(NamedTuple):
-    """One call: ``W`` write, ``T`` truncation, ``S`` sync, ``U`` removal, ``A`` answer, ``F`` the one that failed."""
-
-    kind: str
-    path: str
-    offset: int
-    data: bytes
-
-
-def read_log(path: Path) -> Iterator[Op]:
-    """Read what a disk was asked; a process that was killed may have torn its last entry."""
-    data = memoryview(path.read_bytes()) if path.exists() else memoryview(b"")
-    at = 0
-    while at + _HEAD.size <= len(data):
-        kind, length, offset, size = _HEAD.unpack_from(data, at)
-        at += _HEAD.size
-        name = bytes(data[at : at + length]).decode()
-        at += length
-        carried = size if kind in {b"W", b"A"} else 0
-        yield Op(kind.decode(), name, offset, bytes(data[at : at + carried]))
-        at += carried
 
 
 class FaultyDisk:
@@ -82,12 +59,16 @@ class FaultyDisk:
 
     def failed(self) -> str:
         """Return the name of the file whose call failed; "" where none did."""
-        return next((op.path for op in read_log(self.log) if op.kind == "F"), "")
+        return next((op.path for op in self.calls() if op.kind == "F"), "")
+
+    def calls(self) -> Iterator[Op]:
+        """Return what the disk was asked in the last life."""
+        return read_log(self.log) if self.log.exists() else iter(())
 
     def after_failure(self) -> list[Op]:
         """Return what was written or synced of ledger and tape behind the call that failed; cut back it may be."""
         found, failed = [], False
-        for op in read_log(self.log):
+        for op in self.calls():
             if failed and op.kind in "WS" and (op.path.startswith("tape/") or op.path.startswith("ledger.db")):
                 found.append(op)
             failed = failed or op.kind == "F"

@@ -2,7 +2,7 @@
  * FAULT_DIR. With fault_arm(n) the n-th write or sync from then on fails once with EIO, or with the error number
  * FAULT_ERRNO; FAULT_ARM=n arms it from the start, and a file FAULT_TRIGGER arms it with the number that stands in it as
  * soon as it is there. With FAULT_LOG every write, truncation, sync and removal is appended to that file, and so is what
- * goes to standard output, and which call failed.
+ * goes to standard output or, as an answer in JSON, to a socket, and which call failed.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -130,6 +131,13 @@ int fdatasync(int fd) {
     int result = real(fd);
     if (result == 0) note_fd('S', fd, 0, NULL, 0);
     return result;
+}
+
+ssize_t send(int fd, const void *data, size_t size, int flags) {
+    REAL("send", ssize_t);
+    /* Noted before it goes: whoever hears it may act on it at once. */
+    if (size > 2 && memcmp(data, "{\"", 2) == 0) note('A', "", 0, data, size);
+    return real(fd, data, size, flags);
 }
 
 int unlink(const char *path) {
