@@ -32,8 +32,8 @@ HELLO_SCHEMA: Final = "tradingd.hello/1"
 _SWEEPS_PER_LIMIT: Final = 10
 _SWEEP_S_MAX: Final = 0.25
 _STARTED_S: Final = 30.0
-_ACCEPTS_PER_TURN: Final = 32
-"""Of a crowd of newcomers, before it is the turn of those that are there."""
+_TURNS_BEFORE_LEAVING: Final = 8
+"""A crowd that fills all places needs so many turns to push out somebody who came with it: time to be read."""
 
 
 class ControlServer:
@@ -143,8 +143,9 @@ class ControlServer:
             self._loop = loop
             loop.set_exception_handler(self._fault)
             try:
+                accepts = max(1, self.limits.connections_max // _TURNS_BEFORE_LEAVING)  # in one turn of the loop
                 self._server = loop.run_until_complete(
-                    loop.create_unix_server(lambda: Connection(self), sock=self._listener, backlog=_ACCEPTS_PER_TURN)
+                    loop.create_unix_server(lambda: Connection(self), sock=self._listener, backlog=accepts)
                 )
                 self._listener.listen(BACKLOG)  # the loop takes its own number for both
                 loop.call_soon(self._sweep)

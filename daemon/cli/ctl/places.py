@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 import stat
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -16,6 +17,7 @@ from daemon.cli.ctl.errors import NotRunningError, UnreachableError
 from daemon.kernel.errors import RefusedError, UsageError
 
 SOCKET: Final = "control.sock"
+_CROWDED_S: Final = 0.002
 _PATH_BYTES_MAX: Final = 107  # sun_path is 108 bytes with its terminating zero, unix(7)
 
 
@@ -82,14 +84,17 @@ def connect(path: str, timeout_s: float) -> socket.socket:
         raise UsageError(f"{path} is longer than the {_PATH_BYTES_MAX} bytes a socket's path may have")
     link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     link.settimeout(max(timeout_s, 0.001))
+    until = time.monotonic() + timeout_s
     try:
-        link.connect(path)
-    except OSError as error:
-        link.close()
-        raise _explained(path, error) from error
+        # A socket with a time-out does not wait for room in a full backlog, so we do: others may crowd in, too.
+        while (code := link.connect_ex(path)) == errno.EAGAIN and time.monotonic() < until:
+            time.sleep(_CROWDED_S)
     except BaseException:
         link.close()
         raise
+    if code:
+        link.close()
+        raise _explained(path, OSError(code, os.strerror(code)))
     return link
 
 
