@@ -38,8 +38,14 @@ class FaultyDisk:
         self.log = state.parent / "calls"
         self.trigger = state.parent / "fail"
 
-    def env(self, *, arm: int = 0, error: int | None = None, log: bool = True) -> dict[str, str]:
-        """Return the variables for one life; ``arm``: let the so manieth write or sync fail."""
+    def env(self, *, arm: int = 0, error: int | None = None, only: str = "") -> dict[str, str]:
+        """Return the variables for one life.
+
+        Args:
+            arm: let the so manieth write or sync from the first one on fail; 0: :meth:`fail` says when.
+            error: with this error number; EIO by default.
+            only: count only files whose path in the state folder begins so.
+        """
         found = {"LD_PRELOAD": str(self._library), "FAULT_DIR": str(self._state), "FAULT_TRIGGER": str(self.trigger)}
         self.log.unlink(missing_ok=True)
         self.trigger.unlink(missing_ok=True)
@@ -47,9 +53,9 @@ class FaultyDisk:
             found["FAULT_ARM"] = str(arm)
         if error is not None:
             found["FAULT_ERRNO"] = str(error)
-        if log:
-            found["FAULT_LOG"] = str(self.log)
-        return found
+        if only:
+            found["FAULT_ONLY"] = only
+        return found | {"FAULT_LOG": str(self.log)}
 
     def fail(self, nth: int) -> None:
         """Let the n-th write or sync from now on fail."""

@@ -1,8 +1,9 @@
 /* A disk that fails on demand, and one that tells what it was asked: preloaded into a process whose files lie below
  * FAULT_DIR. With fault_arm(n) the n-th write or sync from then on fails once with EIO, or with the error number
- * FAULT_ERRNO; FAULT_ARM=n arms it from the start, and a file FAULT_TRIGGER arms it with the number that stands in it as
- * soon as it is there. With FAULT_LOG every write, truncation, sync and removal is appended to that file, and so is what
- * goes to standard output or, as an answer in JSON, to a socket, and which call failed.
+ * FAULT_ERRNO; FAULT_ARM=n arms it from the start, and a file FAULT_TRIGGER arms it with the number that stands in it
+ * as soon as it is there; with FAULT_ONLY only files count whose path below FAULT_DIR begins so. With FAULT_LOG every
+ * write, truncation, sync and removal is appended to that file, and so is what goes to standard output or, as an
+ * answer in JSON, to a socket, and which call failed.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -68,7 +69,8 @@ static void note(char kind, const char *path, uint64_t offset, const void *data,
 static int fails(int fd) {
     char path[4096];
     const char *name = ours(fd, path, sizeof path);
-    if (!name) return 0;
+    const char *only = getenv("FAULT_ONLY");
+    if (!name || (only && strncmp(name, only, strlen(only)) != 0)) return 0;
     look_for_trigger();
     if (__atomic_load_n(&left, __ATOMIC_SEQ_CST) <= 0) return 0;
     if (__atomic_sub_fetch(&left, 1, __ATOMIC_SEQ_CST) != 0) return 0;
