@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -134,9 +134,9 @@ class Hooks:
         self.reload()
 
 
-@dataclass(slots=True)
-class Prepared:
-    """What the loop is built from."""
+@dataclass(slots=True, kw_only=True)
+class Ground:
+    """What stands before anything is known of the data: the folder is ours, and the daemon can be killed."""
 
     settings: Settings
     options: RunOptions
@@ -152,11 +152,24 @@ class Prepared:
     hooks: Hooks
     stop: StopRequest
     opened: OpenedLedger
+    began_ns: int
+
+    def leave(self) -> None:
+        """Take back what a start that came to nothing has put up: threads, socket and lock."""
+        self.control.stop(0.0)
+        self.signals.stop()
+        self.opened.close()
+        self.lock.release()
+
+
+@dataclass(slots=True, kw_only=True)
+class Prepared(Ground):
+    """What the loop is built from."""
+
     data: Data
     anchor: dict[str, Any]
     factory: CoreFactory
     core: LiveCore
-    began_ns: int
     notices: list[str] = field(default_factory=list)
 
 
@@ -199,6 +212,50 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
         OperatorError: configuration, data or folders do not hold.
         StoppedEarly: somebody asked the process to end meanwhile.
     """
+    ground = _ground(settings, options, notifier, log)
+    stop, opened = ground.stop, ground.opened
+    try:
+        _check_stop(stop)
+        notifier.status("starting: data")
+        data = open_data(settings, seed=options.seed)
+        check_same_world(opened, data)
+        for notice in data.recording.notices:
+            log.info("data", detail=notice)
+        _check_stop(stop)
+        anchor = _anchor(opened, data)
+        # A ledger that begins now begins with our own limits; its file may hold nothing yet.
+        limits = partial(first_limits, ground.state_dir) if not opened.fresh else (lambda: None)
+        factory = CoreFactory(settings, data, anchor=anchor, first_limits=limits)
+        core = _recovered(factory, opened, notifier, stop)
+        for notice in factory.notices:
+            log.warning("recovery", detail=notice)
+        _check_stop(stop)
+    except (OperatorError, StoppedEarly):
+        problem = ground.starts.withdraw()
+        if problem:
+            log.warning("starts", detail=problem)
+        ground.leave()
+        raise
+    log.info(
+        "recovered",
+        seq=core.sequencer.seq,
+        refolded=factory.refolded,
+        seconds=round((time.monotonic_ns() - ground.began_ns) / 1e9, 3),
+        fresh=opened.fresh,
+        unclean_starts=ground.unclean,
+    )
+    return Prepared(
+        **{each.name: getattr(ground, each.name) for each in fields(ground)},
+        data=data,
+        anchor=anchor,
+        factory=factory,
+        core=core,
+        notices=[*opened.notices, *factory.notices],
+    )
+
+
+def _ground(settings: Settings, options: RunOptions, notifier: Notifier, log: Log) -> Ground:
+    """Take the folder, look at the ledger, and make it possible to kill and to stop before anything else happens."""
     began = time.monotonic_ns()
     stop = StopRequest()
     notifier.status("starting: ledger")
@@ -223,39 +280,9 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
     )
     signals.start()
     starts = Starts(state_dir, settings.service.unclean_window_s)
-    unclean = starts.begin()
     for notice in (*check_sqlite(), *opened.notices):
         log.warning("ledger", detail=notice)
-    try:
-        _check_stop(stop)
-        notifier.status("starting: data")
-        data = open_data(settings, seed=options.seed)
-        check_same_world(opened, data)
-        for notice in data.recording.notices:
-            log.info("data", detail=notice)
-        _check_stop(stop)
-        anchor = _anchor(opened, data)
-        # A ledger that begins now begins with our own limits; its file may hold nothing yet.
-        limits = partial(first_limits, state_dir) if not opened.fresh else (lambda: None)
-        factory = CoreFactory(settings, data, anchor=anchor, first_limits=limits)
-        core = _recovered(factory, opened, notifier, stop)
-        for notice in factory.notices:
-            log.warning("recovery", detail=notice)
-        _check_stop(stop)
-    except (OperatorError, StoppedEarly):
-        problem = starts.withdraw()
-        if problem:
-            log.warning("starts", detail=problem)
-        raise
-    log.info(
-        "recovered",
-        seq=core.sequencer.seq,
-        refolded=factory.refolded,
-        seconds=round((time.monotonic_ns() - began) / 1e9, 3),
-        fresh=opened.fresh,
-        unclean_starts=unclean,
-    )
-    return Prepared(
+    return Ground(
         settings=settings,
         options=options,
         state_dir=state_dir,
@@ -263,19 +290,14 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
         lock=lock,
         disk=disk,
         starts=starts,
-        unclean=unclean,
+        unclean=starts.begin(),
         latch=latch,
         signals=signals,
         control=control,
         hooks=hooks,
         stop=stop,
         opened=opened,
-        data=data,
-        anchor=anchor,
-        factory=factory,
-        core=core,
         began_ns=began,
-        notices=[*opened.notices, *factory.notices],
     )
 
 
