@@ -28,7 +28,7 @@ from actors.messages.risk import TradingState, TradingStateChanged
 from daemon.journal.journal import StoredFrame
 from daemon.system.verify import verify_path
 from tests.faults.killing import Flood, Traffic, is_accepted
-from tests.live_support import CallError, Client, Daemon
+from tests.live_support import CallError, Client, Daemon, until
 
 RISKY = (OrderAccepted, OrderFilled, OrderPartiallyFilled)
 OVER = (OrderFilled, OrderCanceled, OrderExpired)
@@ -112,6 +112,11 @@ def revive(client: Client) -> None:
     """Killed -> halted -> active, as an admin does."""
     client.call("unlatch", reason="the test goes on")
     client.call("resume", reason="the test goes on")
+
+
+def await_no_orders(client: Client) -> None:
+    """Wait until what the daemon shows has no working order; it is shown a moment behind the ledger."""
+    until(20, lambda: client.call("status")["open_orders"] == 0, "a book without orders")
 
 
 def await_state(d: Daemon, wanted: str, seconds: float = 30.0) -> None:

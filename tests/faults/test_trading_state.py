@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from actors.messages.risk import BreakerTripped, TradingStateChanged
-from tests.faults.kill_oracle import Witness, await_state, judge, kill_by_socket, latch_says_killed
+from tests.faults.kill_oracle import Witness, await_no_orders, await_state, judge, kill_by_socket, latch_says_killed
 from tests.faults.killing import OPEN_LIMITS, SYMBOLS, Spinner, Traffic, settings
 from tests.live_support import CallError, Client, Daemon, daemon, until
 
@@ -126,7 +126,7 @@ def test_kill_unlatch_resume_by_hand(tmp_path: Path) -> None:
             assert done.returncode == 0
             assert "nothing is ordered or filled any more" in done.stdout
             await_state(d, "killed")
-            assert client.call("status")["open_orders"] == 0
+            await_no_orders(client)
             assert submit(client, "exit", side="sell", reduce_only=True)["code"] == "KILLED", "not even an exit"
             assert "unlatch first" in refused(d, 5, "resume", "--yes", "--reason", "too early")
             assert "unlatch first" in refused(d, 5, "flatten", "--yes", "--reason", "too early")
