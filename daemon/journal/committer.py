@@ -345,6 +345,7 @@ class Committer:
             ended = seal_run(db, self._run, "ended", self._digest, self._run_frames, self._chain)
             self._faults("after:roll.seal")
             begun = begin_run(db, manifest, ended, self.last_seq + 1)
+            self.folding.wrote(len(begun.manifest))
             self._faults("before:roll.commit")
             return begun
 

@@ -14,7 +14,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from daemon.journal.check import Finding, walk_chain
+from daemon.journal.check import Finding, snapshot_seqs, walk_chain
 from daemon.journal.committer import TAPE
 from daemon.journal.connection import LEDGER
 from daemon.journal.failures import LedgerRefusedError
@@ -34,7 +34,10 @@ LATCH: Final = "kill.latch"
 RESTORING: Final = b"KILLED tradingd: a restore was interrupted; run tradingd restore again\n"
 """What a restore writes to the latch while files change places."""
 CHECKED_ROWS: Final = 200_000
-"""The newest rows whose chain a start recomputes (a second or so); the rest is left to the background."""
+"""At most so many rows have their chain recomputed by a start (less than a second); the rest is left to the
+background."""
+CHECKED_LEAST: Final = 20_000
+"""At least so many, and all behind the oldest snapshot: what a start may fold from."""
 CHECKED_BYTES: Final = 256 << 20
 """A file up to this size has every page checked at the start (a quarter of a second)."""
 _RESTORE: Final = "restore a backup of the state directory"
@@ -86,6 +89,17 @@ def open_ledger(state_dir: Path, codec: Codec, market: MarketCodec) -> OpenedLed
             raise look.unreadable(str(error)) from error
         raise look.damaged(str(error)) from error
     return opened
+
+
+def _checked_behind(db: sqlite3.Connection) -> int:
+    """Return the input behind which a start checks the chain; 0 for all of it."""
+
+    def newest(rows: int) -> int:
+        row = db.execute("SELECT seq FROM frame ORDER BY seq DESC LIMIT 1 OFFSET ?", (rows,)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    oldest = min(snapshot_seqs(db), default=0) if schema_version(db) > 1 else 0
+    return max(newest(CHECKED_ROWS), min(oldest, newest(CHECKED_LEAST)))
 
 
 class _Look:
@@ -231,8 +245,7 @@ class _Look:
             raise self._refused("ROW_MISSING", f"{self.path} has no row about its run")
         if self.head is not None and runs[-1].id < self.head.run:
             raise self._lost(f"the ledger knows {runs[-1].id} runs, but {self.head.run} were begun")
-        row = db.execute("SELECT seq FROM frame ORDER BY seq DESC LIMIT 1 OFFSET ?", (CHECKED_ROWS,)).fetchone()
-        after = 0 if row is None else row[0]
+        after = _checked_behind(db)
         try:
             finding = walk_chain(db, runs, after=after).finding
         except (ValueError, TypeError, OverflowError) as error:

@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 EVERY_S: Final = 3600.0
 LOOK_S: Final = 1.0
+REST_S: Final = 0.02
+"""Between two looks at some thousand old rows, so that who trades is never far from its turn."""
 ROLL_S: Final = 7 * 86_400.0
 """How old a run becomes by wall time; only what belongs to a sealed one can leave the ledger."""
 
@@ -101,8 +103,12 @@ class Records:
         keeper = self._keeper
         path = keeper.state_dir / "ledger.db"
 
+        def rested() -> bool:
+            time.sleep(REST_S)
+            return self.closing
+
         def check() -> list[Check]:
-            return check_older(path, keeper.unchecked_before, should_stop=lambda: self.closing)
+            return check_older(path, keeper.unchecked_before, should_stop=rested)
 
         bad = [f"{c.name}: {c.detail}" for c in await anyio.to_thread.run_sync(check) if not c.ok]
         if bad:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -13,7 +15,7 @@ import msgspec
 from actors.messages.alerts import AlertRaised
 from daemon.journal.archive import Archived, archived_path
 from daemon.journal.journal import StoredFrame
-from daemon.journal.rows import RunRow, decode_causes, read_runs
+from daemon.journal.rows import RunRow, decode_causes, read_runs, whole_run
 from daemon.journal.sqlite import open_readonly
 from daemon.kernel.codec import Codec
 from daemon.kernel.errors import OperatorError
@@ -71,7 +73,10 @@ class LedgerTail:
             raise TailError(str(error)) from error
         try:
             self._tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            self._runs: list[tuple[RunRow, Sequence[str]]] = []
+            self._runs: list[RunRow] = []
+            self._firsts: list[int] = []
+            self._archived: list[tuple[RunRow, int]] = []
+            self._symbols: tuple[int, Sequence[str]] = (0, ())
             self._refresh()
             self.generation = self._generation()
         except (sqlite3.Error, msgspec.MsgspecError, KeyError) as error:
@@ -93,7 +98,7 @@ class LedgerTail:
             row = self._db.execute("SELECT generation FROM ledger").fetchone()
             if row is not None:
                 return str(bytes(row[0]).hex())
-        return self._runs[0][0].run_id if self._runs else ""
+        return self._runs[0].run_id if self._runs else ""
 
     def _look(self) -> tuple[int | None, int | None]:
         """Return the first frame and the last run; where neither changed, no run began and none was archived."""
@@ -107,9 +112,9 @@ class LedgerTail:
         if seen == self._seen:
             return
         self._seen = seen
-        runs = read_runs(self._db)
-        known = {run.run_id: names for run, names in self._runs}
-        self._runs = [(run, known.get(run.run_id) or tuple(run.manifest_dict()["universe"]["symbols"])) for run in runs]
+        self._runs = runs = read_runs(self._db, manifests=False)
+        self._firsts = [run.first_seq for run in runs]
+        self._archived = [(run, after.first_seq) for run, after in pairwise(runs) if run.archived is not None]
 
     # -- frames ------------------------------------------------------------------------------------------------------
 
@@ -118,7 +123,7 @@ class LedgerTail:
         newest: int | None = self._db.execute("SELECT max(seq) FROM frame").fetchone()[0]
         if newest is not None:
             return newest
-        return self._runs[-1][0].first_seq - 1 if self._runs else 0
+        return self._runs[-1].first_seq - 1 if self._runs else 0
 
     def knows(self, seq: int, digest: bytes) -> bool:
         """Tell whether frame ``seq`` has this hash; one that was archived is taken on trust."""
@@ -158,20 +163,23 @@ class LedgerTail:
 
     def _names(self, seq: int) -> Sequence[str]:
         """Return the symbols of the run a frame belongs to."""
-        for run, names in reversed(self._runs):
-            if run.first_seq <= seq:
-                return names
-        message = f"no run begins before the frame {seq}"
-        raise KeyError(message)
+        at = bisect_right(self._firsts, seq) - 1
+        if at < 0:
+            message = f"no run begins before the frame {seq}"
+            raise KeyError(message)
+        run = self._runs[at]
+        if self._symbols[0] != run.id:
+            manifest = whole_run(self._db, run).manifest_dict()
+            self._symbols = run.id, tuple(manifest["universe"]["symbols"])
+        return self._symbols[1]
 
     def _source(self, after: int) -> sqlite3.Connection:
         """Return the file that holds what comes behind ``after``."""
         self._refresh()
-        for i, (run, _) in enumerate(self._runs):
-            end = self._runs[i + 1][0].first_seq if i + 1 < len(self._runs) else None
-            if run.archived is None or (end is not None and after >= end - 1):
+        for run, end in self._archived:
+            if after >= end - 1:
                 continue
-            db = self._open_archive(run.id, run.archived)
+            db = self._open_archive(run.id, run.archived or "")
             if db is not None and db.execute("SELECT 1 FROM frame WHERE seq > ? LIMIT 1", (after,)).fetchone():
                 return db
         self._close_archive()

@@ -195,6 +195,46 @@ def test_of_a_long_ledger_the_newest_rows_are_checked_and_the_rest_is_left_to_th
     assert refusal(tmp_path).reason == "CHAIN_BROKEN"
 
 
+def test_of_a_ledger_with_snapshots_what_a_start_may_fold_from_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the oldest snapshot on, at least so many rows and at most so many; the rest is left to the background."""
+    monkeypatch.setattr(recovery, "CHECKED_LEAST", 3)
+    sealed(tmp_path, 30)  # snapshots behind the inputs 80, 100 and 120; three rows in four inputs
+    opened = reopened(tmp_path)
+    assert opened.unchecked_before == 80
+    opened.close()
+    monkeypatch.setattr(recovery, "CHECKED_LEAST", 45)
+    opened = reopened(tmp_path)
+    assert opened.unchecked_before == 60
+    opened.close()
+    monkeypatch.setattr(recovery, "CHECKED_ROWS", 15)
+    opened = reopened(tmp_path)
+    assert opened.unchecked_before == 100
+    opened.close()
+    assert [check.ok for check in check_older(tmp_path / DB, 100)] == [True, True]
+
+
+def test_a_start_reads_only_the_manifests_of_runs_that_it_checks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are most of what many restarts leave; one that was changed is found by the check of the rest."""
+    monkeypatch.setattr(recovery, "CHECKED_ROWS", 5)
+    for n in range(6):
+        sealed(tmp_path, 2, first=2 * n, run_id=f"r{n}")
+    change(tmp_path / DB, "UPDATE run SET manifest = x'7b7d' WHERE id <= 3")
+    opened = reopened(tmp_path)
+    assert opened.run is not None
+    assert opened.run.manifest_dict()["run_id"] == "r5"
+    assert opened.event_digest == event_digest(12)
+    assert [check.detail for check in check_older(tmp_path / DB, opened.unchecked_before)][:1] == [
+        "the row of run r0, or the seal of the one before it, was changed"
+    ]
+    opened.close()
+    change(tmp_path / DB, "UPDATE run SET manifest = x'7b7d' WHERE id = 6")
+    assert refusal(tmp_path).reason == "CHAIN_BROKEN"
+
+
 def test_an_older_ledger_is_brought_forward_and_a_newer_one_refused(tmp_path: Path) -> None:
     """A newer schema by this program or a future one: upgrade, nothing else."""
     sealed(tmp_path, 2)
