@@ -49,7 +49,7 @@ def begin(d: Daemon, stack: ExitStack, spinner: Spinner) -> tuple[Traffic, Witne
 
 def stays_killed(d: Daemon, kill: Kill, traffic: Traffic, reason: str, *, restart: bool = False) -> None:
     """The ledger says killed and why, and nothing came behind it; where it is asked for, so does the next start."""
-    await_killed_in_ledger(d)
+    await_in_ledger(d, TradingState.KILLED)
     d.kill()
     if restart:
         (d.runtime / "KILL").unlink(missing_ok=True)
@@ -63,18 +63,18 @@ def stays_killed(d: Daemon, kill: Kill, traffic: Traffic, reason: str, *, restar
     assert judge(d, [kill], [traffic]).accepted
 
 
-def await_killed_in_ledger(d: Daemon, seconds: float = 30.0) -> None:
-    """Wait for the state in the ledger without the socket: it may be gone. Each look waits for the process to end."""
+def await_in_ledger(d: Daemon, state: TradingState, seconds: float = 30.0) -> None:
+    """Wait for a state in the ledger without the socket: it may be gone. Each look waits for the process to end."""
     assert d.process is not None
     for _ in range(int(seconds / 0.05)):
-        if any(event.new == TradingState.KILLED for event in d.events(TradingStateChanged)):
+        if any(event.new == state for event in d.events(TradingStateChanged)):
             return
         try:
             d.process.wait(0.05)
         except subprocess.TimeoutExpired:
             continue
         raise DaemonFailedError(f"the daemon ended:\n{d.tail()}")
-    raise AssertionError("the kill stands in the ledger")
+    raise AssertionError(f"the ledger says {state}")
 
 
 # ---------------------------------------------------------------------------------------- independent of each other
@@ -135,6 +135,7 @@ def test_when_the_control_thread_has_died(tmp_path: Path) -> None:
         traffic, witness = begin(d, stack, spinner)
         spinner.do("lose control")
         spinner.ended(20)
+        await_in_ledger(d, TradingState.REDUCING)
         before = witness.head()
         done = d.ctl("kill", "--reason", "nobody answers")
         assert (done.returncode, (d.runtime / "KILL").exists()) == (4, True), done.stderr
