@@ -338,7 +338,12 @@ OUTBOX: Final = (
     " ON CONFLICT (alert_id) DO UPDATE SET ts = excluded.ts, severity = excluded.severity, body = excluded.body,"
     " state = excluded.state, attempts = excluded.attempts"
 )
-SNAPSHOT: Final = "INSERT INTO snapshot (seq, ts, event_digest, core, edge, digest) VALUES (?, ?, ?, ?, ?, ?)"
+SNAPSHOT: Final = (
+    "INSERT INTO snapshot (seq, ts, event_digest, core, edge, digest) VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (seq) DO UPDATE SET ts = excluded.ts, event_digest = excluded.event_digest, core = excluded.core,"
+    " edge = excluded.edge, digest = excluded.digest"
+)
+"""One that was there is one that could not be used: where it can, no other is taken behind the same input."""
 SNAPSHOTS_KEPT: Final = 3
 PRUNE_SNAPSHOTS: Final = (
     "DELETE FROM snapshot WHERE seq <= (SELECT seq FROM snapshot ORDER BY seq DESC LIMIT 1 OFFSET ?)"

@@ -7,7 +7,7 @@ rebuilt with it, so that no alert is lost and no question is asked twice or neve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 
@@ -151,9 +151,8 @@ class LiveCore:
         self.alerter.restore(edge["alerter"])
         self.questions = {}
         for raw, ts in edge["questions"]:
-            request = self.sequencer.codec.decode(raw)
-            if isinstance(request, InferenceRequested):
-                self.questions[request.request_id] = OpenQuestion(request, ts)
+            request = cast("InferenceRequested", self.sequencer.codec.decode(raw))  # nothing else is put there
+            self.questions[request.request_id] = OpenQuestion(request, ts)
         self.asked += len(self.questions)
         self.feed_ts, self.feed_n = edge["place"]
         self.events_at_snapshot = self.sequencer.events_total

@@ -73,13 +73,10 @@ class Setbacks:
 
     def _must_wait(self) -> bool:
         """Let a kill pass; tell whether something in flight has to end before the loop may go on. That wakes it."""
-        flying = self._line.inflight is not None
         if self._kill_waits or self._line.overtaken:
-            if flying:
+            if self._line.inflight is not None:
                 return True
             self._overtake()
-        if self._broken is not None:
-            return flying
         return self._barrier and not self._line.idle and not self._line.full
 
     # -- rebuilding ----------------------------------------------------------------------------------------------------

@@ -12,13 +12,15 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
 import msgspec
 import numpy as np
 
+from actors.alerter.actor import AlerterActor
+from actors.alerter.params import AlertParams
 from actors.api import PanelWindow, Params, Scores, spec_of, strategy
 from actors.broker.params import BrokerParams
 from actors.messages.alerts import AlertRaised
@@ -31,17 +33,16 @@ from actors.predictor.binding import StrategyBinding
 from actors.predictor.registry import bind_spec
 from actors.risk.params import RiskLimits
 from actors.values import Session, Universe, parse_interval
-from config.settings import Settings
-from config.sources import load_settings
 from daemon.control.calls import Call, Outcome, Peer, Role
 from daemon.control.latch import KillLatch
 from daemon.journal.batch import NO_FAULTS, Faults, KeptReply
 from daemon.journal.journal import Manifest
 from daemon.journal.market_codec import MarketCodec
-from daemon.journal.opened import RecordedInput
+from daemon.journal.opened import OpenedLedger, RecordedInput
 from daemon.journal.recovery import open_ledger
 from daemon.journal.writer import LedgerWriter
 from daemon.kernel.actor import Frame
+from daemon.kernel.clock import VirtualClock
 from daemon.kernel.mailbox import Lane
 from daemon.kernel.message import Event, Market, Message
 from daemon.system.composition import CoreSpec
@@ -49,9 +50,9 @@ from daemon.system.core_loop import CoreLoop
 from daemon.system.core_ports import Input, Pending
 from daemon.system.desk import Standing, command_of, params_digest, reply_key, reply_of
 from daemon.system.edges import Deliveries, GatedFeed
-from daemon.system.intake import FreeIntake, GatedIntake, MarketQueue, Pace
+from daemon.system.intake import ArrivalClock, FreeIntake, GatedIntake, MarketQueue, Pace
 from daemon.system.live_core import LiveCore
-from daemon.system.start import CoreFactory, Data, Reader, read_ledger
+from daemon.system.start import read_ledger
 
 OPEN: Final = 1_577_975_400_000_000_000  # 2020-01-02T14:30:00Z
 MINUTE: Final = 60_000_000_000
@@ -298,6 +299,36 @@ class Sent:
         return self.outcomes[0].code
 
 
+class Cores:
+    """Builds cores and folds them from what is durable, as the start does where the configuration never changed."""
+
+    def __init__(self, spec: CoreSpec, *, free: bool) -> None:
+        self._spec = spec
+        self._free = free
+
+    def empty(self) -> LiveCore:
+        """Return a core that has seen nothing."""
+        return LiveCore(self._spec, VirtualClock(), AlerterActor(self._spec.universe, AlertParams(), daemon=True))
+
+    def fold(self, ledger: OpenedLedger) -> LiveCore:
+        """Return a core folded up to the last durable input; its clock stands there."""
+        core = self.empty()
+        newest = next(ledger.snapshots(), None)
+        if newest is not None:
+            core.restore(newest, lambda count: ledger.panels_before(newest.seq + 1, count))
+        else:
+            core.sequencer.rewarm(ledger.panels_before(1, 1_000_000))
+        for row in ledger.inputs(core.sequencer.seq):
+            if row.seq == 1:
+                core.move_clock(row.ts)
+                core.sequencer.start()
+            core.refold(row.seq, row.ts, row.ts_event, row.source, row.body, row.events)
+        core.sequencer.rearm()
+        last = core.sequencer.last_ts
+        core.clock = core.sequencer.clock = ArrivalClock(last) if self._free else VirtualClock(last)
+        return core
+
+
 class Rig:
     """One life of a core; see :func:`rig`."""
 
@@ -305,7 +336,7 @@ class Rig:
     intake: GatedIntake | FreeIntake
     writer: LedgerWriter
     latch: KillLatch
-    factory: CoreFactory
+    factory: Cores
     deliveries: Deliveries
     cancel: Callable[[], None]
 
@@ -400,7 +431,7 @@ class Rig:
         """Return a core folded from what is durable, by the newest snapshot."""
         ledger = read_ledger(self.state_dir)
         try:
-            return self.factory.fold(Reader(ledger))
+            return self.factory.fold(ledger)
         finally:
             ledger.close()
 
@@ -435,12 +466,6 @@ def events(rows: Sequence[RecordedInput], *kinds: type[Event]) -> list[Event]:
 def market_inputs(rows: Sequence[RecordedInput]) -> list[tuple[int, str]]:
     """Return time and kind of every market input, in order."""
     return [(row.body.ts, type(row.body).__name__) for row in rows if isinstance(row.body, Market)]
-
-
-def settings(**sets: Any) -> Settings:
-    """Return a configuration."""
-    flat = tuple(f"{key}={value}" for key, value in sets.items())
-    return load_settings(file=None, profile=None, sets=flat, environ={}).settings
 
 
 @asynccontextmanager
@@ -483,11 +508,10 @@ async def rig(  # noqa: PLR0915 - wiring is a list
     """
     state_dir.mkdir(exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
     one = Rig(state_dir, spec or core_spec())
-    made = settings(**{"feed.playback.free_running": str(free).lower(), "feed.playback.speed": '"max"'})
     opened = open_ledger(state_dir, codec(), MarketCodec(MARKET))
     one.latch = KillLatch.open(state_dir / "kill.latch", fresh=opened.fresh)
-    one.factory = CoreFactory(made, Data(cast("Any", None), one.spec), anchor={})
-    core = one.factory.fold(Reader(opened))
+    one.factory = Cores(one.spec, free=free)
+    core = one.factory.fold(opened)
     fresh = not core.sequencer.seq
     manifest = Manifest(
         os.urandom(8).hex(), "0", "playback", 7, {}, "0" * 64, {}, {"symbols": SYMBOLS}, "2024-01-02T14:30:00Z"

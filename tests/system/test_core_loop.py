@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from actors.messages.control import Halt
 from actors.messages.market import BarPanel, TradingStatus
 from actors.messages.orders import OrderAccepted
 from actors.messages.portfolio import CashFlowed, DepositCash
-from daemon.control.calls import Outcome
+from daemon.control.calls import Call, Outcome, Peer, Role
 from daemon.journal.batch import OutboxRow, SnapshotRow
 from daemon.journal.failures import LedgerBrokenError
 from daemon.journal.market_codec import MarketCodec
@@ -25,6 +26,7 @@ from daemon.system import collecting, core_lanes
 from daemon.system.core_lanes import CoreLanes
 from daemon.system.core_ports import Input
 from daemon.system.intake import Pace
+from daemon.system.start import read_ledger
 from tests.system.core_rig import (
     DEADLINE_S,
     MARKET,
@@ -324,6 +326,25 @@ async def test_a_snapshot_that_a_kill_overtook_is_taken_behind_it(tmp_path: Path
         r.check_refold()
 
 
+async def test_a_snapshot_takes_the_place_of_a_damaged_one(tmp_path: Path) -> None:
+    """The newest was changed, an older one served, and nothing has come in since: the same place, taken anew."""
+    async with rig(tmp_path, OPEN_MARKET) as r:
+        await r.settle()
+        first = await r.loop.take_snapshot()
+        await r.order()
+        seq = await r.loop.take_snapshot()
+        running = image(r.core)
+        await r.writer.transact(lambda db: db.execute("UPDATE snapshot SET core = x'00' WHERE seq = ?", (seq,)))
+    async with rig(tmp_path, OPEN_MARKET) as r:
+        await r.settle()
+        assert image(r.core) == running
+        assert r.core.snapshot_seq == first
+        assert await r.loop.take_snapshot() == seq
+        assert snapshots(tmp_path) == [first, seq]
+        assert r.refolded().snapshot_seq == seq
+        r.check_refold()
+
+
 async def test_an_empty_ledger_has_no_snapshot(tmp_path: Path) -> None:
     """There is no frame that one could stand behind."""
     async with rig(tmp_path, feed=False, prepare=lambda r: r.loop._again.clear()) as r:
@@ -357,6 +378,55 @@ async def test_a_drain_ends_when_everything_that_came_in_is_durable(tmp_path: Pa
         r.check_refold()
         rows = r.recorded()
     assert market_inputs(rows) == [(panel.ts, type(panel).__name__) for panel in inputs]
+
+
+async def test_a_drain_waits_for_news_of_alerts(tmp_path: Path) -> None:
+    """They belong to no input, and must be on disk all the same."""
+    fault = Fault()
+    async with rig(tmp_path, OPEN_MARKET, faults=fault) as r:
+        await r.settle()
+        gate = fault.hold("before:commit")
+        r.loop.keep([OutboxRow("A-1", 1, "critical", b"{}", "delivered")])
+        await gate.wait()
+        drained = anyio.Event()
+
+        async def drain() -> None:
+            await r.loop.drain()
+            drained.set()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(drain)
+            pong = anyio.Event()
+            r.loop.ping(pong.set)
+            await pong.wait()
+            assert not drained.is_set()
+            gate.open()
+        assert drained.is_set()
+
+
+async def test_without_feeding_commands_go_on(tmp_path: Path) -> None:
+    """The first step of an orderly end: no more prices, whoever asked is answered."""
+    async with rig(tmp_path, OPEN_MARKET, feed=False) as r:
+        r.loop.stop_feeding()
+        for panel in OPEN_MARKET:
+            r.intake.queue.put(panel)
+        assert (await r.call("cash.deposit", amount="1")).code == ""
+        assert len(r.intake.queue.items) == len(OPEN_MARKET)
+
+
+async def test_an_answer_without_a_key_is_not_kept(tmp_path: Path) -> None:
+    """Nobody could ask for it again; with one, what was answered in the end takes the place of the first."""
+    async with rig(tmp_path, OPEN_MARKET) as r:
+        await r.settle()
+        commits = r.loop.batches_committed
+        r.loop.amend(Call("flatten", {}, Peer(7, 7, 1, Role.ADMIN)), Outcome({"flat": True}))
+        await r.call("halt", key="h")
+        assert r.loop.batches_committed == commits + 1
+        r.loop.amend(Call("halt", {}, Peer(7, 7, 1, Role.ADMIN), request_id="h"), Outcome(code="LATER"))
+        await r.until(lambda: r.loop.settled)
+        ledger = read_ledger(tmp_path)
+        assert [reply.reply for reply in ledger.replies()] == [msgspec.json.encode(Outcome(code="LATER"))]
+        ledger.close()
 
 
 async def test_behind_its_last_snapshot_a_loop_takes_nothing(tmp_path: Path) -> None:
@@ -547,6 +617,41 @@ async def test_a_command_is_stamped_between_its_neighbours(tmp_path: Path) -> No
         assert r.core.sequencer.last_ts == inputs[-1].ts
         rows = r.recorded()
     assert [row.ts for row in rows] == sorted(row.ts for row in rows)
+    for row in rows:
+        if isinstance(row.body, BarPanel):
+            assert row.ts == row.body.ts
+
+
+async def test_a_command_that_was_dropped_is_stamped_anew(tmp_path: Path) -> None:
+    """It goes in before the price that it had come behind, so it must not be stamped beyond it."""
+    hand = Hand()
+    pace = Pace(1.0, hand)
+    inputs = bars(1, 5)[:-1]
+    fault = Fault()
+    async with rig(tmp_path, inputs, pace=pace, faults=fault) as r:
+        await r.until(lambda: r.core.feed_n == 1)
+        hand.pass_until(pace, OPEN + MINUTE)
+        r.loop.wake()
+        await r.until(lambda: r.core.feed_ts == OPEN + MINUTE and r.loop.settled)
+        gate = fault.hold("before:frame.write")
+        sent = [r.order_soon()]
+        await gate.wait()
+        hand.pass_until(pace, OPEN + 2 * MINUTE)
+        r.loop.wake()
+        await r.until(lambda: r.core.feed_ts == OPEN + 2 * MINUTE)
+        hand.pass_until(pace, OPEN + 2 * MINUTE + 30 * 10**9)
+        sent.append(r.order_soon())
+        await r.until(lambda: not len(r.loop.lanes))
+        assert r.core.sequencer.last_ts == OPEN + 2 * MINUTE + 30 * 10**9
+        await r.kill()
+        gate.open()
+        for one in sent:
+            assert (await one.wait()).result["status"] == "denied"  # type: ignore[index]
+        hand.pass_until(pace, OPEN + 9 * MINUTE)
+        r.loop.wake()
+        await r.settle()
+        rows = r.recorded()
+        r.check_refold()
     for row in rows:
         if isinstance(row.body, BarPanel):
             assert row.ts == row.body.ts

@@ -16,7 +16,8 @@ from actors.messages.runtime import MachineTrouble
 from daemon.kernel.errors import OperatorError
 from daemon.system import core_loop, live_core, setbacks
 from daemon.system.commit_line import CALM_S, RETRY_MAX_S, RETRY_S, Retry
-from tests.system.core_rig import Fault, Rig, Sent, bars, churning, core_spec, events, market_inputs, rig
+from daemon.system.start import read_ledger
+from tests.system.core_rig import OPEN, Fault, Rig, Sent, bars, churning, core_spec, events, market_inputs, rig
 from tests.system.scheming import Pool, scheming
 from tests.system.test_core_loop_merge import check_once
 
@@ -89,6 +90,7 @@ async def test_a_disk_that_is_full_at_the_very_first_commit_loses_no_beginning(
         group.cancel_scope.cancel()
     check_once(rows, OPEN_MARKET)
     assert len(events(rows, CashFlowed)) == 1
+    assert rows[0].ts == OPEN  # the halt, at the instant at which everything began
     assert any(getattr(row.body, "strategy", "") == "begin" for row in rows)
 
 
@@ -110,6 +112,9 @@ async def test_history_that_warms_features_is_not_lost_with_the_first_commit(tmp
         r.check_refold()
         rows = r.recorded()
     assert market_inputs(rows) == [(panel.ts, type(panel).__name__) for panel in market]
+    ledger = read_ledger(tmp_path)
+    assert [panel.ts for panel in ledger.panels_before(1, 100)] == [panel.ts for panel in warm]
+    ledger.close()
     async with rig(tmp_path, market, spec=spec) as r:
         await r.settle()
         r.check_refold()
