@@ -392,11 +392,17 @@ def read_places(state_dir: Path, market: MarketCodec) -> Iterator[tuple[int, boo
 
 
 def _merged(state_dir: Path, market: MarketCodec) -> Iterator[tuple[FrameRow | None, TapeRow | None]]:
-    """Give frames in order, each that was market data with its panel; between them panels that caused nothing."""
-    start = _first_seq(state_dir)
-    panels = (row for row in rows_of(all_tapes(state_dir), market) if row.seq >= start)
+    """Give frames in order, each that was market data with its panel; between them panels that caused nothing.
+
+    A daemon that runs goes on writing, the tape before the frames: both end where the ledger ended when this began.
+    """
+    start, last, mark = _bounds(state_dir)
+    tapes = iter(()) if mark is None else _tapes_upto(state_dir, mark[0])
+    panels = (row for row in rows_of(tapes, market, mark) if row.seq >= start)
     panel = next(panels, None)
     for row in all_rows(state_dir):
+        if row[0] > last:
+            break
         while panel is not None and panel.seq < row[0]:
             yield None, panel
             panel = next(panels, None)
@@ -409,12 +415,20 @@ def _merged(state_dir: Path, market: MarketCodec) -> Iterator[tuple[FrameRow | N
         yield row, beside
 
 
-def _first_seq(state_dir: Path) -> int:
-    """Return where what is left begins."""
-    db = open_readonly(state_dir / LEDGER)
-    try:
+def _bounds(state_dir: Path) -> tuple[int, int, tuple[int, int] | None]:
+    """Return where what is left begins, and where it ends: seq, and day and position of the tape, None without one."""
+    with closing(open_readonly(state_dir / LEDGER)) as db:
         runs = read_runs(db, manifests=False)
-        kept = [run for run in runs if run.archived is None or not Archived.parse(run.archived).deleted]
-    finally:
-        db.close()
-    return kept[0].first_seq if kept else 1
+        marks = "tape_day, tape_pos" if schema_version(db) > 1 else "NULL, NULL"
+        end = db.execute(f"SELECT seq, {marks} FROM frame ORDER BY seq DESC LIMIT 1").fetchone()  # noqa: S608 - constants
+    kept = [run for run in runs if run.archived is None or not Archived.parse(run.archived).deleted]
+    mark = None if end is None or end[1] is None else (int(end[1]), int(end[2]))
+    return kept[0].first_seq if kept else 1, 0 if end is None else int(end[0]), mark
+
+
+def _tapes_upto(state_dir: Path, last: int) -> Iterator[Path]:
+    """Give tapes up to a day, oldest first, each where it lies when it is its turn: they move while somebody reads."""
+    days = {*tape_days(state_dir / TAPE), *tape_days(state_dir / ARCHIVE)}
+    for day in sorted(day for day in days if day <= last):
+        live = tape_path(state_dir / TAPE, day)
+        yield live if live.exists() else tape_path(state_dir / ARCHIVE, day)

@@ -16,7 +16,7 @@ from daemon.journal.check import LAST_SEQ, frame_chunks, read_replies, read_snap
 from daemon.journal.committer import LEDGER, TAPE, Continue
 from daemon.journal.failures import LedgerRefusedError
 from daemon.journal.market_codec import MarketCodec
-from daemon.journal.rows import FrameRow, RunRow, TapeMark, read_run, read_runs, schema_version
+from daemon.journal.rows import FrameRow, RunRow, TapeMark, read_run, read_runs, schema_version, whole_run
 from daemon.journal.tape import rows_after, rows_before
 from daemon.journal.tape_format import TapeError
 from daemon.kernel.codec import Codec
@@ -25,6 +25,7 @@ from daemon.kernel.message import Event, Market, Message
 
 BUSY_S: Final = 1.0
 """How long a reader waits for a program that locks readers out."""
+_UNREADABLE: Final = (sqlite3.DatabaseError, msgspec.MsgspecError, ValueError, TypeError, OverflowError)
 FEED: Final = "feed"
 """Source of market data without a frame of its own: the tape does not say it."""
 
@@ -205,6 +206,19 @@ class OpenedLedger:
             else:
                 yield snapshot
 
+    def runs(self, after_seq: int) -> list[RunRow]:
+        """Return the runs that hold inputs with a greater seq, first to last."""
+        if self._db is None:
+            return []
+        with _refusing(self._db):
+            every = read_runs(self._db, manifests=False)
+            ends = [run.first_seq for run in every[1:]] + [self.last_seq + 1]
+            return [
+                whole_run(self._db, run)
+                for run, end in zip(every, ends, strict=True)
+                if end > max(run.first_seq, after_seq + 1)
+            ]
+
     def inputs(self, after_seq: int) -> Iterator[RecordedInput]:
         """Give every input with a greater seq, journal and tape merged, up to the last commit.
 
@@ -221,9 +235,11 @@ class OpenedLedger:
             while panel is not None and panel.seq < seq:
                 yield RecordedInput(panel.seq, panel.ts, panel.ts, FEED, panel.body, [], kept=False)
                 panel = next(panels, None)
-            with _refusing(self._db):
+            try:  # thousands of them: a context manager would cost as much as what it guards
                 events = cast("list[Event]", self._codec.decode_many(body)) if n else []  # bodies hold events only
                 message = None if data is None else self._codec.decode(data)
+            except _UNREADABLE as error:
+                raise _corrupt(self._db, error) from error
             if message is None:
                 if panel is None or panel.seq != seq:
                     raise _tape_lacks(f"input {seq} was market data, and the tape does not hold it")
@@ -310,13 +326,17 @@ def _refusing(db: sqlite3.Connection) -> Iterator[None]:
     """Say that the ledger is damaged where a row cannot be read."""
     try:
         yield
-    except (sqlite3.DatabaseError, msgspec.MsgspecError, ValueError, TypeError, OverflowError) as error:
-        path = db.execute("PRAGMA database_list").fetchone()[2]
-        raise LedgerRefusedError(
-            f"a row of {path} cannot be read: {error}",
-            reason="LEDGER_CORRUPT",
-            remedy="restore a backup of the state directory",
-        ) from error
+    except _UNREADABLE as error:
+        raise _corrupt(db, error) from error
+
+
+def _corrupt(db: sqlite3.Connection, error: Exception) -> LedgerRefusedError:
+    path = db.execute("PRAGMA database_list").fetchone()[2]
+    return LedgerRefusedError(
+        f"a row of {path} cannot be read: {error}",
+        reason="LEDGER_CORRUPT",
+        remedy="restore a backup of the state directory",
+    )
 
 
 def _tape_lacks(what: str) -> LedgerRefusedError:

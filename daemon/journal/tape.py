@@ -291,9 +291,18 @@ def rows_after(folder: Path, codec: MarketCodec, seq: int, upto: tuple[int, int]
     yield from _rows_of((tape_path(folder, day) for day in days[start:]), codec, seq, upto)
 
 
-def rows_of(paths: Iterable[Path], codec: MarketCodec) -> Iterator[TapeRow]:
-    """Read the rows of several files, oldest first, which must follow each other, wherever they lie."""
-    yield from _rows_of(paths, codec, -1, None)
+def rows_of(paths: Iterable[Path], codec: MarketCodec, upto: tuple[int, int] | None = None) -> Iterator[TapeRow]:
+    """Read the rows of several files, oldest first, which must follow each other, wherever they lie.
+
+    Args:
+        paths: of the files.
+        codec: for the catalogue of market messages.
+        upto: day and position to stop at, or None for the end.
+
+    Raises:
+        TapeError: a file is missing or not whole.
+    """
+    yield from _rows_of(paths, codec, -1, upto)
 
 
 def _rows_of(paths: Iterable[Path], codec: MarketCodec, seq: int, upto: tuple[int, int] | None) -> Iterator[TapeRow]:

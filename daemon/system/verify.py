@@ -36,7 +36,7 @@ from daemon.journal.rows import whole_run
 from daemon.journal.sqlite import open_readonly
 from daemon.kernel.errors import OperatorError
 from daemon.system.verify_facts import PROBLEMS_MAX, UNREADABLE, Facts, Progress, check_events, say_nothing
-from daemon.system.verify_state import check_latch, check_tape, is_state_folder
+from daemon.system.verify_state import check_latch, check_tape, is_state_folder, latch_says
 
 MANIFEST: Final = "run.json"
 LEDGER: Final = "ledger.db"
@@ -90,11 +90,12 @@ class _Found(msgspec.Struct):
 
 def _state_checks(folder: Path, progress: Progress) -> Iterator[Check]:
     """Check a daemon's state folder: its ledger with what was archived of it, its tape, its latch."""
+    latch = latch_says(folder)
     found = _ledger_checks(folder / LEDGER, progress)
     yield from found.checks
     if found.facts is not None and found.facts.events:
         yield check_tape(folder, progress)
-        yield check_latch(folder, found.facts.state)
+        yield check_latch(folder, found.facts.state, latch)
 
 
 def _ledger_checks(path: Path, progress: Progress, keep: list[StoredFrame] | None = None) -> _Found:

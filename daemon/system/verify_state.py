@@ -46,21 +46,23 @@ def check_tape(folder: Path, progress: Progress = say_nothing) -> Check:
     return Check("tape", ok=True, detail=f"{count} inputs without a gap, {panels} of them on the tape alone")
 
 
-def check_latch(folder: Path, state: TradingState) -> Check:
+def check_latch(folder: Path, state: TradingState, before: str) -> Check:
     """Where the ledger says killed, the latch is set; a latch that is set alone is a kill not yet observed.
 
     Args:
         folder: of the daemon's state.
         state: of trading by the ledger.
+        before: what the latch said before the ledger was read: it may be set, or cleared, meanwhile.
     """
-    latch = _latch_says(folder / LATCH)
-    ok = latch != "clear" or state is not TradingState.KILLED
+    latch = latch_says(folder)
+    ok = {latch, before} != {"clear"} or state is not TradingState.KILLED
     return Check("latch", ok=ok, detail=f"trading is {state}, the latch is {latch}")
 
 
-def _latch_says(path: Path) -> str:
+def latch_says(folder: Path) -> str:
+    """Return what a state folder's kill latch says, in a word or a clause."""
     try:
-        content = path.read_bytes()
+        content = (folder / LATCH).read_bytes()
     except OSError as error:
         return f"not readable ({error.strerror}), which counts as killed"
     return "clear" if content.startswith(b"CLEAR ") else "set"

@@ -39,6 +39,7 @@ from daemon.journal.tape_format import TapeReader, tape_days
 from daemon.kernel.digest import DIGEST_START
 from daemon.kernel.errors import OperatorError
 from daemon.system.verify import verify_path
+from daemon.system.verify_state import check_tape
 from tests.journal.ledger_support import (
     CODEC,
     MARKETS,
@@ -384,6 +385,34 @@ def test_who_reads_everything_meanwhile_sees_no_gap(tmp_path: Path, monkeypatch:
     found = list(islice(rows, read))
     retain(tmp_path)
     assert [*found, *rows] == whole
+
+
+def test_who_reads_everything_beside_a_writer_stops_where_the_ledger_stood_then(tmp_path: Path) -> None:
+    """Later frames need tape that was not there yet, and half a block behind the last commit is nobody's."""
+    ledger(tmp_path)
+    rows = read_all(tmp_path, CODEC, MARKETS)
+    found = list(islice(rows, 10))
+    asyncio.run(write(tmp_path, 30, first=BATCHES, run_id="r5"))
+    assert [*found, *rows] == recorded(BATCHES)
+    newest = max((tmp_path / "tape").iterdir())
+    with newest.open("ab") as tape:
+        tape.write(b"half a block")
+    assert list(read_all(tmp_path, CODEC, MARKETS)) == recorded(BATCHES + 30)
+    assert check_tape(tmp_path).detail.startswith(f"{(BATCHES + 30) * PER_BATCH} inputs without a gap")
+
+
+def test_a_tape_that_moves_while_everything_is_read_is_read_where_it_went(tmp_path: Path) -> None:
+    """Its place is looked up when it comes to it."""
+    trading_days(tmp_path)
+    whole = [(row.seq, row.kept) for row in read_all(tmp_path, CODEC, MARKETS)]
+    rows = read_all(tmp_path, CODEC, MARKETS)
+    found = [(row.seq, row.kept) for row in islice(rows, 2)]
+    moved = tape_days(tmp_path / "tape")[1:-1]
+    for day in moved:
+        repack_tape(tmp_path / "tape" / f"{day}.tape", tmp_path / "archive", MARKETS)
+        (tmp_path / "tape" / f"{day}.tape").unlink()
+    assert moved
+    assert found + [(row.seq, row.kept) for row in rows] == whole
 
 
 @pytest.mark.parametrize("chunks", [1, 2, 6, 9, 11, 14])

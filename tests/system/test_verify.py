@@ -32,6 +32,7 @@ from daemon.kernel.message import Envelope, Event
 from daemon.system.replay import ReplayResult
 from daemon.system.verify import verify_path
 from daemon.system.verify_facts import check_events
+from daemon.system.verify_state import check_latch, latch_says
 
 CODEC = codec()
 ORDER = SubmitOrder("a", "main", 0, 1, 100)
@@ -183,6 +184,26 @@ def test_a_folder_with_nothing_of_a_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("")
     with pytest.raises(OperatorError, match="not a run folder"):
         verify_path(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "state", "ok"),
+    [
+        ("CLEAR", "CLEAR", TradingState.ACTIVE, True),
+        ("CLEAR", "CLEAR", TradingState.KILLED, False),
+        ("KILLED", "CLEAR", TradingState.KILLED, True),  # unlatched while the ledger was read
+        ("CLEAR", "KILLED", TradingState.KILLED, True),  # killed meanwhile
+        ("KILLED", "KILLED", TradingState.ACTIVE, True),  # not observed yet
+    ],
+)
+def test_a_ledger_that_was_killed_has_its_latch_set(
+    tmp_path: Path, before: str, now: str, state: TradingState, ok: bool
+) -> None:
+    """Beside a daemon that is killed, or unlatched, while the ledger is read, nothing is wrong."""
+    (tmp_path / "kill.latch").write_text(f"{before} tradingd.kill-latch/1\n")
+    said = latch_says(tmp_path)
+    (tmp_path / "kill.latch").write_text(f"{now} tradingd.kill-latch/1\n")
+    assert check_latch(tmp_path, state, said).ok is ok
 
 
 def test_verify_tells_what_it_is_at(year_run: ReplayResult, monkeypatch: pytest.MonkeyPatch) -> None:
