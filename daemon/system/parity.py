@@ -6,7 +6,7 @@ found by name, so their files must be where the configuration given with ``--con
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -14,19 +14,16 @@ from typing import Any, Final
 import msgspec
 
 from actors.messages.catalogue import MARKET, codec
-from actors.values import parse_interval
 from actors.values.time import format_ts
-from actors.values.universe import Universe
-from config.params import broker_params, portfolio_specs, risk_limits
 from config.settings import Settings
 from daemon.journal.archive import read_all
-from daemon.journal.check import RunRow, read_runs
+from daemon.journal.check import read_runs
 from daemon.journal.market_codec import MarketCodec
 from daemon.journal.sqlite import open_readonly
 from daemon.kernel.errors import OperatorError
-from daemon.system.bindings import strategy_bindings
 from daemon.system.composition import CoreSpec
 from daemon.system.forensic import Forensics, replay_recorded
+from daemon.system.recorded import shape_of, spec_of
 from daemon.system.start import WARM_MAX, read_ledger
 
 LEDGER: Final = "ledger.db"
@@ -63,7 +60,7 @@ def parity_of(path: Path, config: Settings | None, progress: Callable[[int], Non
     specs: dict[int, CoreSpec] = {}
     before: Any = None
     for run in runs:
-        shape = _shape_of(run)
+        shape = shape_of(run)
         if shape != before:
             specs[max(run.first_seq, 1)] = spec_of(run, config)  # of runs that wrote nothing, the last
         before = shape
@@ -84,51 +81,6 @@ def parity_of(path: Path, config: Settings | None, progress: Callable[[int], Non
         )
     every = () if first is None else chain((first,), rows)
     return replay_recorded(every, specs, recorded_digest=digest, warm=warm, progress=progress)
-
-
-def _shape_of(run: RunRow) -> Any:
-    """Return what :func:`spec_of` depends on: runs that agree in it share a core."""
-    manifest = run.manifest_dict()
-    feed = manifest["feed"]
-    return manifest["config"], manifest["universe"], feed["bars_of"], feed["free_running"], run.seed
-
-
-def spec_of(run: RunRow, config: Settings | None) -> CoreSpec:
-    """Return the core a run was recorded with.
-
-    Raises:
-        OperatorError: its configuration names what this program does not have.
-    """
-    manifest = run.manifest_dict()
-    tree: dict[str, Any] = manifest["config"]
-    settings = Settings.model_validate(tree)
-    if config is not None:
-        named = _found_again(settings.predictor.strategies, config.predictor.strategies)
-        settings = settings.model_copy(
-            update={"predictor": settings.predictor.model_copy(update={"strategies": named})}
-        )
-    bindings = strategy_bindings(settings)
-    decision = settings.predictor.decision_interval
-    return CoreSpec(
-        universe=msgspec.convert(manifest["universe"], Universe),
-        interval=parse_interval(manifest["feed"]["bars_of"]),
-        bindings=tuple(bindings.values()),
-        decision_interval=parse_interval(decision) if decision else None,
-        broker=broker_params(settings),
-        limits=risk_limits(settings, replay=not manifest["feed"]["free_running"]),
-        portfolios=portfolio_specs(settings, {ref: b.name for ref, b in bindings.items()}),
-        seed=run.seed,
-    )
-
-
-def _found_again(names: Iterable[str], references: Iterable[str]) -> tuple[str, ...]:
-    """Return recorded names with the places of their files, as far as references of today know a file of that name."""
-    places = {Path(file).name: file for file, _, function in (ref.rpartition(":") for ref in references) if function}
-    found = []
-    for name in names:
-        file, _, function = name.rpartition(":")
-        found.append(f"{places.get(file, file)}:{function}" if file else name)
-    return tuple(found)
 
 
 def report(found: Forensics) -> dict[str, Any]:

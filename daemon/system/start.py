@@ -33,21 +33,24 @@ from daemon.journal.failures import LedgerRefusedError
 from daemon.journal.journal import Manifest
 from daemon.journal.market_codec import MarketCodec
 from daemon.journal.opened import OpenedLedger, RecordedInput
+from daemon.journal.rows import RunRow
 from daemon.journal.sqlite import open_readonly
 from daemon.kernel.clock import Clock, VirtualClock
-from daemon.kernel.errors import ConfigError, InvariantError
+from daemon.kernel.errors import ConfigError, InvariantError, OperatorError
 from daemon.kernel.message import Market
 from daemon.system.bindings import source_digests, strategy_bindings
 from daemon.system.composition import CoreSpec
 from daemon.system.intake import ArrivalClock, ScaledClock
 from daemon.system.invariants import check_core
 from daemon.system.live_core import LiveCore
+from daemon.system.recorded import shape_here, shape_of, spec_of
 from daemon.system.version import environment_digest, program_version
 
 UNCLEAN: Final = "unclean"
 WARM_MAX: Final = 1_000_000
 """Rows of history before the first input; there are as many as the configuration asked for."""
 PROGRESS: Final = 5_000
+SNAPSHOT_SOON: Final = 1 << 62
 _SECOND: Final = 1_000_000_000
 
 
@@ -190,6 +193,11 @@ class Reader(msgspec.Struct, frozen=True):
         snapshots: Iterator[SnapshotRow] = self.ledger.snapshots()
         return snapshots
 
+    def runs(self, after_seq: int) -> list[RunRow]:
+        """Return the runs that hold inputs behind one, oldest first."""
+        runs: list[RunRow] = self.ledger.runs(after_seq)
+        return runs
+
     def inputs(self, after_seq: int) -> Iterator[RecordedInput]:
         """Return inputs in order of seq."""
         inputs: Iterator[RecordedInput] = self.ledger.inputs(after_seq)
@@ -199,6 +207,13 @@ class Reader(msgspec.Struct, frozen=True):
         """Return the last ``count`` market rows before an input, oldest first."""
         panels: list[Market] = self.ledger.panels_before(seq, count)
         return panels
+
+
+class Part(msgspec.Struct):
+    """Inputs that were recorded with one configuration: up to the one before ``end``; None: to the last, and on."""
+
+    spec: CoreSpec
+    end: int | None = None
 
 
 class CoreFactory:
@@ -228,14 +243,18 @@ class CoreFactory:
         self.refolded = 0
         self.notices: list[str] = []
 
-    def empty(self, limits: RiskLimits | None = None) -> LiveCore:
-        """Return a core that has seen nothing; with other limits than the configuration's where they are given."""
-        spec = self._data.spec if limits is None else msgspec.structs.replace(self._data.spec, limits=limits)
+    def empty(self, spec: CoreSpec | None = None) -> LiveCore:
+        """Return a core that has seen nothing: this run's, or another's."""
+        spec = self._data.spec if spec is None else spec
         alerter = AlerterActor(spec.universe, alert_params(self._settings), daemon=True)
         return LiveCore(spec, VirtualClock(), alerter)
 
     def fold(self, ledger: Reader, progress: Callable[[int], None] | None = None) -> LiveCore:
         """Return a core folded up to the last durable input; its clock stands there.
+
+        Inputs of earlier runs with another configuration are folded by cores of that configuration, each of which
+        hands its state to the next: what a new strategy remembers begins with the run that it came in, wherever the
+        newest snapshot stands.
 
         Args:
             ledger: what is durable.
@@ -244,35 +263,72 @@ class CoreFactory:
         Raises:
             LedgerRefusedError: no snapshot fits and the ledger does not begin with its first input.
         """
-        core = self.empty()
-        seq = self._restore(core, ledger)
-        if not seq:
-            core = self.empty(self._first_limits())
-            # All of it, as before the first input: states of strategies began there, not only windows.
-            core.sequencer.rewarm(ledger.panels_before(1, WARM_MAX))
+        core, seq, parts = self._restored(ledger)
         self.refolded = 0
-        for row in ledger.inputs(seq):
-            if self.refolded == 0 and row.seq == 1 and not seq:
-                self._begin(core, row.ts)
-            core.refold(row.seq, row.ts, row.ts_event, row.source, row.body, row.events)
-            self.refolded += 1
-            if progress is not None and not self.refolded % PROGRESS:
-                progress(self.refolded)
+        while True:
+            end = parts.pop(0).end
+            for row in ledger.inputs(seq):
+                if end is not None and row.seq >= end:
+                    break
+                if row.seq == 1:
+                    self._begin(core, row.ts)
+                core.refold(row.seq, row.ts, row.ts_event, row.source, row.body, row.events)
+                seq = row.seq
+                self.refolded += 1
+                if progress is not None and not self.refolded % PROGRESS:
+                    progress(self.refolded)
+            if not parts:
+                break
+            state, core = core.snapshot(), self.empty(parts[0].spec)
+            core.restore(state, partial(ledger.panels_before, seq + 1))
+            core.events_at_snapshot = -SNAPSHOT_SOON  # with the first commit, so that no later start comes this way
         core.sequencer.rearm()
         self._set_clock(core)
         return core
 
-    def _restore(self, core: LiveCore, ledger: Reader) -> int:
+    def _restored(self, ledger: Reader) -> tuple[LiveCore, int, list[Part]]:
+        """Return a core from the newest snapshot that can be used, where that stands, and the parts behind it."""
         for snapshot in ledger.snapshots():
+            parts = self._parts(ledger, snapshot.seq)
+            core = self.empty(parts[0].spec)
             try:
                 core.restore(snapshot, partial(ledger.panels_before, snapshot.seq + 1))
             except (InvariantError, msgspec.MsgspecError, KeyError, ValueError, TypeError, IndexError) as error:
                 self.notices.append(f"the snapshot behind input {snapshot.seq} cannot be used: {error}")
-                fresh = self.empty()
-                core.__dict__.update(fresh.__dict__)
                 continue
-            return snapshot.seq
-        return 0
+            return core, snapshot.seq, parts
+        parts = self._parts(ledger, 0)
+        limits = self._first_limits()
+        spec = parts[0].spec
+        core = self.empty(spec if limits is None else msgspec.structs.replace(spec, limits=limits))
+        # All of it, as before the first input: states of strategies began there, not only windows.
+        core.sequencer.rewarm(ledger.panels_before(1, WARM_MAX))
+        return core, 0, parts
+
+    def _parts(self, ledger: Reader, after_seq: int) -> list[Part]:
+        """Return the configurations that recorded what is behind an input, oldest first; the last is this run's."""
+        own = shape_here(self._settings, self._data.spec)
+        parts: list[Part] = []
+        shape: Any = None
+        for run in ledger.runs(after_seq):
+            before, shape = shape, shape_of(run)
+            if shape == before:
+                continue
+            if parts:
+                parts[-1].end = run.first_seq
+            parts.append(Part(self._data.spec if shape == own else self._spec_of(run)))
+        if not parts or shape != own:
+            if parts:
+                parts[-1].end = ledger.ledger.last_seq + 1
+            parts.append(Part(self._data.spec))
+        return parts
+
+    def _spec_of(self, run: RunRow) -> CoreSpec:
+        try:
+            return spec_of(run, self._settings)
+        except OperatorError as error:
+            self.notices.append(f"run {run.run_id} cannot be folded as it was configured, but as this one is: {error}")
+            return self._data.spec
 
     @staticmethod
     def _begin(core: LiveCore, ts: int) -> None:

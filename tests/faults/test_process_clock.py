@@ -150,7 +150,7 @@ def test_f56_steps_of_the_wall_clock_move_nothing(tmp_path: Path, library: Path)
         assert all(abs(ts - expires) <= 900 * SECOND for ts in expired)
 
 
-@pytest.mark.parametrize("step", [DAY, -DAY], ids=["forward", "back"])
+@pytest.mark.parametrize("step", [pytest.param(DAY, marks=pytest.mark.long), -DAY], ids=["forward", "back"])
 def test_f56_a_restart_under_another_clock_goes_on_behind_the_last_stamp(
     tmp_path: Path, library: Path, step: int
 ) -> None:
@@ -168,6 +168,7 @@ def test_f56_a_restart_under_another_clock_goes_on_behind_the_last_stamp(
         in_order(d)
 
 
+@pytest.mark.long
 def test_f56_a_slew_is_no_step(tmp_path: Path, library: Path) -> None:
     """Corrections in small bits are neither told nor felt; a gated playback is equal to its replay whatever is set."""
     settings = world(tmp_path, 1, "around").settings.replace('speed = "max"', "speed = 60000")

@@ -21,12 +21,12 @@ from tests.live_support import Daemon, daemon, minute_bars
 from tests.parity.worlds import STRATEGIES
 
 STOPPED_S = 7.0
-SPEED = 60
+SPEED = 240
 SECOND = 10**9
 
 
 def trading(folder: Path, *, free: bool) -> str:
-    """Return a configuration of a daemon that trades at every bar, one bar a second."""
+    """Return a configuration of a daemon that trades at every bar, four bars a second."""
     folder.mkdir()
     minute_bars(folder / "bars.csv", ("AAA", "BBB", "CCC"), minutes=390)
     (folder / "strategies.py").write_text(STRATEGIES, "utf-8")
@@ -105,7 +105,7 @@ def check_free(d: Daemon) -> None:
     after = bars_after(rows, gaps[0].seq)
     assert after
     stamps = [row.ts for row in after]
-    assert all(b - a > 30 * SECOND for a, b in pairwise(stamps))  # one at a time, none in a heap
+    assert all(b - a > 20 * SECOND for a, b in pairwise(stamps))  # one at a time, none in a heap
     changes = [(event.old, event.new) for event in d.events(TradingStateChanged)]
     assert changes[:2] == [("active", "reducing"), ("reducing", "active")]
     told(d)

@@ -53,12 +53,12 @@ def test_f70_sigterm_at_the_peak(tmp_path: Path) -> None:
         d.begin()
         with d.client() as client:
             accepted = 0
-            for n in range(50):
+            for n in range(25):
                 order = {"symbol": "AAA", "side": "buy", "qty": 1 + n % 3, "type": "limit", "tif": "gtc"}
                 answer = client.call("order.submit", id=f"rest-{n}", limit_px=92 + n / 100, **order)
                 accepted += answer["status"] == "new"
             client.call("alert.test", reason="just before")
-            assert accepted > 10
+            assert accepted > 5
             began = time.monotonic()
             code = d.stop(BUDGET_S)
         took = time.monotonic() - began
@@ -87,20 +87,25 @@ def test_f70_nothing_new_is_no_reason_to_fail(tmp_path: Path) -> None:
     with daemon(tmp_path, playing(tmp_path, speed='"max"', minutes=10)) as d:
         d.spawn(until_end=True)
         assert d.wait() == 0
-        for _ in range(2):
-            d.start()
-            assert d.stop() == 0
-        assert [row[0] for row in d.query("SELECT status FROM run")] == ["ended"] * 3
+        d.start()
+        assert d.stop() == 0
+        assert [row[0] for row in d.query("SELECT status FROM run")] == ["ended"] * 2
         assert verified(d)
 
 
-@pytest.mark.parametrize("moment", ["starting: ledger", "starting: data", "starting: recovery"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        *(pytest.param(at, marks=pytest.mark.long) for at in ("starting: ledger", "starting: data")),
+        "starting: recovery",
+    ],
+)
 def test_f70_sigterm_during_the_start(tmp_path: Path, moment: str) -> None:
     """At once or as soon as it is up, always in order; it does not count as a crash."""
     with meddled(tmp_path, playing(tmp_path, speed='"max"')) as d:
         d.begin()
         d.kill()
-        for _ in range(2):
+        for _ in range(1):
             d.spawn()
             d.hear_until("STATUS", moment)
             assert d.stop() == 0, d.tail()
@@ -133,6 +138,7 @@ def test_f70_a_second_sigterm_hurries(tmp_path: Path) -> None:
         assert not d.query("SELECT 1 FROM outbox WHERE state = 'pending'")
 
 
+@pytest.mark.long
 def test_f70_a_stage_that_overruns_is_named(tmp_path: Path) -> None:
     """With the place where it hangs; the stages behind it have their turn."""
     settings = playing(tmp_path, more="[service]\nunclean_starts_max = 0\ndisk_halt_mb = 0\nshutdown_outreach_s = 1\n")
