@@ -266,12 +266,12 @@ async def add_runs(state: Path, count: int) -> None:
             state,
             codec=codec(),
             market=market,
-            manifest=msgspec.structs.replace(manifest, run_id="again"),
+            manifest=msgspec.structs.replace(manifest, run_id=f"again-{last.id}"),
             opened=opened,
             overtaken=lambda: False,
         )
         for n in range(count):
-            await writer.roll(msgspec.structs.replace(manifest, run_id=f"again-{n}"))
+            await writer.roll(msgspec.structs.replace(manifest, run_id=f"again-{last.id}-{n}"))
         await writer.close()
         opened.close()
 
