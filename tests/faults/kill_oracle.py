@@ -109,8 +109,17 @@ def await_latch(d: Daemon, witness: Witness, act: Callable[[], object], seconds:
 
 
 def revive(client: Client) -> None:
-    """Killed -> halted -> active, as an admin does."""
-    client.call("unlatch", reason="the test goes on")
+    """Killed -> halted -> active, as an admin does; where the disk was full, once the daemon has found room again."""
+
+    def unlatched() -> bool:
+        try:
+            return bool(client.call("unlatch", reason="the test goes on"))
+        except CallError as error:
+            if error.reason != "LEDGER_FULL":
+                raise
+            return False
+
+    until(30, unlatched, "room on the disk")
     client.call("resume", reason="the test goes on")
 
 
