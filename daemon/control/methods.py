@@ -31,6 +31,7 @@ class Param(NamedTuple):
         required: a call without it is refused.
         choices: the values that are taken, () for any.
         positional: the command line takes it without a flag.
+        later: the broker has nothing behind it yet: it is judged like any other, and shown by no --help.
         judged: the value may be of any type here because the desk judges it: an order that can be read but asks for
             nonsense becomes a denied order that stands in the journal, not a line that nobody sees.
     """
@@ -42,6 +43,7 @@ class Param(NamedTuple):
     choices: tuple[str, ...] = ()
     positional: bool = False
     judged: bool = False
+    later: bool = False
 
     @property
     def flag(self) -> str:
@@ -199,20 +201,20 @@ _ORDERS: Final = (
             Param("symbol", "text", "what to trade", required=True, judged=True),
             Param("side", "text", "buy or sell", required=True, choices=("buy", "sell"), judged=True),
             Param("qty", "number", "how many shares", required=True, judged=True),
-            Param("type", "text", "market unless told: limit stop stop_limit trailing_stop ...", judged=True),
-            Param("tif", "text", "day unless told: gtc gtd ioc fok opg cls", judged=True),
+            Param("type", "text", "market unless told: limit, stop", judged=True),
+            Param("tif", "text", "day unless told: gtc", judged=True),
             Param("limit_px", "number", "limit price", judged=True),
             Param("stop_px", "number", "stop price", judged=True),
-            Param("trail_amount", "number", "distance of a trailing stop in money", judged=True),
-            Param("trail_percent", "number", "distance of a trailing stop in percent", judged=True),
-            Param("activation_px", "number", "price from which a trailing stop trails", judged=True),
-            Param("display_qty", "number", "shares shown", judged=True),
-            Param("post_only", "bool", "never take liquidity", judged=True),
+            Param("trail_amount", "number", "distance of a trailing stop in money", judged=True, later=True),
+            Param("trail_percent", "number", "distance of a trailing stop in percent", judged=True, later=True),
+            Param("activation_px", "number", "price from which a trailing stop trails", judged=True, later=True),
+            Param("display_qty", "number", "shares shown", judged=True, later=True),
+            Param("post_only", "bool", "never take liquidity", judged=True, later=True),
             Param("reduce_only", "bool", "never open or turn a position", judged=True),
-            Param("expire_at", "text", "end of a gtd order", judged=True),
-            Param("bracket", "object", "take profit and stop behind an entry", judged=True),
-            Param("oco_group", "text", "orders of which one cancels the others", judged=True),
-            Param("algo", "object", "how to work the order", judged=True),
+            Param("expire_at", "text", "end of a gtd order", judged=True, later=True),
+            Param("bracket", "object", "take profit and stop behind an entry", judged=True, later=True),
+            Param("oco_group", "text", "orders of which one cancels the others", judged=True, later=True),
+            Param("algo", "object", "how to work the order", judged=True, later=True),
             Param("id", "text", "client order id; from the request id unless told"),
             _PORTFOLIO,
         ),

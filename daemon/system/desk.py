@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
@@ -40,6 +41,7 @@ from daemon.system.order_form import TEXT_MAX, FieldError, read_replace, read_su
 
 __all__ = ["METHODS", "Standing", "command_of", "operator_order_id", "params_digest", "reply_key", "reply_of"]
 
+_BROKERS_OWN: Final = re.compile(r"O-\d+")
 OPERATOR: Final = "operator"
 """Why an operator's order is there, as it stands in orders and trades."""
 
@@ -151,7 +153,11 @@ def _reason(call: Call) -> str:
 
 
 def _submit(call: Call, terms: _Terms) -> SubmitOrder:
-    name = "" if call.params.get("id") else terms.decide_id(call)
+    given = call.params.get("id")
+    if isinstance(given, str) and _BROKERS_OWN.fullmatch(given.strip()):
+        message = f"the id {given!r} looks like one of the broker's own, so a cancel could mean either order"
+        raise FieldError(message, field="id", code="BAD_ID", remedy="choose another, such as my-1")
+    name = "" if given else terms.decide_id(call)
     return read_submit(call.params, terms.symbols, terms.portfolios, reason=OPERATOR, of_order=name)
 
 

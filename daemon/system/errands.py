@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -22,6 +23,7 @@ from config.sources import Loaded
 from daemon.control.calls import Call, Outcome, Peer, Role
 from daemon.control.signals import KILL_FILE
 from daemon.journal.backup import back_up
+from daemon.journal.sqlite import open_readonly
 from daemon.kernel.errors import OperatorError
 from daemon.service.clock import Jump
 from daemon.service.logging import Logs
@@ -78,6 +80,7 @@ class Errands:
                 "shutdown": self._shutdown,
             },
             resolve=self._resolve,
+            knows_alert=self._knows_alert,
             older=PastEvents(self._state_dir / "ledger.db", universe).since,
         )
 
@@ -164,6 +167,19 @@ class Errands:
             return reader(call)
 
         return read
+
+    def _knows_alert(self, alert_id: str) -> bool:
+        """Ask the ledger, whose outbox has every alert; where it cannot be read, the core is told all the same."""
+        try:
+            db = open_readonly(self._state_dir / "ledger.db")
+        except OperatorError:
+            return True
+        try:
+            return db.execute("SELECT 1 FROM outbox WHERE alert_id = ?", (alert_id,)).fetchone() is not None
+        except sqlite3.Error:
+            return True
+        finally:
+            db.close()
 
     def _resolve(self, name: str) -> str:
         """Return the client order id behind a name; where the views do not know it, the name as it was typed."""

@@ -102,7 +102,7 @@ class MarketQueue:
         items: what waits, oldest first.
         ended: nothing will be put any more.
         taken: inputs that went to the core.
-        last_arrival_ns: monotonic nanoseconds when the last one was put.
+        last_taken_ns: monotonic nanoseconds when the core took the last one; None before the first.
         on_room: called once when half of the queue is empty again; set by a feed that waits for it.
     """
 
@@ -112,7 +112,7 @@ class MarketQueue:
         self.items: deque[Market] = deque()
         self.ended = False
         self.taken = 0
-        self.last_arrival_ns = time.monotonic_ns()
+        self.last_taken_ns: int | None = None
         self.on_room: Callable[[], None] | None = None
 
     @property
@@ -123,11 +123,11 @@ class MarketQueue:
     def put(self, panel: Market) -> None:
         """Add one."""
         self.items.append(panel)
-        self.last_arrival_ns = time.monotonic_ns()
 
     def take(self) -> Market:
         """Remove and return the oldest; there must be one."""
         panel = self.items.popleft()
+        self.last_taken_ns = time.monotonic_ns()
         self.taken += 1
         if self.on_room is not None and 2 * len(self.items) <= self.capacity:
             tell, self.on_room = self.on_room, None

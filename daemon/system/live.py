@@ -42,7 +42,7 @@ from daemon.supervision.stacks import where_task_hangs
 from daemon.system.errands import Errands
 from daemon.system.outbox import channels
 from daemon.system.outlet import Head, LiveOutlet
-from daemon.system.prepare import Prepared, RunOptions, StoppedEarly, prepare
+from daemon.system.prepare import SOCKET, Prepared, RunOptions, StoppedEarly, prepare
 from daemon.system.running import Running
 from daemon.system.start import manifest_of
 
@@ -220,6 +220,9 @@ class Shell:
                     run_id=running.manifest.run_id,
                     seconds=round((time.monotonic_ns() - self._prepared.began_ns) / 1e9, 3),
                     trading_state=running.loop.core.core.risk.trading_state,
+                    playing=self._prepared.data.recording.label,
+                    state_dir=str(self._prepared.state_dir),
+                    socket=str(self._prepared.runtime_dir / SOCKET),
                 )
                 await _first(self._stop, self._ended)
             if self._failure is None:

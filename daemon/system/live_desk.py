@@ -17,6 +17,7 @@ from typing import Any, Final
 import anyio
 import msgspec
 
+from actors.messages.alerts import AlertAcknowledged
 from actors.values.fixed import fmt
 from actors.values.universe import Universe
 from daemon.control.calls import Call, Outcome
@@ -101,6 +102,7 @@ class LiveDesk:
         admin: dict[str, Admin],
         resolve: Callable[[str], str],
         older: Callable[[int], tuple[list[dict[str, Any]], int]],
+        knows_alert: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """Wire the desk; it takes calls once :meth:`open` was called."""
         self._universe = universe
@@ -112,6 +114,7 @@ class LiveDesk:
         self._admin = admin
         self._resolve = resolve
         self._older = older
+        self._knows_alert = knows_alert
         self._loop: asyncio.AbstractEventLoop | None = None
         self._flat: list[_Flattening] = []
         self._subscribers: list[Subscriber] = []
@@ -137,6 +140,16 @@ class LiveDesk:
                 command = command_of(call, self._universe, self._portfolios, resolve=self._resolve)
             except TradingdError as error:
                 answer(refusal(error))
+                return
+            if isinstance(command, AlertAcknowledged) and not self._knows_alert(command.alert_id):
+                answer(
+                    Outcome(
+                        code="UNKNOWN_ALERT",
+                        message=f"there is no alert {command.alert_id}",
+                        field="alert_id",
+                        remedy="see tradingctl alerts",
+                    )
+                )
                 return
             lane = Lane.CONTROL if TABLE[call.method].lane == 0 else Lane.COMMAND
             item = Input(command, "control", call=call, answer=self._finish(call, answer))

@@ -7,10 +7,11 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from actors.messages.alerts import AlertRaised
-from actors.messages.inference import InferenceRequested, StrategyDisabled, StrategyEnabled
+from actors.messages.alerts import AlertRaised, Severity
+from actors.messages.inference import InferenceRequested, StrategyDisabled, StrategyEnabled, StrategyFailed
 from actors.messages.risk import BreakerReset, BreakerTripped, TradingStateChanged
 from actors.reporter.actor import ReporterActor
+from daemon.journal.batch import OutboxRow
 from daemon.kernel.actor import Frame
 from daemon.kernel.digest import DIGEST_START
 from daemon.kernel.message import CommandRejected, Event, InputQuarantined
@@ -27,7 +28,7 @@ _TOLD: Final = (
     StrategyEnabled,
     CommandRejected,
     InputQuarantined,
-    AlertRaised,
+    StrategyFailed,
 )
 """Events worth a line of the log at level info; everything else is told at level debug."""
 
@@ -103,11 +104,13 @@ class LiveOutlet:
                 if type(event) is InferenceRequested:
                     self._inference.ask(event)
                 elif isinstance(event, _TOLD) or debug:
-                    self._tell(frame, event)
+                    self._tell(frame, event, core)
             if frame.events:
                 self._show(frame, listening=listening)
         if batch.outbox:
             self._deliveries.add(batch.outbox)
+            for row in batch.outbox:
+                self._tell_alert(row)
         if batch.frames:
             last = batch.frames[-1]
             self.seq = last.envelope.seq
@@ -115,7 +118,6 @@ class LiveOutlet:
             self._notify_views(self.seq)
         self.dirty = True
         self._desk.look_for_flat()
-        del core
 
     def _show(self, frame: Frame, *, listening: bool) -> None:
         """Show a frame to those whose failure must not keep the core from going on."""
@@ -126,7 +128,15 @@ class LiveOutlet:
         except Exception as error:  # noqa: BLE001 - the frame is durable: views and ledger still have it
             self._log.warning("outreach", seq=frame.envelope.seq, error=f"{type(error).__name__}: {error}")
 
-    def _tell(self, frame: Frame, event: Event) -> None:
+    def _tell_alert(self, row: OutboxRow) -> None:
+        """The log is told of every alert, so that one without a channel is seen by somebody."""
+        if row.state != "pending":
+            return
+        alert = msgspec.json.decode(row.body, type=AlertRaised)
+        tell = self._log.info if alert.severity is Severity.INFO else self._log.warning
+        tell("alert", title=alert.title, severity=alert.severity.value, alert_id=alert.alert_id, count=alert.count)
+
+    def _tell(self, frame: Frame, event: Event, core: LiveCore) -> None:
         seq = frame.envelope.seq
         if isinstance(event, TradingStateChanged):
             self._log.warning(
@@ -144,6 +154,8 @@ class LiveOutlet:
             value = getattr(event, name, None)
             if value:
                 fields[name] = value
+        if isinstance(event, StrategyFailed) and core.core.predictor.failures:
+            fields["detail"] = core.core.predictor.failures[-1]  # message, file and line, which no event may hold
         (self._log.info if isinstance(event, _TOLD) else self._log.debug)("event", **fields)
 
     def trouble(self, what: str, sentence: str) -> None:

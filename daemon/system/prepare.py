@@ -204,6 +204,25 @@ def make_folders(settings: Settings) -> tuple[Path, Path]:
     return folders[0], folders[1]
 
 
+def let_in(runtime_dir: Path, group: int | None) -> None:
+    """Let the group of the socket enter the folder it lies in.
+
+    Raises:
+        ConfigError: the daemon's user may not give the folder to that group.
+    """
+    if group is None or runtime_dir.stat().st_gid == group:
+        return
+    try:
+        os.chown(runtime_dir, -1, group)
+        runtime_dir.chmod(0o750)
+    except OSError as error:
+        raise ConfigError(
+            f"paths.runtime_dir {runtime_dir} cannot be given to group {group}: {error.strerror}",
+            code="NO_FOLDER",
+            remedy="make the daemon's user a member of the groups that [control] names",
+        ) from error
+
+
 def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Log) -> Prepared:
     """Recover; see the module. Signals must be blocked already.
 
@@ -230,11 +249,14 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
         for notice in factory.notices:
             log.warning("recovery", detail=notice)
         _check_stop(stop)
-    except (OperatorError, StoppedEarly):
+    except (OperatorError, StoppedEarly) as error:
         problem = ground.starts.withdraw()
         if problem:
             log.warning("starts", detail=problem)
         ground.leave()
+        if isinstance(error, OperatorError) and error.exit_code == 1:
+            # Data, strategies or symbols that do not hold stay so: a service manager must not try again and again.
+            error.exit_code = ConfigError.exit_code
         raise
     log.info(
         "recovered",
@@ -318,10 +340,12 @@ def _recovered(factory: CoreFactory, opened: OpenedLedger, notifier: Notifier, s
 def _control(settings: Settings, runtime_dir: Path, latch: KillLatch, hooks: Hooks, log: Log) -> ControlServer:
     control = settings.control
     rate = float(control.requests_per_s)
+    groups = Groups.named(admin=control.admin_group, operator=control.operator_group, viewer=control.viewer_group)
+    let_in(runtime_dir, groups.widest)
     return ControlServer(
         runtime_dir / SOCKET,
         latch=latch,
-        groups=Groups.named(admin=control.admin_group, operator=control.operator_group, viewer=control.viewer_group),
+        groups=groups,
         version=program_version(),
         lookup=hooks.lookup_now,
         digest=params_digest,

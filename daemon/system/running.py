@@ -95,7 +95,7 @@ class Running:
         self.board: Board | None = None
         self.standing: tuple[str, str] | None = None
         self.degraded: dict[str, None] = {}
-        self._told_low = False
+        self._told_end = False
         self._books_at = time.monotonic()
         self._wal = WalWatch(settings.journal.wal_max_mb)
         self._pace = Pace(pace_of(settings), runs_on=self.free_running)
@@ -367,11 +367,11 @@ class Running:
         """Look after the disk and the books, and notice the end of the recording."""
         while True:
             state = self.prepared.disk.look()
-            if state.low and not self._told_low:
-                self._told_low = True
-                self.command(Halt(state.sentence, BY))
-            elif not state.low:
-                self._told_low = False
+            if state.low and self.loop.core.core.risk.trading_state in OPEN_STATES:
+                self.command(Halt(state.sentence, BY))  # again, if somebody resumed while there is no room
+            if self.queue.ended and not self._told_end:
+                self._told_end = True
+                self.log.info("the recording has ended", detail="no more data will come; orders stay as they are")
             gauges = self.writer.gauges()
             wal = self._wal.look(gauges.wal_bytes, gauges.checkpoint_blocked_since_ns)
             if wal:
@@ -429,7 +429,7 @@ class Running:
             started_ns=self.prepared.began_ns,
             commit_ns=self.loop.last_commit_ns,
             seq=self.outlet.seq,
-            feeds=(FeedFact("playback", state, queue.last_arrival_ns, self.prepared.data.recording.label),),
+            feeds=(FeedFact("playback", state, queue.last_taken_ns, self.prepared.data.recording.label),),
             actors=tuple(ActorFact(row.name, row.state, row.restarts, row.last_error) for row in rows),
             degraded=tuple(self.degraded),
             alerts_pending=len(self.deliveries),

@@ -271,6 +271,13 @@ def test_the_safe_direction_is_never_refused_for_its_wording() -> None:
     assert isinstance(command("kill", reason="x"), Kill)
 
 
+def test_an_operators_id_cannot_be_taken_for_one_of_the_brokers() -> None:
+    """Else a cancel of O-1 could mean either of two orders."""
+    with pytest.raises(FieldError) as caught:
+        command("order.submit", symbol="AAA", side="buy", qty=1, id="O-1")
+    assert (caught.value.field, caught.value.code) == ("id", "BAD_ID")
+
+
 # -- everything else ---------------------------------------------------------------------------------------------------
 
 

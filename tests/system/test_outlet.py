@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import msgspec
 import pytest
 
+from actors.messages.alerts import AlertRaised, Severity
 from actors.messages.catalogue import codec
 from actors.messages.control import Halt
 from actors.messages.inference import InferenceRequested, ModelActivated
@@ -125,6 +127,9 @@ class World:
         self.outlet.committed(pending, cast("Any", None))
 
 
+ALERT = AlertRaised("A-1", "k", 1, Severity.CRITICAL, "the sky fell", ())
+
+
 def frame(seq: int, *events: Event) -> Frame:
     """Return a frame."""
     envelope = Envelope(seq, seq, seq * 10, "test", Halt("x", "me"))
@@ -140,7 +145,7 @@ def world() -> World:
 def test_a_commit_is_released_to_everybody_once(world: World) -> None:
     """Questions, alerts, views, the head, whoever waits for a flat book."""
     question = InferenceRequested("q1", "m", "s", 1, b"", b"", 9)
-    alert = OutboxRow("A-1", 1, "critical", b"{}")
+    alert = OutboxRow("A-1", 1, "critical", msgspec.json.encode(ALERT))
     world.commit(frame(1, question), frame(2), frame(3, ModelActivated("m", "", 0, 0)), outbox=(alert,))
     assert world.inference.asked == ["q1"]
     assert world.deliveries.rows == [alert]
@@ -172,11 +177,20 @@ def test_subscribers_get_lines_only_where_there_are_any(world: World) -> None:
 def test_a_reporter_that_fails_holds_up_nobody(world: World) -> None:
     """The frame is durable; the failure is a line of the log, and everybody else is served."""
     world.reporter.fail = True
-    alert = OutboxRow("A-1", 1, "critical", b"{}")
+    alert = OutboxRow("A-1", 1, "critical", msgspec.json.encode(ALERT))
     world.commit(frame(1, ModelActivated("m", "", 0, 0)), outbox=(alert,))
     assert world.deliveries.rows == [alert]
     assert world.outlet.seq == 1
-    assert world.log.lines == [("warning", "outreach", {"seq": 1, "error": "ZeroDivisionError: a fold of views"})]
+    assert world.log.lines[0] == ("warning", "outreach", {"seq": 1, "error": "ZeroDivisionError: a fold of views"})
+
+
+def test_every_alert_is_told_to_the_log_once(world: World) -> None:
+    """Whoever set up no channel still finds it; a delivery's row is no alert."""
+    row = OutboxRow("A-1", 1, "critical", msgspec.json.encode(ALERT))
+    world.commit(outbox=(row,))
+    world.commit(outbox=(msgspec.structs.replace(row, state="delivered"),))
+    told = {"title": "the sky fell", "severity": "critical", "alert_id": "A-1", "count": 1}
+    assert world.log.lines == [("warning", "alert", told)]
 
 
 def test_what_people_should_know_is_logged_with_order_and_reason(world: World) -> None:

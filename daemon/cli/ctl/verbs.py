@@ -56,6 +56,8 @@ def _add(made: argparse.ArgumentParser, method: Method, param: Param) -> None:
 
 
 def _doc(param: Param) -> str:
+    if param.later:
+        return argparse.SUPPRESS
     needed = "; required" if param.required else ""
     chosen = f" ({', '.join(param.choices)})" if param.choices and param.positional else ""
     return _escaped(f"{param.doc}{chosen}{needed}")

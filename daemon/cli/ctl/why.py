@@ -71,7 +71,7 @@ def _decision(story: dict[str, Any]) -> Iterator[Step]:
     if signal:
         yield Step(_ts(signal), "signal", _signal(signal), "cyan")
     else:
-        who = order.get("strategy") or order.get("reason") or "nobody known"
+        who = order.get("strategy") or order.get("purpose") or order.get("reason") or "nobody known"
         yield Step(_ts(order), "asked", f"by {clean(who)}", "cyan")
     if targets:
         weight = percent(targets.get("weight"))
