@@ -175,11 +175,11 @@ def months(folder: Path, *, loops: str = "loop = true\n") -> str:
     bars(folder / "bars.csv", openings, 390, step=5)
     (folder / "strategies.py").write_text(STRATEGIES, "utf-8")
     return trading(
-        "XNYS", feed=loops, more="[journal]\nsnapshot_events = 5000\n[retention]\nledger_days = 10\ntape_days = 10\n"
+        "XNYS", feed=loops, more="[journal]\nsnapshot_events = 500\n[retention]\nledger_days = 10\ntape_days = 10\n"
     )
 
 
-def live_and_grow_old(tmp_path: Path, library: Path, *, lives: int, inputs: int) -> None:
+def live_and_grow_old(tmp_path: Path, library: Path, *, lives: int, inputs: int, grows_mb: float) -> None:
     """Several lives of a daemon, weeks of the wall clock apart: starts stay as quick, records move, memory stays."""
     ready: list[float] = []
     with daemon(tmp_path, months(tmp_path)) as d, wall_clock(tmp_path, library) as clock:
@@ -199,19 +199,18 @@ def live_and_grow_old(tmp_path: Path, library: Path, *, lives: int, inputs: int)
         print(f"RSS {half:.0f} MB, then {full:.0f} MB; ledger {ledger:.1f} MB, {len(archived)} files archived")  # noqa: T201
         assert archived
         assert ready[-1] < 3 * ready[0] + 1
-        assert full < half + 25
-        kept = d.query("SELECT count(*) FROM frame")[0][0]
-        assert kept < seq
+        assert full < half + grows_mb
+        assert d.query("SELECT min(seq) FROM frame")[0][0] > inputs  # the first run has left the ledger
         assert verified(d)
         forensic(d)
 
 
 def test_a_daemon_grows_old(tmp_path: Path, library: Path) -> None:
-    """Two lives."""
-    live_and_grow_old(tmp_path, library, lives=2, inputs=500)
+    """Three lives."""
+    live_and_grow_old(tmp_path, library, lives=3, inputs=500, grows_mb=80)  # it is still warming up
 
 
 @pytest.mark.long
 def test_months_of_playback(tmp_path: Path, library: Path) -> None:
     """Eight lives, some six months of sessions."""
-    live_and_grow_old(tmp_path, library, lives=8, inputs=5_000)
+    live_and_grow_old(tmp_path, library, lives=8, inputs=5_000, grows_mb=10)

@@ -76,9 +76,14 @@ def test_f70_sigterm_at_the_peak(tmp_path: Path) -> None:
         assert owed
         assert owed <= written | pending
         d.begin()
+        working = 0
+        deadline = time.monotonic() + 20
         with d.client() as client:
-            working = rows_of(client, "orders", limit=1000)
-        assert sum(row["client_order_id"].startswith("rest-") for row in working) == accepted
+            while working < accepted:  # views may be a moment behind the ledger
+                assert time.monotonic() < deadline, (working, accepted)
+                rows = rows_of(client, "orders", limit=1000)
+                working = sum(row["client_order_id"].startswith("rest-") for row in rows)
+        assert working == accepted
         assert d.stop(BUDGET_S) == 0
 
 
