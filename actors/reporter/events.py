@@ -52,6 +52,12 @@ FIXED_FIELDS: Final = frozenset(
         "baseline",
         "px",
         "opened_fees",
+        # of limits
+        "min_order_value",
+        "max_order_value",
+        "max_order_qty",
+        "cash_reserve",
+        "lot_size",
     )
 )
 SYMBOL_COLUMNS: Final = frozenset({"ids", "abstained"})
@@ -82,14 +88,14 @@ class EventWriter:
         """Build for a universe."""
         self._symbols = universe.symbols
         self._encoder = msgspec.json.Encoder()
-        self._fields: dict[type[Message], list[tuple[str, Callable[[Any], Any] | None]]] = {}
+        self._fields: dict[type[msgspec.Struct], list[tuple[str, Callable[[Any], Any] | None]]] = {}
 
     def line(self, frame: StoredFrame, event: Message, number: int) -> bytes:
         """Return one event as a line of JSON without its end."""
         head = {"seq": frame.seq, "n": number, "ts": format_ts(frame.ts), "type": type(event).__name__}
         return self._encoder.encode(head | self.values(event))
 
-    def values(self, message: Message) -> dict[str, Any]:
+    def values(self, message: msgspec.Struct) -> dict[str, Any]:
         """Return the fields of a message as plain values."""
         fields = self._fields.get(type(message))
         if fields is None:
@@ -105,6 +111,8 @@ class EventWriter:
         special: dict[str, Callable[[Any], Any]] = {
             "symbol": lambda v: self._symbols[v] if v >= 0 else None,
             "order": self.values,
+            "old": self._nested,
+            "new": self._nested,
             "ts": format_ts,
             "price": self._amounts,
         }
@@ -119,6 +127,10 @@ class EventWriter:
         if name in FIXED_FIELDS:
             return self._amount
         return _other
+
+    def _nested(self, value: Any) -> Any:
+        """Limits are a record of their own; a trading state is not."""
+        return self.values(value) if isinstance(value, msgspec.Struct) else value
 
     @staticmethod
     def _amount(value: Any) -> Any:

@@ -17,10 +17,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from actors.messages.limits import RiskLimits
 from actors.messages.orders import OrderDenied, OrderRejected, SubmitOrder
 from actors.messages.portfolio import CashFlowed, EquityMarked, SessionRolled
-from actors.messages.risk import LimitBreached
+from actors.messages.risk import LimitBreached, LimitsChanged
 from actors.reporter.calc import calc_metrics
+from actors.reporter.events import EventWriter
 from actors.reporter.performance import curve
 from actors.reporter.record import RunResult
 from actors.reporter.report import MINUS
@@ -29,6 +31,7 @@ from actors.reporter.story import gather
 from actors.reporter.summary import summary_lines
 from actors.reporter.tables import cell, number
 from actors.values.fixed import SCALE
+from actors.values.universe import Universe
 from daemon.journal.journal import StoredFrame
 from daemon.kernel.message import InputQuarantined
 
@@ -479,3 +482,10 @@ def test_several_portfolios_are_told_apart_in_the_tables(make_run, tmp_path) -> 
     html = (tmp_path / "report.html").read_text("utf-8")
     assert '<section id="portfolios">' in html
     assert f"{MINUS}10.00 %" in html  # b, on its own
+
+
+def test_limits_in_an_event_are_plain_decimals():
+    """A change of limits names money as money, not as units of 1e-8."""
+    values = EventWriter(Universe(symbols=("AAA",))).values(LimitsChanged(RiskLimits(), RiskLimits(), "me", "d"))
+    told = msgspec.json.decode(msgspec.json.encode(values))
+    assert (told["new"]["max_order_value"], told["old"]["cash_reserve"]) == (50_000, 1.02)
