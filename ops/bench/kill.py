@@ -99,22 +99,24 @@ class Bench:
     def series(self, folder: Path, label: str, toml: str, trouble: Trouble) -> str:
         """Kill again and again in one daemon."""
         kills: list[Kill] = []
+        everybody: list[Traffic] = []
         with daemon(folder, toml) as d, ExitStack() as stack:
             d.start()
             witness = Witness(d.ledger)
             stack.callback(witness.close)
-            self.traffic = stack.enter_context(Traffic(d))
-            self.traffic.await_fill(d)
-            client = stack.enter_context(d.client(timeout=120))
-            for _ in range(self.options.kills):
-                self.traffic.await_accepted(3)
-                pause(d, self.moments.random() * 0.4)  # long enough for fills, and anywhere in a batch
-                with trouble(d):
-                    kills.append(kill_by_socket(d, witness))
-                revive(client)
-            self.traffic.stop()
+            for n in range(self.options.kills):
+                with Traffic(d, name=f"r{n}-") as self.traffic:
+                    everybody.append(self.traffic)
+                    if not n:
+                        self.traffic.await_fill(d)
+                    self.traffic.await_accepted(5)
+                    pause(d, self.moments.random() * 0.4)  # long enough for fills, and anywhere in a batch
+                    with trouble(d):
+                        kills.append(kill_by_socket(d, witness))
+                with d.client(timeout=120) as client:
+                    revive(client)
             d.stop()
-            return row(label, [kill.took_ms for kill in kills], judge(d, kills, [self.traffic]))
+            return row(label, [kill.took_ms for kill in kills], judge(d, kills, everybody))
 
     def playback(self, folder: Path) -> str:
         """Quotes at 10,000 a second."""
