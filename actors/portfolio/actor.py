@@ -42,9 +42,10 @@ from actors.messages.portfolio import (
     TradeClosed,
 )
 from actors.portfolio.booking import RATIO_DIGITS, OrderFill, position_changed, trade_closed
-from actors.portfolio.closing import FLATTEN, ClosingDesk
+from actors.portfolio.closing import FLATTEN
 from actors.portfolio.excursions import Excursions
 from actors.portfolio.exits import adjust_exits, opening_exits
+from actors.portfolio.guarding import GuardDesk
 from actors.portfolio.ledger import flow_postings
 from actors.portfolio.marks import Marks
 from actors.portfolio.params import PortfolioSpec
@@ -61,7 +62,7 @@ from daemon.kernel.ids import client_order_id
 from daemon.kernel.message import Command, Event
 
 
-class PortfolioActor(ClosingDesk):
+class PortfolioActor(GuardDesk):
     """Every portfolio of the run.
 
     Args:
@@ -143,6 +144,7 @@ class PortfolioActor(ClosingDesk):
         """Take over the closes; fills of this very bar are then marked at them."""
         if panel.daily is not self._daily:
             return
+        self._forget_canceled()
         self._marks.fold(panel)
         self._excursions.begin(panel)
 
@@ -320,12 +322,22 @@ class PortfolioActor(ClosingDesk):
         pf, working = self._orders[event.client_order_id]
         pf.fold_replaced(working, event)
 
-    @evolves(OrderFilled, OrderCanceled, OrderExpired)
-    def fold_ended(self, event: OrderFilled | OrderCanceled | OrderExpired) -> None:
+    @evolves(OrderFilled, OrderExpired)
+    def fold_ended(self, event: OrderFilled | OrderExpired) -> None:
         """An order is no longer open."""
         found = self._orders.pop(event.client_order_id, None)
         if found is not None:
             found[0].fold_ended(found[1])
+
+    @evolves(OrderCanceled)
+    def fold_canceled(self, event: OrderCanceled) -> None:
+        """An order is no longer open, and who ended it decides whether an exit comes back."""
+        found = self._orders.pop(event.client_order_id, None)
+        if found is not None:
+            pf, working = found
+            pf.fold_ended(working)
+            if working.exit_of:
+                self._fold_exit_canceled(pf, working, event.reason)
 
     @evolves(OrderRejected)
     def fold_rejected(self, event: OrderRejected) -> None:
@@ -334,8 +346,12 @@ class PortfolioActor(ClosingDesk):
         found = self._orders.pop(order.client_order_id, None)
         if found is not None:
             found[0].fold_ended(found[1])
-        elif order.reason == FLATTEN and order.portfolio in self._states:
-            self._states[order.portfolio].fold_closing(order)
+        elif order.portfolio in self._states:
+            pf = self._states[order.portfolio]
+            if order.reason == FLATTEN:
+                pf.fold_closing(order)
+            elif order.reason in EXIT_REASONS:
+                pf.swept.fold_answer(order.lot_id, order.reason, works=False)
 
     # -- signals ---------------------------------------------------------------------------------------------------
 
@@ -395,6 +411,7 @@ class PortfolioActor(ClosingDesk):
             "portfolios": [[pf.name, pf.snapshot()] for pf in self._portfolios],
             "marks": self._marks.snapshot(),
             "excursions": self._excursions.snapshot(),
+            "guarding": self._guard_snapshot(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -414,6 +431,7 @@ class PortfolioActor(ClosingDesk):
                 self._flattening[name] = None
         self._marks.restore(state["marks"])
         self._excursions.restore(state["excursions"])
+        self._guard_restore(state["guarding"])
 
 
 def _gone(name: str, cash: int, positions: int) -> ConfigError:

@@ -22,6 +22,11 @@ def exit_px(px: int, move: float) -> int:
     return mul(px, SCALE + round(move * SCALE))
 
 
+def exit_id(owner: str, ticker: str, reason: str, lot_id: str, again: int = 0) -> str:
+    """Name an exit of a lot; ``again`` counts the orders that were to bring it back, as ids stay used for ever."""
+    return client_order_id(owner, ticker, 0, f"{reason[:4]}{again or ''}-{lot_id}")
+
+
 def opening_exits(
     spec: PortfolioSpec, owner: str, ticker: str, symbol: int, lot_id: str, qty: int, px: int, strategy: str
 ) -> list[SubmitOrder]:
@@ -38,7 +43,7 @@ def opening_exits(
         orders.append(("take_profit", OrderType.LIMIT, exit_px(px, side * spec.take_profit), None))
     return [
         SubmitOrder(
-            client_order_id=client_order_id(owner, ticker, 0, f"{reason[:4]}-{lot_id}"),
+            client_order_id=exit_id(owner, ticker, reason, lot_id),
             portfolio=spec.name,
             symbol=symbol,
             side=-side,

@@ -16,6 +16,7 @@ from actors.portfolio.accounts import CHART, Postings
 from actors.portfolio.params import PortfolioSpec
 from actors.portfolio.positions import Lot, Position, fold
 from actors.portfolio.settlement import Unsettled
+from actors.portfolio.swept import SweptExits
 from actors.portfolio.views import Views
 from actors.values.fixed import SCALE, mul, mul_ratio
 
@@ -49,6 +50,7 @@ class Working(msgspec.Struct):
         reserved: cash still set aside for it.
         exit_of: the lot whose automatic exit it is, "" for any other order.
         base_reserved, base_leaves: what was set aside for how much, when its terms were last set.
+        reason: of an automatic exit, "" for any other order.
     """
 
     client_order_id: str
@@ -62,6 +64,7 @@ class Working(msgspec.Struct):
     exit_of: str
     base_reserved: int
     base_leaves: int
+    reason: str = ""
 
     @property
     def leaves(self) -> int:
@@ -94,6 +97,8 @@ class PortfolioState:
         """Working orders other than automatic exits, by client order id."""
         self.exits: dict[str, dict[str, Working]] = {}
         """Automatic exits by lot, then by client order id."""
+        self.swept = SweptExits()
+        """Exits that a kill or a flatten took."""
         self.flattening: Flattening | None = None
         """Set while the positions are being closed."""
         self.closings = 0
@@ -213,6 +218,11 @@ class PortfolioState:
         opened = fold(position, event, px)
         self.n_lots += len(position.lots) - lots
         self.cash = event.cash
+        if self.swept and event.closed:
+            left = [lot.lot_id for lot in position.lots]
+            for lot_id, _ in event.closed:
+                if lot_id not in left:
+                    self.swept.fold_closed(lot_id)
         self._count(symbol, old, event.qty)
         return opened
 
@@ -245,8 +255,10 @@ class PortfolioState:
             exit_of,
             reserved,
             order.qty,
+            order.reason if exit_of else "",
         )
         if exit_of:
+            self.swept.fold_answer(exit_of, order.reason, works=True)
             self.exits.setdefault(exit_of, {})[order.client_order_id] = working
         else:
             self.entries[order.client_order_id] = working
@@ -314,6 +326,7 @@ class PortfolioState:
             "closings": self.closings,
             "flattening": None if self.flattening is None else _flattening_out(self.flattening),
             "unsettled": self.unsettled.entries,
+            "swept": self.swept.snapshot(),
             "positions": [msgspec.to_builtins(p) for p in self.positions.values()],
             "targets": [[symbol, weight] for symbol, weight in self.targets.items()],
             "views": [[views.strategy, views.snapshot()] for views in self.views],
@@ -337,6 +350,7 @@ class PortfolioState:
             reason, ended, tries = flattening
             self.flattening = Flattening(reason, ended, dict(tries))
         self.unsettled.entries = [list(entry) for entry in state["unsettled"]]
+        self.swept.restore(state["swept"])
         for raw in state["positions"]:
             position = msgspec.convert(raw, Position)
             self.positions[position.symbol] = position
