@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from daemon.system.parity import parity_of
 from tests.faults.meddling import playing, rows_of
 from tests.live_support import CallError, Client, Daemon, daemon
 
@@ -114,3 +115,5 @@ def test_f60_a_good_file_is_taken_over_whole_and_kept(tmp_path: Path) -> None:
             assert submit(client, "much later", 31) == "denied"
             assert submit(client, "fits", 30) != "denied"
         assert d.stop() == 0
+        found = parity_of(d.state, None)
+        assert found.equal, found.differences

@@ -68,7 +68,7 @@ def test_f54_waits_grow_between_the_starts(tmp_path: Path) -> None:
         waits = [
             line["backoff_s"] for line in d.logged() if line["event"] == "actor failed" and line["actor"] == "feed"
         ]
-        assert waits[:-1] == sorted(waits[:-1])
+        assert waits[:7] == sorted(waits[:7])  # then they are at the cap, and vary
         assert took > 30
         assert d.stop() == 0
 
