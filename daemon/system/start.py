@@ -281,6 +281,7 @@ class CoreFactory:
                 break
             state, core = core.snapshot(), self.empty(parts[0].spec)
             core.restore(state, partial(ledger.panels_before, seq + 1))
+            core.snapshot_seq = 0  # what was handed over stands in no ledger
             core.events_at_snapshot = -SNAPSHOT_SOON  # with the first commit, so that no later start comes this way
         core.sequencer.rearm()
         self._set_clock(core)
