@@ -128,9 +128,9 @@ class PredictorSettings(Section):
     warmup: Annotated[int, Bounds("0", "10000", decimals=0)] = 0
     """Sessions before the first one played that features are warmed with, where the data have them."""
     call_budget_ms: Annotated[int, Bounds("0", "60000", decimals=0)] = 5
-    """In the daemon, what one decision of a strategy may take; 0 for no bound."""
+    """In the daemon, what one decision of a strategy may take before it is told; 0 for no bound."""
     call_overruns_max: Count = 10
-    """In the daemon, overruns in a row that switch a strategy off; 0 for never."""
+    """Overruns in a row that switch a strategy off where playback is free-running, as live; 0 for never."""
 
 
 class RiskSettings(Section):
