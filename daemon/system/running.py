@@ -320,7 +320,7 @@ class Running:
         self.loop.keep(rows)
 
     def _disable(self, strategy: str, reason: str) -> None:
-        """Switch a slow strategy off where time is real; a gated playback has the facts of its replay, so it is told."""
+        """Switch a slow strategy off where time is real; a gated playback keeps the facts of its replay."""
         if not self.free_running:
             self.trouble("slow_strategy", f"strategy {strategy}: {reason}; live it would be switched off")
             return
