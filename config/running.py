@@ -108,7 +108,7 @@ class ControlSettings(Section):
     operator_group: Group = ""
     """Members may also trade, halt and kill; empty for nobody."""
     viewer_group: Group = ""
-    """Members may look; empty for nobody."""
+    """Members may look; the socket is theirs, so operators and admins must be members, too; empty for nobody."""
     connections_max: Annotated[int, Bounds("4", "1000", decimals=0)] = 32
     """Connections open at once; some are kept for those who halt or kill."""
     requests_per_s: Annotated[int, Bounds("1", "100000", decimals=0)] = 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -214,7 +215,7 @@ def let_in(runtime_dir: Path, group: int | None) -> None:
         return
     try:
         os.chown(runtime_dir, -1, group)
-        runtime_dir.chmod(0o750)
+        runtime_dir.chmod(stat.S_IMODE(runtime_dir.stat().st_mode) | 0o050)
     except OSError as error:
         raise ConfigError(
             f"paths.runtime_dir {runtime_dir} cannot be given to group {group}: {error.strerror}",
