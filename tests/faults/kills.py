@@ -58,6 +58,11 @@ class Loop:
         self._took()
         self.trader.go()
 
+    @property
+    def kills(self) -> int:
+        """How often it was killed."""
+        return sum(self.killed.values())
+
     def _took(self) -> None:
         """Note what the start took of the processor: the time until READY on a machine with nothing else to do."""
         assert self.house.process is not None
@@ -74,7 +79,8 @@ class Loop:
         self.trader.rest()
         while self.house.manager.listen(0) is not None:
             pass
-        self.killed[when] += 1
+        if when:
+            self.killed[when] += 1
 
     def let_live(self, seconds: float) -> None:
         """Let it be for a time; it must not end by itself."""
@@ -106,7 +112,7 @@ class Loop:
             except subprocess.TimeoutExpired:
                 self.down("stopping")
             else:
-                self.cut("stopped first")
+                self.cut("")  # it was quicker
             return
         self.down("running")
 
@@ -150,7 +156,7 @@ class Loop:
         replayed = f"{likeness.inputs} inputs, {likeness.panels} panels, {likeness.timers} timers"
         return "\n".join(
             (
-                f"killed: {sum(self.killed.values())} ({kills})",
+                f"killed: {self.kills} ({kills})",
                 f"restarts READY: {len(times)}, p50 {times[len(times) // 2]:.2f} s, max {times[-1]:.2f} s",
                 f"processor until READY: p50 {used[len(used) // 2]:.2f} s, max {used[-1]:.2f} s",
                 f"ledger: {', '.join(f'{k} {n}' for k, n in sorted(verdict.counts.items()))}",

@@ -78,7 +78,7 @@ def named(house: Daemon, kind: type, client_id: str) -> list[object]:
     return [e for e in house.events(kind) if getattr(e, "order", e).client_order_id == client_id]
 
 
-@pytest.mark.parametrize("place", ["after:commit", "after:reply"])
+@pytest.mark.parametrize("place", ["after:commit", pytest.param("after:reply", marks=pytest.mark.long)])
 def test_f02_an_order_is_committed_and_its_answer_is_lost(tmp_path: Path, place: str) -> None:
     """The client asks again under the same key: the answer that was kept, and one order."""
     with slow(tmp_path, 1) as house:

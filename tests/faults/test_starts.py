@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from actors.messages.risk import TradingStateChanged
 from tests.faults.test_recovery import furnished, order, settings, sound
 from tests.live_support import daemon
@@ -37,6 +39,7 @@ def test_three_crashes_within_the_window_start_halted(tmp_path: Path) -> None:
         sound(house)
 
 
+@pytest.mark.long
 def test_crashes_before_the_window_do_not_count(tmp_path: Path) -> None:
     """With a window of a second three crashes are three separate ones."""
     furnished(tmp_path)
@@ -50,6 +53,7 @@ def test_crashes_before_the_window_do_not_count(tmp_path: Path) -> None:
         sound(house)
 
 
+@pytest.mark.long
 def test_a_refused_start_counts_for_nothing(tmp_path: Path) -> None:
     """A daemon that systemd starts again and again on a bad configuration does not halt the good one."""
     furnished(tmp_path)
