@@ -166,10 +166,10 @@ def test_sigkill_while_the_disk_is_full(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system of 8 MiB where the state folder will be; skip where that is not allowed."""
+    """Mount a file system of 64 MiB where the state folder will be; skip where that is not allowed."""
     folder = tmp_path / "state"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tradingd-test", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tradingd-test", str(folder)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
