@@ -46,7 +46,7 @@ def canceled(d: Daemon) -> list[str]:
     return [event.client_order_id for event in d.events(OrderCanceled)]
 
 
-@pytest.mark.parametrize("steps", [("before:commit", "after:commit"), pytest.param(STEPS, marks=pytest.mark.long)])
+@pytest.mark.parametrize("steps", [("before:commit",), pytest.param(STEPS, marks=pytest.mark.long)])
 def test_sigkill_at_every_step_of_cancelling(tmp_path: Path, steps: tuple[str, ...]) -> None:
     """The kill is in the latch alone; each start dies at another step of writing it down, the last one lives."""
     with daemon(tmp_path, settings(tmp_path)) as d, ExitStack() as stack:
@@ -103,7 +103,7 @@ def test_sigkill_at_every_step_of_a_kill(tmp_path: Path, site: str) -> None:
 
 def test_sigkill_around_the_acknowledgement(tmp_path: Path) -> None:
     """Orders under way, a kill, and SIGKILL some thousandths of a second before or after it is acknowledged."""
-    _random_deaths(tmp_path, range(2))
+    _random_deaths(tmp_path, range(1))
 
 
 @pytest.mark.long

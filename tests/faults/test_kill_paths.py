@@ -148,6 +148,7 @@ def test_when_the_control_thread_has_died(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------------- held in one C call
 
 
+@pytest.mark.long
 def test_a_c_call_that_keeps_the_interpreter(tmp_path: Path) -> None:
     """Nobody in the process can run: the answer waits for the end of the call, and nothing is ordered before it."""
     spinner = Spinner(tmp_path)
@@ -264,7 +265,7 @@ def test_a_kill_during_recovery(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", ["core", "ledger", *(pytest.param(stage, marks=pytest.mark.long) for stage in ("intake", "outreach"))]
+    "stage", ["core", *(pytest.param(stage, marks=pytest.mark.long) for stage in ("intake", "outreach", "ledger"))]
 )
 def test_a_kill_during_shutdown(tmp_path: Path, stage: str) -> None:
     """Acknowledged means killed, also when the process ends a moment later: the next start knows."""

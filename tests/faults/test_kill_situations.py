@@ -223,7 +223,7 @@ def _lines_greeted(d: Daemon) -> ExitStack:
     ("connections_max", "lines"),
     [
         (32, _lines_greeted),
-        (1000, _lines_silent),
+        pytest.param(1000, _lines_silent, marks=pytest.mark.long),
         pytest.param(32, _lines_silent, marks=pytest.mark.long),
         pytest.param(1000, _lines_greeted, marks=pytest.mark.long),
     ],

@@ -176,7 +176,7 @@ def test_flatten_says_when_it_is_not_flat(tmp_path: Path) -> None:
 
 def test_a_kill_stops_a_flatten(tmp_path: Path) -> None:
     """The closing orders are cancelled like any others; whoever waits hears that it is not flat."""
-    with daemon(tmp_path, settings(tmp_path, speed=0.5)) as d:
+    with daemon(tmp_path, settings(tmp_path, speed=1)) as d:
         d.start()
         witness = Witness(d.ledger)
         with d.client() as client, d.client() as other:
