@@ -468,6 +468,38 @@ def market_inputs(rows: Sequence[RecordedInput]) -> list[tuple[int, str]]:
     return [(row.body.ts, type(row.body).__name__) for row in rows if isinstance(row.body, Market)]
 
 
+def manifest_of_a_run() -> Manifest:
+    """Return a manifest such as each start writes; only its run id differs."""
+    return Manifest(
+        os.urandom(8).hex(), "0", "playback", 7, {}, "0" * 64, {}, {"symbols": SYMBOLS}, "2024-01-02T14:30:00Z"
+    )
+
+
+def loop_of(one: Rig, core: LiveCore, snapshot_events: int, faults: Faults) -> CoreLoop:
+    """Wire the loop of a rig that has its intake, writer and latch."""
+
+    def rebuild() -> LiveCore:
+        one.rebuilt.append(one.core.sequencer.seq)
+        return one.refolded()
+
+    def reply(call: Call, command: Message, found: list[Any]) -> Outcome:
+        risk = one.core.core.risk
+        return reply_of(call, command, found, Standing(risk.trading_state, risk.state_reason))
+
+    return CoreLoop(
+        core,
+        intake=one.intake,
+        writer=one.writer,
+        latch=one.latch,
+        outlet=one.outside,
+        rebuild=rebuild,
+        reply_of=reply,
+        keep_reply=keep_reply,
+        snapshot_events=snapshot_events,
+        faults=faults,
+    )
+
+
 @asynccontextmanager
 async def rig(  # noqa: PLR0915 - wiring is a list
     state_dir: Path,
@@ -489,22 +521,10 @@ async def rig(  # noqa: PLR0915 - wiring is a list
 ) -> AsyncIterator[Rig]:
     """Open a state folder, recover, and let the loop turn; leaving it is a crash.
 
-    Args:
-        state_dir: of this and earlier lives.
-        inputs: the recording.
-        spec: of the core.
-        faults: sites of the ledger's commit and of the loop.
-        snapshot_events: a snapshot is taken after so many.
-        latency_ns: of models' answers.
-        pace: of the recording; full speed by default.
-        capacity: of the queue of market data.
-        jitter: awaited before each input.
-        feed: whether the recording is read; else the test puts inputs itself.
-        free: stamp inputs as they arrive, at full speed.
-        first: inputs before everything else, behind the deposits of a fresh ledger.
-        channels: of alerts; none: nothing is delivered.
-        prepare: called before anything turns.
-        unobserved: let the loop's own errors out instead of raising them here.
+    ``latency_ns`` is that of models' answers, ``capacity`` the queue's; ``jitter`` is awaited before each input.
+    Without ``feed`` the test puts inputs itself; ``free`` stamps them as they arrive, at full speed. ``first`` goes in
+    behind the deposits of a fresh ledger, ``prepare`` is called before anything turns, ``unobserved`` keeps the loop's
+    own errors.
     """
     state_dir.mkdir(exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
     one = Rig(state_dir, spec or core_spec())
@@ -512,46 +532,20 @@ async def rig(  # noqa: PLR0915 - wiring is a list
     one.latch = KillLatch.open(state_dir / "kill.latch", fresh=opened.fresh)
     one.factory = Cores(one.spec, free=free)
     core = one.factory.fold(opened)
-    fresh = not core.sequencer.seq
-    manifest = Manifest(
-        os.urandom(8).hex(), "0", "playback", 7, {}, "0" * 64, {}, {"symbols": SYMBOLS}, "2024-01-02T14:30:00Z"
-    )
     one.writer = await LedgerWriter.open(
         state_dir,
         codec=codec(),
         market=MarketCodec(MARKET),
-        manifest=manifest,
+        manifest=manifest_of_a_run(),
         opened=opened,
         faults=faults,
         overtaken=one.latch.overtaken,
     )
     one.latch.commit_in_flight = lambda: one.writer.committing
     queue = MarketQueue(capacity)
-    if free:
-        one.intake = FreeIntake(core, queue, core.clock)
-    else:
-        one.intake = GatedIntake(core, queue, pace or Pace(None), latency_ns=latency_ns)
-
-    def rebuild() -> LiveCore:
-        one.rebuilt.append(one.core.sequencer.seq)
-        return one.refolded()
-
-    def reply(call: Call, command: Message, found: list[Any]) -> Outcome:
-        risk = one.core.core.risk
-        return reply_of(call, command, found, Standing(risk.trading_state, risk.state_reason))
-
-    one.loop = CoreLoop(
-        core,
-        intake=one.intake,
-        writer=one.writer,
-        latch=one.latch,
-        outlet=one.outside,
-        rebuild=rebuild,
-        reply_of=reply,
-        keep_reply=keep_reply,
-        snapshot_events=snapshot_events,
-        faults=faults,
-    )
+    gated = GatedIntake(core, queue, pace or Pace(None), latency_ns=latency_ns)
+    one.intake = FreeIntake(core, queue, core.clock) if free else gated
+    one.loop = loop_of(one, core, snapshot_events, faults)
     one.deliveries = Deliveries(list(channels), opened.outbox_pending(), one.loop.keep)
     if channels:
         one.outside.alerts = one.deliveries.add
@@ -560,6 +554,7 @@ async def rig(  # noqa: PLR0915 - wiring is a list
     if isinstance(faults, Fault):
         faults.moved = lambda: running.call_soon_threadsafe(one.moved)
     one.latch.wake = lambda: running.call_soon_threadsafe(one.loop.wake) and None
+    fresh = not core.sequencer.seq
     begin = [Input(DepositCash("main", CASH, "opening deposit"), "control", at=OPEN)] if fresh else []
     core.move_clock(OPEN if fresh else None)
     one.loop.begin([*begin, *first])
