@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import os
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from actors.feed.bars import F64
 from daemon.kernel.errors import OperatorError
@@ -47,6 +48,67 @@ def digest_of(path: str) -> tuple[str, bytes]:
     except OSError as error:
         message = f"cannot read {path}: {error.strerror or error}"
         raise OperatorError(message, code="UNREADABLE_FILE", remedy="check the path and its permissions") from error
+
+
+class Unchanged:
+    """Remembers what a file was when it was looked at, so that what is read of it later is of the same file.
+
+    A file that somebody cuts, extends or writes over while it is read does not say so: its end comes early, or its rows
+    are others than the ones that were judged. Asking costs one look at size and time of writing; only where these
+    differ is the file read again, for a file that was touched, or replaced by a copy, is the same file.
+
+    Attributes:
+        digest: SHA-256.
+        magic: its first four bytes.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Look at the file.
+
+        Raises:
+            OperatorError: there is no such file, or it cannot be read.
+        """
+        self._path = path
+        try:
+            stamp = _stamp(Path(path).stat())
+        except OSError:
+            stamp = None  # said below, in the words that fit
+        self.digest, self.magic = digest_of(path)
+        self._stamp = stamp
+
+    def check(self, descriptor: int | None = None) -> None:
+        """Look again.
+
+        Args:
+            descriptor: of the open file; without one what lies at the path counts.
+
+        Raises:
+            OperatorError: it is another file by now, or gone.
+            OSError: the descriptor cannot be asked.
+        """
+        try:
+            stamp = _stamp(Path(self._path).stat() if descriptor is None else os.fstat(descriptor))
+        except FileNotFoundError as error:
+            raise unreadable(self._path, error) from error
+        if stamp == self._stamp:
+            return
+        if self._stamp is None or stamp.size != self._stamp.size or digest_of(self._path)[0] != self.digest:
+            before = f", which had {self._stamp.size:,} bytes and has {stamp.size:,}" if self._stamp else ""
+            message = f"{self._path} was changed while it is read{before}"
+            remedy = "play a file that nobody writes to: put it back as it was, or start again with what it is now"
+            raise OperatorError(message, code="FILE_CHANGED", remedy=remedy)
+        self._stamp = stamp
+
+
+class _Stamp(NamedTuple):
+    device: int
+    inode: int
+    size: int
+    written_ns: int
+
+
+def _stamp(status: os.stat_result) -> _Stamp:
+    return _Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def csv_header(path: str, *, zipped: bool) -> list[str]:

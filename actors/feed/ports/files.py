@@ -13,9 +13,9 @@ import numpy as np
 
 from actors.feed.bars import F64, MEASURES, PRICES, QUOTES, UNREADABLE_VOLUME, RawBars, SourceFile
 from actors.feed.ports.cells import (
+    Unchanged,
     choose,
     csv_header,
-    digest_of,
     flags_of,
     need,
     numbers,
@@ -84,7 +84,8 @@ def read_file(path: str, *, tz: str | None, zone: str, keep: tuple[str, ...]) ->
         OperatorError: the file cannot be read, lacks a column, is empty, or has a time or symbol that cannot be
             read; the sentence names file, line and what to do.
     """
-    digest, magic = digest_of(path)
+    file = Unchanged(path)
+    digest, magic = file.digest, file.magic
     if magic == MARK:
         return _read_tape(path, digest, keep)
     import polars as pl  # noqa: PLC0415 - 0.3 s
@@ -93,6 +94,7 @@ def read_file(path: str, *, tz: str | None, zone: str, keep: tuple[str, ...]) ->
     header = parquet_header(path) if parquet else csv_header(path, zipped=magic[:2] == b"\x1f\x8b")
     names, ignored = _choose(header, path)
     frame = _read(path, [names[name] for name in names], parquet=parquet)
+    file.check()
     frame = frame.rename({found: name for name, found in names.items()})
     unit = "row" if parquet else "line"
     frame = frame.with_row_index("row#", offset=1 if parquet else 2)

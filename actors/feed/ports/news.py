@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from actors.feed.bars import I64
-from actors.feed.ports.cells import choose, csv_header, digest_of, need, parquet_header, unreadable
+from actors.feed.ports.cells import Unchanged, choose, csv_header, need, parquet_header, unreadable
 from actors.feed.ports.ticks import TIMES
 from actors.feed.ports.times import read_times
 from actors.values.time import DAY_NS
@@ -64,7 +64,8 @@ class NewsFile:
         import polars as pl  # noqa: PLC0415 - 0.3 s
 
         self.path = path
-        self.digest, magic = digest_of(path)
+        file = Unchanged(path)
+        self.digest, magic = file.digest, file.magic
         parquet = magic == b"PAR1"
         self.unit = "row" if parquet else "line"
         header = parquet_header(path) if parquet else csv_header(path, zipped=magic[:2] == b"\x1f\x8b")
@@ -79,6 +80,7 @@ class NewsFile:
             )
         except (OSError, pl.exceptions.PolarsError) as error:
             raise unreadable(path, error) from error
+        file.check()
         frame = frame.rename({found: name for name, found in names.items()})
         frame = frame.with_row_index("row#", offset=1 if parquet else 2)
         frame = frame.filter(~pl.all_horizontal(pl.exclude("row#").is_null()))

@@ -1,7 +1,8 @@
 """Files of quotes and of trades: CSV, CSV.gz or Parquet of any length, read in blocks.
 
 A file is surveyed once when it is opened: every cell is looked at, rows are judged and counted, and the place and time
-of each block is noted. Afterwards it can be read from any time on without looking at what lies before it.
+of each block is noted. Afterwards it can be read from any time on without looking at what lies before it; a file that
+was changed since is refused.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import numpy as np
 
 from actors.feed.bars import F64, I64
 from actors.feed.ports.cells import (
+    Unchanged,
     choose,
     csv_header,
-    digest_of,
     flags_of,
     need,
     numbers,
@@ -104,7 +105,8 @@ class TickFile:
         """
         self.path, self.kind = path, kind
         self._number, self._tz, self._zone = number, tz, zone
-        self.digest, magic = digest_of(path)
+        self._file = Unchanged(path)
+        self.digest, magic = self._file.digest, self._file.magic
         self._parquet = magic == b"PAR1"
         self._zipped = magic[:2] == b"\x1f\x8b"
         self.unit = "row" if self._parquet else "line"
@@ -214,12 +216,15 @@ class TickFile:
         try:
             table = pl.scan_parquet(self.path).select(list(self._names.values()))
             while True:
+                self._file.check()  # before, as a file that is too short is no error but a panic to the reader
                 frame = table.slice(offset, BLOCK_ROWS).collect()
+                self._file.check()
                 if not frame.height:
                     return
                 yield (offset, offset + 1), frame
                 offset += frame.height
-        except (OSError, pl.exceptions.PolarsError) as error:
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            self._file.check()
             raise unreadable(self.path, error) from error
 
     def _csv_frames(self, start: Mark | None) -> Iterator[tuple[Mark, pl.DataFrame]]:
@@ -233,9 +238,12 @@ class TickFile:
                     file.seek(start[0])
                     mark = start
                 for lines in _whole_lines(file):  # type: ignore[arg-type]
+                    self._file.check(file.fileno())
                     yield mark, self._parse(header.rstrip(b"\r\n") + b"\n" + lines)
                     mark = (mark[0] + len(lines), mark[1] + lines.count(b"\n"))
+                self._file.check(file.fileno())  # what looks like the end may be where somebody cut it
         except (OSError, EOFError, zlib.error) as error:
+            self._file.check()
             raise unreadable(self.path, error) from error
 
     def _parse(self, text: bytes) -> pl.DataFrame:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -256,3 +261,94 @@ def test_local_times_are_read_in_the_zone_that_was_named(write) -> None:
     recording = open_recording(RecordingSpec(trades=(path,), tz="America/New_York"))
     opened, trade, *_ = recording.inputs()
     assert opened.ts == trade.ts
+
+
+LONG = 400
+"""Rows, so that blocks of a few rows are many."""
+
+
+def long_file(folder: Path, name: str) -> Path:
+    """Write a file of quotes, a row every second."""
+    rows = [f"2013-10-07T14:{k // 60:02d}:{k % 60:02d}Z,IBM,{180 + k % 7}.00,100,190.00,100" for k in range(LONG)]
+    text = "\n".join(["ts,symbol,bid_px,bid_size,ask_px,ask_size", *rows]) + "\n"
+    path = folder / name
+    if name.endswith("parquet"):
+        pl.read_csv(text.encode()).write_parquet(path)
+    elif name.endswith("gz"):
+        path.write_bytes(gzip.compress(text.encode()))
+    else:
+        path.write_text(text, "ascii")
+    return path
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have files read a few rows at a time."""
+    monkeypatch.setattr(port, "BLOCK_ROWS", 20)
+    monkeypatch.setattr(port, "BLOCK_BYTES", 800)
+
+
+def cut(path: Path) -> None:
+    """Truncate in place, at the end of a line where there are lines."""
+    kept = path.read_bytes()[: path.stat().st_size // 2]
+    os.truncate(path, kept.rfind(b"\n") + 1 or len(kept))
+
+
+def emptied(path: Path) -> None:
+    """Truncate to nothing."""
+    os.truncate(path, 0)
+
+
+def extended(path: Path) -> None:
+    """Let somebody write on."""
+    with path.open("ab") as file:
+        file.write(b"2013-10-07T15:30:00Z,IBM,180.00,100,190.00,100\n")
+
+
+def overwritten(path: Path) -> None:
+    """Put other rows of the same length in."""
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes().replace(b"190.00", b"199.00").replace(b"IBM", b"BMI"))
+    assert path.stat().st_size == size
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(
+    ("name", "meddle"),
+    [*itertools.product(["q.csv", "q.csv.gz", "q.parquet"], [cut, emptied, extended]), ("q.csv", overwritten)],
+)
+def test_a_file_that_is_changed_while_it_is_played_is_a_failure_that_names_it(
+    tmp_path: Path, name: str, meddle: Callable[[Path], None]
+) -> None:
+    """Neither the end of the feed nor other rows than were looked at: what was played until then stands."""
+    path = long_file(tmp_path, name)
+    recording = played(quotes=str(path))
+    stream = recording.inputs()
+    seen = [next(stream) for _ in range(30)]
+    meddle(path)
+    with pytest.raises(OperatorError, match=name) as refused:
+        seen += list(stream)
+    assert refused.value.code == "FILE_CHANGED"
+    assert len(seen) < LONG
+    with pytest.raises(OperatorError, match=name):  # nor when reading begins again
+        list(recording.inputs())
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("name", ["q.csv", "q.csv.gz", "q.parquet"])
+def test_a_file_that_is_touched_or_replaced_by_a_copy_goes_on(tmp_path: Path, name: str) -> None:
+    """What counts is what is in it."""
+    path = long_file(tmp_path, name)
+    recording = played(quotes=str(path))
+    expected = plains(recording.inputs())
+    assert len(expected) == LONG + 2
+    stream = recording.inputs()
+    seen = plains([next(stream) for _ in range(30)])
+    os.utime(path, (1, 1))
+    seen += plains([next(stream) for _ in range(60)])
+    copy = tmp_path / "copy"
+    shutil.copy(path, copy)
+    copy.replace(path)
+    seen += plains(stream)
+    assert seen == expected
+    assert plains(recording.inputs()) == expected
