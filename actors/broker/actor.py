@@ -262,7 +262,7 @@ class BrokerActor(CoreActor):
 
     def _not_working(self, client_order_id: str) -> tuple[str, str]:
         if client_order_id in self._seen:
-            return "TERMINAL_ORDER", f"order {client_order_id} does not work any more"
+            return "TERMINAL_ORDER", f"order {client_order_id} has ended already"
         return "UNKNOWN_ORDER", f"there is no order {client_order_id}"
 
     @decides(CancelAll)

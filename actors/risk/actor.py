@@ -199,8 +199,10 @@ class RiskActor(ControlDesk):
             ctx.emit(OrderCancelRejected(order_id, *command.malformed))
             return
         if working is None:
-            reason = f"no working order is called {order_id}; it may have ended already"
-            ctx.emit(OrderCancelRejected(order_id, "UNKNOWN_ORDER", reason))
+            ended = order_id in self._seen
+            code = "TERMINAL_ORDER" if ended else "UNKNOWN_ORDER"
+            reason = f"order {order_id} has ended already" if ended else f"there is no order {order_id}"
+            ctx.emit(OrderCancelRejected(order_id, code, reason))
             return
         qty = working.qty if command.qty is None else command.qty
         limit_px = working.limit_px if command.limit_px is None else command.limit_px

@@ -181,8 +181,10 @@ class ControlDesk(CoreActor):
         keeper = self._keeper
         old = keeper.state
         if not TRADING_STATE.allows(old, trigger):
-            message = f"trading is {old}: {trigger} would not be a tighter state or a step out of it"
             remedy = "resume first" if old is HALTED else "see tradingctl status"
+            message = f"trading is {old}, which is stricter than what {trigger} asks for"
+            if trigger == "resume":
+                message = f"trading is {old}: there is nothing to resume"
             raise RefusedError(message, code="WRONG_STATE", remedy=remedy)
         new = TRADING_STATE.next(old, trigger)
         # What a person repeats over a breaker's halt or a recovery's reducing is theirs from then on: no rule lifts it.

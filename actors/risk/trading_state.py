@@ -66,8 +66,10 @@ class StateKeeper:
         own = event.by == BREAKER and (event.old is ACTIVE or self.rule_may_resume)
         self.rule_may_resume = own and event.new is HALTED
         self.recovering = event.by == RECOVERY and event.new is REDUCING
+        unlatched = event.old is KILLED and event.new is HALTED
+        # Why it is halted, not why it is no longer killed: whoever is to resume has to know of the kill.
+        self.reason = f"unlatched: {event.reason} (killed before: {self.reason})" if unlatched else event.reason
         self.state = event.new
-        self.reason = event.reason
         self.latched = event.latched
 
     def snapshot(self) -> list[Any]:

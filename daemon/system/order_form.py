@@ -31,6 +31,8 @@ _SIDES: Final = {"buy": BUY, "sell": SELL}
 _PRICE_STEP: Final = Decimal("0.00000001")
 _NO_PRICE: Final = 12
 """Digits before the point of what is no price any more."""
+_DUST: Final = Decimal("1e-14")
+"""What float arithmetic may leave behind a price, as a fraction of it."""
 
 
 class FieldError(UsageError):
@@ -57,7 +59,13 @@ def read_text(value: object, message: str, *, field: str) -> str:
 
 
 def read_submit(
-    body: object, symbols: Mapping[str, int], portfolios: tuple[str, ...], *, reason: str, of_order: str = ""
+    body: object,
+    symbols: Mapping[str, int],
+    portfolios: tuple[str, ...],
+    *,
+    reason: str,
+    of_order: str = "",
+    dust: bool = False,
 ) -> SubmitOrder:
     """Read the fields of an order.
 
@@ -67,6 +75,7 @@ def read_submit(
         portfolios: names; with one, an order need not say which.
         reason: why the order is there, ``script`` or ``operator``.
         of_order: the client order id where the body need not have one, "" where it must.
+        dust: drop what float arithmetic left behind the eighth decimal of a price; anything else is never rounded.
 
     Raises:
         FieldError: no object, no id, no portfolio that is known.
@@ -76,8 +85,10 @@ def read_submit(
     order_id = read_text(body.get("id") or of_order, "an order needs an id, as text", field="id")
     portfolio = body.get("portfolio", portfolios[0] if len(portfolios) == 1 else None)
     if portfolio not in portfolios:
-        message = f"the order {order_id} needs portfolio, one of {', '.join(portfolios)}"
-        raise FieldError(message, field="portfolio", code="UNKNOWN_PORTFOLIO")
+        named = portfolio is not None
+        what = f"there is no portfolio {str(portfolio)[:40]!r}" if named else "the order does not say which portfolio"
+        remedy = f"name one of: {', '.join(portfolios)}"
+        raise FieldError(f"order {order_id}: {what}", field="portfolio", code="UNKNOWN_PORTFOLIO", remedy=remedy)
     problems: list[tuple[str, str]] = []
     unknown = [key for key in body if key not in ORDER_FIELDS]
     if unknown:
@@ -104,8 +115,8 @@ def read_submit(
         qty=qty or 0,
         type=order_type,
         tif=tif,
-        limit_px=_number(body, "limit_px", "BAD_PRICE", problems),
-        stop_px=_number(body, "stop_px", "BAD_PRICE", problems),
+        limit_px=_number(body, "limit_px", "BAD_PRICE", problems, dust=dust),
+        stop_px=_number(body, "stop_px", "BAD_PRICE", problems, dust=dust),
         reason=reason,
         reduce_only=reduce_only,
         symbol_text="" if symbol_id >= 0 else str(symbol)[:TEXT_MAX],
@@ -114,8 +125,8 @@ def read_submit(
     )
 
 
-def read_replace(body: object) -> ReplaceOrder:
-    """Read new terms of a working order.
+def read_replace(body: object, *, dust: bool = False) -> ReplaceOrder:
+    """Read new terms of a working order; ``dust`` as in :func:`read_submit`.
 
     Raises:
         FieldError: no object, or no id.
@@ -132,22 +143,25 @@ def read_replace(body: object) -> ReplaceOrder:
     return ReplaceOrder(
         client_order_id=body["id"],
         qty=_number(body, "qty", "BAD_QTY", problems),
-        limit_px=_number(body, "limit_px", "BAD_PRICE", problems),
-        stop_px=_number(body, "stop_px", "BAD_PRICE", problems),
+        limit_px=_number(body, "limit_px", "BAD_PRICE", problems, dust=dust),
+        stop_px=_number(body, "stop_px", "BAD_PRICE", problems, dust=dust),
         malformed=problems[0] if problems else None,
     )
 
 
-def _number(body: dict[str, Any], key: str, code: str, problems: list[tuple[str, str]]) -> int | None:
+def _number(
+    body: dict[str, Any], key: str, code: str, problems: list[tuple[str, str]], *, dust: bool = False
+) -> int | None:
     value = body.get(key)
     if value is None:
         return None
     if isinstance(value, (bool, str)) and value not in ("NaN", "Infinity", "-Infinity"):
         problems.append((code, f"{key} is a number, not {json.dumps(value)}"))
         return None
-    if key.endswith("_px") and isinstance(value, Decimal) and value.is_finite() and value.adjusted() < _NO_PRICE:
-        # 99.30000000000001 is what floats make of 3 x 33.1, and no price has more digits than the ledger.
-        value = value.quantize(_PRICE_STEP)
+    if dust and isinstance(value, Decimal) and value.is_finite() and value.adjusted() < _NO_PRICE:
+        # 99.30000000000001 is what floats make of 3 x 33.1. What was meant to have more decimals stays, to be refused.
+        near = value.quantize(_PRICE_STEP)
+        value = near if abs(near - value) <= _DUST * abs(value) else value
     try:
         return parse_fixed(value)
     except FixedPointError as error:

@@ -37,7 +37,7 @@ from daemon.system.core_loop import CoreLoop
 from daemon.system.core_ports import Input
 from daemon.system.desk import Standing, params_digest, reply_key, reply_of
 from daemon.system.edges import Deliveries, FreeFeed, GatedFeed, Inference, seen_from
-from daemon.system.housekeeping import WalWatch
+from daemon.system.housekeeping import FeedWatch, WalWatch
 from daemon.system.intake import FreeIntake, GatedIntake, MarketQueue, Pace
 from daemon.system.invariants import check_core
 from daemon.system.live_core import LiveCore
@@ -57,6 +57,7 @@ PING_S: Final = 2.0
 """How long the core may leave the watchdog's question unanswered before pings stop; WatchdogSec is on top."""
 COMMIT_STUCK_S: Final = 20.0
 BY: Final = "daemon"
+FEED: Final = "playback"
 OPEN_STATES: Final = (TradingState.ACTIVE, TradingState.REDUCING)
 """States in which risk can still be added or is about to be; the others are no looser than a halt."""
 _SECOND: Final = 1_000_000_000
@@ -99,6 +100,7 @@ class Running:
         self._told_end = False
         self._books_at = time.monotonic()
         self._wal = WalWatch(settings.journal.wal_max_mb)
+        self._silence = FeedWatch(FEED, staleness_ms=settings.feed.staleness_ms)
         self._pace = Pace(pace_of(settings), runs_on=self.free_running)
         self._watchdog_s = watchdog_s
         self.desk: LiveDesk
@@ -165,6 +167,7 @@ class Running:
             reply_of=self._reply,
             keep_reply=_keep_reply,
             snapshot_events=self.settings.journal.snapshot_events,
+            batch_frames=self.settings.journal.commit_batch,
             faults=self.prepared.options.faults,
         )
         self.overruns.watch(core.core.predictor)
@@ -202,7 +205,7 @@ class Running:
             self.loop.tape_warm(warm)
         if self.free_running and core.feed_n:
             now = core.clock.now()
-            inputs.append(Input(GapDetected(now, "playback", core.sequencer.last_ts, now), "feed"))
+            inputs.append(Input(GapDetected(now, FEED, core.sequencer.last_ts, now), "feed"))
             inputs += [
                 # Said again, so that orders of the day know that their day is not over.
                 Input(SessionOpened(now, session), "feed")
@@ -308,7 +311,7 @@ class Running:
     def _gap(self, since: int, until: int) -> None:
         """Free-running: the recording ran on and nobody saw it."""
         self.log.warning("market data were missed", since=format_ts(since), until=format_ts(until))
-        self.tell(GapDetected(until, "playback", since, until))
+        self.tell(GapDetected(until, FEED, since, until))
 
     # -- children ----------------------------------------------------------------------------------------------------
 
@@ -376,9 +379,13 @@ class Running:
             state = self.prepared.disk.look()
             if state.low and self.loop.core.core.risk.trading_state in OPEN_STATES:
                 self.command(Halt(state.sentence, BY))  # again, if somebody resumed while there is no room
-            if self.queue.ended and not self._told_end:
+            if self.queue.ended and not self.queue.items and not self._told_end:  # read to its end is not played yet
                 self._told_end = True
                 self.log.info("the recording has ended", detail="no more data will come; orders stay as they are")
+            silence = self._silence.look(self.queue.silent_s)
+            if silence:
+                self.trouble("feed_stale", silence)
+                self.outlet.dirty = True
             gauges = self.writer.gauges()
             wal = self._wal.look(gauges.wal_bytes, gauges.checkpoint_blocked_since_ns)
             if wal:
@@ -427,7 +434,7 @@ class Running:
         """Return what the core does not know about itself."""
         gauges = self.writer.gauges()
         queue = self.queue
-        state = "ended" if queue.ended and not queue.items else "live"
+        state = "stale" if self._silence.stale else "ended" if queue.ended and not queue.items else "live"
         rows = self.root.tree()
         return ShellFacts(
             version=self.manifest.version,
@@ -436,7 +443,7 @@ class Running:
             started_ns=self.prepared.began_ns,
             commit_ns=self.loop.last_commit_ns,
             seq=self.outlet.seq,
-            feeds=(FeedFact("playback", state, queue.last_taken_ns, self.prepared.data.recording.label),),
+            feeds=(FeedFact(FEED, state, queue.last_taken_ns, self.prepared.data.recording.label),),
             actors=tuple(ActorFact(row.name, row.state, row.restarts, row.last_error) for row in rows),
             degraded=tuple(self.degraded),
             alerts_pending=len(self.deliveries),
@@ -467,8 +474,11 @@ class Running:
 
     def state_changed(self, event: TradingStateChanged) -> None:
         """Tell the service manager, and whoever asks before the next board is built."""
-        self.standing = (event.new, event.reason)
-        self.notifier.status(f"{event.new}: {event.reason}")
+        risk = self.loop.core.core.risk
+        # The core's own words tell more, where it has not gone on meanwhile: a halt behind a kill names the kill.
+        reason = risk.state_reason if risk.trading_state is event.new else event.reason
+        self.standing = (event.new, reason)
+        self.notifier.status(f"{event.new}: {reason}")
 
 
 def _keep_reply(call: Any, outcome: Any, seq: int, ts: int) -> Any:

@@ -143,12 +143,14 @@ def _read_line(
     at, after = _read_when(entry, parse_time)
     body = entry[verb]
     if verb == "submit":
-        return ScriptLine(number, at, after, read_submit(body, symbols, portfolios, reason=BY), Rank.PREDICTION)
+        return ScriptLine(
+            number, at, after, read_submit(body, symbols, portfolios, reason=BY, dust=True), Rank.PREDICTION
+        )
     if verb == "cancel":
         order_id = read_text(body, "cancel takes the id of an order, as text", field="cancel")
         return ScriptLine(number, at, after, CancelOrder(order_id, BY), Rank.PREDICTION)
     if verb == "replace":
-        return ScriptLine(number, at, after, read_replace(body), Rank.PREDICTION)
+        return ScriptLine(number, at, after, read_replace(body, dust=True), Rank.PREDICTION)
     given = body.get("reason") if isinstance(body, dict) else None
     reason = read_text(given, f'{verb} takes {{"reason": "..."}}', field="reason")
     return ScriptLine(number, at, after, _CONTROLS[verb](reason, BY), Rank.CONTROL)

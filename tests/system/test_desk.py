@@ -79,6 +79,19 @@ def test_numbers_keep_the_decimals_they_were_written_with() -> None:
     assert order.malformed[0] == "BAD_QTY"
 
 
+def test_a_price_with_more_decimals_than_the_ledger_keeps_is_refused_and_never_rounded() -> None:
+    """Not even where it looks like what floats leave: the wire carries what was typed."""
+    for price in (Decimal("150.123456789123"), Decimal("99.30000000000001")):
+        for method, fields in (
+            ("order.submit", {"symbol": "SPY", "side": "buy", "qty": 1}),
+            ("order.replace", {"id": "x"}),
+        ):
+            for name in ("limit_px", "stop_px"):
+                order = command(method, **fields, **{name: price})
+                assert isinstance(order, SubmitOrder | ReplaceOrder)
+                assert order.malformed == ("BAD_PRICE", f"{name}: {price} has more than 8 decimals")
+
+
 def test_a_denied_order_is_a_result_with_code_and_remedy_not_an_error() -> None:
     """It is durable and has a status; value and limit stand beside the reason."""
     house = House()
@@ -114,9 +127,9 @@ def test_several_portfolios_must_be_told_apart() -> None:
     house.bar(100, 200, 300)
     assert house.submit(portfolio="b")["status"] == "new"
     for fields in ({}, {"portfolio": "z"}):
-        with pytest.raises(FieldError, match="needs portfolio, one of a, b") as caught:
+        with pytest.raises(FieldError, match="portfolio") as caught:
             house.submit(**fields)
-        assert caught.value.field == "portfolio"
+        assert (caught.value.field, caught.value.remedy) == ("portfolio", "name one of: a, b")
 
 
 def test_an_order_the_broker_refuses_is_told_as_rejected() -> None:
@@ -171,10 +184,13 @@ def test_cancel_and_replace_are_answered_with_what_became_of_the_order() -> None
     assert (replaced["status"], replaced["qty"], replaced["limit_px"]) == ("replaced", 5, Decimal("94.25"))
     canceled = decoded(house.call("order.cancel", id="x").result)
     assert (canceled["status"], canceled["cum_qty"], canceled["order_id"]) == ("canceled", 0, "O-1")
-    for method, code in (("order.cancel", "TERMINAL_ORDER"), ("order.replace", "UNKNOWN_ORDER")):
-        outcome = house.call(method, id="x", **({"qty": 1} if method == "order.replace" else {}))
-        assert (outcome.result, outcome.code) == (None, code)
-        assert outcome.message
+    for name, code, sentence in (
+        ("x", "TERMINAL_ORDER", "order x has ended already"),
+        ("ghost", "UNKNOWN_ORDER", "there is no order ghost"),
+    ):
+        for method, terms in (("order.cancel", {}), ("order.replace", {"qty": 1})):
+            outcome = house.call(method, id=name, **terms)
+            assert (outcome.result, outcome.code, outcome.message) == (None, code, sentence)
 
 
 def test_an_order_may_be_called_by_either_of_its_names() -> None:

@@ -112,14 +112,16 @@ def test_nan_and_infinity_are_no_quantities(tmp_path: Path) -> None:
         assert "not a finite number" in command.malformed[1]
 
 
-def test_prices_are_rounded_to_what_the_ledger_keeps_and_quantities_are_not(tmp_path: Path) -> None:
-    """Floats leave dust behind 3 x 33.1; a quantity with dust is somebody's mistake."""
+def test_dust_of_floats_is_dropped_from_prices_and_nothing_else_is_rounded(tmp_path: Path) -> None:
+    """Floats leave dust behind 3 x 33.1; a price with nine decimals, or a quantity with dust, is somebody's mistake."""
     command = read(tmp_path, order(type="limit", limit_px=3 * 33.1))[0].command
     assert isinstance(command, SubmitOrder)
     assert (command.limit_px, command.malformed) == (9_930_000_000, None)
-    command = read(tmp_path, order(type="limit", limit_px=1e-12))[0].command
-    assert isinstance(command, SubmitOrder)
-    assert command.limit_px == 0  # the gate says that it must be above zero
+    for price in (1e-12, 99.300000001, 150.123456789123):
+        command = read(tmp_path, order(type="limit", limit_px=price))[0].command
+        assert isinstance(command, SubmitOrder)
+        assert command.malformed is not None
+        assert "has more than 8 decimals" in command.malformed[1]
     command = read(tmp_path, order(type="limit", limit_px=1e30))[0].command
     assert isinstance(command, SubmitOrder)
     assert command.malformed == ("BAD_PRICE", "limit_px: 1E+30 is too large")
@@ -173,9 +175,9 @@ def test_a_bad_line_is_named(tmp_path: Path, line: object, sentence: str) -> Non
 def test_several_portfolios_must_be_told_apart(tmp_path: Path) -> None:
     """With two portfolios a line says which; an unknown one is refused."""
     assert read(tmp_path, order(portfolio="b"), portfolios=("a", "b"))[0].command.portfolio == "b"  # type: ignore[attr-defined]
-    with pytest.raises(OperatorError, match="needs portfolio, one of a, b"):
+    with pytest.raises(OperatorError, match="does not say which portfolio; name one of: a, b"):
         read(tmp_path, order(), portfolios=("a", "b"))
-    with pytest.raises(OperatorError, match="needs portfolio"):
+    with pytest.raises(OperatorError, match="there is no portfolio 'z'; name one of: main"):
         read(tmp_path, order(portfolio="z"))
 
 

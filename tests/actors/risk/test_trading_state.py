@@ -70,7 +70,8 @@ def test_commands_over_the_cross_product(world, state, trigger):
         assert events == []
     else:
         assert events == [TradingStateChanged(state, new, "why", "anna", latched=new is TradingState.KILLED)]
-        assert w.risk.state_reason == "why"
+        unlatched = trigger == "unlatch"
+        assert w.risk.state_reason == ("unlatched: why (killed before: on the way)" if unlatched else "why")
 
 
 # What passes: state x position x side x whether the order is marked reduce-only.
