@@ -87,6 +87,8 @@ class PortfolioState:
         """Highest session-close equity, scaled with every flow as the equity was."""
         self.closed = 0
         """Equity at the last session's close, 0 before the first: with :attr:`flows` what a day's profit is against."""
+        self.prior = 0
+        """What the profit of the session that closed last is against; told until the next one opens."""
         self.balances: dict[str, int] = dict.fromkeys(CHART, 0)
         """The trial balance: the sum of all postings by account, debit positive."""
         self.positions: dict[int, Position] = {}
@@ -201,6 +203,7 @@ class PortfolioState:
     def fold_roll(self, event: SessionRolled) -> None:
         """A session ended."""
         self.peak = event.peak
+        self.prior = self.closed + self.flows
         self.closed = event.equity
         self.flows = 0
 
@@ -322,6 +325,7 @@ class PortfolioState:
             "flows": self.flows,
             "peak": self.peak,
             "closed": self.closed,
+            "prior": self.prior,
             "balances": [str(amount) for amount in self.balances.values()],  # memo accounts may outgrow 64 bits
             "closings": self.closings,
             "flattening": None if self.flattening is None else _flattening_out(self.flattening),
@@ -343,6 +347,7 @@ class PortfolioState:
         self.flows = state["flows"]
         self.peak = state["peak"]
         self.closed = state["closed"]
+        self.prior = state.get("prior", 0)  # a snapshot of an older version has none
         self.balances = dict(zip(CHART, map(int, state["balances"]), strict=True))
         self.closings = state["closings"]
         flattening = state["flattening"]

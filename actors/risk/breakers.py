@@ -65,6 +65,8 @@ class Guard:
     Attributes:
         equity: last mark, units of 1e-8, flows added.
         day_base: close of the last session plus flows since; the opening deposit before the first.
+        prior_base: ``day_base`` as it was up to that close, plus flows since: what the session that has ended is told
+            against until the next one opens. Nothing is decided on it.
         mark: high-water mark of session closes, flows added.
         base_session: exchange date YYYYMMDD of the close in ``day_base``, 0 before the first.
         warned, blocked: limits breached since they were last cleared.
@@ -90,6 +92,7 @@ class Guard:
         "floor",
         "mark",
         "name",
+        "prior_base",
         "warned",
     )
 
@@ -97,6 +100,7 @@ class Guard:
         self.name = name
         self.equity = 0
         self.day_base = 0
+        self.prior_base = 0
         self.mark = 0
         self.base_session = 0
         self.warned = False
@@ -129,11 +133,13 @@ class Guard:
         """An external flow moves equity and both baselines alike: it is neither gain nor loss."""
         self.equity += event.amount
         self.day_base += event.amount
+        self.prior_base += event.amount
         self.mark += event.amount
         self._refloor()
 
     def fold_rolled(self, event: SessionRolled) -> None:
         """A session ended: its close is the next day's baseline, and a new mark if it is the highest."""
+        self.prior_base = self.day_base
         self.equity = self.day_base = event.equity
         self.base_session = event.session
         self.mark = max(self.mark, event.equity)
@@ -163,7 +169,7 @@ class Guard:
         if event.breaker == DAILY_LOSS:
             self.daily = BREAKER.table.get((self.daily, "reset"), self.daily)
             self.warned = self.blocked = False
-            self.day_base = self.equity
+            self.day_base = self.prior_base = self.equity
         else:
             self.drawdown = BREAKER.table.get((self.drawdown, "reset"), self.drawdown)
             self.mark = self.equity
@@ -252,6 +258,7 @@ class Guard:
             self.drawdown.value,
             self.daily_session,
             self.drawdown_session,
+            self.prior_base,
         ]
 
     def restore(self, state: list[Any]) -> None:
@@ -259,7 +266,8 @@ class Guard:
         self.equity, self.day_base, self.mark, self.base_session, self.warned, self.blocked = state[:6]
         self.daily = BreakerState(state[6])
         self.drawdown = BreakerState(state[7])
-        self.daily_session, self.drawdown_session = state[8:]
+        self.daily_session, self.drawdown_session = state[8:10]
+        self.prior_base = state[10] if len(state) > 10 else 0  # a snapshot of an older version has none
         self._refloor()
 
 

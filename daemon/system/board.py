@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.portfolio.state import PortfolioState
-from actors.risk.breakers import LATCHED, Guard
+from actors.risk.breakers import LATCHED
 from actors.risk.params import RiskLimits
 from actors.values import Universe
 from actors.values.fixed import SCALE, div_round, mul
@@ -29,6 +29,8 @@ from daemon.system.desk_reply import plain
 I64 = npt.NDArray[np.int64]
 
 SECOND: Final = 1e9
+FINE: Final = ("live", "ended")
+"""States of a feed that nobody has to look at; a recording that has ended is no fault."""
 
 
 class FeedFact(msgspec.Struct, frozen=True):
@@ -83,9 +85,10 @@ class PortfolioFacts(msgspec.Struct, frozen=True):
     """One portfolio; money in units of 1e-8.
 
     Attributes:
-        day_base: equity at the last session's close plus flows since.
+        day_base: equity at the close before the present session plus flows since; between two sessions it is still that
+            of the one that has ended, whose profit is what people want to know in the evening.
         peak: highest session-close equity, flows accounted for.
-        loss_base, mark: what the breakers measure from; a reset restarts them.
+        loss_base, mark: what the breakers measure from, ``loss_base`` in the same way; a reset restarts them.
         names: places taken by holdings and entries.
         positions: (symbol id, qty, cost, realised) of every symbol ever held, in order of symbol id.
         held: how many of them are not flat.
@@ -247,12 +250,16 @@ class Board(msgspec.Struct, frozen=True):
             {
                 "name": f"feed:{feed.name}",
                 "state": feed.state,
-                "ok": feed.state == "live",
+                "ok": feed.state in FINE,
                 "detail": feed.detail,
                 "last_event_age_s": age_s(now, feed.last_event_ns),
             }
             for feed in self.facts.feeds
         ]
+        ledger = str(self.facts.journal.get("state", "ok"))  # "ok", or why nothing can be written
+        rows.append({"name": "ledger", "state": "running", "ok": ledger == "ok", "detail": ""})
+        if ledger != "ok":
+            rows[-1] |= {"state": "stalled", "detail": ledger}
         return rows
 
     def actors(self) -> list[dict[str, Any]]:
@@ -319,11 +326,11 @@ def build_board(core: Core, universe: Universe, facts: ShellFacts, now_ns: int |
         now_ns: monotonic; None to read the clock.
     """
     risk, marks = core.risk, core.portfolio.marks
+    prices = risk.prices
     portfolios = tuple(
-        _portfolio(pf, core, risk.guards[pf.name], *pf.valuation(marks.px, marks.px_f))
+        _portfolio(pf, core, *pf.valuation(marks.px, marks.px_f), in_session=prices.in_session)
         for pf in core.portfolio.portfolios
     )
-    prices = risk.prices
     actors = (core.broker, core.portfolio, risk, core.predictor)
     return Board(
         symbols=universe.symbols,
@@ -344,7 +351,9 @@ def build_board(core: Core, universe: Universe, facts: ShellFacts, now_ns: int |
     )
 
 
-def _portfolio(pf: PortfolioState, core: Core, guard: Guard, gross: int, net: int) -> PortfolioFacts:
+def _portfolio(pf: PortfolioState, core: Core, gross: int, net: int, *, in_session: bool) -> PortfolioFacts:
+    guard = core.risk.guards[pf.name]
+    ended = not in_session
     exposure = core.risk.exposure
     book = exposure.books[pf.name]
     held = [(p.symbol, p.qty, p.cost, p.realized) for p in pf.positions.values()]
@@ -355,14 +364,14 @@ def _portfolio(pf: PortfolioState, core: Core, guard: Guard, gross: int, net: in
         equity=pf.cash + net,
         gross=gross,
         net=net,
-        day_base=pf.closed + pf.flows,
+        day_base=(pf.prior if ended and pf.prior else pf.closed) + pf.flows,
         peak=pf.peak,
         reserved=book.reserved,
         available=exposure.available(book),
         names=book.names,
         held=pf.n_held,
         positions=tuple(held),
-        loss_base=guard.day_base,
+        loss_base=guard.prior_base if ended and guard.prior_base else guard.day_base,
         mark=guard.mark,
         daily=guard.daily.value,
         drawdown=guard.drawdown.value,

@@ -107,20 +107,44 @@ def test_positions_are_those_of_the_bookings_marked_at_the_last_prices() -> None
     assert board(house).positions(symbol="MSFT") == []
 
 
-def test_the_days_profit_is_measured_from_the_last_close_net_of_flows() -> None:
-    """A deposit is no profit, a breaker's reset changes nothing, a restored core says the same."""
+def test_the_days_profit_is_measured_from_the_close_before_net_of_flows() -> None:
+    """It stays until the next session opens; a deposit is no profit, and a restored core says the same."""
     house = traded()
+    before = decoded(board(house).status())["daily_pnl"]
+    assert before
     house.close()
     house.call("cash.deposit", amount=500)
-    closed = [e for f in house.frames for e in f.events if isinstance(e, SessionRolled)][-1]
     status = decoded(board(house).status())
-    assert status["daily_pnl"] == status["equity"] - Decimal(fmt(closed.equity)) - 500 == 0
-    assert status["session"]["state"] == "closed"
+    assert (status["session"]["state"], status["daily_pnl"]) == ("closed", before)
+    assert status["daily_pnl"] == status["equity"] - 100_500
+    assert decoded(board(house).risk())[0]["daily_pnl"] == before
     other = House()
     other.core.sequencer.restore(house.core.sequencer.snapshot())
     again, first = board(other), board(house)
     assert again.portfolios == first.portfolios
     assert again.status(now_ns=0) == first.status(now_ns=0)
+    closed = [e for f in house.frames for e in f.events if isinstance(e, SessionRolled)][-1]
+    house.open(day=1)
+    status = decoded(board(house).status())
+    assert status["daily_pnl"] == status["equity"] - Decimal(fmt(closed.equity)) - 500 == 0
+
+
+def test_the_loss_of_a_session_that_has_ended_stands_beside_its_limits_until_the_next_one_opens() -> None:
+    """Breakers and limits tell it too; they act on the new baseline alone."""
+    house = House()
+    house.bar(100, 200, 300)
+    house.submit(id="a", qty=150)
+    house.bar(100, 200, 300)
+    house.bar(96, 200, 300)
+    house.close()
+    row = next(row for row in decoded(board(house).breakers()) if row["breaker"] == "daily_loss")
+    assert row["value"] > Decimal("0.004")
+    assert row["baseline"] == 100_000
+    used = {row["limit"]: row["value"] for row in decoded(board(house).limits_in_use())}
+    assert used["daily_loss_halt"] == row["value"]
+    house.open(day=1)
+    row = next(row for row in decoded(board(house).breakers()) if row["breaker"] == "daily_loss")
+    assert (row["value"], row["baseline"]) == (0, row["equity"])
 
 
 def test_losses_show_against_their_limits_and_a_tripped_breaker_says_so() -> None:
@@ -193,6 +217,17 @@ def test_a_degraded_actor_and_a_lost_feed_show_in_health() -> None:
     assert (rows["broker"]["ok"], rows["broker"]["detail"][:16]) == (True, "1 working orders")
     assert (rows["feed:playback"]["ok"], rows["feed:playback"]["last_event_age_s"]) == (False, None)
     assert rows["feed"]["detail"] == "reads ahead"
+
+
+def test_health_tells_of_a_ledger_that_takes_nothing_and_minds_no_recording_that_has_ended() -> None:
+    """The sentence stands beside it."""
+    house = traded()
+    found = board(house, journal={"state": "no room on the disk"}, feeds=(FeedFact("playback", "ended"),))
+    rows = {row["name"]: row for row in found.health_rows(now_ns=10 * SECOND)}
+    assert rows["ledger"] == {"name": "ledger", "state": "stalled", "ok": False, "detail": "no room on the disk"}
+    assert rows["feed:playback"]["ok"]
+    rows = {row["name"]: row for row in board(house).health_rows(now_ns=10 * SECOND)}
+    assert rows["ledger"]["ok"]
 
 
 def test_strategies_and_the_models_behind_them_are_told() -> None:

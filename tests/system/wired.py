@@ -109,6 +109,14 @@ class House:
         self.clock.advance_to(self.now)
         return self.put(SessionClosed(self.now, self.session))
 
+    def open(self, *, day: int) -> list[Event]:
+        """Open the session of a later day."""
+        start = OPEN + day * 1440 * MINUTE
+        self.session = Session(20200102 + day, start, start + 390 * MINUTE, day)
+        self.now = start
+        self.clock.advance_to(start)
+        return self.put(SessionOpened(start, self.session))
+
     @property
     def standing(self) -> Standing:
         """The trading state as the shell knows it."""
