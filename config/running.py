@@ -95,7 +95,7 @@ class FeedSettings(Section):
     """Where market data come from."""
 
     staleness_ms: Millis = 60_000
-    """Silence of a feed, where its calendar says that it should speak, after which it is stale; 0 for never."""
+    """Silence of a feed while data are due, after which it is stale: told, and shown in its state; 0 for never."""
     playback: PlaybackSettings = PlaybackSettings()
     """Recorded data played into the daemon."""
 
@@ -123,7 +123,7 @@ class JournalSettings(Section):
     snapshot_events: Annotated[int, Bounds("100", "10000000", decimals=0)] = 50_000
     """Events between two snapshots; fewer start faster, more write less."""
     commit_batch: Annotated[int, Bounds("1", "100000", decimals=0)] = 1_000
-    """Inputs that one commit may hold."""
+    """Inputs with consequences that one commit may hold; what is more goes into the next."""
     wal_max_mb: Annotated[int, Bounds("1", "100000", decimals=0)] = 64
     """Size of the write-ahead file that is told, because a reader holds it open."""
 

@@ -19,8 +19,8 @@ from daemon.system.commit_line import CommitLine
 from daemon.system.core_ports import Input, Pending
 from daemon.system.live_core import LiveCore
 
-BATCH_FRAMES: Final = 2_000
-"""Frames in one commit at most."""
+BATCH_FRAMES: Final = 1_000
+"""Frames in one commit at most, unless told."""
 QUIET_NS: Final = 1_000_000_000
 """Quiet market data are made durable at least this often."""
 SNAPSHOT_INPUTS: Final = 50_000
@@ -42,9 +42,16 @@ class Collector:
     """
 
     def __init__(
-        self, core: LiveCore, line: CommitLine, *, reply_of: ReplyOf, keep_reply: KeepReply, snapshot_events: int
+        self,
+        core: LiveCore,
+        line: CommitLine,
+        *,
+        reply_of: ReplyOf,
+        keep_reply: KeepReply,
+        snapshot_events: int,
+        batch_frames: int = BATCH_FRAMES,
     ) -> None:
-        """Collect what ``core`` states and hand it to ``line``."""
+        """Collect what ``core`` states and hand it to ``line``, at most ``batch_frames`` at once."""
         self.core = core
         self.open = Pending(since=time.monotonic_ns())
         self.uncommitted = 0
@@ -53,6 +60,7 @@ class Collector:
         self._reply_of = reply_of
         self._keep_reply = keep_reply
         self._snapshot_events = snapshot_events
+        self._batch_frames = batch_frames
         core.attach(self)
 
     # -- sink of the sequencer -----------------------------------------------------------------------------------------
@@ -142,7 +150,7 @@ class Collector:
     @property
     def is_large(self) -> bool:
         """Whether the open batch should go."""
-        return len(self.open.batch.frames) >= BATCH_FRAMES or self.wants_snapshot
+        return len(self.open.batch.frames) >= self._batch_frames or self.wants_snapshot
 
     @property
     def quiet_left_s(self) -> float | None:
@@ -160,7 +168,7 @@ class Collector:
         if not (pending.urgent or force or time.monotonic_ns() - pending.since >= QUIET_NS):
             return
         # Without a snapshot to take, a batch grows until the ledger is free for it.
-        if self._line.idle or snapshot or force or len(pending.batch.frames) >= BATCH_FRAMES:
+        if self._line.idle or snapshot or force or len(pending.batch.frames) >= self._batch_frames:
             self.hand_over(snapshot=snapshot)
 
     def hand_over(self, *, snapshot: bool = False) -> None:

@@ -38,7 +38,7 @@ from daemon.journal.batch import NO_FAULTS, Faults, OutboxRow, TapeRow
 from daemon.kernel.errors import FrameAbandonedError, OperatorError
 from daemon.kernel.mailbox import Lane
 from daemon.kernel.message import Market
-from daemon.system.collecting import Collector, KeepReply, ReplyOf
+from daemon.system.collecting import BATCH_FRAMES, Collector, KeepReply, ReplyOf
 from daemon.system.commit_line import CommitLine
 from daemon.system.core_lanes import UNCOMMITTED_MAX
 from daemon.system.core_ports import Input, Intake, LatchView, Outlet, Pending, SnapshotAsk, Writer
@@ -71,11 +71,19 @@ class CoreLoop(Setbacks):
         reply_of: ReplyOf,
         keep_reply: KeepReply,
         snapshot_events: int,
+        batch_frames: int = BATCH_FRAMES,
         faults: Faults = NO_FAULTS,
     ) -> None:
         """Wire a loop; ``rebuild`` gives a core folded from what is durable."""
         line = CommitLine(writer, released=self._released, refill=self._refill, wake=self.wake)
-        collector = Collector(core, line, reply_of=reply_of, keep_reply=keep_reply, snapshot_events=snapshot_events)
+        collector = Collector(
+            core,
+            line,
+            reply_of=reply_of,
+            keep_reply=keep_reply,
+            snapshot_events=snapshot_events,
+            batch_frames=batch_frames,
+        )
         super().__init__(collector, line, intake=intake, latch=latch, outlet=outlet, rebuild=rebuild)
         self.batches_committed = 0
         self.committed_seq = 0

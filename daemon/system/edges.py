@@ -100,6 +100,7 @@ class FreeFeed:
         missed_until = 0
         for read, panel in enumerate(self._inputs(), start=1):
             while (left := self._pace.seconds_until(panel.ts)) > 0:
+                queue.nothing_for(left)
                 beat()
                 await anyio.sleep(min(left, LOOK_S / 2))
             while not queue.has_room:

@@ -104,3 +104,24 @@ class WalWatch:
             return ""
         self._told = True
         return f"the ledger's WAL has {size:,} MB and grows: a program that reads the ledger does not let go; end it"
+
+
+class FeedWatch:
+    """Notices a feed that owes data and stays silent, and says so once each time.
+
+    Attributes:
+        stale: it has been silent for longer than is allowed.
+    """
+
+    def __init__(self, name: str, *, staleness_ms: int) -> None:
+        """Allow so much silence; 0 for any."""
+        self._name = name
+        self._allowed_s = staleness_ms / 1000
+        self.stale = False
+
+    def look(self, silent_s: float) -> str:
+        """Return the sentence to tell now, or ""; ``silent_s`` is for how long data have been owed."""
+        was, self.stale = self.stale, bool(self._allowed_s) and silent_s > self._allowed_s
+        if was or not self.stale:
+            return ""
+        return f"the feed {self._name} owes data and has been silent for {silent_s:.1f} s"

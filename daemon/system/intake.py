@@ -104,6 +104,7 @@ class MarketQueue:
         taken: inputs that went to the core.
         last_taken_ns: monotonic nanoseconds when the core took the last one; None before the first.
         on_room: called once when half of the queue is empty again; set by a feed that waits for it.
+        silent_s: for how long the feed has owed data.
     """
 
     def __init__(self, capacity: int = QUEUE_MAX) -> None:
@@ -114,6 +115,18 @@ class MarketQueue:
         self.taken = 0
         self.last_taken_ns: int | None = None
         self.on_room: Callable[[], None] | None = None
+        self._owed_ns = time.monotonic_ns()
+
+    def nothing_for(self, seconds: float) -> None:
+        """Say that nothing is due so long."""
+        self._owed_ns = time.monotonic_ns() + int(seconds * _SECOND)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds for which something has been due and nothing has come; 0 where nothing is, or something waits."""
+        if self.items or self.ended:
+            return 0.0
+        return max(0, time.monotonic_ns() - self._owed_ns) / _SECOND
 
     @property
     def has_room(self) -> bool:
@@ -127,7 +140,7 @@ class MarketQueue:
     def take(self) -> Market:
         """Remove and return the oldest; there must be one."""
         panel = self.items.popleft()
-        self.last_taken_ns = time.monotonic_ns()
+        self.last_taken_ns = self._owed_ns = time.monotonic_ns()
         self.taken += 1
         if self.on_room is not None and 2 * len(self.items) <= self.capacity:
             tell, self.on_room = self.on_room, None

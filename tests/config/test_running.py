@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +13,8 @@ from config import show
 from config.settings import Settings, playback_tree, settings_digest, settings_tree
 from config.sources import Loaded, load_settings
 from daemon.kernel.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def load(*sets: str, text: str = "", folder: Path | None = None, profile: str | None = None, **environ: str) -> Loaded:
@@ -288,3 +291,18 @@ def test_what_a_reload_takes_over_is_limits_and_service_never_what_a_run_means()
     wanted = {row.key for row in rows if row.key.partition(".")[0] in RELOADABLE_SECTIONS} - FIXED_IN_THEM
     assert marked == wanted
     assert len(marked) > 20
+
+
+# -------------------------------------------------------------------------------------------------- keys have an effect
+
+
+def test_every_key_is_read_by_somebody() -> None:
+    """A key that nothing looks at is a promise nobody keeps."""
+    read: set[str] = set()
+    for room in ("daemon", "actors", "config"):
+        for module in (ROOT / room).rglob("*.py"):
+            tree = ast.parse(module.read_text("utf-8"))
+            read |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    aliases = {"from": "from_date", "to": "to_date"}
+    leaves = {row.key: row.key.rpartition(".")[2] for row in show.rows(load())}
+    assert [key for key, leaf in leaves.items() if aliases.get(leaf, leaf) not in read] == []

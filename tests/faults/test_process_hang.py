@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.meddling import Meddled, meddled, playing
+from tests.faults.meddling import QUIET, Meddled, meddled, playing, rows_of
+from tests.live_support import until
 
 NOTIFY_S = 0.5
 
@@ -101,3 +102,26 @@ def test_f53_a_dead_locked_core_is_not_masked_by_a_healthy_loop(tmp_path: Path) 
         assert not [message for message in heard if "WATCHDOG" in message]
         assert not pings(d, since, time.monotonic())
         d.kill()
+
+
+def test_a_feed_that_owes_data_is_stale_until_it_speaks_again(tmp_path: Path) -> None:
+    """Shown in status, health and the exit code, told by an alert; waiting for the next bar is no silence."""
+    slow = playing(tmp_path, speed="240", more="[control]\nrequests_per_s = 100000\n" + QUIET)
+    settings = slow.replace("speed = 240\n", "speed = 240\nfree_running = true\n") + "[feed]\nstaleness_ms = 300\n"
+    with meddled(tmp_path, settings, daemon__system__tree__EDGE_HEARTBEAT_S=2.5) as d:
+        d.begin()
+        with d.client() as client:
+            head = client.call("journal.head")["seq"]
+            until(20, lambda: client.call("journal.head")["seq"] > head + 2, "bars, a moment apart")
+            assert d.ctl("status").returncode == 0
+            d.meddle("tell", child="feed", what="deadlock")
+            until(20, lambda: client.call("status")["feeds"][0]["state"] == "stale", "a stale feed")
+            assert d.ctl("status").returncode == 151
+            health = {row["name"]: row for row in client.call("health")["rows"]}
+            assert not health["feed:playback"]["ok"]
+            until(20, lambda: client.call("status")["feeds"][0]["state"] == "live", "a feed that was started again")
+            titles = [row["title"] for row in rows_of(client, "alerts")]
+            assert [title for title in titles if "owes data" in title], titles
+        assert d.stop() == 0
+    stale = [line for line in d.logged() if line["event"] == "feed_stale"]
+    assert len(stale) == 1

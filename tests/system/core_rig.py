@@ -475,7 +475,7 @@ def manifest_of_a_run() -> Manifest:
     )
 
 
-def loop_of(one: Rig, core: LiveCore, snapshot_events: int, faults: Faults) -> CoreLoop:
+def loop_of(one: Rig, core: LiveCore, snapshot_events: int, batch_frames: int, faults: Faults) -> CoreLoop:
     """Wire the loop of a rig that has its intake, writer and latch."""
 
     def rebuild() -> LiveCore:
@@ -496,6 +496,7 @@ def loop_of(one: Rig, core: LiveCore, snapshot_events: int, faults: Faults) -> C
         reply_of=reply,
         keep_reply=keep_reply,
         snapshot_events=snapshot_events,
+        batch_frames=batch_frames,
         faults=faults,
     )
 
@@ -508,6 +509,7 @@ async def rig(  # noqa: PLR0915 - wiring is a list
     spec: CoreSpec | None = None,
     faults: Faults = NO_FAULTS,
     snapshot_events: int = 50_000,
+    batch_frames: int = 1_000,
     latency_ns: int = 0,
     pace: Pace | None = None,
     capacity: int = 2_000,
@@ -545,7 +547,7 @@ async def rig(  # noqa: PLR0915 - wiring is a list
     queue = MarketQueue(capacity)
     gated = GatedIntake(core, queue, pace or Pace(None), latency_ns=latency_ns)
     one.intake = FreeIntake(core, queue, core.clock) if free else gated
-    one.loop = loop_of(one, core, snapshot_events, faults)
+    one.loop = loop_of(one, core, snapshot_events, batch_frames, faults)
     one.deliveries = Deliveries(list(channels), opened.outbox_pending(), one.loop.keep)
     if channels:
         one.outside.alerts = one.deliveries.add

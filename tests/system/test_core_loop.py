@@ -106,11 +106,10 @@ async def test_what_comes_in_during_a_commit_shares_the_next(tmp_path: Path) -> 
         r.check_refold()
 
 
-async def test_a_batch_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_batch_has_a_bound(tmp_path: Path) -> None:
     """What is collected during one long commit is written in several."""
-    monkeypatch.setattr(collecting, "BATCH_FRAMES", 10)
     fault = Fault()
-    async with rig(tmp_path, OPEN_MARKET, faults=fault) as r:
+    async with rig(tmp_path, OPEN_MARKET, faults=fault, batch_frames=10) as r:
         await r.settle()
         gate = fault.hold("before:commit")
         sent = [r.send("cash.deposit", amount="1")]

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from daemon.system import housekeeping
-from daemon.system.housekeeping import MEGABYTE, RESERVE, Disk, WalWatch
+from daemon.system.housekeeping import MEGABYTE, RESERVE, Disk, FeedWatch, WalWatch
 
 
 class FileSystem:
@@ -124,3 +124,19 @@ def test_a_wal_that_a_reader_keeps_from_being_folded_is_told_once_each_time() ->
     assert watch.look(70 * MEGABYTE, 5) == ""
     assert watch.look(70 * MEGABYTE, 0) == ""
     assert "70 MB" in watch.look(70 * MEGABYTE, 9)
+
+
+# -- a feed that is silent ---------------------------------------------------------------------------------------------
+
+
+def test_a_feed_that_owes_data_for_too_long_is_stale_and_told_once_each_time() -> None:
+    """Told when its silence begins to count, and when it is over; 0 switches it off."""
+    watch = FeedWatch("playback", staleness_ms=2_000)
+    assert (watch.look(1.9), watch.stale) == ("", False)
+    assert watch.look(2.5) == "the feed playback owes data and has been silent for 2.5 s"
+    assert watch.stale
+    assert (watch.look(60.0), watch.stale) == ("", True)
+    assert (watch.look(0.0), watch.stale) == ("", False)
+    assert watch.look(3.0)
+    off = FeedWatch("playback", staleness_ms=0)
+    assert (off.look(1e6), off.stale) == ("", False)

@@ -14,7 +14,7 @@ from actors.messages.market import GapDetected
 from actors.messages.portfolio import DecisionDue
 from daemon.kernel.clock import SystemClock, TimerHeap, VirtualClock
 from daemon.kernel.message import Market
-from daemon.system import live_core
+from daemon.system import intake, live_core
 from daemon.system.core_ports import Input
 from daemon.system.intake import (
     LOOK_S,
@@ -180,6 +180,27 @@ def test_a_queue_tells_once_when_half_of_it_is_empty() -> None:
 
 
 # -- gated -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_queue_knows_for_how_long_data_are_owed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not while something waits for the core, nor before the next input is due, nor behind the end."""
+    now = 10 * SECOND
+    monkeypatch.setattr(intake.time, "monotonic_ns", lambda: now)
+    queue = MarketQueue()
+    now += 3 * SECOND
+    assert queue.silent_s == 3.0
+    queue.nothing_for(60.0)
+    now += 59 * SECOND
+    assert queue.silent_s == 0.0
+    now += 3 * SECOND
+    assert queue.silent_s == 2.0
+    queue.put(bars(1, 1)[0])
+    assert queue.silent_s == 0.0
+    queue.take()
+    now += SECOND
+    assert queue.silent_s == 1.0
+    queue.ended = True
+    assert queue.silent_s == 0.0
 
 
 def gated(*, latency: int = 0, speed: float | None = None) -> tuple[Core, GatedIntake]:
