@@ -49,7 +49,7 @@ from daemon.supervision.events import (
     Escalated,
 )
 from daemon.supervision.policy import Backoff, Heartbeat, Restart, RestartIntensity, RestartWindow, Strategy
-from daemon.supervision.tree import TreeRow, names, not_running, rows
+from daemon.supervision.tree import TreeRow, names, neglected, not_running, rows
 
 __all__ = [
     "Backoff",
@@ -174,6 +174,14 @@ class Supervisor:
     def not_running(self) -> tuple[str, ...]:
         """Return the permanent children of the whole tree that have not started or are down; from any thread."""
         return tuple(not_running(self._children))
+
+    def neglected(self) -> tuple[str, ...]:
+        """Return those of :meth:`not_running` that nobody is about to start again: for the watchdog.
+
+        A child that waits for its next start is looked after. Were that no sign of life, the whole process would be
+        killed for one edge that fails, long before its supervisor gives up and says what that means.
+        """
+        return tuple(neglected(self._children, self.crew.now()))
 
     def _ts(self) -> int:
         return self.crew.clock.now()

@@ -46,6 +46,22 @@ def names(me: Child) -> list[str]:
     return [row.name for row in rows(me)]
 
 
+def neglected(children: list[Child], now: float) -> Iterator[str]:
+    """Return the permanent children that are down or starting, but for those whose next start has a time to come.
+
+    Args:
+        children: of one supervisor; below one that is down nobody is looked at.
+        now: the loop's clock, seconds.
+    """
+    for child in children:
+        nested = child.spec.supervisor
+        if child.spec.restart is Restart.PERMANENT and not child.up:
+            if child.due is None or child.due < now:
+                yield child.spec.name
+        elif nested is not None and child.up:
+            yield from neglected(nested.crew.children, now)
+
+
 def not_running(children: list[Child]) -> Iterator[str]:
     """Return the permanent children that are down or have not started; below one that is down nobody is looked at."""
     for child in children:

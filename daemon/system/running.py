@@ -434,8 +434,10 @@ class Running:
         """Return what the core does not know about itself."""
         gauges = self.writer.gauges()
         queue = self.queue
-        state = "stale" if self._silence.stale else "ended" if queue.ended and not queue.items else "live"
         rows = self.root.tree()
+        state = "stale" if self._silence.stale else "ended" if queue.ended and not queue.items else "live"
+        if not all(row.state == "running" for row in rows if row.name in {"market", "feed"}):
+            state = "down"
         return ShellFacts(
             version=self.manifest.version,
             run_id=self.manifest.run_id,
@@ -462,7 +464,7 @@ class Running:
         return [
             Check("core", ping.complaint),
             Check("ledger", self._ledger_complaint),
-            Check("tree", lambda: ", ".join(self.root.not_running()) and f"{', '.join(self.root.not_running())} down"),
+            Check("tree", lambda: ", ".join(self.root.neglected()) and f"{', '.join(self.root.neglected())} down"),
         ]
 
     def _ledger_complaint(self) -> str:

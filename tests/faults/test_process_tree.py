@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,27 @@ def test_a_control_thread_that_is_lost_reduces(tmp_path: Path) -> None:
         while d.meddle("state")["trading_state"] != "reducing":
             assert time.monotonic() < deadline, d.tail()
             d.manager.listen(0.2)
+        assert d.stop() == 0
+
+
+def test_an_edge_that_waits_for_its_next_start_is_said_to_be_down_and_costs_no_process(tmp_path: Path) -> None:
+    """The service manager's watchdog is fed meanwhile: else it ended the daemon before the supervisor could give up."""
+    later = {"daemon__supervision__supervisor__Backoff": {"first_s": 4.0, "cap_s": 4.0}}
+    with meddled(tmp_path, playing(tmp_path), **later) as d:
+        d.begin(watchdog_s=1.5)
+        d.meddle("tell", child="feed", what="raise")
+        deadline = time.monotonic() + 20
+        while d.status()["feeds"][0]["state"] != "down":
+            assert time.monotonic() < deadline, d.status()
+            d.manager.listen(0.05)
+        assert d.ctl("status").returncode == 151  # degraded
+        until_up_again(d, "feed")
+        for _ in range(3):
+            d.hear_until("WATCHDOG")
+        pings = [at for at, message in d.manager.heard if "WATCHDOG" in message]
+        gaps = [late - early for early, late in itertools.pairwise(pings)]
+        assert max(gaps) < 1.5, gaps
+        assert d.status()["feeds"][0]["state"] == "live"
         assert d.stop() == 0
 
 

@@ -328,25 +328,31 @@ def test_an_actor_may_call_itself_degraded_and_recovered() -> None:
 
 
 def test_who_is_not_running_is_known_by_name() -> None:
-    """For the watchdog: permanent children of the whole tree that are down or have not started."""
+    """Permanent children that are down or have not started; one that waits for its next start is not neglected."""
     seen: list[tuple[str, ...]] = []
+    neglected: list[tuple[str, ...]] = []
     told = Told()
     inner = Supervisor("inner", Strategy.ONE_FOR_ONE, OFTEN, children(b=lives(1.0)), backoff=Backoff(first_s=5.0))
     temporary = ChildSpec("t", lives(0.5), Restart.TEMPORARY)
 
-    async def looks(context: StartContext) -> None:
+    def look() -> None:
         seen.append(root.not_running())
+        neglected.append(root.neglected())
+
+    async def looks(context: StartContext) -> None:
+        look()
         context.started()
         await anyio.sleep(2.0)
-        seen.append(root.not_running())
+        look()
         await anyio.sleep(10.0)
-        seen.append(root.not_running())
+        look()
         await anyio.sleep_forever()
 
     root = supervisor(told, [inner.spec(), temporary, *children(looks=looks)])
     assert root.not_running() == ("inner", "looks")
     assert play(root, 20.0) is None
     assert seen == [("looks",), ("b",), ()]
+    assert neglected == [("looks",), (), ()]
 
 
 def test_an_observer_that_raises_ends_the_supervisor_after_its_children() -> None:
