@@ -61,7 +61,7 @@ class Method(NamedTuple):
         doc: one line for ``--help``.
         example: a whole command line.
         params: by name, without ``reason`` and ``request_id``.
-        reason: mutating methods take a reason; some do not go without.
+        reason: mutating methods take a reason; `asked` where a person at a terminal is asked for one.
         lane: 0 for the safe direction, which has a budget of its own; 1 for other commands; 2 for reads.
         confirm: the command line asks first, or wants ``--yes``.
         lenient: never refused for its parameters. Only the kill: what is misspelt must not go on trading.
@@ -74,7 +74,7 @@ class Method(NamedTuple):
     doc: str
     example: str
     params: tuple[Param, ...] = ()
-    reason: Literal["none", "optional", "required"] = "none"
+    reason: Literal["none", "optional", "asked"] = "none"
     lane: int = 2
     confirm: bool = False
     lenient: bool = False
@@ -256,11 +256,11 @@ def _act(
     doc: str,
     *params: Param,
     flags: str = "",
-    needs_reason: bool = False,
+    asks_reason: bool = False,
     confirm: bool = False,
     timeout_s: float | None = None,
 ) -> Method:
-    reason: Literal["optional", "required"] = "required" if needs_reason else "optional"
+    reason: Literal["optional", "asked"] = "asked" if asks_reason else "optional"
     return Method(
         name, kind, role, doc, _line(name, flags), params, reason, lane=1, confirm=confirm, timeout_s=timeout_s
     )
@@ -276,7 +276,7 @@ _COMMANDS: Final = (
         "admin",
         "halted or reducing -> active, unless a breaker is latched",
         flags='--yes --reason "checked the feed"',
-        needs_reason=True,
+        asks_reason=True,
         confirm=True,
     ),
     _act(
@@ -285,7 +285,7 @@ _COMMANDS: Final = (
         "admin",
         "killed -> halted",
         flags='--yes --reason "found the cause"',
-        needs_reason=True,
+        asks_reason=True,
         confirm=True,
     ),
     _act(
@@ -340,7 +340,7 @@ _COMMANDS: Final = (
         "admin",
         "admin",
         "copy the ledger while it runs",
-        Param("to", "text", "folder; the archive unless told", positional=True),
+        Param("to", "text", "folder; backups in the state folder unless told", positional=True),
         timeout_s=600.0,
     ),
     _act(

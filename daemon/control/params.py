@@ -127,9 +127,6 @@ def _with_reason(method: Method, params: Mapping[str, Any], given: dict[str, Any
         reason = printable(reason) if isinstance(reason, str) else ""
     elif reason is not None and not (isinstance(reason, str) and _is_text(reason)):
         return _no_text(method, "reason")
-    if method.reason == "required" and not (reason or "").strip():
-        text = f"{method.name} needs a reason: a person has to answer for it"
-        return Problem("MISSING_REASON", text, "reason", f"for example: {method.example}")
     request_id = params.get("request_id")
     if request_id is not None and not (
         isinstance(request_id, str) and request_id and len(request_id) <= REQUEST_ID_MAX and request_id.isprintable()

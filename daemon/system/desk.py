@@ -138,18 +138,9 @@ def _index(universe: Universe) -> dict[str, int]:
 
 
 def _why(call: Call) -> str:
-    """Return the reason of a step in the safe direction, which is never refused for how it was worded."""
+    """Return the reason of a step; nothing is refused for how its reason was worded, and who took it is known."""
     text = "".join(c if c.isprintable() else " " for c in call.reason).strip()
     return text[:TEXT_MAX] or f"{call.method} by an operator"
-
-
-def _reason(call: Call) -> str:
-    """Return the reason of a step that a person has to answer for."""
-    message = f"{call.method} needs a reason"
-    try:
-        return read_text(call.reason, message, field="reason")
-    except FieldError as error:
-        raise FieldError(error.message, field="reason", code="NO_REASON", remedy='add --reason "why"') from None
 
 
 def _submit(call: Call, terms: _Terms) -> SubmitOrder:
@@ -223,8 +214,8 @@ _BUILD: Final[dict[str, Callable[[Call, _Terms], Message]]] = {
     "reduce": lambda call, _: Reduce(_why(call), call.peer.by),
     "flatten": lambda call, _: Flatten(_why(call), call.peer.by),
     "kill": lambda call, _: Kill(_why(call), call.peer.by),
-    "resume": lambda call, _: Resume(_reason(call), call.peer.by),
-    "unlatch": lambda call, _: Unlatch(_reason(call), call.peer.by),
+    "resume": lambda call, _: Resume(_why(call), call.peer.by),
+    "unlatch": lambda call, _: Unlatch(_why(call), call.peer.by),
     "order.submit": _submit,
     "order.cancel": _cancel,
     "order.replace": _replace,

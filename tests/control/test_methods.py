@@ -112,17 +112,17 @@ def test_every_row_is_whole(method: Method) -> None:
     assert not {"reason", "request_id", "json", "socket"} & set(names)
     assert (method.reason == "none") == (method.kind == "read")
     assert ("--yes" in words) == method.confirm
-    assert ("--reason" in words) or method.reason != "required"
+    assert ("--reason" in words) or method.reason != "asked"
 
 
 def test_halting_needs_less_than_resuming() -> None:
-    """Every step in the safe direction is an operator's; what loosens is an admin's and has a reason."""
+    """Every step in the safe direction is an operator's; what loosens is an admin's, who is asked why."""
     for name in (*SAFE, "order.cancel", "strategy.disable", "alert.ack"):
         assert METHODS[name].role == "operator", name
         assert METHODS[name].reason == "optional", name
     for name in ("resume", "unlatch"):
         assert METHODS[name].role == "admin", name
-        assert METHODS[name].reason == "required", name
+        assert METHODS[name].reason == "asked", name
     for name in ("breaker.reset", "strategy.enable", "cash.deposit", "cash.withdraw"):
         assert METHODS[name].role == "admin", name
     for name in ("reload", "shutdown", "log.level", "snapshot", "backup"):
@@ -143,11 +143,10 @@ def test_what_fits_passes(method: Method) -> None:
     if not method.lenient:
         assert found.params == {k: v for k, v in params.items() if k not in ("reason", "request_id")}
     needed = {param.name: params[param.name] for param in method.params if param.required}
-    needed |= {"reason": "why"} if method.reason == "required" else {}
     rest = dict.fromkeys((param.name for param in method.params if not param.required), None)
     found = check_params(method, needed | rest)
     assert isinstance(found, Checked)
-    assert found.params == {k: v for k, v in needed.items() if k != "reason"}
+    assert found.params == needed
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS.values() if not m.lenient], ids=lambda m: m.name)

@@ -279,7 +279,9 @@ def test_requests_that_wait_are_limited_on_a_connection() -> None:
         assert client.ask("kill", {}, 7)["result"]["durable"]
         daemon.desk.gate.set()
         lines = [client.line() for _ in range(4)]
-        assert [line["id"] for line in lines if line and "result" in line] == [1, 2, 3, 6]
+        ids = [line["id"] for line in lines if line and "result" in line]
+        assert [number for number in ids if number != 6] == [1, 2, 3]
+        assert 6 in ids  # lane 0 goes first where it can
 
 
 def test_calls_that_wait_for_the_core_are_limited_and_lane_0_has_its_own() -> None:

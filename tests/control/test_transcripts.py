@@ -59,6 +59,6 @@ def test_every_family_and_every_kind_of_error_has_a_transcript() -> None:
     families = {name.partition(".")[0] for name, method in METHODS.items() if method.mutating}
     assert {family for family in families if f'"method":"{family}' not in text} == set()
     reasons = ["NOT_JSON", "INVALID_REQUEST", "BATCH", "NOTIFICATION", "BAD_ID", "PARAMS_BY_NAME", "NEEDS_HELLO"]
-    reasons += ["HELLO_TWICE", "UNSUPPORTED_API", "UNKNOWN_METHOD", "UNKNOWN_PARAM", "MISSING_PARAM", "MISSING_REASON"]
+    reasons += ["HELLO_TWICE", "UNSUPPORTED_API", "UNKNOWN_METHOD", "UNKNOWN_PARAM", "MISSING_PARAM"]
     reasons += ["BAD_PARAM", "FORBIDDEN", "STARTING", "INTERNAL", "IDEMPOTENCY_MISMATCH", "SUBSCRIBED_ALREADY"]
     assert [reason for reason in reasons if f'"reason":"{reason}"' not in text] == []

@@ -14,7 +14,7 @@ from daemon.cli.ctl.kill import FILE
 from daemon.cli.ctl.options import PROGRAM
 from daemon.cli.ctl.text import Paint, clean, counted, grouped
 from daemon.control.methods import Method
-from daemon.kernel.errors import RefusedError, UsageError
+from daemon.kernel.errors import RefusedError
 
 TIMEOUT_S: Final = 10.0
 _LEAST_LIMIT: Final = 100  # rows of a list that named no limit (the table's words for `limit`)
@@ -32,8 +32,8 @@ def run(method: Method, arguments: list[str]) -> int:
     if method.confirm and not known.yes:
         _confirm(method, path, known)
     if method.mutating:
-        if method.reason == "required" and not known.reason:
-            _ask_reason(method, known)
+        if method.reason == "asked" and not known.reason and not known.yes:
+            known.reason = _answer("reason: ")
         if known.reason:
             params["reason"] = known.reason
         params["request_id"] = known.request_id or options.request_id()
@@ -124,13 +124,6 @@ def _confirm(method: Method, path: str, known: argparse.Namespace) -> None:
         options.note(f"{status.banner(now, paint)}\n{clean(status.origin(now))}")
     if _answer(f"{verb} ({method.doc}): go on? [y/N] ").lower() not in {"y", "yes"}:
         raise RefusedError(f"{verb} was not confirmed; nothing was sent")
-
-
-def _ask_reason(method: Method, known: argparse.Namespace) -> None:
-    if _on_terminal():
-        known.reason = _answer("reason: ")
-    if not known.reason:
-        raise UsageError(f"{' '.join(method.verb)} needs a reason", remedy=f"such as `{method.example}`")
 
 
 def _answer(question: str) -> str:

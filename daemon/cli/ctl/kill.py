@@ -254,7 +254,7 @@ def _tell(done: Killed, known: argparse.Namespace) -> None:
         options.say(
             [
                 f"killed{late}, confirmed after {done.took_s * 1000:,.0f} ms: nothing is ordered or filled any more",
-                "positions stay as they are; `tradingctl unlatch --yes --reason WHY` makes it halted",
+                "positions stay as they are; `tradingctl unlatch --yes` makes it halted",
             ]
         )
     else:

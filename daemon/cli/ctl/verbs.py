@@ -31,7 +31,7 @@ def parser(method: Method) -> options.Parser:
     for param in method.params:
         _add(made, method, param)
     if method.mutating:
-        needed = "; required" if method.reason == "required" else ""
+        needed = "; asked for on a terminal" if method.reason == "asked" else ""
         made.add_argument("--reason", metavar="TEXT", help=_escaped(REASON.doc + needed))
         made.add_argument("--request-id", metavar="TEXT", help=_escaped(f"{REQUEST_ID.doc}; random unless told"))
     if method.confirm:

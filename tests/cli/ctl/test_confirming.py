@@ -63,7 +63,7 @@ def typed_on_a_terminal(socket_path: Path, answers: str, *arguments: str) -> tup
 
 
 def test_a_person_is_asked_and_shown_where_things_stand(socket_path: Path) -> None:
-    """The state comes first, then the question, then the reason that resume needs."""
+    """The state comes first, then the question, then why."""
     resumed = {"schema": "tradingd.trading_state/1", "trading_state": "active", "changed": True}
     status = STATUS.replace('"active"', '"halted"', 1).replace('"state_reason":""', '"state_reason":"daily loss 5.1 %"')
     with Stub(socket_path, {"status": status, "resume": resumed}) as stub:
@@ -85,13 +85,14 @@ def test_anything_but_yes_is_no(socket_path: Path, answer: str) -> None:
     assert {method for method, _ in stub.asked} == {"hello", "status"}
 
 
-def test_a_missing_reason_is_usage_before_anything_is_sent(call: Run, socket_path: Path) -> None:
-    """What needs a reason says so here; the daemon is not bothered."""
-    with Stub(socket_path, ANSWERS) as stub:
+def test_yes_is_the_only_second_step(call: Run, socket_path: Path) -> None:
+    """Contract section 5: a prompt or --yes; who gives no reason is known all the same."""
+    resumed = {"schema": "tradingd.trading_state/1", "trading_state": "active", "changed": True}
+    with Stub(socket_path, ANSWERS | {"resume": resumed}) as stub:
         done = call("resume", "--yes")
-    assert done.returncode == 2
-    assert "resume needs a reason" in done.stderr
-    assert stub.asked == []
+    assert done.returncode == 0, done.stderr
+    method, params = stub.asked[-1]
+    assert (method, "reason" in params) == ("resume", False)
 
 
 # ------------------------------------------------------------------------------------------------------- flatten
