@@ -33,11 +33,10 @@ from daemon.system.options import DEFAULT_SEED
 from daemon.system.start import (
     CoreFactory,
     Data,
-    Reader,
     Starts,
-    check_folded,
     check_same_world,
     first_limits,
+    fold_checked,
     open_data,
 )
 from daemon.system.version import program_version
@@ -333,9 +332,7 @@ def _recovered(factory: CoreFactory, opened: OpenedLedger, notifier: Notifier, s
         notifier.extend_timeout(START_BUDGET_S)
         notifier.status(f"starting: recovery, {inputs:,} inputs folded")
 
-    core = factory.fold(Reader(opened), progress)
-    check_folded(core, opened)
-    return core
+    return fold_checked(factory, opened, progress)
 
 
 def _control(settings: Settings, runtime_dir: Path, latch: KillLatch, hooks: Hooks, log: Log) -> ControlServer:

@@ -99,6 +99,7 @@ class Running:
         self.degraded: dict[str, None] = {}
         self._told_end = False
         self._books_at = time.monotonic()
+        self._books_said = ""
         self._wal = WalWatch(settings.journal.wal_max_mb)
         self._silence = FeedWatch(FEED, staleness_ms=settings.feed.staleness_ms)
         self._pace = Pace(pace_of(settings), runs_on=self.free_running)
@@ -392,14 +393,22 @@ class Running:
                 self.trouble("wal", wal)
             if time.monotonic() - self._books_at >= BOOKS_S:
                 self._books_at = time.monotonic()
-                problems = check_core(self.loop.core.core)
-                if problems:
-                    self.command(Halt(f"the books do not agree: {problems[0]}", BY))
-                    self.log.error("books do not agree", problems=problems[:10])
+                self._look_at_books()
             if self.prepared.options.until_end and self._all_played():
                 self.prepared.stop.ask("the recording has ended")
             beat()
             await anyio.sleep(HOUSE_S if not self.prepared.options.until_end else 0.02)
+
+    def _look_at_books(self) -> None:
+        """Halt where the rooms do not agree on the same money; tell each such finding once (control C22)."""
+        problems = check_core(self.loop.core.core)
+        sentence = f"the books do not agree: {problems[0]}" if problems else ""
+        if problems and self.loop.core.core.risk.trading_state in OPEN_STATES:
+            self.command(Halt(sentence, BY))  # again, if somebody resumed while they do not
+        if problems and sentence != self._books_said:
+            self.log.error("books do not agree", problems=problems[:10])
+            self.trouble("books", sentence, critical=True)
+        self._books_said = sentence
 
     def _all_played(self) -> bool:
         return self.intake.exhausted and not self.loop.depth and not len(self.loop.lanes)

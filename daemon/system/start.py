@@ -442,12 +442,16 @@ def check_same_world(opened: OpenedLedger, data: Data) -> None:
         )
 
 
-def check_folded(core: LiveCore, opened: OpenedLedger) -> None:
-    """Refuse a core that is not what the ledger says it is.
+def fold_checked(factory: CoreFactory, opened: OpenedLedger, progress: Callable[[int], None] | None = None) -> LiveCore:
+    """Return a core folded from a ledger, if it is what the ledger says it is.
 
     Raises:
-        LedgerRefusedError: INVARIANT_VIOLATED.
+        LedgerRefusedError: INVARIANT_VIOLATED: it cannot be folded, or what came of it does not hold together.
     """
+    try:
+        core = factory.fold(Reader(opened), progress)
+    except InvariantError as error:
+        raise _violated(error.message) from error
     problems = []
     if core.sequencer.digest != opened.event_digest:
         problems.append("the event digest after recovery is not the one the ledger gives")
@@ -455,11 +459,16 @@ def check_folded(core: LiveCore, opened: OpenedLedger) -> None:
         problems.append(f"recovery ended at input {core.sequencer.seq}, the ledger at {opened.last_seq}")
     problems += check_core(core.core)
     if problems:
-        raise LedgerRefusedError(
-            f"the state folded from the ledger does not hold together: {problems[0]}",
-            reason="INVARIANT_VIOLATED",
-            remedy="run tradingd verify on the state folder, then restore a backup",
-        )
+        raise _violated(problems[0])
+    return core
+
+
+def _violated(problem: str) -> LedgerRefusedError:
+    return LedgerRefusedError(
+        f"the state folded from the ledger does not hold together: {problem}",
+        reason="INVARIANT_VIOLATED",
+        remedy="run tradingd verify on the state folder, then restore a backup",
+    )
 
 
 def read_ledger(state_dir: Path) -> OpenedLedger:

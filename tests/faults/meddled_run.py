@@ -176,6 +176,11 @@ class Hand:
             self.channels.set()
         return {}
 
+    def do_cook(self) -> Any:
+        """Give one room a cent that the others do not know of."""
+        self.running.loop.core.core.portfolio.portfolios[0].cash += 10**6
+        return {}
+
     def do_lose_control(self) -> Any:
         """Let the daemon believe that its control thread has ended."""
         self.running.lose_control("on purpose")
