@@ -100,8 +100,11 @@ REQUEST_ID: Final = Param("request_id", "text", "idempotency key: the same key i
 
 _SINCE = Param("since", "text", "only from this time on, RFC 3339 or a date")
 _LIMIT = Param("limit", "integer", "at most so many rows, newest first; 100 unless told, 1,000 at most")
+_MOST = Param("limit", "integer", "at most so many rows; all of them unless told")
 _SYMBOL = Param("symbol", "text", "only this symbol")
 _ALL = Param("all", "bool", "also those that are over")
+_IN = Param("portfolio", "text", "only this portfolio")
+_OF = Param("strategy", "text", "only this strategy")
 _PORTFOLIO = Param("portfolio", "text", "name of the portfolio; not needed where there is one")
 _ORDER = Param("id", "text", "order id or client order id", required=True, positional=True)
 
@@ -117,12 +120,12 @@ def _line(name: str, flags: str) -> str:
 _READS: Final = (
     _read("status", "state, equity, feeds, actors and journal at a glance"),
     _read("health", "what is alive, what is late, what is degraded"),
-    _read("positions", "what is held, at which price, with which gain", _SYMBOL),
-    _read("orders", "working orders", _ALL, _SINCE, _LIMIT, _SYMBOL, flags="--all --limit 20"),
-    _read("fills", "executions", _SINCE, _LIMIT, _SYMBOL, flags="--since 2026-11-20"),
-    _read("trades", "round trips", _SINCE, _LIMIT, _SYMBOL, flags="--symbol SPY"),
-    _read("signals", "what strategies said", _SINCE, _LIMIT, _SYMBOL, flags="--limit 20"),
-    _read("predictions", "what models said, and whether it came true", _SINCE, _LIMIT, _SYMBOL, flags="--limit 20"),
+    _read("positions", "what is held, at which price, with which gain", _ALL, _MOST, _SYMBOL, _IN),
+    _read("orders", "working orders", _ALL, _SINCE, _LIMIT, _SYMBOL, _IN, _OF, flags="--all --limit 20"),
+    _read("fills", "executions", _SINCE, _LIMIT, _SYMBOL, _IN, flags="--since 2026-11-20"),
+    _read("trades", "round trips", _SINCE, _LIMIT, _SYMBOL, _IN, _OF, flags="--symbol SPY"),
+    _read("signals", "what strategies said", _SINCE, _LIMIT, _SYMBOL, _OF, flags="--limit 20"),
+    _read("predictions", "what models said, and what came true", _SINCE, _LIMIT, _SYMBOL, _OF, flags="--limit 20"),
     _read("risk", "exposure, drawdown and losses against their limits"),
     _read("breakers", "trading breakers and their states"),
     _read("limits", "the limits in force"),

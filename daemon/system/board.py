@@ -22,9 +22,11 @@ from actors.risk.params import RiskLimits
 from actors.values import Universe
 from actors.values.fixed import SCALE, div_round, mul
 from actors.values.time import format_ts
+from daemon.control.calls import Call
 from daemon.system.board_rows import breaker_rows, limit_rows, ratio, risk_rows
 from daemon.system.composition import Core
 from daemon.system.desk_reply import plain
+from daemon.system.views_rows import filter_of
 
 I64 = npt.NDArray[np.int64]
 
@@ -351,6 +353,19 @@ def build_board(core: Core, universe: Universe, facts: ShellFacts, now_ns: int |
     )
 
 
+def positions_asked(board: Board, call: Call) -> dict[str, Any]:
+    """Return the answer to ``positions``: all of them unless the call says how many.
+
+    Raises:
+        FieldError: the limit makes no sense.
+    """
+    wanted = filter_of(call, int)  # which asks for no time
+    rows = board.positions(everything=wanted.everything, symbol=wanted.symbol, portfolio=wanted.portfolio)
+    most = wanted.limit if "limit" in call.params else len(rows)
+    more = len(rows) > most
+    return {"schema": "tradingd.positions/1", "rows": rows[:most], "as_of_seq": board.seq, "more": more}
+
+
 def _portfolio(pf: PortfolioState, core: Core, gross: int, net: int, *, in_session: bool) -> PortfolioFacts:
     guard = core.risk.guards[pf.name]
     ended = not in_session
@@ -433,4 +448,5 @@ __all__ = [
     "date_text",
     "drawdown_of",
     "order_names",
+    "positions_asked",
 ]

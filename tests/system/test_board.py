@@ -12,7 +12,9 @@ from actors.messages.portfolio import EquityMarked, PositionChanged, SessionRoll
 from actors.predictor.registry import bind
 from actors.risk.params import RiskLimits
 from actors.values.fixed import fmt
-from daemon.system.board import ActorFact, Board, FeedFact, ShellFacts, build_board, order_names
+from daemon.control.calls import Call, Peer, Role
+from daemon.system.board import ActorFact, Board, FeedFact, ShellFacts, build_board, order_names, positions_asked
+from daemon.system.order_form import FieldError
 from system.wired import House
 
 SECOND = 10**9
@@ -206,6 +208,29 @@ def test_a_board_does_not_change_with_the_core() -> None:
     house.bar(50, 100, 150)
     house.call("kill")
     assert msgspec.json.encode([found.status(0), found.positions(everything=True), found.risk()]) == before
+
+
+def test_positions_are_asked_for_by_portfolio_symbol_and_number() -> None:
+    """Flat ones only with all; what was cut is said; a limit that makes no sense is named."""
+    house = traded()
+    house.submit(id="e", symbol="MSFT", side="sell", qty=40)
+    house.bar(102.5, 199, 303)
+    found = board(house)
+
+    def ask(**params: Any) -> dict[str, Any]:
+        return positions_asked(found, Call("positions", params, Peer(7, 7, 7, Role.VIEWER)))
+
+    held, ever = found.positions(), found.positions(everything=True)
+    assert len(ever) > len(held) > 0
+    assert (ask()["rows"], ask()["more"], ask()["as_of_seq"]) == (held, False, found.seq)
+    assert ask(all=True)["rows"] == ever
+    assert ask(portfolio="nobody")["rows"] == []
+    assert ask(all=True, symbol=ever[0]["symbol"])["rows"] == ever[:1]
+    cut = ask(all=True, limit=1)
+    assert (cut["rows"], cut["more"]) == (ever[:1], True)
+    for limit in (0, -1, 1_001):
+        with pytest.raises(FieldError):
+            ask(limit=limit)
 
 
 def test_a_degraded_actor_and_a_lost_feed_show_in_health() -> None:

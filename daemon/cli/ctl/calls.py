@@ -168,13 +168,14 @@ def _more(method: Method, result: dict[str, Any], params: dict[str, Any]) -> lis
     rows, limit = len(result["rows"]), int(params.get("limit", _LEAST_LIMIT))
     flags = [name for name in ("all", "since", "limit") if method.param(name) is not None]
     total = result.get("total")
-    cut = result.get("truncated") or result.get("more") or (isinstance(total, str) and grouped(total) != f"{rows:,}")
-    if cut or ("limit" in flags and rows >= limit > 0):
+    told = result.get("more")  # a daemon that says so knows; of any other, a full list may have been cut
+    cut = result.get("truncated") or told or (isinstance(total, str) and grouped(total) != f"{rows:,}")
+    if cut or (told is None and "limit" in flags and rows >= limit > 0):
         of = f" of {grouped(total)}" if isinstance(total, str) else ""
         hint = f"--limit {max(2 * limit, rows)}" + (" or --since TIME" if "since" in flags else "")
         return [f"the newest {rows:,}{of}; there may be more: {hint}"]
     if "all" in flags and not params.get("all"):
-        return ["only what is open; --all shows the rest"]
+        return [f"only what is {'held' if method.name == 'positions' else 'open'}; --all shows the rest"]
     return []
 
 

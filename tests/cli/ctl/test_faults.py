@@ -238,12 +238,14 @@ def test_a_closed_stdout_is_no_error_and_a_full_one_is(socket_path: Path) -> Non
 def test_lists_say_when_they_were_cut(call: Run, socket_path: Path) -> None:
     """As many rows as the limit: there may be more, and how to see it."""
     rows = {"rows": [{"symbol": "SPY", "qty": n} for n in range(3)]}
-    with Stub(socket_path, {"fills": rows, "trades": {**rows, "truncated": True}, "orders": rows}):
+    whole = {"signals": {**rows, "more": False}}
+    with Stub(socket_path, {"fills": rows, "trades": {**rows, "truncated": True}, "orders": rows} | whole):
         assert (
             call("fills", "--limit", "3").stdout.splitlines()[-1]
             == "the newest 3; there may be more: --limit 6 or --since TIME"
         )
         assert call("trades").stdout.splitlines()[-1].startswith("the newest 3; there may be more")
         assert call("fills", "--limit", "4").stdout.splitlines()[-1] == "3 fills"
+        assert call("signals", "--limit", "3").stdout.splitlines()[-1] == "3 signals"
         assert call("orders").stdout.splitlines()[-1] == "only what is open; --all shows the rest"
         assert call("orders", "--all").stdout.splitlines()[-1] == "3 orders"
