@@ -15,7 +15,16 @@ PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical"
 KINDS_MAX: Final = 1_000
 WINDOW_S: Final = 60.0
 _COLOURS: Final = {"debug": "2", "info": "36", "warning": "33", "error": "31", "critical": "1;31"}
-_MOVED: Final = ("ts", "level", "event", "exception")
+_MOVED: Final = ("ts", "level", "event", "exception", "detail")
+_QUIET: Final = ("logger", "event_type")
+"""What people need not read: it stands in JSON, and in the fields of the journal."""
+_IN_DETAIL: Final = (
+    "symbol", "side", "qty", "price", "type", "limit_px", "stop_px", "limit", "value", "bound", "breaker", "portfolio",
+    "action",
+)  # fmt: skip
+"""What a line's ``detail`` says in words where there is one."""
+_BLOCK: Final = {"ready": ("playing", "state_dir", "socket", "next")}
+"""Event -> fields that have a line of their own on a terminal."""
 
 Fields = Mapping[str, Any]
 """A cleaned line: ``ts`` in seconds UTC, ``level``, ``event``, whatever else was logged, maybe ``exception``."""
@@ -34,16 +43,18 @@ def human_line(fields: Fields, *, colour: bool) -> str:
     shown = f"{level:<8}"
     if colour:
         shown = f"\x1b[{_COLOURS.get(level, '0')}m{shown}\x1b[0m"
-    text = f"{_stamp(fields['ts'])[11:23]} {shown} {_visible(str(fields['event']))}{_pairs(fields)}"
-    trace = fields.get("exception")
-    return text if not trace else "\n".join([text, *(f"  {_visible(line)}" for line in str(trace).splitlines())])
+    block = _BLOCK.get(str(fields["event"]), ())
+    text = f"{_stamp(fields['ts'])[11:23]} {shown} {_said(fields, block)}"
+    own = [f"{name.removesuffix('_dir'):<9} {_visible(_text(fields[name]))}" for name in block if name in fields]
+    trace = [_visible(line) for line in str(fields.get("exception") or "").splitlines()]
+    return "\n".join([text, *(f"  {line}" for line in (*own, *trace))])
 
 
 def journal_entry(fields: Fields) -> bytes:
     """Return a line as journald takes it; order id, actor, seq and the like are fields of the entry."""
     level = str(fields["level"])
     entry = {
-        "MESSAGE": f"{fields['event']}{_pairs(fields)}",
+        "MESSAGE": _said(fields),
         "PRIORITY": str(PRIORITIES.get(level, 5)),
         "SYSLOG_IDENTIFIER": IDENTIFIER,
     }
@@ -57,8 +68,12 @@ def _stamp(ts: float) -> str:
     return datetime.fromtimestamp(ts, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _pairs(fields: Fields) -> str:
-    return "".join(f" {name}={_word(value)}" for name, value in fields.items() if name not in _MOVED)
+def _said(fields: Fields, elsewhere: tuple[str, ...] = ()) -> str:
+    """Return what happened in one line: in words where it has some, then what else is known."""
+    detail = fields.get("detail")
+    told = f"{_visible(str(fields['event']))}" + (f": {_visible(_text(detail))}" if detail else "")
+    left = (*_MOVED, *_QUIET, *elsewhere, *(_IN_DETAIL if detail else ()))
+    return told + "".join(f" {name}={_word(value)}" for name, value in fields.items() if name not in left)
 
 
 def _word(value: Any) -> str:

@@ -40,6 +40,7 @@ from daemon.service.watchdog import Watchdog
 from daemon.supervision.errors import EscalatedError, StuckError
 from daemon.supervision.stacks import where_task_hangs
 from daemon.system.errands import Errands
+from daemon.system.opening import playing
 from daemon.system.outbox import channels
 from daemon.system.outlet import Head, LiveOutlet
 from daemon.system.prepare import SOCKET, Prepared, RunOptions, StoppedEarly, prepare
@@ -161,6 +162,7 @@ class Shell:
             deliveries=running.deliveries,
             reporter=running.reporter,
             lines=errands.lines,
+            symbols=prepared.data.spec.universe.symbols,
             notify_views=errands.views.notify,
             changed=running.state_changed,
             make_room=prepared.disk.release,
@@ -194,6 +196,12 @@ class Shell:
             with anyio.CancelScope(shield=True):
                 await writer.close()
 
+    def _next(self) -> str:
+        """Return what a person types next; where the socket lies elsewhere, tradingctl has to be told."""
+        elsewhere = {"paths.state_dir", "paths.runtime_dir"} & set(self._loaded.origins)
+        where = f"--socket {self._prepared.runtime_dir / SOCKET} " if elsewhere else ""
+        return f"tradingctl {where}status   (also: top, orders, tail -f, kill; --help lists them)"
+
     def _asked(self) -> None:
         if self._prepared.stop.hurry:
             self._hurry.set()
@@ -209,10 +217,10 @@ class Shell:
                 running.publish()
                 errands.open(asyncio.get_running_loop())
                 watchdog = Watchdog(self._notifier, self._watchdog_s, running.checks(), status=running.status_line)
+                _settle_memory()  # before anybody measures how long the loop stands still
                 guard.start()
                 host.start_soon(guard.pulse)
                 host.start_soon(watchdog.run)
-                _settle_memory()
                 running.ready = True
                 self._notifier.ready(running.status_line())
                 self._log.info(
@@ -220,9 +228,10 @@ class Shell:
                     run_id=running.manifest.run_id,
                     seconds=round((time.monotonic_ns() - self._prepared.began_ns) / 1e9, 3),
                     trading_state=running.loop.core.core.risk.trading_state,
-                    playing=self._prepared.data.recording.label,
+                    playing=playing(self._prepared.settings, self._prepared.data, self._prepared.core),
                     state_dir=str(self._prepared.state_dir),
                     socket=str(self._prepared.runtime_dir / SOCKET),
+                    next=self._next(),
                 )
                 await _first(self._stop, self._ended)
             if self._failure is None:

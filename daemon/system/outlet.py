@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from actors.messages.alerts import AlertRaised, Severity
-from actors.messages.inference import InferenceRequested, StrategyDisabled, StrategyEnabled, StrategyFailed
-from actors.messages.risk import BreakerReset, BreakerTripped, TradingStateChanged
+from actors.messages.inference import InferenceRequested, StrategyFailed
+from actors.messages.risk import TradingStateChanged
 from actors.reporter.actor import ReporterActor
 from daemon.journal.batch import OutboxRow
 from daemon.kernel.actor import Frame
 from daemon.kernel.digest import DIGEST_START
-from daemon.kernel.message import CommandRejected, Event, InputQuarantined
+from daemon.kernel.message import Event
 from daemon.system.core_ports import Pending
 from daemon.system.edges import Deliveries, Inference
 from daemon.system.live_core import LiveCore
 from daemon.system.live_desk import LiveDesk
-
-_TOLD: Final = (
-    TradingStateChanged,
-    BreakerTripped,
-    BreakerReset,
-    StrategyDisabled,
-    StrategyEnabled,
-    CommandRejected,
-    InputQuarantined,
-    StrategyFailed,
-)
-"""Events worth a line of the log at level info; everything else is told at level debug."""
+from daemon.system.log_lines import is_told, log_line
 
 
 class Log(Protocol):
@@ -41,6 +30,10 @@ class Log(Protocol):
         ...
 
     def warning(self, event: str, **fields: object) -> object:
+        """Log one line."""
+        ...
+
+    def error(self, event: str, **fields: object) -> object:
         """Log one line."""
         ...
 
@@ -68,6 +61,7 @@ class LiveOutlet:
         deliveries: Deliveries,
         reporter: ReporterActor,
         lines: Callable[[Frame], list[dict[str, Any]]],
+        symbols: tuple[str, ...],
         notify_views: Callable[[int], None],
         changed: Callable[[TradingStateChanged], None],
         make_room: Callable[[], object],
@@ -80,6 +74,7 @@ class LiveOutlet:
         self._deliveries = deliveries
         self._reporter = reporter
         self._lines = lines
+        self._symbols = symbols
         self._notify_views = notify_views
         self._changed = changed
         self._make_room = make_room
@@ -103,7 +98,7 @@ class LiveOutlet:
             for event in frame.events:
                 if type(event) is InferenceRequested:
                     self._inference.ask(event)
-                elif isinstance(event, _TOLD) or debug:
+                elif debug or is_told(event) or type(event) is TradingStateChanged:
                     self._tell(frame, event, core)
             if frame.events:
                 self._show(frame, listening=listening)
@@ -144,19 +139,10 @@ class LiveOutlet:
             )
             self._changed(event)
             return
-        order_id = getattr(event, "client_order_id", "") or getattr(
-            getattr(event, "order", None), "client_order_id", ""
-        )
-        fields: dict[str, object] = {"seq": seq, "event_type": type(event).__name__}
-        if order_id:
-            fields["order_id"] = order_id
-        for name in ("reason", "code", "strategy", "breaker", "actor", "error"):
-            value = getattr(event, name, None)
-            if value:
-                fields[name] = value
+        level, words, fields = log_line(event, self._symbols)
         if isinstance(event, StrategyFailed) and core.core.predictor.failures:
             fields["detail"] = core.core.predictor.failures[-1]  # message, file and line, which no event may hold
-        (self._log.info if isinstance(event, _TOLD) else self._log.debug)("event", **fields)
+        getattr(self._log, level)(words, **fields, seq=seq)
 
     def trouble(self, what: str, sentence: str) -> None:
         """Tell what people should hear of, though nothing was committed."""

@@ -29,6 +29,7 @@ from daemon.service.systemd import Notifier
 from daemon.system.desk import params_digest
 from daemon.system.housekeeping import Disk
 from daemon.system.live_core import LiveCore
+from daemon.system.opening import warnings
 from daemon.system.options import DEFAULT_SEED
 from daemon.system.start import (
     CoreFactory,
@@ -240,6 +241,9 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
         check_same_world(opened, data)
         for notice in data.recording.notices:
             log.info("data", detail=notice)
+        warned = warnings(settings, data, opened)
+        for sentence in warned:
+            log.warning("configuration", detail=sentence)
         _check_stop(stop)
         anchor = _anchor(opened, data)
         # A ledger that begins now begins with our own limits; its file may hold nothing yet.
@@ -272,7 +276,7 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
         anchor=anchor,
         factory=factory,
         core=core,
-        notices=[*opened.notices, *factory.notices],
+        notices=[*opened.notices, *factory.notices, *warned],
     )
 
 

@@ -73,7 +73,13 @@ def test_a_terminal_gets_lines_for_people(tmp_path: Path) -> None:
         d.process.terminate()
         text = read_all(ours)
         assert d.wait() == 0
+        text = text.replace("\r", "")
         assert re.search(r"^\d\d:\d\d:\d\d\.\d{3} info +ready run_id=", text, re.MULTILINE)
+        for name, value in (("playing", r".*bars\.csv.*, 2024-01-02"), ("state", d.state), ("socket", d.socket)):
+            assert re.search(rf"^  {name} +{value}", text, re.MULTILINE)
+        assert re.search(rf"^  next +tradingctl --socket {d.socket} status", text, re.MULTILINE)
+        assert re.search(r"info +order filled: buy 5 AAA at [0-9.]+ order_id=a-1", text)
+        assert re.search(r"info +order denied: buy 900000 AAA market .*order_id=a-2", text)
         assert re.search(r"warning +trading state .*new=halted", text)
         assert "{" not in text.split("ready")[0]
         assert SECRET not in text

@@ -301,8 +301,7 @@ def test_under_systemd_a_line_is_an_entry_with_fields(journal: Journal, sink: Si
         getattr(log, level)(level)
     first = journal.entry()
     assert first == {
-        "MESSAGE": "order filled order_id=o-1 actor=broker seq=7 priority=1 message=m _pid=3 9x-ü=[redacted]"
-        " logger=execution",
+        "MESSAGE": "order filled order_id=o-1 actor=broker seq=7 priority=1 message=m _pid=3 9x-ü=[redacted]",
         "PRIORITY": "4",
         "SYSLOG_IDENTIFIER": "tradingd",
         "EVENT": "order filled",

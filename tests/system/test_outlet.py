@@ -11,8 +11,17 @@ from actors.messages.alerts import AlertRaised, Severity
 from actors.messages.catalogue import codec
 from actors.messages.control import Halt
 from actors.messages.inference import InferenceRequested, ModelActivated
-from actors.messages.orders import OrderAccepted, OrderCanceled, SubmitOrder
-from actors.messages.risk import TradingState, TradingStateChanged
+from actors.messages.orders import (
+    OrderAccepted,
+    OrderCanceled,
+    OrderDenied,
+    OrderFilled,
+    OrderPartiallyFilled,
+    OrderType,
+    SubmitOrder,
+)
+from actors.messages.portfolio import EquityMarked
+from actors.messages.risk import BreakerTripped, LimitBreached, TradingState, TradingStateChanged
 from daemon.journal.batch import OutboxRow
 from daemon.kernel.actor import Frame
 from daemon.kernel.message import CommandRejected, Envelope, Event
@@ -87,6 +96,10 @@ class Log:
         """Keep one."""
         self.lines.append(("warning", event, fields))
 
+    def error(self, event: str, **fields: object) -> None:
+        """Keep one."""
+        self.lines.append(("error", event, fields))
+
     def debug(self, event: str, **fields: object) -> None:
         """Keep one."""
         self.lines.append(("debug", event, fields))
@@ -108,6 +121,7 @@ class World:
             deliveries=cast("Any", self.deliveries),
             reporter=cast("Any", self.reporter),
             lines=lambda frame: [{"seq": frame.envelope.seq}],
+            symbols=("AAPL", "SPY"),
             notify_views=self.views.append,
             changed=lambda event: self.changed.append(str(event.new)),
             make_room=self.make_room,
@@ -217,16 +231,51 @@ def test_what_people_should_know_is_logged_with_order_and_reason(world: World) -
     assert fields["event_type"] == "CommandRejected"
 
 
+def test_orders_fills_and_limits_have_a_line_each_in_words(world: World) -> None:
+    """At level info what is everyday, at warning what a person has to look at; with the order's id."""
+    order = SubmitOrder("mine", "main", 1, 1, 5 * 10**8, OrderType.LIMIT, limit_px=450 * 10**8)
+    denied = SubmitOrder("no", "main", 1, 1, 5 * 10**8)
+    world.commit(
+        frame(
+            1,
+            OrderAccepted("O-1", order, 0),
+            OrderDenied(denied, "C", "r"),
+            fill(last_qty=2 * 10**8, leaves_qty=3 * 10**8, kind=OrderPartiallyFilled),
+            fill(last_qty=3 * 10**8, leaves_qty=0, kind=OrderFilled),
+            OrderCanceled("O-2", "yours", 0, "why"),
+            LimitBreached("main", "daily_loss", 0.0191, 0.018, "warn"),
+            BreakerTripped("main", "daily_loss", 0.051, 0.05, 1, 2, "halt", latched=True),
+        )
+    )
+    told = [(level, words, fields.get("detail"), fields.get("order_id")) for level, words, fields in world.log.lines]
+    assert told == [
+        ("info", "order accepted", "buy 5 SPY limit 450", "mine"),
+        ("info", "order denied", "buy 5 SPY market", "no"),
+        ("info", "order partially filled", "buy 2 SPY at 449.5, 3 left", "mine"),
+        ("info", "order filled", "buy 3 SPY at 449.5", "mine"),
+        ("info", "order canceled", None, "yours"),
+        ("warning", "limit breached", "daily_loss 1.91% of main, limit 1.80%: a warning", None),
+        ("warning", "breaker tripped", "daily_loss 5.10% of main, limit 5.00%: trading halts", None),
+    ]
+    _, _, filled = world.log.lines[3]
+    assert [filled[name] for name in ("symbol", "side", "qty", "price")] == ["SPY", "buy", "3", "449.5"]
+
+
+def fill(*, last_qty: int, leaves_qty: int, kind: type[OrderFilled | OrderPartiallyFilled]) -> Event:
+    """Return a fill of SPY at 449.50."""
+    px = 44_950_000_000
+    amounts = (last_qty, px, px, last_qty, leaves_qty, px, 0, 0, 0, 0, 0)
+    return kind("O-1", "mine", "E-1", "main", 1, 1, *amounts, "open", "taker", "", "", "", None, exempt=False)
+
+
 def test_everything_else_is_logged_where_somebody_debugs(world: World) -> None:
-    """With the order's id, wherever the event has it."""
-    canceled = OrderCanceled("O-1", "mine", 0, "why")
-    accepted = OrderAccepted(order=SubmitOrder("yours", "main", 0, 1, 1), order_id="O-2", ts=1, reserved=0)
-    world.commit(frame(1, canceled, accepted))
+    """With its type."""
+    marked = EquityMarked("main", 1, 1, 0, 0)
+    world.commit(frame(1, marked))
     assert world.log.lines == []
     world.debugging = True
-    world.commit(frame(2, canceled, accepted))
-    assert [fields.get("order_id") for _, _, fields in world.log.lines] == ["mine", "yours"]
-    assert {level for level, _, _ in world.log.lines} == {"debug"}
+    world.commit(frame(2, marked))
+    assert world.log.lines == [("debug", "event", {"seq": 2, "event_type": "EquityMarked", "portfolio": "main"})]
 
 
 def test_trouble_is_logged_and_room_is_made(world: World) -> None:

@@ -1,0 +1,122 @@
+"""Committed events as lines of the log: what a person wants to have read there, and the fields a search asks for."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from actors.messages.inference import StrategyDisabled, StrategyEnabled, StrategyFailed
+from actors.messages.orders import (
+    BUY,
+    OrderAccepted,
+    OrderCanceled,
+    OrderCancelRejected,
+    OrderDenied,
+    OrderExpired,
+    OrderFilled,
+    OrderPartiallyFilled,
+    OrderRejected,
+    OrderReplaced,
+    SubmitOrder,
+)
+from actors.messages.risk import BreakerReset, BreakerTripped, LimitBreached
+from actors.values.fixed import fmt
+from daemon.kernel.message import CommandRejected, Event, InputQuarantined
+
+
+class LogLine(NamedTuple):
+    """One line: its level, what happened in two or three words, and what is known of it, ``detail`` as a sentence."""
+
+    level: str
+    words: str
+    fields: dict[str, object]
+
+
+_WORDS: Final[dict[type[Event], tuple[str, str]]] = {
+    OrderAccepted: ("info", "order accepted"),
+    OrderDenied: ("info", "order denied"),
+    OrderRejected: ("warning", "order rejected"),
+    OrderFilled: ("info", "order filled"),
+    OrderPartiallyFilled: ("info", "order partially filled"),
+    OrderCanceled: ("info", "order canceled"),
+    OrderExpired: ("info", "order expired"),
+    OrderReplaced: ("info", "order replaced"),
+    OrderCancelRejected: ("info", "cancel or replace refused"),
+    LimitBreached: ("warning", "limit breached"),
+    BreakerTripped: ("warning", "breaker tripped"),
+    BreakerReset: ("info", "breaker reset"),
+    StrategyDisabled: ("warning", "strategy disabled"),
+    StrategyEnabled: ("info", "strategy enabled"),
+    StrategyFailed: ("warning", "strategy failed"),
+    CommandRejected: ("info", "command refused"),
+    InputQuarantined: ("error", "input quarantined"),
+}
+"""Events worth a line at their level; everything else is told at level debug."""
+
+_TAKEN_OVER: Final = ("reason", "code", "strategy", "breaker", "actor", "error", "portfolio", "action")
+
+
+def is_told(event: Event) -> bool:
+    """Whether an event has a line of its own."""
+    return type(event) in _WORDS
+
+
+def log_line(event: Event, symbols: tuple[str, ...]) -> LogLine:
+    """Return an event's line.
+
+    Args:
+        event: committed.
+        symbols: names by id.
+    """
+    level, words = _WORDS.get(type(event), ("debug", "event"))
+    fields: dict[str, object] = {"event_type": type(event).__name__}
+    order = getattr(event, "order", None)
+    order_id = getattr(event, "client_order_id", "") or getattr(order, "client_order_id", "")
+    if order_id:
+        fields["order_id"] = order_id
+    for name in _TAKEN_OVER:
+        value = getattr(event, name, None)
+        if value:
+            fields[name] = value
+    if isinstance(order, SubmitOrder):
+        _of_order(fields, order, symbols)
+    elif isinstance(event, OrderFilled | OrderPartiallyFilled):
+        _of_fill(fields, event, symbols)
+    elif isinstance(event, LimitBreached | BreakerTripped):
+        _of_limit(fields, event)
+    return LogLine(level, words, fields)
+
+
+def _name(symbol: int, text: str, symbols: tuple[str, ...]) -> str:
+    return symbols[symbol] if 0 <= symbol < len(symbols) else text or str(symbol)
+
+
+def _of_order(fields: dict[str, object], order: SubmitOrder, symbols: tuple[str, ...]) -> None:
+    side, symbol, qty = _side(order.side), _name(order.symbol, order.symbol_text, symbols), fmt(order.qty)
+    fields |= {"symbol": symbol, "side": side, "qty": qty, "type": order.type.value}
+    detail = f"{side} {qty} {symbol} {order.type.value}"
+    for name, price in (("limit", order.limit_px), ("stop", order.stop_px)):
+        if price is not None:
+            fields[f"{name}_px"] = fmt(price)
+            detail += f" {fmt(price)}" if order.type.value == name else f" {name} {fmt(price)}"
+    fields["detail"] = detail
+
+
+def _of_fill(fields: dict[str, Any], fill: OrderFilled | OrderPartiallyFilled, symbols: tuple[str, ...]) -> None:
+    side, symbol = _side(fill.side), _name(fill.symbol, "", symbols)
+    qty, price = fmt(fill.last_qty), fmt(fill.last_px)
+    fields |= {"symbol": symbol, "side": side, "qty": qty, "price": price}
+    left = f", {fmt(fill.leaves_qty)} left" if fill.leaves_qty else ""
+    fields["detail"] = f"{side} {qty} {symbol} at {price}{left}"
+
+
+def _of_limit(fields: dict[str, Any], event: LimitBreached | BreakerTripped) -> None:
+    name, bound = (event.limit, event.bound) if isinstance(event, LimitBreached) else (event.breaker, event.limit)
+    fields |= {"limit": name, "value": event.value, "bound": bound}
+    fields["detail"] = f"{name} {event.value:.2%} of {event.portfolio}, limit {bound:.2%}: {_ACTIONS[event.action]}"
+
+
+_ACTIONS: Final = {"warn": "a warning", "block_entries": "no entries any more", "halt": "trading halts"}
+
+
+def _side(side: int) -> str:
+    return "buy" if side == BUY else "sell"

@@ -1,0 +1,57 @@
+"""What a start says in words: what is played, and what the configuration asks for that will not come about."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from actors.values.time import format_ts
+from config.settings import Settings
+from daemon.journal.opened import OpenedLedger
+from daemon.system.live_core import LiveCore
+from daemon.system.start import Data, pace_of
+
+
+def playing(settings: Settings, data: Data, core: LiveCore) -> str:
+    """Return what is played, of when, how fast and from where on, in one phrase."""
+    recording, playback = data.recording, settings.feed.playback
+    first, last = (_date(session.date) for session in (recording.sessions[0], recording.sessions[-1]))
+    speed = pace_of(settings)
+    pace = "as fast as it can" if speed is None else "in real time" if speed == 1 else f"{speed:,g} times as fast"
+    parts = [recording.label, f"{first} to {last}" if first != last else first, pace]
+    parts += ["free-running"] if playback.free_running else []
+    if core.feed_n:
+        parts.append(f"going on behind {format_ts(core.feed_ts)}")
+    return ", ".join(parts)
+
+
+def warnings(settings: Settings, data: Data, opened: OpenedLedger) -> list[str]:
+    """Return what a person should know before they wait for something that will not happen; a sentence each."""
+    return [*_of_ticks(data), *_of_cash(settings, opened)]
+
+
+def _of_ticks(data: Data) -> list[str]:
+    if data.recording.history is not None:
+        return []
+    sentence = (
+        "there are quotes or trades but no bars: strategies decide on bars and the simulated broker fills on bars, so "
+        "nothing will be decided and no order can fill; add feed.playback.bars of the same time"
+    )
+    return [sentence]
+
+
+def _of_cash(settings: Settings, opened: OpenedLedger) -> list[str]:
+    """Tell where a portfolio's cash was changed since the last run: what it is then was decided by its first."""
+    if opened.run is None:
+        return []
+    config = opened.run.manifest_dict().get("config", {})
+    before = {row["name"]: Decimal(str(row["cash"])) for row in config.get("portfolio", ())}
+    return [
+        f"portfolio {spec.name}: cash was changed from {before[spec.name]:,} to {spec.cash:,}, which changes nothing: "
+        "the opening deposit is booked once, when the ledger begins; use tradingctl cash deposit or withdraw"
+        for spec in settings.portfolio
+        if spec.name in before and before[spec.name] != spec.cash
+    ]
+
+
+def _date(day: int) -> str:
+    return f"{day // 10_000}-{day // 100 % 100:02}-{day % 100:02}"

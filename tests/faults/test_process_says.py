@@ -1,0 +1,66 @@
+"""What a start says before somebody waits for what will not happen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.faults.killing import quotes
+from tests.live_support import Daemon, daemon, minute_bars
+
+TRADERLESS = """
+[[portfolio]]
+name = "main"
+cash = {cash}
+strategies = []
+"""
+
+
+def bars(folder: Path, *, cash: int = 100_000, more: str = "") -> str:
+    """Return settings that play half an hour of bars at once."""
+    path = minute_bars(folder / "bars.csv", ["AAA"], minutes=30)
+    feed = f'[feed.playback]\nbars = ["{path}"]\nadjustment = "raw"\nspeed = "max"\n{more}'
+    return feed + TRADERLESS.format(cash=cash)
+
+
+def said(d: Daemon, event: str = "configuration") -> list[str]:
+    """Return the sentences of one kind in the log."""
+    return [line["detail"] for line in d.logged() if line["event"] == event]
+
+
+def status(d: Daemon) -> dict[str, Any]:
+    """Return the status."""
+    with d.client() as client:
+        return client.call("status")
+
+
+def test_changed_cash_of_a_portfolio_that_is_funded_is_told_to_change_nothing(tmp_path: Path) -> None:
+    """Once, at the start behind the change, with the way to do it; what is held stays what it was."""
+    with daemon(tmp_path, bars(tmp_path)) as d:
+        d.start()
+        assert (d.stop(), said(d)) == (0, [])
+        d.write(bars(tmp_path, cash=200_000))
+        d.start()
+        (sentence,) = said(d)
+        assert sentence == (
+            "portfolio main: cash was changed from 100,000 to 200,000, which changes nothing: the opening deposit is "
+            "booked once, when the ledger begins; use tradingctl cash deposit or withdraw"
+        )
+        assert (status(d)["cash"], sentence in status(d)["notices"]) == (100_000, True)
+        assert d.stop() == 0
+        d.start()
+        assert len(said(d)) == 1
+        assert d.stop() == 0
+
+
+def test_ticks_without_bars_are_told_to_decide_and_fill_nothing(tmp_path: Path) -> None:
+    """Otherwise everything looks well and nothing ever happens."""
+    path = quotes(tmp_path / "quotes.csv", seconds=5, rate=10)
+    feed = f'[feed.playback]\nquotes = ["{path}"]\nspeed = "max"\n'
+    with daemon(tmp_path, feed + TRADERLESS.format(cash=100_000)) as d:
+        d.start()
+        (sentence,) = said(d)
+        assert "no bars" in sentence
+        assert "no order can fill" in sentence
+        assert sentence in status(d)["notices"]
+        assert d.stop() == 0
