@@ -16,7 +16,7 @@ from daemon.kernel.folding import TIMER
 from daemon.kernel.message import Envelope, Event, Market, Message
 from daemon.kernel.poison import PoisonRecord
 from daemon.system.commit_line import CommitLine
-from daemon.system.core_ports import Input, Pending
+from daemon.system.core_ports import Input, Pending, Window
 from daemon.system.live_core import LiveCore
 
 BATCH_FRAMES: Final = 1_000
@@ -50,8 +50,12 @@ class Collector:
         keep_reply: KeepReply,
         snapshot_events: int,
         batch_frames: int = BATCH_FRAMES,
+        window: Window | None = None,
     ) -> None:
-        """Collect what ``core`` states and hand it to ``line``, at most ``batch_frames`` at once."""
+        """Collect what ``core`` states and hand it to ``line``, at most ``batch_frames`` at once.
+
+        ``window`` is what people see of it.
+        """
         self.core = core
         self.open = Pending(since=time.monotonic_ns())
         self.uncommitted = 0
@@ -61,6 +65,7 @@ class Collector:
         self._keep_reply = keep_reply
         self._snapshot_events = snapshot_events
         self._batch_frames = batch_frames
+        self._window = window
         core.attach(self)
 
     # -- sink of the sequencer -----------------------------------------------------------------------------------------
@@ -181,6 +186,8 @@ class Collector:
         if snapshot and self.core.snapshot_seq != sequencer.seq:
             pending.batch.snapshot = self.core.snapshot()
         pending.snapshot_seq = self.core.snapshot_seq
+        if self._window is not None and self.whole:
+            pending.board = self._window.along(pending)
         self._line.put(pending)
         self.open = Pending(since=time.monotonic_ns())
         if not snapshot:

@@ -41,7 +41,7 @@ from daemon.kernel.message import Market
 from daemon.system.collecting import BATCH_FRAMES, Collector, KeepReply, ReplyOf
 from daemon.system.commit_line import CommitLine
 from daemon.system.core_lanes import UNCOMMITTED_MAX
-from daemon.system.core_ports import Input, Intake, LatchView, Outlet, Pending, SnapshotAsk, Writer
+from daemon.system.core_ports import Input, Intake, LatchView, Outlet, Pending, SnapshotAsk, Window, Writer
 from daemon.system.live_core import LiveCore
 from daemon.system.setbacks import Setbacks, no_room
 
@@ -72,9 +72,10 @@ class CoreLoop(Setbacks):
         keep_reply: KeepReply,
         snapshot_events: int,
         batch_frames: int = BATCH_FRAMES,
+        window: Window | None = None,
         faults: Faults = NO_FAULTS,
     ) -> None:
-        """Wire a loop; ``rebuild`` gives a core folded from what is durable."""
+        """Wire a loop; ``rebuild`` gives a core folded from what is durable, ``window`` is what people see of it."""
         line = CommitLine(writer, released=self._released, refill=self._refill, wake=self.wake)
         collector = Collector(
             core,
@@ -83,12 +84,14 @@ class CoreLoop(Setbacks):
             keep_reply=keep_reply,
             snapshot_events=snapshot_events,
             batch_frames=batch_frames,
+            window=window,
         )
         super().__init__(collector, line, intake=intake, latch=latch, outlet=outlet, rebuild=rebuild)
         self.batches_committed = 0
         self.committed_seq = 0
         self.last_commit_ns = time.monotonic_ns()
         self._faults = faults
+        self._window = window
         self._keep_reply = keep_reply
         self._wake = anyio.Event()
         self._feeding = True
@@ -296,6 +299,9 @@ class CoreLoop(Setbacks):
         if self.stalled:
             self.stalled = ""
             self._retry.ended()
+        self._outlet.durable(pending)
+        if self._window is not None:
+            self._window.durable(pending)
         self._faults("before:reply")
         for item, outcome in pending.answers:
             item.reply(outcome)

@@ -12,6 +12,7 @@ from daemon.control.calls import Call, Outcome
 from daemon.journal.batch import Batch
 from daemon.kernel.errors import OperatorError
 from daemon.kernel.message import Envelope, Message
+from daemon.system.board import Board
 from daemon.system.live_core import LiveCore
 
 
@@ -90,6 +91,7 @@ class Pending(msgspec.Struct, eq=False):
         last: envelope of the last market input in it, or None.
         risky: it holds an order, or a fill: nothing that may follow a kill.
         since: monotonic nanoseconds when it was begun.
+        board: of the core behind it, to be shown once it is durable; None where none was due.
     """
 
     batch: Batch = msgspec.field(default_factory=Batch)
@@ -100,6 +102,7 @@ class Pending(msgspec.Struct, eq=False):
     last: Envelope | None = None
     risky: bool = False
     since: int = 0
+    board: Board | None = None
 
     @property
     def urgent(self) -> bool:
@@ -142,6 +145,18 @@ class Writer(Protocol):
         ...
 
 
+class Window(Protocol):
+    """What people see of the core; on the loop's thread."""
+
+    def along(self, pending: Pending) -> Board | None:
+        """Return what to show once this batch, behind which the core stands, is durable."""
+        ...
+
+    def durable(self, pending: Pending) -> None:
+        """Show it."""
+        ...
+
+
 class LatchView(Protocol):
     """The part of the kill latch that the loop uses."""
 
@@ -153,6 +168,10 @@ class LatchView(Protocol):
 
 class Outlet(Protocol):
     """Who hears of what was committed, on the loop's thread."""
+
+    def durable(self, pending: Pending) -> None:
+        """Move the head that people are told, before the answers go out."""
+        ...
 
     def committed(self, pending: Pending, core: LiveCore) -> None:
         """Release alerts, inference requests, views and lines for subscribers."""

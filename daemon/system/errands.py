@@ -28,7 +28,7 @@ from daemon.kernel.errors import OperatorError
 from daemon.service.clock import Jump
 from daemon.service.logging import Logs
 from daemon.supervision.supervisor import TreeRow
-from daemon.system.board import Board
+from daemon.system.board import Board, positions_asked
 from daemon.system.core_ports import Input
 from daemon.system.desk import METHODS as CORE_METHODS
 from daemon.system.event_lines import EventLines, PastEvents
@@ -117,7 +117,7 @@ class Errands:
         return {
             "status": self._status,
             "health": lambda _: _rows("health", self._board().health_rows()),
-            "positions": lambda call: _rows("positions", self._board().positions(symbol=call.params.get("symbol", ""))),
+            "positions": lambda call: Outcome(positions_asked(self._board(), call)),
             "risk": lambda _: _rows("risk", self._board().risk()),
             "breakers": lambda _: _rows("breakers", self._board().breakers()),
             "limits": lambda _: _rows("limits", self._board().limits_in_use()),
@@ -130,16 +130,13 @@ class Errands:
         }
 
     def _board(self) -> Board:
-        board = self._running.board
+        board = self._running.boards.shown
         if board is None:
             raise OperatorError("the daemon has not looked at itself yet", code="NOT_READY", remedy="ask again")
         return board
 
     def _status(self, _: Call) -> Outcome:
         status = self._board().status()
-        standing = self._running.standing
-        if standing is not None:  # boards are some tenths of a second apart; who resumes looks at once
-            status["trading_state"], status["state_reason"] = standing
         latch = self._prepared.latch
         if latch.is_set:  # known here before the core has come to it
             status["trading_state"] = "killed"

@@ -214,7 +214,7 @@ class Shell:
             host.start_soon(self._supervise, running, host, up)
             await up.wait()
             if not self._ended.is_set():
-                running.publish()
+                running.boards.renew()
                 errands.open(asyncio.get_running_loop())
                 watchdog = Watchdog(self._notifier, self._watchdog_s, running.checks(), status=running.status_line)
                 _settle_memory()  # before anybody measures how long the loop stands still

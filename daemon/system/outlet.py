@@ -89,6 +89,13 @@ class LiveOutlet:
         self.seq = head.seq
         self.head = head
 
+    def durable(self, pending: Pending) -> None:
+        """A commit's frames are there to be read: whoever is answered because of it finds them."""
+        if pending.batch.frames:
+            last = pending.batch.frames[-1]
+            self.seq = last.envelope.seq
+            self.head = Head(self.seq, last.envelope.ts_init, last.digest.hex())
+
     def committed(self, pending: Pending, core: LiveCore) -> None:
         """Release what one commit made durable."""
         batch = pending.batch
@@ -107,9 +114,6 @@ class LiveOutlet:
             for row in batch.outbox:
                 self._tell_alert(row)
         if batch.frames:
-            last = batch.frames[-1]
-            self.seq = last.envelope.seq
-            self.head = Head(self.seq, last.envelope.ts_init, last.digest.hex())
             self._notify_views(self.seq)
         self.dirty = True
         self._desk.look_for_flat()

@@ -27,7 +27,7 @@ from daemon.system.recorded import shape_of, spec_of
 from daemon.system.start import WARM_MAX, read_ledger
 
 LEDGER: Final = "ledger.db"
-TAPE: Final = "tape"
+REPLAY: Final = "replay"
 
 
 def parity_of(path: Path, config: Settings | None, progress: Callable[[int], None] | None = None) -> Forensics:
@@ -46,17 +46,17 @@ def parity_of(path: Path, config: Settings | None, progress: Callable[[int], Non
         raise OperatorError(
             f"{path} is no state folder: it has no {LEDGER}", code="NO_RUN", remedy="name the daemon's paths.state_dir"
         )
-    if not (folder / TAPE).is_dir():
-        raise OperatorError(
-            f"{path} has no tape, so there is nothing to decide again from",
-            code="NO_TAPE",
-            remedy="name a daemon's state folder; a replay's run folder is repeated by the command in its run.json",
-        )
     db = open_readonly(folder / LEDGER)
     try:
         runs = read_runs(db)
     finally:
         db.close()
+    if all(run.mode == REPLAY for run in runs):
+        raise OperatorError(
+            f"{path} has no tape, so there is nothing to decide again from",
+            code="NO_TAPE",
+            remedy="name a daemon's state folder; a replay's run folder is repeated by the command in its run.json",
+        )
     specs: dict[int, CoreSpec] = {}
     before: Any = None
     for run in runs:

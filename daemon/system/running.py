@@ -33,6 +33,7 @@ from daemon.supervision.errors import EscalatedError
 from daemon.supervision.events import ActorFailed, ActorStuck, Escalated, SupervisionEvent
 from daemon.supervision.supervisor import StartContext, Supervisor
 from daemon.system.board import ActorFact, Board, FeedFact, ShellFacts, build_board
+from daemon.system.boards import BOARD_S, Boards
 from daemon.system.core_loop import CoreLoop
 from daemon.system.core_ports import Input
 from daemon.system.desk import Standing, params_digest, reply_key, reply_of
@@ -49,8 +50,6 @@ from daemon.system.records import Records
 from daemon.system.start import Reader, limits_of, pace_of, read_ledger, resume_of
 from daemon.system.tree import build_tree
 
-BOARD_S: Final = 0.1
-UNCALM_S: Final = 0.3
 HOUSE_S: Final = 1.0
 BOOKS_S: Final = 60.0
 PING_S: Final = 2.0
@@ -94,8 +93,7 @@ class Running:
         self.deliveries = Deliveries(channels, prepared.opened.outbox_pending(), self._keep)
         self.reporter = ReporterActor()
         self.overruns = Overruns(settings.predictor.call_budget_ms, settings.predictor.call_overruns_max, self._disable)
-        self.board: Board | None = None
-        self.standing: tuple[str, str] | None = None
+        self.boards = Boards(self._board, self.facts, lambda: self.loop.core.core.risk.trading_state)
         self.degraded: dict[str, None] = {}
         self._told_end = False
         self._books_at = time.monotonic()
@@ -146,6 +144,7 @@ class Running:
         self._new_loop(self.prepared.core)
         self.records = Records(self)
         self.root = build_tree(self)
+        self.boards.now()  # nothing turns yet: what stands is what is durable
 
     def _new_loop(self, core: LiveCore) -> None:
         """Build a core loop around a core, at the start and whenever the core child is started again."""
@@ -169,6 +168,7 @@ class Running:
             keep_reply=_keep_reply,
             snapshot_events=self.settings.journal.snapshot_events,
             batch_frames=self.settings.journal.commit_batch,
+            window=self.boards,
             faults=self.prepared.options.faults,
         )
         self.overruns.watch(core.core.predictor)
@@ -356,23 +356,24 @@ class Running:
         raise InvariantError(f"the control thread was lost: {self.control_lost}", code="CONTROL_LOST")
 
     async def publish_boards(self, beat: Callable[[], None]) -> None:
-        """Publish what people look at, at most every 100 ms."""
+        """Show what people look at, at most every 100 ms; under load boards go along with commits."""
         last = 0.0
         while True:
             now = time.monotonic()
-            # Rather what is durable; under a load that never lets up, what is about to be.
-            calm = not self.loop.depth or now - last >= UNCALM_S
-            if (self.outlet.dirty and calm) or now - last >= HOUSE_S:
-                self.outlet.dirty = False
+            if self.loop.settled:
+                if self.outlet.dirty or self.boards.behind(self.loop.core.sequencer.seq) or now - last >= HOUSE_S:
+                    self.outlet.dirty = False
+                    last = now
+                    self.boards.now()
+            elif now - last >= HOUSE_S:
                 last = now
-                self.publish()
-                self.desk.look_for_flat()
+                self.boards.renew()
+            self.desk.look_for_flat()
             beat()
             await anyio.sleep(BOARD_S)
 
-    def publish(self) -> None:
-        """Build a new board from the core as it is."""
-        self.board = build_board(self.loop.core.core, self.prepared.data.spec.universe, self.facts())
+    def _board(self, facts: ShellFacts) -> Board:
+        return build_board(self.loop.core.core, self.prepared.data.spec.universe, facts)
 
     async def keep_house(self, beat: Callable[[], None]) -> None:
         """Look after the disk and the books, and notice the end of the recording."""
@@ -484,11 +485,10 @@ class Running:
         return f"no commit for {age:.0f} s" if age > COMMIT_STUCK_S else ""
 
     def state_changed(self, event: TradingStateChanged) -> None:
-        """Tell the service manager, and whoever asks before the next board is built."""
+        """Tell the service manager."""
         risk = self.loop.core.core.risk
         # The core's own words tell more, where it has not gone on meanwhile: a halt behind a kill names the kill.
         reason = risk.state_reason if risk.trading_state is event.new else event.reason
-        self.standing = (event.new, reason)
         self.notifier.status(f"{event.new}: {reason}")
 
 

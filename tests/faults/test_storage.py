@@ -63,9 +63,10 @@ def refused(house: Daemon, reason: str, *, code: int | None = None, **options: A
 
 
 def some_trades(house: Daemon, frames: int = 40) -> None:
-    """Wait until there is something in the ledger to lose."""
+    """Wait until there is something in the ledger to lose, of this start: the main file has what came before."""
     with house.client() as client:
-        ask(client, "journal.head", lambda head: head["seq"] > frames)
+        before = client.call("journal.head")["seq"]
+        ask(client, "journal.head", lambda head: head["seq"] > before + frames)
 
 
 def filled_and_killed(house: Daemon) -> None:

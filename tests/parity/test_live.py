@@ -64,6 +64,15 @@ def play(d: Daemon, seed: int, *, kills: int = 0) -> int:
     raise AssertionError(d.tail())
 
 
+def test_a_daemon_to_which_no_market_data_came_is_decided_again(tmp_path: Path) -> None:
+    """Killed before its first bar it has a ledger and no tape: a daemon's, not a replay's."""
+    with daemon(tmp_path, world(tmp_path, 5).settings) as d:
+        d.spawn(faults=["before:tape.write:2:crash"])  # the first commit has the deposits
+        assert d.wait() == -9, d.tail()
+        assert not (d.state / "tape").exists()
+        forensic(d)
+
+
 # -- gated -------------------------------------------------------------------------------------------------------------
 
 

@@ -45,6 +45,8 @@ from daemon.kernel.actor import Frame
 from daemon.kernel.clock import VirtualClock
 from daemon.kernel.mailbox import Lane
 from daemon.kernel.message import Event, Market, Message
+from daemon.system.board import Board, ShellFacts, build_board
+from daemon.system.boards import Boards
 from daemon.system.composition import CoreSpec
 from daemon.system.core_loop import CoreLoop
 from daemon.system.core_ports import Input, Pending
@@ -157,6 +159,9 @@ class Outside:
         self.make_room: Callable[[], object] = lambda: None
         self.ask: Callable[[InferenceRequested], None] = lambda _: None
         self.alerts: Callable[[list[Any]], None] = lambda _: None
+
+    def durable(self, pending: Pending) -> None:
+        """Nobody asks for the head."""
 
     def committed(self, pending: Pending, core: LiveCore) -> None:
         """Take what one commit released."""
@@ -329,6 +334,11 @@ class Cores:
         return core
 
 
+def shell_facts() -> ShellFacts:
+    """Return what a shell without a past knows."""
+    return ShellFacts(version="1", run_id="r", mode="playback", started_ns=0, commit_ns=0, seq=0)
+
+
 class Rig:
     """One life of a core; see :func:`rig`."""
 
@@ -344,9 +354,13 @@ class Rig:
         self.state_dir = state_dir
         self.spec = spec
         self.outside = Outside()
+        self.boards = Boards(self._board, shell_facts, lambda: self.state)
         self.rebuilt: list[int] = []
         self.number = 0
         self._moved = anyio.Event()
+
+    def _board(self, facts: ShellFacts) -> Board:
+        return build_board(self.core.core, self.spec.universe, facts)
 
     def moved(self) -> None:
         """Something happened: whoever waits for a condition looks again."""
@@ -497,6 +511,7 @@ def loop_of(one: Rig, core: LiveCore, snapshot_events: int, batch_frames: int, f
         keep_reply=keep_reply,
         snapshot_events=snapshot_events,
         batch_frames=batch_frames,
+        window=one.boards,
         faults=faults,
     )
 

@@ -49,6 +49,7 @@ class Schemer(CoreActor):
         self.orders = orders
         self.count = 0
         self.waiting: dict[str, int] = {}
+        self.runners: list[Any] = []  # as boards look for them
 
     def on_start(self, ctx: Context) -> None:
         """Set the first timer."""

@@ -42,6 +42,7 @@ class Fragile(CoreActor):
     def __init__(self) -> None:
         self.n = 0
         self.timers: dict[str, int] = {}
+        self.runners: list[Any] = []
 
     def rearm(self, ctx: Context) -> None:
         """Set what waits."""

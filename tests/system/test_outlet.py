@@ -138,6 +138,7 @@ class World:
         pending = Pending()
         pending.batch.frames += frames
         pending.batch.outbox += outbox
+        self.outlet.durable(pending)
         self.outlet.committed(pending, cast("Any", None))
 
 

@@ -1,0 +1,92 @@
+"""Boards on their way to the public: what people look at is never ahead of the ledger.
+
+A board is a picture of the core. Where everything that the core has stated is durable, it may be shown at once: quiet
+market data, which promise nothing, may be ahead. Otherwise it is taken when a batch is handed over, goes along with it,
+and is shown when that batch is durable, before the answers that the batch releases: whoever is told that trading is
+halted sees it halted everywhere. A batch that a kill or a full disk drops takes its board with it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from daemon.system.board import Board, ShellFacts
+from daemon.system.core_ports import Pending
+
+BOARD_S: Final = 0.1
+"""A board is taken at least this often while something happens."""
+ORDERS_S: Final = 0.005
+"""And this often where orders are answered in quick succession; a board costs some tenths of a millisecond."""
+_MANY: Final = frozenset({"order.submit", "order.cancel", "order.replace"})
+
+
+class Boards:
+    """See the module.
+
+    Attributes:
+        shown: the newest one that may be seen; None before the first.
+    """
+
+    def __init__(
+        self,
+        take: Callable[[ShellFacts], Board],
+        facts: Callable[[], ShellFacts],
+        state: Callable[[], str],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Show nothing yet.
+
+        Args:
+            take: a board of the core as it is.
+            facts: what the shell knows at the moment.
+            state: the core's trading state; a change of it is due at once.
+            monotonic: seconds.
+        """
+        self._take = take
+        self._facts = facts
+        self._state = state
+        self._last_state = ""
+        self._monotonic = monotonic
+        self._taken = float("-inf")
+        self.shown: Board | None = None
+
+    def behind(self, seq: int) -> bool:
+        """Whether the core has taken inputs since."""
+        return self.shown is None or self.shown.seq != seq
+
+    def along(self, pending: Pending) -> Board | None:
+        """Return a board to go along with a batch that ends where the core stands; None where none is due."""
+        return self._new() if self._is_due(pending) else None
+
+    def _is_due(self, pending: Pending) -> bool:
+        age = self._monotonic() - self._taken
+        if age >= BOARD_S or self._state() != self._last_state:
+            return True
+        if age >= ORDERS_S and pending.answers:
+            return True
+        return any(item.call and item.call.method not in _MANY for item, _ in pending.answers)
+
+    def _new(self) -> Board:
+        self._taken = self._monotonic()
+        self._last_state = self._state()
+        return self._take(self._facts())
+
+    def durable(self, pending: Pending) -> None:
+        """A batch is durable: show the board that went along with it."""
+        if pending.board is not None:
+            facts = self._facts()
+            facts = msgspec.structs.replace(facts, seq=max(facts.seq, pending.seq))
+            self.shown = msgspec.structs.replace(pending.board, facts=facts)
+
+    def now(self) -> None:
+        """Show the core as it is: all that it has stated is durable."""
+        self.shown = self._new()
+
+    def renew(self) -> None:
+        """Show what the shell knows anew; the core has been waiting for the ledger for long."""
+        if self.shown is not None:
+            self.shown = msgspec.structs.replace(self.shown, facts=self._facts())
