@@ -31,8 +31,11 @@ from daemon.system.views_rows import filter_of
 I64 = npt.NDArray[np.int64]
 
 SECOND: Final = 1e9
-FINE: Final = ("live", "ended")
-"""States of a feed that nobody has to look at; a recording that has ended is no fault."""
+FINE: Final = ("live",)
+"""States of a feed that nobody has to look at. One that has ended is no fault, and yet no price comes any more."""
+
+ENDED: Final = "ended"
+NO_MORE: Final = "no prices come any more, so no order fills"
 
 
 class FeedFact(msgspec.Struct, frozen=True):
@@ -253,7 +256,7 @@ class Board(msgspec.Struct, frozen=True):
                 "name": f"feed:{feed.name}",
                 "state": feed.state,
                 "ok": feed.state in FINE,
-                "detail": feed.detail,
+                "detail": feed.detail if feed.state != ENDED else f"{NO_MORE}: {feed.detail}",
                 "last_event_age_s": age_s(now, feed.last_event_ns),
             }
             for feed in self.facts.feeds

@@ -383,7 +383,8 @@ class Running:
                 self.command(Halt(state.sentence, BY))  # again, if somebody resumed while there is no room
             if self.queue.ended and not self.queue.items and not self._told_end:  # read to its end is not played yet
                 self._told_end = True
-                self.log.info("the recording has ended", detail="no more data will come; orders stay as they are")
+                tell = self.log.info if self.prepared.options.until_end else self.log.warning
+                tell("the recording has ended", detail="no more data will come; orders stay as they are")
             silence = self._silence.look(self.queue.silent_s)
             if silence:
                 self.trouble("feed_stale", silence)

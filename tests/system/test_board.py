@@ -244,13 +244,14 @@ def test_a_degraded_actor_and_a_lost_feed_show_in_health() -> None:
     assert rows["feed"]["detail"] == "reads ahead"
 
 
-def test_health_tells_of_a_ledger_that_takes_nothing_and_minds_no_recording_that_has_ended() -> None:
-    """The sentence stands beside it."""
+def test_health_tells_of_a_ledger_that_takes_nothing_and_of_a_recording_that_has_ended() -> None:
+    """A sentence stands beside each: behind the end of the recording no order ever fills."""
     house = traded()
-    found = board(house, journal={"state": "no room on the disk"}, feeds=(FeedFact("playback", "ended"),))
+    found = board(house, journal={"state": "no room on the disk"}, feeds=(FeedFact("playback", "ended", None, "bars.csv"),))
     rows = {row["name"]: row for row in found.health_rows(now_ns=10 * SECOND)}
     assert rows["ledger"] == {"name": "ledger", "state": "stalled", "ok": False, "detail": "no room on the disk"}
-    assert rows["feed:playback"]["ok"]
+    told = (rows["feed:playback"]["ok"], rows["feed:playback"]["detail"])
+    assert told == (False, "no prices come any more, so no order fills: bars.csv")
     rows = {row["name"]: row for row in board(house).health_rows(now_ns=10 * SECOND)}
     assert rows["ledger"]["ok"]
 

@@ -16,7 +16,7 @@ from daemon.cli.ctl.wire import Number
 _STATES: Final = {
     "green": "active filled live running ok open connected armed delivered enabled ready buy",
     "yellow": "reducing degraded partially_filled pending_new stale warning starting stopping restarting pending"
-    " backoff reconnecting disabled cooling",
+    " backoff reconnecting disabled cooling ended",
     "red": "halted killed failed rejected denied lost tripped critical dead error latched down quarantined sell",
 }
 _COLOURS: Final = {word: style for style, words in _STATES.items() for word in words.split()}

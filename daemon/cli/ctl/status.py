@@ -10,7 +10,7 @@ from daemon.cli.ctl.text import Paint
 KILLED, HALTED, DEGRADED = 152, 150, 151
 STALE_S: Final = 5.0
 _BREAKER: Final = ("portfolio", "breaker", "name", "state", "value", "limit")
-_FINE: Final = {"running", "ok", "live", "connected", "open", "ready", "started", "idle", "ended", "done", "stopped"}
+_FINE: Final = {"running", "ok", "live", "connected", "open", "ready", "started", "idle", "done", "stopped"}
 
 
 def exit_code(status: dict[str, Any]) -> int:
@@ -32,8 +32,11 @@ def troubles(status: dict[str, Any]) -> list[str]:
     for kind in ("actors", "feeds"):
         for part in _objects(status.get(kind)):
             state = str(part.get("state", "unknown"))
-            if state.lower() not in _FINE:
-                found.append(f"{kind[:-1]} {text.clean(part.get('name', '?'))} is {text.clean(state)}")
+            named = f"{kind[:-1]} {text.clean(part.get('name', '?'))}"
+            if kind == "feeds" and state == "ended":
+                found.append(f"{named} has ended: no prices come any more, so no order fills")
+            elif state.lower() not in _FINE:
+                found.append(f"{named} is {text.clean(state)}")
     return found
 
 

@@ -113,6 +113,7 @@ def test_a_positional_parameter_may_be_said_by_its_name(call: Run, socket_path: 
     [
         ("active", "live", 0),
         ("active", "lost", 151),
+        ("active", "ended", 151),
         ("reducing", "live", 151),
         ("halted", "lost", 150),
         ("killed", "lost", 152),
