@@ -247,7 +247,9 @@ def test_a_degraded_actor_and_a_lost_feed_show_in_health() -> None:
 def test_health_tells_of_a_ledger_that_takes_nothing_and_of_a_recording_that_has_ended() -> None:
     """A sentence stands beside each: behind the end of the recording no order ever fills."""
     house = traded()
-    found = board(house, journal={"state": "no room on the disk"}, feeds=(FeedFact("playback", "ended", None, "bars.csv"),))
+    found = board(
+        house, journal={"state": "no room on the disk"}, feeds=(FeedFact("playback", "ended", None, "bars.csv"),)
+    )
     rows = {row["name"]: row for row in found.health_rows(now_ns=10 * SECOND)}
     assert rows["ledger"] == {"name": "ledger", "state": "stalled", "ok": False, "detail": "no room on the disk"}
     told = (rows["feed:playback"]["ok"], rows["feed:playback"]["detail"])
