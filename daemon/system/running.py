@@ -96,6 +96,7 @@ class Running:
         self.boards = Boards(self._board, self.facts, lambda: self.loop.core.core.risk.trading_state)
         self.degraded: dict[str, None] = {}
         self._told_end = False
+        self._first_upto = 0
         self._books_at = time.monotonic()
         self._books_said = ""
         self._wal = WalWatch(settings.journal.wal_max_mb)
@@ -190,7 +191,11 @@ class Running:
         return reply_of(call, command, events, Standing(risk.trading_state, risk.state_reason))
 
     def first_inputs(self) -> list[Input]:
-        """Return what has to go in before anything else, after a start."""
+        """Return what has to go in before anything else, after a start of the process or of the core alone.
+
+        What the ledger shows to be in already is left out. Where the core failed before it was, it comes again: the
+        opening cash, prices that were missed meanwhile, and a halt that a crash loop or an open alert asks for.
+        """
         prepared, core = self.prepared, self.loop.core
         known = core.core.broker.funded
         first = None if core.sequencer.seq else prepared.data.first_ts
@@ -216,6 +221,14 @@ class Running:
         wanted = limits_of(self.settings)
         if core.sequencer.seq and core.core.risk.limits != wanted:  # the configuration changed while nobody ran
             inputs.append(Input(Reload(settings_digest(self.settings), BY, wanted), "shell"))
+        if not self._first_upto or core.sequencer.seq < self._first_upto:
+            inputs += self._halts_of_the_start(core)
+            self._first_upto = core.sequencer.seq + len(inputs)
+        return inputs
+
+    def _halts_of_the_start(self, core: LiveCore) -> list[Input]:
+        """Return what makes this process wait for a person; who has resumed since is not asked again."""
+        prepared, inputs = self.prepared, []
         service = self.settings.service
         if service.unclean_starts_max and prepared.unclean >= service.unclean_starts_max:
             minutes = service.unclean_window_s / 60
@@ -233,7 +246,7 @@ class Running:
         """Run the core loop; built anew from ledger and tape when it was started before."""
         if context.restarts:
             self._new_loop(self.rebuild())
-        self.loop.begin(self.first_inputs() if not context.restarts else [])
+        self.loop.begin(self.first_inputs())
         self.inference.ask_again(self.loop.core.questions)
         context.started()
         await self.loop.run(context.beat)

@@ -32,6 +32,23 @@ class Meddled(Daemon):
         env = {"MEDDLE_SOCKET": str(self.hand), "MEDDLE_SET": json.dumps(self.constants)} | options.pop("env", {})
         self.start(program=PROGRAM, env=env, **options)
 
+    def begin_broken(self, child: str) -> None:
+        """Start it with a child that fails the first time; wait until it is ready all the same."""
+        env = {"MEDDLE_SOCKET": str(self.hand), "MEDDLE_SET": json.dumps(self.constants)}
+        self.hand.unlink(missing_ok=True)
+        failed = self._failures()
+        self.spawn(program=PROGRAM, env=env | {"MEDDLE_BROKEN": json.dumps({child: "not yet"})})
+        deadline = time.monotonic() + 20
+        while self._failures() == failed:
+            assert time.monotonic() < deadline, self.tail()
+            self.manager.listen(0.05)
+        self.meddle("break", child=child)
+        self.await_ready()
+
+    def _failures(self) -> int:
+        lines = self.logged() if self.log.exists() else ()
+        return sum(line["event"] == "actor failed" for line in lines)
+
     def meddle(self, do: str, **wish: Any) -> dict[str, Any]:
         """Have something done inside."""
         with socket.socket(socket.AF_UNIX) as link:

@@ -90,6 +90,21 @@ def test_a_core_that_fails_is_built_again_from_ledger_and_tape(tmp_path: Path) -
         assert names == [*(f"before-{n}" for n in range(5)), "behind"]
 
 
+def test_a_core_that_fails_before_anything_is_durable_begins_with_what_the_first_would_have(tmp_path: Path) -> None:
+    """The opening cash, and the halt behind a crash loop: neither is lost with the loop that was to take it in."""
+    later = {"daemon__supervision__supervisor__Backoff": {"first_s": 3.0, "cap_s": 3.0}}
+    looped = "[service]\ndisk_halt_mb = 0\nunclean_starts_max = 1\n"
+    with meddled(tmp_path, playing(tmp_path, more=looped), **later) as d:
+        for crashes in (0, 1):
+            d.begin_broken("sequencer")
+            assert submit(d, f"first-{crashes}") == ("denied" if crashes else "new")  # behind all that goes in first
+            status = d.status()
+            assert status["cash"] == 100_000, status
+            assert status["trading_state"] == ("halted" if crashes else "active"), status
+            assert d.actor("sequencer")["restarts"] == 1
+            d.kill()
+
+
 def test_losing_the_control_surface_reduces(tmp_path: Path) -> None:
     """Six failures in a minute: trading only reduces, the socket still kills, and the process lives."""
     with meddled(tmp_path, playing(tmp_path), **SOON) as d:
