@@ -8,6 +8,7 @@ ledger does not hold.
 from __future__ import annotations
 
 import json
+import math
 import socket
 import sqlite3
 import time
@@ -29,6 +30,7 @@ from daemon.journal.journal import StoredFrame
 from daemon.system.verify import verify_path
 from tests.faults.killing import Flood, Traffic, is_accepted
 from tests.live_support import CallError, Client, Daemon, until
+from tests.pace import bound_ms
 
 RISKY = (OrderAccepted, OrderFilled, OrderPartiallyFilled)
 OVER = (OrderFilled, OrderCanceled, OrderExpired)
@@ -56,13 +58,17 @@ class Witness:
 
 @dataclass
 class Kill:
-    """One acknowledged kill: when it was asked for and acknowledged, and how far the ledger was before and then."""
+    """One acknowledged kill: when it was asked for and acknowledged, and how far the ledger was before and then.
+
+    ``bound_ms`` is how long it may take (:mod:`tests.pace`); :func:`judge` holds it against that.
+    """
 
     began: float
     acked: float
     before: int
     at_ack: int
     answer: dict[str, Any] = field(default_factory=dict)
+    bound_ms: float = math.inf
 
     @property
     def took_ms(self) -> float:
@@ -74,8 +80,11 @@ HELLO = b'{"jsonrpc":"2.0","id":0,"method":"hello","params":{"api":1,"client":"k
 KILL = b'{"jsonrpc":"2.0","id":1,"method":"kill","params":{"reason":"test"}}\n'
 
 
-def kill_by_socket(d: Daemon, witness: Witness, seconds: float = 30.0) -> Kill:
-    """Do what ``tradingctl kill`` does, without the time Python takes to start; look at the ledger at once."""
+def kill_by_socket(d: Daemon, witness: Witness, seconds: float = 30.0, *, prompt: bool = True) -> Kill:
+    """Do what ``tradingctl kill`` does, without the time Python takes to start; look at the ledger at once.
+
+    Without ``prompt`` it may take its time, because nobody in the process can run.
+    """
     before = witness.head()
     with socket.socket(socket.AF_UNIX) as link:
         link.settimeout(seconds)
@@ -89,7 +98,10 @@ def kill_by_socket(d: Daemon, witness: Witness, seconds: float = 30.0) -> Kill:
         at_ack = witness.head()
     answer = json.loads(line)
     assert answer.get("result", {}).get("trading_state") == "killed", f"acknowledged: {answer}"
-    return Kill(began, acked, before, at_ack, answer["result"])
+    kill = Kill(began, acked, before, at_ack, answer["result"])
+    if prompt:
+        kill.bound_ms = bound_ms(kill.took_ms, d.folder)
+    return kill
 
 
 def latch_says_killed(d: Daemon) -> bool:
@@ -174,6 +186,7 @@ def judge(d: Daemon, kills: Sequence[Kill], traffic: Sequence[Traffic | Flood] =
     found.accepted = sum(isinstance(event, OrderAccepted) for _, event in risky)
     found.filled = len(risky) - found.accepted
     for kill in kills:
+        assert kill.took_ms <= kill.bound_ms, f"acknowledged after {kill.took_ms:.1f} ms, not {kill.bound_ms:.1f}"
         behind = [seq for seq in entered if seq > kill.before]
         assert behind, f"the kill stands in the ledger behind input {kill.before}"
         killed = behind[0]

@@ -155,7 +155,7 @@ def test_a_c_call_that_keeps_the_interpreter(tmp_path: Path) -> None:
     with daemon(tmp_path, settings(tmp_path, strategies=[spinner.reference])) as d, ExitStack() as stack:
         traffic, witness = begin(d, stack, spinner)
         spinner.do("hold 1.0")
-        kill = kill_by_socket(d, witness)
+        kill = kill_by_socket(d, witness, prompt=False)
         ended = spinner.ended(20)
         assert kill.acked > ended - 0.05, "a thread of the same process cannot beat it"
         stays_killed(d, kill, traffic, "test")

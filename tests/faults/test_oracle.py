@@ -21,6 +21,7 @@ from tests.faults.oracle import examine
 from tests.faults.twin import compare
 from tests.faults.workload import UID
 from tests.live_support import Daemon
+from tests.pace import is_prompt, reference_ms
 
 Rows = dict[int, list[Any]]
 
@@ -175,3 +176,11 @@ def test_an_answer_that_changed_is_found(tmp_path: Path, good: tuple[Path, Path]
 def test_promises_without_a_ledger_are_found(tmp_path: Path, good: tuple[Path, Path]) -> None:
     """A ledger that is gone altogether is no excuse."""
     assert examine(tmp_path / "none.db", good[1], uid=UID).problems
+
+
+def test_a_kill_is_held_against_a_tenth_of_a_second(tmp_path: Path) -> None:
+    """Also where the machine is busy: ten times what any kill needs there is not a minute."""
+    assert is_prompt(99.9, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert not is_prompt(60_000.0, tmp_path)
+    assert 0 < reference_ms(tmp_path) < 6_000
