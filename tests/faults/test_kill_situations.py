@@ -1,7 +1,7 @@
 """Kill while everything else is stuck: acknowledged, and no order or fill behind it, whatever holds the daemon up.
 
-Each situation has orders under way: some being accepted, some waiting for a bar, some resting. The oracle holds each kill
-against a tenth of a second (on a busy machine, against what that is worth there); ops/bench/kill.py measures many.
+Each situation has orders under way: some being accepted, some waiting for a bar, some resting. The oracle holds each
+kill against a tenth of a second (on a busy machine, against what that is worth there); ops/bench/kill.py measures many.
 """
 
 from __future__ import annotations
