@@ -4,6 +4,9 @@ A board is a picture of the core. Where everything that the core has stated is d
 market data, which promise nothing, may be ahead. Otherwise it is taken when a batch is handed over, goes along with it,
 and is shown when that batch is durable, before the answers that the batch releases: whoever is told that trading is
 halted sees it halted everywhere. A batch that a kill or a full disk drops takes its board with it.
+
+Boards that go along are made on the way of a kill to the ledger, which no picture may stand in: one that cannot be made
+is told and left out, and whoever shows boards otherwise fails on it in its own place.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ class Boards:
         facts: Callable[[], ShellFacts],
         state: Callable[[], str],
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        failed: Callable[[Exception], object],
     ) -> None:
         """Show nothing yet.
 
@@ -45,12 +50,14 @@ class Boards:
             facts: what the shell knows at the moment.
             state: the core's trading state; a change of it is due at once.
             monotonic: seconds.
+            failed: told why a board that was to go along is missing.
         """
         self._take = take
         self._facts = facts
         self._state = state
         self._last_state = ""
         self._monotonic = monotonic
+        self._failed = failed
         self._taken = float("-inf")
         self.shown: Board | None = None
 
@@ -60,7 +67,13 @@ class Boards:
 
     def along(self, pending: Pending) -> Board | None:
         """Return a board to go along with a batch that ends where the core stands; None where none is due."""
-        return self._new() if self._is_due(pending) else None
+        if not self._is_due(pending):
+            return None
+        try:
+            return self._new()
+        except Exception as error:  # noqa: BLE001 - told; what people see must not keep the core from going on
+            self._failed(error)
+            return None
 
     def _is_due(self, pending: Pending) -> bool:
         age = self._monotonic() - self._taken
@@ -77,10 +90,15 @@ class Boards:
 
     def durable(self, pending: Pending) -> None:
         """A batch is durable: show the board that went along with it."""
-        if pending.board is not None:
+        if pending.board is None:
+            return
+        try:
             facts = self._facts()
-            facts = msgspec.structs.replace(facts, seq=max(facts.seq, pending.seq))
-            self.shown = msgspec.structs.replace(pending.board, facts=facts)
+        except Exception as error:  # noqa: BLE001 - told; the batch is durable and its answers wait
+            self._failed(error)
+            facts = pending.board.facts
+        facts = msgspec.structs.replace(facts, seq=max(facts.seq, pending.seq))
+        self.shown = msgspec.structs.replace(pending.board, facts=facts)
 
     def now(self) -> None:
         """Show the core as it is: all that it has stated is durable."""

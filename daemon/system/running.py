@@ -93,7 +93,12 @@ class Running:
         self.deliveries = Deliveries(channels, prepared.opened.outbox_pending(), self._keep)
         self.reporter = ReporterActor()
         self.overruns = Overruns(settings.predictor.call_budget_ms, settings.predictor.call_overruns_max, self._disable)
-        self.boards = Boards(self._board, self.facts, lambda: self.loop.core.core.risk.trading_state)
+        self.boards = Boards(
+            self._board,
+            self.facts,
+            lambda: self.loop.core.core.risk.trading_state,
+            failed=lambda error: self.log.error("no board", exc_info=error),
+        )
         self.degraded: dict[str, None] = {}
         self._told_end = False
         self._first_upto = 0

@@ -354,7 +354,8 @@ class Rig:
         self.state_dir = state_dir
         self.spec = spec
         self.outside = Outside()
-        self.boards = Boards(self._board, shell_facts, lambda: self.state)
+        self.board_failures: list[Exception] = []
+        self.boards = Boards(self._board, shell_facts, lambda: self.state, failed=self.board_failures.append)
         self.rebuilt: list[int] = []
         self.number = 0
         self._moved = anyio.Event()

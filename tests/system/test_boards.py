@@ -92,6 +92,30 @@ async def test_what_a_kill_overtook_was_never_seen(tmp_path: Path) -> None:
         assert shown(r).trading_state == "killed"
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize("part", ["_take", "_facts"])
+async def test_a_board_that_cannot_be_made_keeps_no_kill_from_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """C11: a picture that fails is told; answers go out, the kill is observed and durable all the same."""
+
+    def fails(*_: object) -> ShellFacts:
+        raise OverflowError("a number too large to show")
+
+    async with rig(tmp_path, OPEN_MARKET) as r:
+        await r.settle()
+        r.boards.now()
+        monkeypatch.setattr(r.boards, part, fails)
+        assert (await r.call("halt", reason="a test")).code == ""
+        await r.kill()
+        await r.until(lambda: r.latch.observed and r.loop.settled)
+        assert r.state == "killed"
+        assert {type(error) for error in r.board_failures} == {OverflowError}
+        monkeypatch.undo()
+        assert (await r.call("cash.deposit", amount="5", reason="a test")).code == ""
+        assert shown(r).trading_state == "killed"
+
+
 # -- how often ---------------------------------------------------------------------------------------------------------
 
 
@@ -102,7 +126,7 @@ class Clockwork:
         self.house = House()
         self.now = 100.0
         self.state = "active"
-        self.boards = Boards(self.take, shell_facts, lambda: self.state, lambda: self.now)
+        self.boards = Boards(self.take, shell_facts, lambda: self.state, lambda: self.now, failed=print)
 
     def take(self, facts: ShellFacts) -> Board:
         """Return a board of the house."""
