@@ -99,7 +99,9 @@ REASON: Final = Param("reason", "text", "why; it is journaled with who asked")
 REQUEST_ID: Final = Param("request_id", "text", "idempotency key: the same key is done once and answered alike")
 
 _SINCE = Param("since", "text", "only from this time on, RFC 3339 or a date")
-_LIMIT = Param("limit", "integer", "at most so many rows, newest first; 100 unless told, 1,000 at most")
+_LIMIT = Param(
+    "limit", "integer", "at most so many, newest first; 100 (on a terminal a screenful) unless told, 1,000 at most"
+)
 _MOST = Param("limit", "integer", "at most so many rows; all of them unless told")
 _SYMBOL = Param("symbol", "text", "only this symbol")
 _ALL = Param("all", "bool", "also those that are over")

@@ -18,6 +18,8 @@ from daemon.kernel.errors import RefusedError
 
 TIMEOUT_S: Final = 10.0
 _LEAST_LIMIT: Final = 100  # rows of a list that named no limit (the table's words for `limit`)
+_MOST: Final = 1_000  # rows a list gives at once, likewise
+_SCREEN_LEAST: Final = 10
 _REFUSED_STATUSES: Final = {"denied", "rejected"}
 
 
@@ -41,11 +43,27 @@ def run(method: Method, arguments: list[str]) -> int:
         from daemon.cli.ctl import flatten
 
         return flatten.run(path, params, known)
+    if not known.json:
+        params |= _screenful(method, params)
     result = ask(method, path, params, known.timeout or method.timeout_s or TIMEOUT_S)
     tell(method, result, params, as_json=known.json)
     if method.name == "unlatch":
         _look_for_file(path)
     return _exit_code(method, result)
+
+
+def _screenful(method: Method, params: dict[str, Any]) -> dict[str, Any]:
+    """Return the limit of a list that goes back in time and named none: on a terminal what fits, the newest on top.
+
+    Working orders are none of those: all of them matter.
+    """
+    from daemon.cli.ctl.program import height
+
+    lines = height()
+    goes_back = method.param("limit") is not None and method.param("since") is not None
+    if lines is None or "limit" in params or not goes_back or (method.name == "orders" and not params.get("all")):
+        return {}
+    return {"limit": wire.Number(str(max(lines - show.LINES_AROUND - 1, _SCREEN_LEAST)))}
 
 
 def ask(method: Method, path: str, params: dict[str, Any], timeout_s: float) -> Any:
@@ -140,14 +158,21 @@ def tell(method: Method, result: Any, params: dict[str, Any], *, as_json: bool) 
     if as_json:
         options.say([wire.dumps(result)])
         return
-    from daemon.cli.ctl.program import room
+    from daemon.cli.ctl.program import height, room
 
     paint = Paint(on=options.is_fancy(sys.stdout))
-    options.say(rendered(method, result, params, paint, room()))
+    options.say(rendered(method, result, params, paint, room(), height()))
 
 
-def rendered(method: Method, result: Any, params: dict[str, Any], paint: Paint, columns: int | None) -> list[str]:
-    """Return a result as lines."""
+def rendered(
+    method: Method,
+    result: Any,
+    params: dict[str, Any],
+    paint: Paint,
+    columns: int | None,
+    lines: int | None = None,
+) -> list[str]:
+    """Return a result as lines for a terminal of that size; None: as wide and as long as it is."""
     if not isinstance(result, dict):
         return show.thing(result, paint, room=columns)
     if method.name == "status":
@@ -157,7 +182,7 @@ def rendered(method: Method, result: Any, params: dict[str, Any], paint: Paint, 
 
         return why.render(result, paint, columns)
     if isinstance(result.get("rows"), list):
-        return [*show.listing(method.name, result, paint, room=columns), *_more(method, result, params)]
+        return [*show.listing(method.name, result, paint, room=columns, height=lines), *_more(method, result, params)]
     if method.mutating:
         return _done(method, result, paint, columns)
     return show.thing(result, paint, room=columns)
@@ -172,7 +197,9 @@ def _more(method: Method, result: dict[str, Any], params: dict[str, Any]) -> lis
     cut = result.get("truncated") or told or (isinstance(total, str) and grouped(total) != f"{rows:,}")
     if cut or (told is None and "limit" in flags and rows >= limit > 0):
         of = f" of {grouped(total)}" if isinstance(total, str) else ""
-        hint = f"--limit {max(2 * limit, rows)}" + (" or --since TIME" if "since" in flags else "")
+        if rows >= _MOST:
+            return [f"the newest {rows:,}{of}; no more are shown at once"]
+        hint = f"--limit {min(max(2 * limit, rows), _MOST)}" + (" or --since TIME" if "since" in flags else "")
         return [f"the newest {rows:,}{of}; there may be more: {hint}"]
     if "all" in flags and not params.get("all"):
         return [f"only what is {'held' if method.name == 'positions' else 'open'}; --all shows the rest"]

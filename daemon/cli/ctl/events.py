@@ -30,14 +30,16 @@ def style(kind: str) -> str:
     return next((colour for pattern, colour in _STYLES if pattern.search(kind)), "")
 
 
-def line(event: dict[str, Any], paint: Paint, *, room: int | None = None) -> str:
-    """Return the event as one line; ``room`` cuts it to the terminal."""
+def line(event: dict[str, Any], paint: Paint, *, brief: bool = False) -> str:
+    """Return the event as one line; ``brief`` without year, parts of a second and sequence number."""
     kind = text.clean(event.get("type", "?"))
-    stamp = text.clock(event.get("ts") or event.get("ts_event") or "")
-    seq = text.clean(event.get("seq", ""))
-    head = f"{paint('dim', text.pad(stamp, 15))} {paint('dim', text.pad(seq, 8, right=True))}  "
-    shown = f"{head}{paint(style(kind), text.pad(kind, TYPE_ROOM))}  {what(event, paint)}".rstrip()
-    return shown if room is None else text.fit(shown, room)
+    stamp = event.get("ts") or event.get("ts_event") or ""
+    if brief:
+        head = f"{paint('dim', text.brief(stamp))}  "
+    else:
+        seq = text.clean(event.get("seq", ""))
+        head = f"{paint('dim', text.pad(text.moment(stamp), 20))} {paint('dim', text.pad(seq, 8, right=True))}  "
+    return f"{head}{paint(style(kind), text.pad(kind, TYPE_ROOM))}  {what(event, paint)}".rstrip()
 
 
 def what(event: dict[str, Any], paint: Paint) -> str:

@@ -58,8 +58,6 @@ class Picture:
         first, second = shared(room, _needed(self.positions), _needed(self.orders))
         lines = [*head, *gap, *table("positions", self.positions, paint, columns, first), *gap]
         orders = [{name: order.get(name) for name in _ORDER} for order in _objects(self.orders)]
-        for order in orders:
-            order["ts"] = text.clock(order["ts"]) if order["ts"] else None
         lines += [*table("orders", orders, paint, columns, second), *gap, *machine, *gap]
         lines += self._events(paint, rows - len(lines))
         return [text.fit(line, columns) for line in lines][:rows]
@@ -81,7 +79,7 @@ class Picture:
         if not self.status:
             return []
         items = [
-            ("breakers", [_breaker(row, paint) for row in _objects(self.status.get("breakers"))]),
+            ("breakers", _breakers(self.status.get("breakers"), paint)),
             ("feeds", [_feed(row, paint) for row in _objects(self.status.get("feeds"))]),
             ("actors", status.actors(self.status, paint)),
             ("journal", [status.journal(self.status)]),
@@ -101,7 +99,7 @@ class Picture:
         newest = told[-(rows - 1) :] if rows > 1 else []
         if not newest:
             return [f"{paint('bold', 'events')}    {paint('dim', 'none yet')}"]
-        return [paint("bold", "events"), *(f"  {events.line(event, paint)}" for event in newest)]
+        return [paint("bold", "events"), *(f"  {events.line(event, paint, brief=True)}" for event in newest)]
 
 
 def table(name: str, items: list[Any], paint: Paint, columns: int, room: int) -> list[str]:
@@ -134,8 +132,21 @@ def _objects(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _breaker(row: dict[str, Any], paint: Paint) -> str:
+def _breakers(value: Any, paint: Paint) -> list[str]:
+    """Return a phrase for each breaker; where there are several portfolios those in use, and whose they are."""
+    rows = _objects(value)
+    owners = dict.fromkeys(str(row.get("portfolio", "")) for row in rows)
+    if len(owners) == 1:
+        return [_breaker(row, paint) for row in rows]
+    told = [row for row in rows if row.get("state") != "armed"]
+    calm = f"{len(rows) - len(told)} armed" if len(told) < len(rows) else ""
+    return [*([paint("green", calm)] if calm else []), *(_breaker(row, paint, owned=True) for row in told)]
+
+
+def _breaker(row: dict[str, Any], paint: Paint, *, owned: bool = False) -> str:
     name = text.clean(row.get("breaker") or row.get("name") or "?")
+    if owned:
+        name = f"{text.clean(row.get('portfolio', '?'))} {name}"
     state = text.clean(row.get("state", "?"))
     used = " of ".join(text.percent(row[part]) for part in ("value", "limit") if row.get(part) is not None)
     return f"{name} {paint(show.colour(state), state)} {used}".rstrip()

@@ -155,9 +155,19 @@ def _unknown(before: list[str], words: list[str]) -> int:
 
 def room(stream: Any = None) -> int | None:
     """Return the columns of the terminal, None where the output is none."""
-    stream = sys.stdout if stream is None else stream
+    size = _size(sys.stdout if stream is None else stream)
+    return (size.columns or None) if size else None
+
+
+def height(stream: Any = None) -> int | None:
+    """Return the lines of the terminal, None where the output is none."""
+    size = _size(sys.stdout if stream is None else stream)
+    return (size.lines or None) if size else None
+
+
+def _size(stream: Any) -> os.terminal_size | None:
     try:
-        return os.get_terminal_size(stream.fileno()).columns if stream is not None and stream.isatty() else None
+        return os.get_terminal_size(stream.fileno()) if stream is not None and stream.isatty() else None
     except (OSError, ValueError, AttributeError):
         return None
 

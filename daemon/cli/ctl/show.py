@@ -7,6 +7,7 @@ is shown without a new version of this program.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from daemon.cli.ctl import text
@@ -44,6 +45,25 @@ _FIRST: Final = {
     "breakers": "portfolio breaker name state value limit",
     "limits": "limit portfolio bound value utilization",
 }
+# What is left out first where the terminal is too narrow for all of it.
+_SPARE: Final = {
+    "orders": "avg_px tif reason strategy cum_qty type",
+    "fills": "px_source liquidity fee",
+    "trades": "fees strategy side exit_reason",
+    "alerts": "facts acknowledged state action_taken count next_command",
+    "predictions": "target_price p_up score strategy model",
+    "signals": "decision horizon p_up price",
+    "config": "reloadable bounds default origin",
+    "breakers": "entries_blocked equity baseline",
+}
+# Sentences, which may be cut, and what has to stay of them; other words are names and need this much.
+_PROSE: Final = {
+    "title": 30, "detail": 24, "facts": 16, "reason": 11, "action_taken": 16, "next_command": 20, "meaning": 24,
+    "status": 8, "type": 8, "value": 10, "default": 8, "bounds": 12, "origin": 12, "headline": 30,
+}  # fmt: skip
+_NAME_LEAST: Final = 16
+LINES_AROUND: Final = 3
+"""Below a table: how many rows, what is not shown, and the next prompt."""
 _QUIET: Final = {
     "orders": {"client_order_id", "parent_id"},
     "fills": {"exec_id"},
@@ -111,10 +131,13 @@ def _money(value: Number, paint: Paint) -> str:
     return text.grouped(value, 2)
 
 
-def _price(value: Number, paint: Paint) -> str:
-    """Return a price with every digit it has, two at least."""
+def _price(value: Number, paint: Paint, *, places: int | None = None) -> str:
+    """Return a price with every digit it has, two at least; ``places`` at most, and two more below 1."""
     del paint
-    return text.grouped(value, max(2, len(value.rstrip("0").partition(".")[2])))
+    has = len(value.rstrip("0").partition(".")[2])
+    if places is not None:
+        has = min(has, places + 2 if value.removeprefix("-").startswith("0.") else places)
+    return text.grouped(value, max(2, has))
 
 
 def _share(value: Number, paint: Paint) -> str:
@@ -186,16 +209,61 @@ def rows(
     quiet = _QUIET.get(name, set()) | _SKIPPED
     fields = wanted + [field for field in others if field not in wanted and field not in quiet]
     shown = [f for f in fields if any(r.get(f) not in (None, "", [], {}) for r in records)] or fields
-    columns = [
-        Column(heading(f), any(isinstance(r.get(f), Number) for r in records), not n or _is_time(f))
-        for n, f in enumerate(shown)
+    columns = {f: _column(f, [r.get(f) for r in records], first=not n) for n, f in enumerate(shown)}
+    cells = {f: [cell(f, record.get(f), paint, of=name) for record in records] for f in shown}
+    for depth, place in zip(depths if shown else (), range(len(records)), strict=False):
+        cells[shown[0]][place] = "  " * depth + cells[shown[0]][place]
+    if room is not None:
+        _narrow(name, records, columns, cells, room - len(indent))
+    drawn = list(zip(*(cells[f] for f in columns), strict=True)) if columns else [() for _ in records]
+    cut = len(columns) < len(shown)
+    return text.table(list(columns.values()), drawn, paint, room=room, indent=indent, cut=cut)
+
+
+def _column(field: str, values: Sequence[Any], *, first: bool) -> Column:
+    numeric = any(isinstance(value, Number) for value in values)
+    return Column(heading(field), numeric, first or _is_time(field), _PROSE.get(field, _NAME_LEAST))
+
+
+def _narrow(
+    name: str, records: Sequence[dict[str, Any]], columns: dict[str, Column], cells: dict[str, list[str]], room: int
+) -> None:
+    """Give up, one after the other, what is missed least, until a table fits; the first column always stays.
+
+    Seconds that are all 0, digits of prices behind the fourth, the columns that the list can spare, digits of prices
+    behind the second, the times of day. What does not fit even so is :func:`daemon.cli.ctl.text.table`'s to cut.
+    """
+    spare = [field for field in _SPARE.get(name, "").split() if field in columns]
+    steps: list[Callable[[], object]] = [
+        lambda: _shorten(columns, cells),
+        lambda: _round(records, columns, cells, 4),
+        *(partial(columns.pop, field) for field in spare),
+        lambda: _round(records, columns, cells, 2),
+        lambda: _shorten(columns, cells, days=True),
     ]
-    cells = [[cell(field, record.get(field), paint, of=name) for field in shown] for record in records]
-    for row, depth in zip(cells, depths if shown else (), strict=False):
-        row[0] = "  " * depth + row[0]
-    if room is not None and text.natural_width(columns, cells) + len(indent) > room:
-        cells = [[text.shortened(x) if c.whole else x for c, x in zip(columns, row, strict=True)] for row in cells]
-    return text.table(columns, cells, paint, room=room, indent=indent)
+    before = len(columns)
+    for n, step in enumerate(steps):
+        natural, least = text.widths_of(list(columns.values()), [cells[field] for field in columns])
+        if (least if n else natural) <= room - (len(text.MORE) if len(columns) < before else 0):
+            return
+        step()
+
+
+def _shorten(columns: dict[str, Column], cells: dict[str, list[str]], *, days: bool = False) -> None:
+    for field in columns:
+        if _is_time(field):
+            cells[field] = text.shortened(cells[field], days=days)
+
+
+def _round(
+    records: Sequence[dict[str, Any]], columns: dict[str, Column], cells: dict[str, list[str]], places: int
+) -> None:
+    for field in columns:
+        if _BY_WORD.get(field.rpartition("_")[2]) is _price:
+            for place, record in enumerate(records):
+                value = record.get(field)
+                if isinstance(value, Number):
+                    cells[field][place] = _price(value, Paint(), places=places)
 
 
 def thing(value: Any, paint: Paint, *, room: int | None = None, indent: str = "") -> list[str]:
@@ -220,8 +288,13 @@ def thing(value: Any, paint: Paint, *, room: int | None = None, indent: str = ""
     return lines or [f"{indent}{paint('dim', 'nothing')}"]
 
 
-def listing(name: str, result: dict[str, Any], paint: Paint, *, room: int | None = None) -> list[str]:
-    """Return ``{"rows": [...]}`` as a table with a last line that says how many there are."""
+def listing(
+    name: str, result: dict[str, Any], paint: Paint, *, room: int | None = None, height: int | None = None
+) -> list[str]:
+    """Return ``{"rows": [...]}`` as a table with a last line that says how many there are.
+
+    A table taller than ``height``, the lines of the terminal, says its heading at the end once more.
+    """
     items = result.get("rows")
     items = items if isinstance(items, list) else []
     name = name.partition(".")[0]
@@ -230,8 +303,9 @@ def listing(name: str, result: dict[str, Any], paint: Paint, *, room: int | None
         return [paint("dim", f"no {noun}s")]
     if name == "risk":  # few portfolios with many figures: one under the other
         return [line for item in items for line in ["", *thing(item, paint, room=room)]][1:]
-    table = tree if name == "actors" else rows
-    return [*table(name, items, paint, room=room), paint("dim", text.counted(len(items), noun))]
+    lines = (tree if name == "actors" else rows)(name, items, paint, room=room)
+    again = lines[:1] if height is not None and len(lines) + LINES_AROUND > height else []
+    return [*lines, *again, paint("dim", text.counted(len(items), noun))]
 
 
 def tree(name: str, items: Sequence[Any], paint: Paint, *, room: int | None = None) -> list[str]:

@@ -182,9 +182,26 @@ def clock(stamp: object) -> str:
     return moment(stamp).partition(" ")[2] or clean(stamp)
 
 
-def shortened(stamp: str) -> str:
-    """Return what :func:`moment` gave for a narrow table: month, day and time to the second."""
-    return stamp[5:19] if re.match(r"\d{4}-\d\d-\d\d \d", stamp) else stamp
+def brief(stamp: object) -> str:
+    """Return month, day and time to the second of an RFC 3339 time: the year stands elsewhere on the screen."""
+    shown = moment(stamp)
+    return shown[5:19] if shown != clean(stamp) else shown
+
+
+def shortened(stamps: Sequence[str], *, days: bool = False) -> list[str]:
+    """Return what :func:`moment` gave for a column of a narrow table, the year always kept.
+
+    Args:
+        stamps: the whole column; seconds are left out where all of them are 0.
+        days: the dates alone.
+    """
+    found = [re.fullmatch(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d)(:\d\d)?(\.\d+)?Z?", stamp) for stamp in stamps]
+    whole = all(one is None or (one[3] in {None, ":00"} and not one[4]) for one in found)
+    parts = 1 if days else 2 if whole else 3
+    return [
+        stamp if one is None else f"{one[1]}{f' {one[2]}' * (parts > 1)}{(one[3] or '') * (parts > 2)}"
+        for stamp, one in zip(stamps, found, strict=True)
+    ]
 
 
 def counted(count: int, noun: str) -> str:
@@ -202,15 +219,23 @@ class Column(NamedTuple):
         heading: above it.
         numeric: its cells are numbers, aligned at the point and never cut.
         whole: its cells are never cut.
+        least: how many letters of a longer text have to stay, so that it can be read.
     """
 
     heading: str
     numeric: bool = False
     whole: bool = False
+    least: int = TEXT_LEAST
 
 
 def table(
-    columns: Sequence[Column], rows: Sequence[Sequence[str]], paint: Paint, *, room: int | None = None, indent: str = ""
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    paint: Paint,
+    *,
+    room: int | None = None,
+    indent: str = "",
+    cut: bool = False,
 ) -> list[str]:
     """Return an aligned table, heading first.
 
@@ -221,6 +246,7 @@ def table(
         room: columns of the terminal; text is cut to fit, and what does not fit even so is left out from the right,
             which the heading tells with an ellipsis. None: as wide as it is.
         indent: before each line.
+        cut: columns were left out already.
     """
     cells = [list(row) for row in rows]
     for place, column in enumerate(columns):
@@ -228,12 +254,12 @@ def table(
             for row, cell in zip(cells, _pointed([row[place] for row in cells]), strict=True):
                 row[place] = cell
     widths = [max([width(c.heading), *(width(row[i]) for row in cells)]) for i, c in enumerate(columns)]
-    shown, more = len(columns), ""
+    shown, more = len(columns), MORE if cut else ""
     if room is not None:
         room -= len(indent)
-        while shown > 1 and _least(columns[:shown], widths) > room - (len(MORE) if shown < len(columns) else 0):
+        while shown > 1 and _least(columns[:shown], widths) > room - len(more):
             shown -= 1
-        more = MORE if shown < len(columns) else ""
+            more = MORE
         widths = _squeezed(columns[:shown], widths[:shown], room - len(more) - len(GAP) * (shown - 1))
     kept = list(zip(columns[:shown], widths, strict=False))
     heads = [paint("dim", pad(fit(column.heading, room), room, right=column.numeric)) for column, room in kept]
@@ -244,16 +270,24 @@ def table(
     return lines
 
 
-def natural_width(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> int:
-    """Return how wide a table is if nothing is cut."""
-    widths = [max([width(c.heading), *(width(row[i]) for row in rows)]) for i, c in enumerate(columns)]
-    return sum(widths) + len(GAP) * (len(columns) - 1)
+def widths_of(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> tuple[int, int]:
+    """Return how wide a table is if nothing is cut, and how narrow it can be and still be read.
+
+    Args:
+        columns: in order.
+        cells: those of each column, top to bottom.
+    """
+    widths = []
+    for column, those in zip(columns, cells, strict=True):
+        shown = _pointed(those) if column.numeric else those
+        widths.append(max([width(column.heading), *map(width, shown)]))
+    return sum(widths) + len(GAP) * (len(columns) - 1), _least(columns, widths)
 
 
 def _least(columns: Sequence[Column], widths: Sequence[int]) -> int:
-    """Return how narrow a table can be and still be read: numbers whole, text of at least eight letters."""
+    """Return how narrow a table can be and still be read: numbers whole, of text the least that it needs."""
     needed = [
-        w if c.numeric or c.whole else min(w, max(width(c.heading), TEXT_LEAST))
+        w if c.numeric or c.whole else min(w, max(width(c.heading), c.least))
         for c, w in zip(columns, widths, strict=False)
     ]
     return sum(needed) + len(GAP) * (len(columns) - 1)
@@ -277,7 +311,7 @@ def _squeezed(columns: Sequence[Column], widths: Sequence[int], room: int) -> li
         free = [
             i
             for i, c in enumerate(columns)
-            if not (c.numeric or c.whole) and fitted[i] > max(width(c.heading), TEXT_LEAST)
+            if not (c.numeric or c.whole) and fitted[i] > max(width(c.heading), c.least)
         ]
         if not free:
             break

@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def typed_on_a_terminal(socket_path: Path, answers: str, *arguments: str) -> tup
     """Run on a pseudo-terminal, type when asked, return exit code and what was shown."""
     pid, terminal = pty.fork()
     if pid == 0:
+        termios.tcsetwinsize(0, (24, 80))
         os.chdir(ROOT)
         os.execve(  # noqa: S606 - a terminal cannot be given to subprocess
             sys.executable,
@@ -73,6 +75,14 @@ def test_a_person_is_asked_and_shown_where_things_stand(socket_path: Path) -> No
     assert stub.asked[-1][0] == "resume"
     assert stub.asked[-1][1]["reason"] == "checked the feed"
     assert "resume: trading is active" in shown
+
+
+def test_a_list_that_goes_back_in_time_is_a_screenful_on_a_terminal(socket_path: Path) -> None:
+    """The newest stand on top and below the heading; all working orders are shown, and whoever names a limit has it."""
+    with Stub(socket_path, ANSWERS) as stub:
+        for typed in (("fills",), ("orders",), ("fills", "--limit", "50"), ("fills", "--json")):
+            assert typed_on_a_terminal(socket_path, "", *typed)[0] == 0
+    assert [params.get("limit") for name, params in stub.asked if name != "hello"] == [20, None, 50, None]
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "what?\n"])

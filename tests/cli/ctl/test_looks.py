@@ -6,6 +6,7 @@ at the difference.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,62 @@ def test_on_a_terminal_of_80_columns(name: str) -> None:
     lines = calls.rendered(METHODS[name], wire.loads(ANSWERS[name]), {}, PLAIN, 80)
     compare(f"{name}-80", lines)
     assert max(text.width(line) for line in lines if "·" not in line) <= 80
+
+
+ROW_OF_YEARS = {
+    "orders": {
+        "ts": "2019-06-04T20:00:00.000Z", "order_id": "O-526", "symbol": "MSFT", "side": "sell", "qty": 86,
+        "type": "limit", "tif": "gtc", "limit_px": 130.30172911, "stop_px": 114.90243375, "status": "new", "cum_qty": 0,
+        "strategy": "price_model", "reason": "take_profit",
+    },
+    "trades": {
+        "symbol": "AAPL", "side": "long", "qty": 236, "entry_ts": "2018-12-29T20:00:00.000Z", "entry_px": 43.0541081,
+        "exit_ts": "2019-06-11T20:00:00.000Z", "exit_px": 47.21942684, "fees": 20.51, "pnl": 977.12, "return": 0.0962,
+        "exit_reason": "rebalance", "strategy": "price_model",
+    },
+    "alerts": {
+        "ts": "2019-06-13T20:00:00.000Z", "severity": "warning", "title": "-3.47% at stop-loss of AMD", "count": 1,
+        "state": "delivered", "acknowledged": False, "facts": {"return": -0.0347}, "action_taken": "the lot was closed",
+        "alert_id": "A-57c3cfc8b8d5",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [
+        ("orders", ("2019-06-04 20:00", "O-526", "sell", "86", "130.30", "114.90", "new")),
+        ("trades", ("2018-12-29", "2019-06-11", "+977.12", "+9.62 %", "43.05", "47.2")),
+        ("alerts", ("2019-06-13 20:00", "-3.47% at stop-loss of AMD", "A-57c3cfc8b8d5")),
+    ],
+)
+def test_what_matters_stays_on_a_narrow_terminal(name: str, there: tuple[str, ...], columns: int) -> None:
+    """Year, price, gain, status and what happened; what can be spared goes, and the heading tells by an ellipsis."""
+    answer = wire.loads(json.dumps({"rows": [ROW_OF_YEARS[name]]}))
+    heading, row, *_ = calls.rendered(METHODS[name], answer, {"all": True}, PLAIN, columns)
+    assert [part for part in there if part not in row] == []
+    assert heading.endswith("…") == ((name, columns) != ("orders", 120))
+    assert max(text.width(line) for line in (heading, row)) <= columns
+    if columns == 120 and name == "orders":
+        assert "price_model" in row
+
+
+def test_times_of_the_minute_keep_their_seconds_where_one_of_them_has_some() -> None:
+    """The whole column looks alike; what is no time stays."""
+    stamps = ["2019-06-04 20:00:00Z", "2019-06-04 20:00:07.250Z", "-"]
+    assert text.shortened(stamps) == ["2019-06-04 20:00:00", "2019-06-04 20:00:07", "-"]
+    assert text.shortened([stamps[0], "-"]) == ["2019-06-04 20:00", "-"]
+    assert text.shortened(text.shortened(stamps), days=True) == ["2019-06-04", "2019-06-04", "-"]
+
+
+def test_a_table_taller_than_the_terminal_says_its_heading_at_the_end_too() -> None:
+    """Where its rows begin has scrolled away; in a pipe and where it fits, once is enough."""
+    answer = wire.loads(json.dumps({"rows": [ROW_OF_YEARS["orders"]] * 30}))
+    tall = calls.rendered(METHODS["orders"], answer, {}, PLAIN, 120, 24)
+    assert (tall[0], tall[32]) == (tall[31], "30 orders")
+    for lines in (None, 50):
+        assert calls.rendered(METHODS["orders"], answer, {}, PLAIN, 120, lines)[31] == "30 orders"
 
 
 @pytest.mark.parametrize(("name", "method"), [(name, name.partition("-")[0]) for name in sorted(RESULTS)])
@@ -94,6 +151,29 @@ def test_top_says_when_it_is_old() -> None:
     made.trouble = "the daemon hung up"
     assert made.lines(PLAIN, 100, 40, 200.0)[1] == "what follows is old: the daemon hung up"
     assert Picture().lines(PLAIN, 80, 24, 0.0)[:2] == ["tradingctl top", "waiting for the daemon"]
+
+
+def test_more_is_offered_only_as_far_as_a_list_goes() -> None:
+    """A limit the daemon would refuse is not proposed."""
+    rows = wire.loads(json.dumps({"rows": [ROW_OF_YEARS["orders"]] * 1000, "more": True}))
+    for limit, hint in ((600, "there may be more: --limit 1000 or --since TIME"), (1000, "no more are shown at once")):
+        answer = {"rows": rows["rows"][:limit], "more": True}
+        last = calls.rendered(METHODS["orders"], answer, {"limit": limit, "all": True}, PLAIN, None)[-1]
+        assert last == f"the newest {limit:,}; {hint}"
+
+
+def test_top_names_the_portfolios_of_breakers_that_are_not_armed() -> None:
+    """Several portfolios: how many are armed, then by name those that are not."""
+    made = picture()
+    rows = [
+        {"portfolio": name, "breaker": breaker, "state": "armed", "value": "0.01", "limit": "0.05"}
+        for name in ("swing", "core", "play")
+        for breaker in ("daily_loss", "drawdown")
+    ]
+    rows[2]["state"] = "latched"
+    made.status["breakers"] = rows
+    (line,) = [line for line in made.lines(PLAIN, 80, 40, 100.0) if line.startswith("breakers")]
+    assert line == "breakers  5 armed   core daily_loss latched 1.00 % of 5.00 %"
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_the_last_events_oldest_first(run: Run, socket_path: Path) -> None:
     assert done.returncode == 0
     assert seqs(done.stdout) == list(range(4981, 5001))
     assert journal.wanted == [4960, 4994]
-    assert few.stdout.splitlines()[-1].split() == ["15:12:02.250Z", "5000", "OrderFilled", "SPY"]
+    assert few.stdout.splitlines()[-1].split() == ["2026-11-20", "15:12:02.250Z", "5000", "OrderFilled", "SPY"]
 
 
 def test_rare_types_are_looked_for_further_back(call: Run, socket_path: Path) -> None:

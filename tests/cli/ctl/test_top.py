@@ -88,7 +88,7 @@ class Terminal:
 def test_it_quits_on_q_and_ctrl_c_and_gives_the_screen_back(socket_path: Path, key: str) -> None:
     """Exit code 0; the other screen is left, the cursor is back."""
     with Stub(socket_path, ANSWERS), Terminal(socket_path) as top:
-        top.until("momentum")
+        top.until("o-1043")
         top.press(key)
         assert top.end() == 0
     assert top.shown.count(ENTER) == top.shown.count(LEAVE) == 1
@@ -99,7 +99,7 @@ def test_it_quits_on_q_and_ctrl_c_and_gives_the_screen_back(socket_path: Path, k
 def test_a_signal_gives_the_screen_back_too(socket_path: Path, number: signal.Signals) -> None:
     """A killed session leaves no broken terminal."""
     with Stub(socket_path, ANSWERS), Terminal(socket_path) as top:
-        top.until("momentum")
+        top.until("o-1043")
         os.kill(top.pid, number)
         assert top.end() == 0
     assert top.shown.count(LEAVE) == 1
@@ -146,7 +146,7 @@ def test_a_new_size_is_drawn_at_once(socket_path: Path) -> None:
 def test_ctrl_z_gives_the_screen_back_and_fg_takes_it_again(socket_path: Path) -> None:
     """As a shell expects of a full-screen program."""
     with Stub(socket_path, ANSWERS), Terminal(socket_path) as top:
-        top.until("momentum")
+        top.until("o-1043")
         os.kill(top.pid, signal.SIGTSTP)
         top.until(LEAVE)
         _, status = os.waitpid(top.pid, os.WUNTRACED)
@@ -154,7 +154,7 @@ def test_ctrl_z_gives_the_screen_back_and_fg_takes_it_again(socket_path: Path) -
         seen = len(top.shown)
         os.kill(top.pid, signal.SIGCONT)
         top.until(ENTER, after=seen)
-        top.until("momentum", after=seen)
+        top.until("o-1043", after=seen)
         top.press("q")
         assert top.end() == 0
 
@@ -163,7 +163,7 @@ def test_a_terminal_that_vanishes_ends_it(socket_path: Path) -> None:
     """A closed window is SIGHUP or the end of input; no process stays behind."""
     with Stub(socket_path, ANSWERS):
         top = Terminal(socket_path)
-        top.until("momentum")
+        top.until("o-1043")
         os.close(top.fd)
         deadline = time.monotonic() + 10
         while os.waitpid(top.pid, os.WNOHANG) == (0, 0):
