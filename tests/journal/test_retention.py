@@ -32,7 +32,7 @@ from daemon.journal.retention import (
     plan,
     take_stock,
 )
-from daemon.journal.rows import RunRow
+from daemon.journal.rows import REPLY, RunRow, reply_row
 from daemon.journal.sqlite import open_readonly
 from daemon.journal.tape import rows_of
 from daemon.journal.tape_format import TapeReader, tape_days
@@ -330,6 +330,70 @@ def test_a_kill_while_the_archive_is_thinned_loses_nothing_else(tmp_path: Path) 
         assert len(left) >= 12 * PER_BATCH
     retain(tmp_path, policy, later=300 * DAY_NS)
     assert archives(tmp_path) == []
+
+
+class Order:
+    """What a retention makes durable, and where it is by then."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps: list[str] = []
+        fsync, replace = os.fsync, os.replace
+
+        def synced(fd: int) -> None:
+            self.steps.append(f"sync {Path(f'/proc/self/fd/{fd}').readlink().name}")
+            fsync(fd)
+
+        def renamed(source: Path, target: Path) -> None:
+            self.steps.append(f"name {Path(target).name}")
+            replace(source, target)
+
+        monkeypatch.setattr(os, "fsync", synced)
+        monkeypatch.setattr(os, "replace", renamed)
+
+    def come(self, *wanted: str) -> bool:
+        """Return whether these steps come in this order, whatever comes between."""
+        steps = iter(self.steps)
+        return all(step in steps for step in wanted)
+
+
+def test_f45_a_run_leaves_the_ledger_only_when_its_copy_would_survive_a_loss_of_power(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy, then its name, then the folder it is named in; only then the ledger says so and lets rows go."""
+    ledger(tmp_path)
+    order = Order(monkeypatch)
+    retain(tmp_path, faults=order.steps.append)
+    copy = "ledger-1-28.db"
+    assert order.steps[1 : order.steps.index("before:mark")].count("sync archive") == 1
+    assert order.come(f"sync .{copy}.tmp", f"name {copy}", "sync archive", "before:mark", "before:prune"), order.steps
+
+
+def test_f45_a_tape_leaves_its_place_only_when_its_copy_would_survive_a_loss_of_power(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And that it left is made durable before anything else leaves: what is there has no gap."""
+    trading_days(tmp_path)
+    (tmp_path / "archive").mkdir()
+    order = Order(monkeypatch)
+    retain_tapes(tmp_path, faults=order.steps.append)
+    names = ["20240102.tape", "20240103.tape", "20240104.tape"]
+    moved = [[f"sync .{name}.tmp", f"name {name}", "sync archive", "before:unlink", "sync tape"] for name in names]
+    assert order.come(*(step for steps in moved for step in steps)), order.steps
+
+
+def test_an_answer_that_was_amended_before_any_commit_goes_with_a_run_of_its_time(tmp_path: Path) -> None:
+    """It stands behind no input of its own; it is neither kept for ever nor lost."""
+    ledger(tmp_path)
+    early = msgspec.structs.replace(reply(0), key="early", seq=0)
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as db, db:
+        db.execute(REPLY, reply_row(early))
+    retain(tmp_path)
+    first = tmp_path / "archive" / "ledger-1-28.db"
+    with closing(open_readonly(first)) as db:
+        assert "early" in [key for (key,) in db.execute("SELECT key FROM idempotency")]
+    assert problems(first) == []
+    with closing(reopened(tmp_path)) as opened:
+        assert "early" not in [kept.key for kept in opened.replies()]
 
 
 def test_a_full_disk_leaves_no_half_copy(tmp_path: Path) -> None:
