@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -30,9 +31,11 @@ def test_the_limits_of_the_socket_are_those_of_the_configuration(tmp_path: Path)
             assert late.value.reason == "UNKNOWN"
             assert "within 1 s" in str(late.value)
 
+        began = time.monotonic()
         sent = [last.send("journal.head") for _ in range(40)]
         answers = [last.receive() for _ in sent]
         refused = [one["error"]["data"]["reason"] for one in answers if "error" in one]
         assert set(refused) == {"RATE_LIMITED"}
+        assert len(sent) - len(refused) <= 6 + 3 * (time.monotonic() - began), "so many at once, so many a second"
         assert last.call("halt", reason="has a budget of its own")["trading_state"] == "halted"
         assert d.stop() == 0
