@@ -35,6 +35,7 @@ def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
     return {info.alias or name: info for name, info in model.model_fields.items()}
 
 
+_PROBLEMS_MAX: Final = 5  # told in one sentence
 SECTIONS: Final[dict[str, type[BaseModel]]] = {
     name: model for name, info in Settings.model_fields.items() if (model := nested_model(info)) is not None
 }
@@ -410,9 +411,10 @@ def _validate(merged: Layer, names: Sequence[str]) -> Settings:
         return Settings(**tree)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=True)
-        message = sentence(problems[0], merged, names)
-        if len(problems) > 1:
-            message += f" (and {len(problems) - 1} more)"
+        told = dict.fromkeys(sentence(problem, merged, names) for problem in problems)  # a fault may show twice
+        message = "; also ".join([*told][:_PROBLEMS_MAX])
+        if len(told) > _PROBLEMS_MAX:
+            message += f" (and {len(told) - _PROBLEMS_MAX} more)"
         raise ConfigError(message, code="CONFIG_VALUE") from None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from daemon.cli.options import AsJson, ConfigFile, Profile, Sets, check_profile
-from daemon.cli.render import counted, note, say, say_json, table
+from daemon.cli.render import counted, note, one_line, say, say_json, table
 from daemon.kernel.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -57,16 +57,20 @@ def check(
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a configuration with everything that is laid over it; exit 78 where it does not hold."""
+    """Check a configuration, the files, strategies and groups it names; exit 78 where a start would be refused."""
     from config.params import portfolio_specs
     from config.settings import settings_digest
+    from daemon.system.opening import rehearse
 
     loaded = _load(file or config, profile, sets)
     specs = portfolio_specs(loaded.settings)
     digest = settings_digest(loaded.settings)
+    notices = rehearse(loaded.settings)
     if as_json:
-        say_json({"schema": "tradingd.config-check/1", "ok": True, "digest": digest})
+        say_json({"schema": "tradingd.config-check/1", "ok": True, "digest": digest, "notices": notices})
         return
+    for notice in notices:
+        note(f"note: {one_line(notice)}")
     source = loaded.file if loaded.file is not None else "the defaults"
     changed = sum(1 for row_origin in loaded.origins.values() if row_origin)
     counts = f"{counted(changed, 'key')} set, {counted(len(specs), 'portfolio')}"

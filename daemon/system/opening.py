@@ -1,4 +1,7 @@
-"""What a start says in words: what is played, and what the configuration asks for that will not come about."""
+"""What a start says in words: what is played, and what the configuration asks for that will not come about.
+
+And what a start would say, of a configuration that nobody starts yet.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,37 @@ from decimal import Decimal
 
 from actors.values.time import format_ts
 from config.settings import Settings
+from daemon.control.roles import Groups
 from daemon.journal.opened import OpenedLedger
+from daemon.kernel.errors import ConfigError, OperatorError
+from daemon.system.bindings import strategy_bindings
 from daemon.system.live_core import LiveCore
-from daemon.system.start import Data, pace_of
+from daemon.system.options import DEFAULT_SEED
+from daemon.system.start import Data, open_data, pace_of
+
+
+def rehearse(settings: Settings) -> list[str]:
+    """Open what a start would open, but for the ledger; return what a person should know, a sentence each.
+
+    Files, dates, symbols, strategies, models and groups. Without anything to play the configuration may still be a
+    replay's, which takes its data from the command line.
+
+    Raises:
+        ConfigError: the start would be refused.
+    """
+    control = settings.control
+    try:
+        Groups.named(admin=control.admin_group, operator=control.operator_group, viewer=control.viewer_group)
+        if not settings.feed.playback.given:
+            strategy_bindings(settings)
+            return [
+                "[feed.playback] names nothing to play: tradingd run needs a source or files there; replay does not"
+            ]
+        data = open_data(settings, seed=DEFAULT_SEED)
+    except OperatorError as error:
+        error.exit_code = ConfigError.exit_code
+        raise
+    return [*data.recording.notices, *_of_ticks(data)]
 
 
 def playing(settings: Settings, data: Data, core: LiveCore) -> str:

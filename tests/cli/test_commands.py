@@ -316,6 +316,42 @@ def test_config_show_prints_every_key_with_its_origin(capsys: pytest.CaptureFixt
     assert {row["key"] for row in rows} == set(lines)
 
 
+UNSTARTABLE = [
+    ('[feed.playback]\nbars = ["nope.csv"]', "cannot read "),
+    ('[feed.playback]\nsource = "sp500"\n[predictor]\nstrategies = ["momentumm"]', "did you mean 'momentum'?"),
+    ('[predictor]\nstrategies = ["momentumm"]', "did you mean 'momentum'?"),
+    ('[feed.playback]\nsource = "sp500"\nfrom = 2031-01-01', "the data hold 1990-01-02 to 2022-12-28"),
+    ('[feed.playback]\nsource = "sp500"\n[universe]\nsymbols = ["ZZZ"]', "has no bars of ZZZ"),
+    ('[feed.playback]\nsource = "sp500"\n[control]\nadmin_group = "no-such-group"', "names the group 'no-such-group'"),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), UNSTARTABLE)
+def test_config_check_refuses_what_a_start_would_refuse(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, sentence: str
+) -> None:
+    """Files, dates, symbols, strategies and groups, with the sentence and the exit code of the start."""
+    file = tmp_path / "t.toml"
+    file.write_text(text, "utf-8")
+    code, out, err = answer(capsys, "config", "check", str(file))
+    assert (code, out) == (78, "")
+    assert err.startswith("tradingd: ")
+    assert sentence in err
+
+
+def test_config_check_says_that_there_is_nothing_to_play(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A replay may have such a file, a daemon not; with something to play there is nothing to say."""
+    file = tmp_path / "t.toml"
+    file.write_text('[predictor]\nstrategies = ["momentum"]', "utf-8")
+    code, out, err = answer(capsys, "config", "check", str(file))
+    assert (code, f"{file}: ok; " in out) == (0, True)
+    assert err.startswith("note: [feed.playback] names nothing to play: tradingd run needs")
+    assert len(json.loads(answer(capsys, "config", "check", str(file), "--json")[1])["notices"]) == 1
+    file.write_text('[feed.playback]\nsource = "sp500"', "utf-8")
+    code, out, err = answer(capsys, "config", "check", str(file))
+    assert (code, f"{file}: ok; " in out, err) == (0, True, "")
+
+
 def test_config_init_writes_a_file_that_passes_the_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """And never over an existing one."""
     file = tmp_path / "t.toml"

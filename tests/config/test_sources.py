@@ -222,7 +222,8 @@ FILES = [
     ),
     ("[universe]\nsymbols = 5\n", "universe.symbols = 5 is not a list"),
     ("[universe]\nsymbols = [5]\n", "universe.symbols = [5] is not text"),
-    ("[broker]\ncommission_rate = 1\nslippage_bps = -1\n", "must be 0 to 0.1 (and 1 more)"),
+    ("[broker]\ncommission_rate = 1\nslippage_bps = -1\n", "must be 0 to 0.1; also "),
+    ("[broker]\ncommission_rate = 1\nslippage_bps = -1\n", "broker.slippage_bps = -1 must be"),
 ]
 
 

@@ -14,12 +14,13 @@ from daemon.cli.ctl.kill import FILE
 from daemon.cli.ctl.options import PROGRAM
 from daemon.cli.ctl.text import Paint, clean, counted, grouped
 from daemon.control.methods import Method
-from daemon.kernel.errors import RefusedError
+from daemon.kernel.errors import ConfigError, RefusedError
 
 TIMEOUT_S: Final = 10.0
 _LEAST_LIMIT: Final = 100  # rows of a list that named no limit (the table's words for `limit`)
 _MOST: Final = 1_000  # rows a list gives at once, likewise
 _SCREEN_LEAST: Final = 10
+_OF_CONFIGURATION: Final = {"config.check", "reload"}  # what these refuse is a configuration that does not hold
 _REFUSED_STATUSES: Final = {"denied", "rejected"}
 
 
@@ -75,6 +76,8 @@ def ask(method: Method, path: str, params: dict[str, Any], timeout_s: float) -> 
     try:
         return client.ask(path, method.name, params, timeout_s)
     except (UnreachableError, RemoteError) as error:
+        if method.name in _OF_CONFIGURATION and isinstance(error, RemoteError) and error.number == client.REFUSED:
+            error.exit_code = ConfigError.exit_code
         known = isinstance(error, RemoteError) and error.number != client.OUTCOME_UNKNOWN
         if known or not method.mutating:
             raise

@@ -52,7 +52,7 @@ class RemoteError(OperatorError):
         self.exit_code = _EXIT_CODES.get(self.number, RefusedError.exit_code)
 
 
-FORBIDDEN, OUTCOME_UNKNOWN, NOT_READY, CLOSED = -32001, -32003, -32005, -32007
+FORBIDDEN, OUTCOME_UNKNOWN, REFUSED, NOT_READY, CLOSED = -32001, -32003, -32004, -32005, -32007
 _EXIT_CODES: Final = {
     -32700: 2,  # a line that is no JSON
     -32600: 2,  # no request
@@ -63,7 +63,7 @@ _EXIT_CODES: Final = {
     FORBIDDEN: 5,
     -32002: 4,  # busy: too many connections or calls; nothing was taken
     OUTCOME_UNKNOWN: 4,  # no answer in time: whether it was done is not known
-    -32004: 5,  # understood and refused
+    REFUSED: 5,  # understood and refused
     NOT_READY: 4,
     -32006: 6,  # done, but not durable
     CLOSED: 4,  # the connection ends, for a reason that no request is to blame for

@@ -160,6 +160,16 @@ def test_a_refusal_is_one_clean_sentence(
     assert done.stderr == f"tradingctl: {sentence}\n"
 
 
+@pytest.mark.parametrize(("number", "code"), [(-32004, 78), (-32001, 5)])
+@pytest.mark.parametrize("name", ["config.check", "reload"])
+def test_a_configuration_that_does_not_hold_is_exit_code_78(
+    call: Run, socket_path: Path, name: str, number: int, code: int
+) -> None:
+    """As `tradingd config check` says it; whoever may not ask is still told so with 5."""
+    with Stub(socket_path, {name: Refuse(number, "WHY", "x")}):
+        assert call(*name.split(".")).returncode == code
+
+
 def test_a_denied_order_is_an_answer_with_exit_code_5(run: Run, socket_path: Path) -> None:
     """It is durable and shown on stdout; a script sees that it was not taken."""
     denied = {
