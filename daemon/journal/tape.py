@@ -31,6 +31,8 @@ from daemon.journal.tape_format import (
 from daemon.kernel.message import Market
 
 ROWS_MAX: Final = 4096
+FILES_MAX: Final = 16
+"""Days that are open at once: years of daily bars in one commit must not use up the process's files."""
 """Rows of a block: what a reader must hold at once."""
 _DAY_NS: Final = 86_400_000_000_000
 
@@ -88,6 +90,7 @@ class TapeWriter:
         self._known = False
         self._dirty: dict[int, int] = {}
         self._folder_dirty = False
+        self._failed: OSError | None = None
 
     @property
     def position(self) -> tuple[int, int, int]:
@@ -129,11 +132,26 @@ class TapeWriter:
         Raises:
             OSError: it may not be durable; the process must not go on as if it were.
         """
+        if self._failed is not None:
+            raise self._failed
         for fd in self._dirty.values():
             os.fdatasync(fd)
         if self._folder_dirty:
             _sync_folder(self.folder)
             self._folder_dirty = False
+        self._let_go()
+
+    def _sync_early(self) -> None:
+        """Make room for more files; that something may not be durable is for :meth:`sync` to say."""
+        try:
+            for fd in self._dirty.values():
+                os.fdatasync(fd)
+        except OSError as error:
+            self._failed = self._failed or error
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close all files but the one that is being written."""
         for day in [day for day in self._dirty if day != self._day]:
             os.close(self._dirty[day])
         self._dirty.clear()
@@ -217,6 +235,8 @@ class TapeWriter:
         if not self.folder.is_dir():
             self.folder.mkdir(parents=True)
             _sync_folder(self.folder.parent)
+        if len(self._dirty) >= FILES_MAX:
+            self._sync_early()
         previous = (self._day, self._pos, self._crc) if self._day else None
         data, crc = start_bytes(TapeHeader(day, self._digest, self._universe, previous))
         old, old_day = self._fd, self._day

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from actors.messages.market import BarPanel, NewsItem
 from daemon.journal.batch import TapeRow
-from daemon.journal.tape import TapeWriter, day_of_session, read_tape, rows_after, rows_before, utc_day
+from daemon.journal.tape import FILES_MAX, TapeWriter, day_of_session, read_tape, rows_after, rows_before, utc_day
 from daemon.journal.tape_format import HEAD, TapeError, TapeReader, tape_days, tape_path
 from tests.journal.tape_support import CODEC, FIRST_TS, UNIVERSE, bar, equal_rows, session_rows, writer
 
@@ -228,6 +228,54 @@ def test_a_failed_append_leaves_the_tape_as_it_was(tmp_path: Path) -> None:
     tape.append(rows[2:])
     tape.close()
     assert equal_rows(list(rows_after(tmp_path, CODEC, 0)), rows)
+
+
+def open_below(folder: Path) -> int:
+    """Return how many files of a folder this process holds open."""
+    found = 0
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            found += link.readlink().is_relative_to(folder)
+        except OSError:  # closed meanwhile: the one that lists them
+            continue
+    return found
+
+
+def test_many_days_in_one_append_need_few_files(tmp_path: Path) -> None:
+    """A playback of daily bars at full speed commits years at once, and a process may open some hundred files."""
+    rows = session_rows(29)
+    tape = writer(tmp_path)
+    tape.append(rows)
+    assert open_below(tmp_path) <= FILES_MAX + 1
+    tape.sync()
+    assert open_below(tmp_path) == 1
+    tape.close()
+    assert not open_below(tmp_path)
+    assert equal_rows(list(rows_after(tmp_path, CODEC, 0)), rows)
+
+
+def test_what_could_not_be_made_durable_early_is_told_by_the_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And by every one after it: nothing is tried again as if it had not happened, cut back or not."""
+    calls = []
+
+    def failing(fd: int) -> None:
+        calls.append(fd)
+        if len(calls) == 1:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", failing)
+    tape = writer(tmp_path)
+    tape.append(session_rows(29))
+    assert calls
+    with pytest.raises(OSError, match="Input/output error"):
+        tape.sync()
+    tape.truncate(0, 0)
+    tape.append(session_rows(1))
+    with pytest.raises(OSError, match="Input/output error"):
+        tape.sync()
+    tape.close()
 
 
 KILLED = """
