@@ -14,6 +14,8 @@ from daemon.system.core_ports import Input
 
 UNCOMMITTED_MAX: Final = 20_000
 """Inputs processed ahead of the ledger at most before market data wait for it; commands may go on for a while."""
+BACKLOG_MAX: Final = 3
+"""Batches that wait for the ledger at most before market data that can wait do."""
 COMMANDS_MAX: Final = 30_000
 """... before commands wait, too; what is in lane 0 may go on for a while."""
 CONTROL_MAX: Final = 32_000

@@ -40,7 +40,7 @@ from daemon.kernel.mailbox import Lane
 from daemon.kernel.message import Market
 from daemon.system.collecting import BATCH_FRAMES, Collector, KeepReply, ReplyOf
 from daemon.system.commit_line import CommitLine
-from daemon.system.core_lanes import UNCOMMITTED_MAX
+from daemon.system.core_lanes import BACKLOG_MAX, UNCOMMITTED_MAX
 from daemon.system.core_ports import Input, Intake, LatchView, Outlet, Pending, SnapshotAsk, Window, Writer
 from daemon.system.live_core import LiveCore
 from daemon.system.setbacks import Setbacks, no_room
@@ -95,6 +95,7 @@ class CoreLoop(Setbacks):
         self._keep_reply = keep_reply
         self._wake = anyio.Event()
         self._feeding = True
+        self._ending = False
         self._closed = False
         self._pings: list[Callable[[], None]] = []
 
@@ -140,6 +141,12 @@ class CoreLoop(Setbacks):
         self._wake.set()
         await self._drained.wait()
 
+    def end(self) -> None:
+        """Let the next :meth:`take_snapshot` be the last, whether or not a drain came before it and to its end."""
+        self._feeding = False
+        self._stopping = self._ending = True
+        self._wake.set()
+
     def keep(self, rows: list[OutboxRow]) -> None:
         """Write the new state of alerts with the next commit, but never over a newer form that is on its way."""
         if self._closed:  # they are still pending on disk, and the next run delivers them again under the same ids
@@ -161,7 +168,8 @@ class CoreLoop(Setbacks):
     async def take_snapshot(self) -> int:
         """Take a snapshot and make it durable; return the seq it stands behind.
 
-        Behind a drain it is the last: once it is durable with nothing behind it, nothing is taken any more.
+        Behind a drain or :meth:`end` it is the last: once it is durable with nothing behind it, nothing is taken any
+        more, so that the ledger may be sealed.
 
         Raises:
             OperatorError: there is no room on the disk, or the loop has ended.
@@ -175,7 +183,7 @@ class CoreLoop(Setbacks):
             self._collector.open.asks.append(ask)
             self._wake.set()
             seq = await ask.wait()
-            if not self._drained.is_set():
+            if not (self._drained.is_set() or self._ending):
                 return seq
             if self._at_rest():
                 self._closed = True
@@ -248,7 +256,7 @@ class CoreLoop(Setbacks):
 
     def _rest_s(self) -> float | None:
         waits = [self._collector.quiet_left_s]
-        if self._feeding and self.depth < UNCOMMITTED_MAX:
+        if self._feeding and not self._loaded:
             waits.append(self._intake.wait_s())
         return min((wait for wait in waits if wait is not None), default=None)
 
@@ -283,9 +291,18 @@ class CoreLoop(Setbacks):
             if item.at is None:
                 item.at = self._intake.command_stamp()
             return item
-        if not self._feeding or self.depth >= UNCOMMITTED_MAX:
+        if not self._feeding or self._loaded:
             return None
         return self._intake.take()
+
+    @property
+    def _loaded(self) -> bool:
+        """Whether the ledger has enough to do before more market data come in; what can wait leaves it little.
+
+        Otherwise an orderly end at full speed had to wait for a backlog that nobody asked for.
+        """
+        waits = self._intake.patient and len(self._line.queue) >= BACKLOG_MAX
+        return waits or self.depth >= UNCOMMITTED_MAX
 
     def _refill(self) -> None:
         """The ledger is free: hand over what is ready."""

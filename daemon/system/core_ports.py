@@ -120,6 +120,11 @@ class Pending(msgspec.Struct, eq=False):
 class Intake(Protocol):
     """Where market data, predictions and timers come from, in the order in which they may be processed."""
 
+    @property
+    def patient(self) -> bool:
+        """Whether market data may wait as long as they have to: their stamps stay the same."""
+        ...
+
     def take(self) -> Input | None:
         """Return the next input that may be processed now, or None; it is marked as ``taken``."""
         ...

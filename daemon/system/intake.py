@@ -156,6 +156,8 @@ class MarketQueue:
 class GatedIntake:
     """See the module."""
 
+    patient = True
+
     def __init__(self, core: LiveCore, queue: MarketQueue, pace: Pace, *, latency_ns: int) -> None:
         """Merge for ``core``; answers come in ``latency_ns`` behind their request."""
         self.queue = queue
@@ -299,6 +301,8 @@ class ArrivalClock(VirtualClock):
 
 class FreeIntake:
     """See the module."""
+
+    patient = False
 
     def __init__(self, core: LiveCore, queue: MarketQueue, clock: Clock) -> None:
         """Take inputs as they come, stamped by ``clock``, which is the core's."""

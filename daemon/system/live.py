@@ -283,13 +283,18 @@ class Shell:
     async def _shut_down(self, host: TaskGroup, running: Running, errands: Errands) -> None:
         service = self._prepared.settings.service
         why = self._prepared.stop.why or "stopped"
+
+        def seal() -> Awaitable[None]:
+            running.loop.end()  # however the stages before went: nothing may come in behind the seal
+            return running.seal()
+
         self._log.info("shutting down", reason=why)
         self._notifier.stopping(f"stopping: {why}")
         stages: tuple[tuple[str, int, Callable[[], Awaitable[Any]]], ...] = (
             ("intake", service.shutdown_intake_s, errands.stop_intake),
             ("core", service.shutdown_core_s, running.loop.drain),
             ("outreach", service.shutdown_outreach_s, running.deliveries.deliver_once),
-            ("ledger", service.shutdown_ledger_s, running.seal),
+            ("ledger", service.shutdown_ledger_s, seal),
         )
         for name, budget, stage in stages:
             if self._hurry.is_set() and name != "ledger":

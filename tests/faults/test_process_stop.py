@@ -143,6 +143,28 @@ def test_f70_a_second_sigterm_hurries(tmp_path: Path) -> None:
         assert not d.query("SELECT 1 FROM outbox WHERE state = 'pending'")
 
 
+@pytest.mark.parametrize("signals", [1, 2])
+def test_f70_at_full_speed_nothing_comes_in_behind_the_seal(tmp_path: Path, signals: int) -> None:
+    """A tape a day, as fast as it goes: out in time however often somebody asks, sealed, and the next start is fine."""
+    settings = (
+        '[feed.playback]\nsource = "sp500"\nfrom = 2015-01-01\nspeed = "max"\nloop = true\n'
+        '[predictor]\nstrategies = ["momentum"]\ncall_budget_ms = 0\n[risk]\nmax_drawdown = 0\n'
+        "[service]\nunclean_starts_max = 0\ndisk_halt_mb = 0\ndisk_reserve_mb = 1\n"
+    )
+    with meddled(tmp_path, settings) as d:
+        d.begin()
+        with d.client() as client:
+            client.call("journal.head")
+        for _ in range(signals):
+            d.signal(signal.SIGTERM)
+            d.hear(0.05)
+        assert d.wait(BUDGET_S) == 0, d.tail()
+        assert not lines(d, "actor failed")
+        assert not lines(d, "shutdown stage overran its budget")
+        assert last_run(d) == "ended"
+        assert verified(d)
+
+
 @pytest.mark.long
 def test_f70_a_stage_that_overruns_is_named(tmp_path: Path) -> None:
     """With the place where it hangs; the stages behind it have their turn."""

@@ -477,6 +477,64 @@ async def test_commands_that_come_in_during_the_last_snapshot_are_covered_by_ano
         assert snapshots(tmp_path)[-1] == found[0]
 
 
+async def test_an_end_that_no_drain_came_before_leaves_nothing_behind_the_seal(tmp_path: Path) -> None:
+    """Somebody is in a hurry, or the drain took too long: what came in is durable, and nothing more comes in."""
+    fault = Fault()
+    inputs = bars(3, 60)
+    async with rig(tmp_path, inputs, spec=core_spec(churning()), faults=fault, batch_frames=10) as r:
+        gate = fault.hold("before:commit")
+        await gate.wait()
+        found: list[int] = []
+
+        async def end() -> None:
+            r.loop.end()
+            found.append(await r.loop.take_snapshot())
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(end)
+            await anyio.lowlevel.checkpoint()
+            r.loop.keep([OutboxRow("A-1", 1, "critical", b"{}", "delivered")])
+            gate.open()
+        assert found == [r.core.sequencer.seq]
+        assert found[0] < len(inputs)
+        assert (await r.order()).code == "BUSY"
+        await r.writer.seal("ended", r.core.sequencer.digest.hex())
+        pong = anyio.Event()
+        r.loop.ping(pong.set)
+        with anyio.fail_after(DEADLINE_S):
+            await pong.wait()
+    async with rig(tmp_path, inputs, spec=core_spec(churning())) as r:
+        await r.settle()
+        r.check_refold()
+        rows = r.recorded()
+    assert market_inputs(rows) == [(panel.ts, type(panel).__name__) for panel in inputs]
+
+
+@pytest.mark.parametrize("free", [False, True])
+async def test_market_data_that_can_wait_do_while_the_ledger_is_slow(tmp_path: Path, *, free: bool) -> None:
+    """A playback at full speed runs a few batches ahead of its ledger, and its end waits for those alone."""
+    fault = Fault()
+    inputs = bars(4, 60)
+    gate = fault.hold("before:commit")
+    spec = core_spec(churning())
+    async with rig(tmp_path, inputs, spec=spec, faults=fault, batch_frames=10, free=free) as r:
+        await gate.wait()
+        line, queue = r.loop._line, r.intake.queue
+        await r.until(
+            lambda: (queue.ended and not queue.items) or (not free and len(line.queue) >= core_lanes.BACKLOG_MAX)
+        )
+        for _ in range(20):
+            pong = anyio.Event()
+            r.loop.ping(pong.set)
+            await pong.wait()
+        ahead = r.loop.depth
+        gate.open()
+        await r.settle()
+        r.check_refold()
+    bound = 10 * (core_lanes.BACKLOG_MAX + 2)
+    assert ahead >= len(inputs) if free else 10 < ahead <= bound
+
+
 async def test_whoever_waits_when_the_loop_ends_is_told(tmp_path: Path) -> None:
     """On its way to the disk: not known; everything else: nothing was done. Each once."""
     fault = Fault()
