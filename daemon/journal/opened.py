@@ -12,7 +12,7 @@ from typing import Final, cast
 import msgspec
 
 from daemon.journal.batch import KeptReply, OutboxRow, SnapshotRow, TapeRow
-from daemon.journal.check import LAST_SEQ, frame_chunks, read_replies, read_snapshot, snapshot_seqs
+from daemon.journal.check import frame_chunks, read_replies, read_snapshot, snapshot_seqs
 from daemon.journal.committer import LEDGER, TAPE, Continue
 from daemon.journal.failures import LedgerRefusedError
 from daemon.journal.market_codec import MarketCodec
@@ -150,17 +150,21 @@ class OpenedLedger:
         return None
 
     def _extend_digest(self, db: sqlite3.Connection) -> None:
-        """Bring the event digest up to the last frame, from the newest place where it is known."""
+        """Bring the event digest up to the last frame, from the newest place where it is known.
+
+        A daemon that runs goes on writing between two reads: what is behind the last frame that was seen is of later.
+        """
+        last = self.last_seq
         if not self._digest_seq:
-            snapshot = next(self.snapshots(), None)
+            snapshot = next((found for found in self.snapshots() if found.seq <= last), None)
             if snapshot is not None:
                 self._digest_seq, self.event_digest = snapshot.seq, snapshot.event_digest
             runs = read_runs(db, manifests=False)
             sealed = [(run, after) for run, after in pairwise(runs) if run.event_digest]
             for run, after in sealed[-1:]:
-                if after.first_seq - 1 > self._digest_seq:
+                if self._digest_seq < after.first_seq - 1 <= last:
                     self._digest_seq, self.event_digest = after.first_seq - 1, bytes.fromhex(run.event_digest)
-        for rows in frame_chunks(db, self._digest_seq + 1, LAST_SEQ):
+        for rows in frame_chunks(db, self._digest_seq + 1, last):
             for row in rows:
                 if row[5]:
                     self.event_digest = extend_digest(self.event_digest, row[2], row[6])

@@ -21,6 +21,7 @@ from daemon.journal.check import check_chain, check_older, check_sealed, read_ru
 from daemon.journal.failures import EXIT_CODES, LedgerRefusedError
 from daemon.journal.head import HEAD, decode_head, encode_head
 from daemon.journal.lock import LOCK, InstanceLock
+from daemon.journal.opened import OpenedLedger
 from daemon.journal.rows import FRAME_COLUMNS, row_hash
 from daemon.journal.sqlite import open_readonly
 from daemon.journal.tape import TapeWriter
@@ -28,7 +29,9 @@ from daemon.journal.version import check_sqlite, has_wal_reset_bug
 from daemon.kernel.errors import ConfigError
 from tests.conftest import ROOT
 from tests.journal.ledger_support import (
+    CODEC,
     MARKETS,
+    PER_BATCH,
     batch,
     batches_in,
     change,
@@ -96,6 +99,29 @@ def test_an_empty_directory_is_fresh(tmp_path: Path) -> None:
     assert (opened.outbox_pending(), opened.panels_before(5, 5), opened.notices) == ([], [], [])
     opened.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_read_beside_a_daemon_that_writes_is_one_moment(tmp_path: Path) -> None:
+    """Commits, a snapshot and a seal that come between two reads are of later: last seq and digest belong together."""
+    crashed(tmp_path, 3)
+    db = open_readonly(tmp_path / DB)
+    later = iter([lambda: asyncio.run(write(tmp_path, 7, first=3, run_id="r2", seal=True))])
+
+    def overtake(statement: str) -> None:
+        if "FROM snapshot" in statement:
+            for commit in later:
+                commit()
+
+    db.set_trace_callback(overtake)
+    opened = OpenedLedger(tmp_path, CODEC, MARKETS, db)
+    try:
+        assert list(later) == [], "something was committed in between"
+        assert (opened.last_seq, opened.event_digest) == (3 * PER_BATCH, event_digest(3))
+        db.set_trace_callback(None)
+        opened.refresh()
+        assert (opened.last_seq, opened.event_digest) == (10 * PER_BATCH, event_digest(10))
+    finally:
+        opened.close()
 
 
 def test_an_unsealed_predecessor_is_sealed_as_recovered_when_the_next_run_begins(tmp_path: Path) -> None:
