@@ -35,6 +35,8 @@ DROPPED: Final = "dropped"
 CALENDAR: Final = (SessionOpened, SessionClosed)
 LOOK_S: Final = 1.0
 """An edge with nothing to do gives a sign of life this often."""
+AT_ONCE: Final = 20
+"""Alerts that are handed to the channels between two signs of life."""
 WAITING_MAX: Final = 10_000
 """Alerts that wait for a channel at most; the oldest that is not critical is dropped for a newer one."""
 
@@ -156,6 +158,7 @@ class Inference:
         self._given_up = False
         self._answered = answered
         self._queue: dict[str, InferenceRequested] = {}
+        self._asking: InferenceRequested | None = None
         self._wake = anyio.Event()
         self.answers = 0
         self.failures = 0
@@ -180,8 +183,7 @@ class Inference:
         for request in waiting.values():
             self._refuse(request)
 
-    def _refuse(self, request: InferenceRequested) -> None:
-        reason = "the model pool failed again and again"
+    def _refuse(self, request: InferenceRequested, reason: str = "the model pool failed again and again") -> None:
         self._answered(PredictionUnavailable(request.request_id, request.model_id, reason))
 
     def ask_again(self, questions: dict[str, OpenQuestion]) -> None:
@@ -190,12 +192,24 @@ class Inference:
             self.ask(question.request)
 
     async def run(self, beat: Beat) -> None:
-        """Answer until cancelled; what was being answered then is answered by the next run."""
+        """Answer until cancelled; what was being answered then is answered by the next run.
+
+        But for a question that an earlier run was left behind with: it would cost another thread each time.
+        """
+        hangs, self._asking = self._asking, None
+        if hangs is not None and self._queue.pop(hangs.request_id, None) is not None:
+            self.failures += 1
+            self._refuse(hangs, "the model does not come back with an answer")
         while True:
             self._wake = anyio.Event()
             while self._queue:
                 request_id, request = next(iter(self._queue.items()))
-                answer = await self._answer(request)
+                self._asking = request
+                try:
+                    answer = await self._answer(request)
+                finally:
+                    if self._asking is request:
+                        self._asking = None
                 if self._queue.pop(request_id, None) is not None:
                     self._answered(answer)
                 beat()
@@ -216,6 +230,10 @@ class Inference:
         self.answers += 1
         self.last_ms = (time.monotonic_ns() - began) / 1e6
         return answer
+
+
+def _urgency(row: OutboxRow) -> bool:
+    return row.severity != Severity.CRITICAL
 
 
 class Deliveries:
@@ -258,21 +276,25 @@ class Deliveries:
         self._keep([msgspec.structs.replace(row, state=DROPPED) for row in victims])
 
     async def run(self, beat: Beat) -> None:
-        """Deliver until cancelled."""
+        """Deliver until cancelled; also where an earlier run was left behind in a channel that hangs."""
+        self._delivering = anyio.Lock()
         while True:
             self._wake = anyio.Event()
-            left = await self.deliver_once()
+            left = await self.deliver_once(beat)
             beat()
             with anyio.move_on_after(RETRY_S if left else LOOK_S):
                 await self._wake.wait()
 
-    async def deliver_once(self) -> int:
-        """Try everything that waits once, critical alerts first; return how many still wait."""
+    async def deliver_once(self, beat: Beat = lambda: None) -> int:
+        """Try everything that waits once, critical alerts first, a few at a time; return how many still wait."""
         async with self._delivering:
-            rows = sorted(self._rows.values(), key=lambda row: row.severity != Severity.CRITICAL)
-            if rows:
+            waiting = [row.alert_id for row in sorted(self._rows.values(), key=_urgency)]
+            for first in range(0, len(waiting), AT_ONCE):
+                # As they are by now: while the first were delivered others may have been given up, or renewed.
+                rows = [self._rows[name] for name in waiting[first : first + AT_ONCE] if name in self._rows]
                 alerts = [msgspec.json.decode(row.body, type=AlertRaised) for row in rows]
                 self._delivered(rows, await anyio.to_thread.run_sync(deliver, alerts, self._channels))
+                beat()
         return len(self._rows)
 
     def _delivered(self, rows: list[OutboxRow], results: Sequence[AlertDelivered | AlertFailed]) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from daemon.system.running import Running
 
 EDGE_HEARTBEAT_S: Final = 30.0
+ANSWER_S: Final = 15.0
+"""How long a model may take for an answer. Four that hang are four failures within the pool's window, and the end."""
 
 
 def build_tree(running: Running) -> Supervisor:
@@ -36,7 +38,7 @@ def build_tree(running: Running) -> Supervisor:
         "inference",
         Strategy.REST_FOR_ONE,
         RestartIntensity(3, 60),
-        [ChildSpec("pool", _edge(running.inference.run), abandon=True)],
+        [ChildSpec("pool", _edge(running.inference.run), abandon=True, heartbeat_s=ANSWER_S, shutdown_s=1)],
     )
     market = Supervisor(
         "market",
@@ -49,8 +51,8 @@ def build_tree(running: Running) -> Supervisor:
         Strategy.ONE_FOR_ONE,
         RestartIntensity(5, 300),
         [
-            ChildSpec("alerter", _edge(running.deliveries.run), abandon=True),
-            ChildSpec("reporter", _edge(running.watch_reporter)),
+            ChildSpec("alerter", _edge(running.deliveries.run), abandon=True, heartbeat_s=beat),
+            ChildSpec("reporter", _edge(running.watch_reporter), heartbeat_s=beat),
         ],
     )
     admin = Supervisor(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from pathlib import Path
@@ -87,6 +88,30 @@ def test_f53_a_dead_locked_actor_is_started_again(tmp_path: Path) -> None:
         failed = [line for line in d.logged() if line["event"] == "actor failed"]
         assert {line["actor"] for line in failed} == {"feed", "housekeeping"}
         assert all(line["stack"] for line in failed)
+
+
+def test_f53_an_alerter_that_hangs_in_a_channel_is_noticed_and_replaced(tmp_path: Path) -> None:
+    """It never comes back, so it is left behind; its successor delivers what it owed, and trading goes on meanwhile."""
+    settings = playing(tmp_path) + '[alerter]\nfile = "alerts.jsonl"\n'
+    alerts = tmp_path / "alerts.jsonl"
+    with meddled(tmp_path, settings, daemon__system__tree__EDGE_HEARTBEAT_S=2.5) as d:
+        d.begin(watchdog_s=30)
+        d.meddle("channels", hang=True)
+        with d.client() as client:
+            client.call("alert.test", reason="is anybody there?")
+            deadline = time.monotonic() + 30
+            while d.actor("alerter")["restarts"] < 1:
+                assert time.monotonic() < deadline, d.tail()
+                d.manager.listen(0.2)
+            assert "Heartbeat" in d.actor("alerter")["last_error"]
+            assert client.call("order.submit", symbol="AAA", side="buy", qty=5, id="meanwhile")["status"] != "denied"
+            d.meddle("channels", hang=False)
+            while client.call("status")["alerts_pending"]:
+                assert time.monotonic() < deadline, d.tail()
+                d.manager.listen(0.2)
+        keys = [json.loads(line)["key"] for line in alerts.read_text().splitlines()]
+        assert "machine:actor:alerter" in keys, keys
+        assert d.stop() == 0
 
 
 def test_f53_a_dead_locked_core_is_not_masked_by_a_healthy_loop(tmp_path: Path) -> None:

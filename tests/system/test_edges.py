@@ -15,7 +15,7 @@ from actors.messages.market import SessionClosed
 from daemon.journal.batch import OutboxRow
 from daemon.kernel.message import Market
 from daemon.system import edges
-from daemon.system.edges import ATTEMPTS_MAX, RETRY_S, Deliveries, FreeFeed, GatedFeed, Inference, seen_from
+from daemon.system.edges import AT_ONCE, ATTEMPTS_MAX, RETRY_S, Deliveries, FreeFeed, GatedFeed, Inference, seen_from
 from daemon.system.intake import MarketQueue, Pace
 from daemon.system.live_core import OpenQuestion
 from daemon.testing.virtual_time import run_virtual
@@ -352,6 +352,29 @@ async def test_a_pool_that_is_started_again_answers_what_its_predecessor_left() 
 
 
 @pytest.mark.asyncio
+async def test_a_question_that_a_model_hangs_in_is_not_asked_again() -> None:
+    """The pool was left behind in it and replaced: it is unavailable, the next is answered, and nothing comes twice."""
+    model, answers = Model(), Answers()
+    inference = Inference(model, answers.take)
+    model.open.clear()
+    async with anyio.create_task_group() as group:
+        group.start_soon(inference.run, nothing)
+        for name in ("a", "b"):
+            inference.ask(request(name))
+        assert await anyio.to_thread.run_sync(model.reached.wait, DEADLINE_S)
+        group.start_soon(inference.run, nothing)
+        await answers.until(lambda: answers.names == ["a"])
+        assert isinstance(answers.got[0], PredictionUnavailable)
+        assert "does not come back" in answers.got[0].reason
+        model.open.set()
+        await answers.until(lambda: len(answers.got) >= 2)
+        assert isinstance(answers.got[1], PredictionReady)
+        group.cancel_scope.cancel()
+    assert answers.names == ["a", "b"]
+    assert len(inference) == 0
+
+
+@pytest.mark.asyncio
 async def test_a_pool_that_gave_up_refuses_at_once_and_never_twice() -> None:
     """What waited, what is being answered, and what comes later: each is answered once."""
     model, answers = Model(), Answers()
@@ -516,6 +539,22 @@ async def test_an_alert_that_was_given_up_during_its_delivery_is_not_written_twi
         assert len(deliveries) == 3  # nothing critical is given up
         phone.open.set()
     assert kept.states == [("W-1", "dropped", 0), ("C-1", "delivered", 1)]
+
+
+@pytest.mark.asyncio
+async def test_many_alerts_go_out_a_few_at_a_time_with_signs_of_life_between() -> None:
+    """A slow channel is no dead-locked alerter."""
+    phone = Phone()
+    kept = Kept()
+    deliveries = Deliveries([phone], [row(f"a{n}") for n in range(2 * AT_ONCE + 1)], kept)
+    beats = 0
+
+    def beat() -> None:
+        nonlocal beats
+        beats += 1
+
+    assert await deliveries.deliver_once(beat) == 0
+    assert beats == 3
 
 
 @pytest.mark.asyncio
