@@ -34,7 +34,8 @@ class HistorySpec(msgspec.Struct, frozen=True):
     """What to replay.
 
     Attributes:
-        bars: paths of CSV, CSV.gz or Parquet files of bars, or of quotes that belong to them, or of tapes.
+        bars: paths of CSV, CSV.gz or Parquet files of bars, or of quotes that belong to them, or of tapes, or
+            folders of tapes.
         source: ``sp500`` for the embedded data, "" for files.
         symbols: the universe; empty for every symbol there is.
         from_date, to_date: exchange dates ``YYYYMMDD``, both included; None for no bound.

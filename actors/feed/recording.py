@@ -40,7 +40,7 @@ class RecordingSpec(msgspec.Struct, frozen=True):
     """What to play.
 
     Attributes:
-        bars: paths of bar files (CSV, CSV.gz, Parquet, tapes).
+        bars: paths of bar files (CSV, CSV.gz, Parquet, tapes), or of folders of tapes.
         quotes, trades, news: paths of files of quotes, trades and headlines.
         source: ``sp500`` for the embedded bars, "" for files.
         symbols: the universe; empty for every symbol there is.

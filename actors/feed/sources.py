@@ -115,13 +115,15 @@ def _load_files(
     adjustment: Adjustment | None,
 ) -> Loaded:
     from actors.feed.ports.files import read_file  # noqa: PLC0415 - polars only where files are read
+    from actors.feed.ports.tape import tapes_of  # noqa: PLC0415
 
+    what = ", ".join(paths)
+    paths = tuple(path for given in paths for path in tapes_of(given))
     zone = calendar_zone(calendar)
     keep = (*symbols, benchmark) if symbols and benchmark else symbols
     files = [read_file(path, tz=tz, zone=zone, keep=keep) for path in paths]
     bar_files = [file for file in files if not file.quotes_only]
     quote_files = [file for file in files if file.quotes_only]
-    what = ", ".join(paths)
     if not bar_files:
         message = f"{what} has quotes but no column close"
         raise OperatorError(message, code="MISSING_COLUMN", remedy="give the bars it belongs to with another --bars")
@@ -131,6 +133,10 @@ def _load_files(
         message = f"{what} has no bars" + (f" of {', '.join(symbols)}" if symbols else "")
         raise OperatorError(message, code="NO_DATA", remedy="give the tapes of days on which these were traded")
     notices = [notice for file in files for notice in file.notices]
+    warm = sum(file.warm for file in files)  # one sentence for a folder with sixty such tapes
+    if warm:
+        panels = f"{warm:,} panel{'s' * (warm > 1)}"
+        notices.append(f"{what}: left out {panels} of warm-up history, observed by the daemon and never played")
     adjustment = _adjustment(adjustment, dict(zip(paths, files, strict=True)))
     if adjustment is None:
         notices.append("the prices were taken as raw (not adjusted); say --adjustment split or total if they are")

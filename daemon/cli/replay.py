@@ -54,7 +54,10 @@ def replay(
     sets: Sets = None,
     bars: Annotated[
         list[Path] | None,
-        typer.Option(metavar="PATH", help="Bars: CSV, CSV.gz or Parquet with ts symbol open high low close volume."),
+        typer.Option(
+            metavar="PATH",
+            help="Bars: CSV, CSV.gz or Parquet with ts symbol open high low close volume; a tape, or a folder of them.",
+        ),
     ] = None,
     quotes: Annotated[
         list[Path] | None, typer.Option(metavar="PATH", help="Quotes: ts symbol bid_px bid_size ask_px ask_size.")

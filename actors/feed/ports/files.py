@@ -58,6 +58,7 @@ class FileData(msgspec.Struct, eq=False):
         adjustment: what a tape's prices have folded in; None where the file does not say.
         interval: of a tape's bars; None where the file does not say.
         sectors: symbol -> sector, as a tape recorded them.
+        warm: panels of warm-up history on a tape, which were left out.
     """
 
     raw: RawBars
@@ -69,6 +70,7 @@ class FileData(msgspec.Struct, eq=False):
     adjustment: Adjustment | None = None
     interval: Interval | None = None
     sectors: dict[str, str] = {}
+    warm: int = 0
 
 
 def read_file(path: str, *, tz: str | None, zone: str, keep: tuple[str, ...]) -> FileData:
@@ -139,6 +141,7 @@ def _read_tape(path: str, digest: str, keep: tuple[str, ...]) -> FileData:
         adjustment=universe.adjustment,
         interval=tape.interval,
         sectors={symbol: universe.sector(i) for i, symbol in enumerate(universe.symbols) if universe.sector(i)},
+        warm=tape.warm,
     )
 
 

@@ -21,7 +21,7 @@ from actors.values.time import SECOND_NS, Interval
 from actors.values.universe import Universe
 from daemon.journal.batch import TapeRow
 from daemon.journal.market_codec import MarketCodec
-from daemon.journal.tape_format import MAGIC, TapeError, TapeReader
+from daemon.journal.tape_format import MAGIC, TapeError, TapeReader, tape_days, tape_path
 from daemon.kernel.errors import OperatorError
 
 MARK: Final = MAGIC[:4]
@@ -38,6 +38,7 @@ class TapeBars(msgspec.Struct, eq=False):
         interval: of the bars, or None where no bar says (session bars alone).
         rows_read: bars on the tape, those of other symbols included.
         notices: what the operator should know.
+        warm: panels of warm-up history, which were left out.
     """
 
     raw: RawBars
@@ -45,6 +46,24 @@ class TapeBars(msgspec.Struct, eq=False):
     interval: Interval | None
     rows_read: int
     notices: tuple[str, ...]
+    warm: int
+
+
+def tapes_of(path: str) -> tuple[str, ...]:
+    """Return the tapes in a folder, the oldest first; of a file the file itself.
+
+    Raises:
+        OperatorError: the folder has no tapes.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        return (path,)
+    days = tape_days(folder)
+    if not days:
+        below = next((name for name in ("tape", "archive") if tape_days(folder / name)), "")
+        remedy = f"its folder {below} has: name {folder / below}" if below else "name a file, or a folder of tapes"
+        raise OperatorError(f"{path} is a folder without tapes", code="UNREADABLE_FILE", remedy=remedy)
+    return tuple(str(tape_path(folder, day)) for day in days)
 
 
 def read_tape_bars(path: str, *, keep: tuple[str, ...]) -> TapeBars:
@@ -74,10 +93,8 @@ def read_tape_bars(path: str, *, keep: tuple[str, ...]) -> TapeBars:
             if error.code != "TAPE_TORN":
                 raise
             notices.append(f"{path} ends within a block, as a daemon that was killed leaves it: read up to there")
-    if not panels:
+    if not (panels or warm):
         notices.append(f"{path} has no bars")
-    if warm:
-        notices.append(f"{path}: left out {warm} panels of warm-up history, which were not played")
     if others:
         notices.append(f"{path}: left out {others} panels of quotes or trades; only its bars are replayed")
     raw = _raw(path, panels, universe) if panels else _nothing(path)
@@ -85,7 +102,7 @@ def read_tape_bars(path: str, *, keep: tuple[str, ...]) -> TapeBars:
     if keep and count:
         wanted = np.array([symbol in keep for symbol in universe.symbols])
         raw = raw.take(wanted[raw.ids])
-    return TapeBars(raw, universe, _interval(panels), count, tuple(notices))
+    return TapeBars(raw, universe, _interval(panels), count, tuple(notices), warm)
 
 
 def _counts(row: TapeRow) -> bool:

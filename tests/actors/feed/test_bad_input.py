@@ -130,7 +130,7 @@ def test_line_numbers_count_blank_lines_and_gzip(write):
 def test_unreadable_paths_are_named(tmp_path: Path):
     """No such file, a folder, a file without permission to read."""
     assert "nowhere.csv: there is no such file" in refusal(HistorySpec(bars=(str(tmp_path / "nowhere.csv"),)))
-    assert "it is a folder" in refusal(HistorySpec(bars=(str(tmp_path),)))
+    assert "is a folder without tapes" in refusal(HistorySpec(bars=(str(tmp_path),)))
 
 
 def test_a_file_that_may_not_be_read_is_named(write, monkeypatch: pytest.MonkeyPatch):

@@ -158,7 +158,8 @@ def test_what_was_only_observed_is_left_out(tmp_path: Path, write: Write) -> Non
     (file,) = record(folder, played, extra)
     again = open_history(HistorySpec(bars=(file,)))
     assert same_inputs(played, again)
-    assert any("left out 6 panels of warm-up history" in notice for notice in again.notices)
+    warm = [notice for notice in again.notices if "warm-up" in notice]
+    assert warm == [f"{again.label}: left out 6 panels of warm-up history, observed by the daemon and never played"]
     assert any("left out 1 panels of quotes or trades" in notice for notice in again.notices)
     only = tmp_path / "only"
     (file,) = record(only, early, first_seq=0)
@@ -254,3 +255,18 @@ def test_a_replay_of_tapes_gives_the_same_events(tmp_path: Path) -> None:
     again = replay(tmp_path / "again", bars=tuple(Path(file) for file in files), **options)
     assert again.bars == played.bars
     assert again.digest == played.digest
+    whole = replay(tmp_path / "whole", bars=(tmp_path / "tape",), **options)
+    assert whole.digest == played.digest
+
+
+def test_a_folder_of_tapes_is_all_of_them(tmp_path: Path, write: Write) -> None:
+    """The oldest first; the folder above it is told to name it, and the sources are told by what was typed."""
+    path = write(minutes(["2022-03-01", "2022-03-02", "2022-03-03"]))
+    history = open_history(HistorySpec(bars=(str(path),), adjustment=Adjustment.RAW))
+    files = record(tmp_path / "state" / "tape", history)
+    folder = str(tmp_path / "state" / "tape")
+    whole = open_history(HistorySpec(bars=(folder,)))
+    assert same_inputs(whole, open_history(HistorySpec(bars=tuple(files))))
+    assert (whole.label, sorted(whole.digests)) == (folder, files)
+    with pytest.raises(OperatorError, match=f"its folder tape has: name {folder}"):
+        open_history(HistorySpec(bars=(str(tmp_path / "state"),)))
