@@ -16,6 +16,7 @@ import pytest
 
 from daemon.journal import folding
 from daemon.journal.batch import SITES, Batch, KeptReply, OutboxRow, SnapshotRow, TapeRow
+from daemon.journal.connection import LedgerConnection
 from daemon.journal.failures import CommitOvertaken, LedgerBrokenError, LedgerFullError
 from daemon.journal.recovery import open_ledger
 from daemon.journal.sqlite import open_readonly
@@ -357,6 +358,46 @@ async def test_f44_after_any_other_failure_everything_is_refused(tmp_path: Path,
             await writer.seal("ended", event_digest(0).hex())
         assert "Input/output error" in writer.gauges().broken
     assert batches_in(tmp_path) == (place == "after:commit")
+
+
+async def test_f44_a_broken_ledger_folds_nothing_into_its_main_file_when_it_is_closed(tmp_path: Path) -> None:
+    """Nobody knows what of the WAL is on the disk; SQLite would copy it at the last close of its own accord."""
+    files = [tmp_path / "ledger.db", tmp_path / "ledger.db-wal"]
+    fails = Faults("before:commit", OSError(errno.EIO, "Input/output error"))
+    fails.armed = False
+    async with writing(tmp_path, faults=fails) as writer:
+        for n in range(3):
+            await writer.commit(batch(n))
+        fails.armed = True
+        with pytest.raises(LedgerBrokenError):
+            await writer.commit(batch(3))
+        before = [file.read_bytes() for file in files]
+    assert [file.read_bytes() for file in files] == before
+    assert all(before)
+    assert batches_in(tmp_path) == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_IOERR_WRITE, LedgerFullError),
+        (sqlite3.SQLITE_IOERR_FSYNC, LedgerBrokenError),
+        (sqlite3.SQLITE_IOERR_DIR_FSYNC, LedgerBrokenError),
+    ],
+)
+async def test_f44_a_sync_that_failed_is_never_tried_again_though_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[Exception]
+) -> None:
+    """What the kernel had in hand may be gone with it (fsyncgate); a write that found no room is only rolled back."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "ledger.db").touch()
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = code
+    monkeypatch.setattr("daemon.journal.connection.os.pwrite", full)
+    assert type(LedgerConnection(tmp_path, lambda: False).classify(error)) is kind
 
 
 async def test_a_batch_that_could_not_be_read_back_is_refused_before_anything_is_written(tmp_path: Path) -> None:
