@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from actors.messages.orders import OrderAccepted, OrderFilled
+from actors.messages.risk import TradingStateChanged
 from tests.faults.meddling import Meddled, meddled, playing, rows_of
 
 SOON = {"daemon__supervision__supervisor__Backoff": {"first_s": 0.02, "cap_s": 0.1}}
@@ -103,6 +104,24 @@ def test_a_core_that_fails_before_anything_is_durable_begins_with_what_the_first
             assert status["trading_state"] == ("halted" if crashes else "active"), status
             assert d.actor("sequencer")["restarts"] == 1
             d.kill()
+
+
+def test_prices_that_a_core_missed_while_it_was_built_again_are_a_gap(tmp_path: Path) -> None:
+    """Free-running, the market does not wait: trading reduces until prices are fresh, as behind a restart."""
+    settings = playing(tmp_path, speed="600\nfree_running = true")
+    with meddled(tmp_path, settings, **SOON) as d:
+        d.begin()
+        deadline = time.monotonic() + 20
+        while d.meddle("state")["seq"] < 20:
+            assert time.monotonic() < deadline, d.tail()
+            d.manager.listen(0.05)
+        d.meddle("tell", child="sequencer", what="raise")
+        until_up_again(d, "sequencer")
+        while len(changes := [str(event.new) for event in d.events(TradingStateChanged)]) < 2:
+            assert time.monotonic() < deadline, (changes, d.tail())
+            d.manager.listen(0.1)
+        assert changes == ["reducing", "active"]
+        assert d.stop() == 0
 
 
 def test_losing_the_control_surface_reduces(tmp_path: Path) -> None:

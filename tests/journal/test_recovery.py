@@ -221,6 +221,21 @@ def test_of_a_long_ledger_the_newest_rows_are_checked_and_the_rest_is_left_to_th
     assert refusal(tmp_path).reason == "CHAIN_BROKEN"
 
 
+def test_pages_of_a_large_file_are_left_to_the_background_however_few_its_rows_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every row was looked at, so every page remains: the background is told to come."""
+    sealed(tmp_path, 6)
+    opened = reopened(tmp_path)
+    assert opened.unchecked_before == 0
+    opened.close()
+    monkeypatch.setattr(recovery, "CHECKED_BYTES", 0)
+    opened = reopened(tmp_path)
+    assert opened.unchecked_before == 1
+    opened.close()
+    assert [check.name for check in check_older(tmp_path / DB, 1)] == ["hash_chain", "integrity"]
+
+
 def test_of_a_ledger_with_snapshots_what_a_start_may_fold_from_is_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
