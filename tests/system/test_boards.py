@@ -27,8 +27,9 @@ def shown(r: Rig) -> Board:
 
 
 @pytest.mark.asyncio
-async def test_what_is_not_durable_is_not_seen(tmp_path: Path) -> None:
+async def test_what_is_not_durable_is_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An order whose commit is held is on no board; whoever was told of it finds it there."""
+    monkeypatch.setattr("daemon.system.boards.ORDERS_S", 0.0)  # however quickly the order follows the halt
     fault = Fault()
     async with rig(tmp_path, OPEN_MARKET, faults=fault) as r:
         await r.settle()
