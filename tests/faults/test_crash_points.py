@@ -171,8 +171,10 @@ def test_f04_a_fill_that_was_booked_is_not_booked_again_by_views_that_are_behind
             shutil.copy(file, house.state / file.name)
         house.start()
         with house.client() as client:
-            fills = ask(client, "fills", lambda fills: fills["rows"])
-            assert len({row["exec_id"] for row in fills}) == len(fills) == 2
-            assert [row["qty"] for row in client.call("positions")["rows"]] == [20]
+            # A minute may have had too little volume for all of it: then there are more fills, of the same quantity.
+            ask(client, "positions", lambda held: [row["qty"] for row in held["rows"]] == [20])
+            fills = client.call("fills")["rows"]
+            assert len({row["exec_id"] for row in fills}) == len(fills)
+            assert [sum(row["qty"] for row in fills if row["order_id"] == name) for name in ("O-1", "O-2")] == [10, 10]
         assert house.stop() == 0
         sound(house)
