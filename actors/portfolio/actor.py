@@ -127,7 +127,8 @@ class PortfolioActor(GuardDesk):
     def health(self) -> Health:
         """Say how much is held and what is being closed."""
         held, lots = sum(pf.n_held for pf in self._portfolios), sum(pf.n_lots for pf in self._portfolios)
-        parts = [f"{len(self._portfolios)} portfolios", f"{held} positions in {lots} lots"]
+        parts = [] if len(self._portfolios) == 1 else [f"{len(self._portfolios)} portfolios"]
+        parts.append(f"{held} position{'s' * (held != 1)} in {lots} lot{'s' * (lots != 1)}")
         parts.append(f"{len(self._orders)} working orders")
         closing = [name for name in self._flattening if self._states[name].n_held]
         parts += [f"flattening {', '.join(closing)}"] if closing else []

@@ -273,7 +273,9 @@ def _explain(db: sqlite3.Connection, row: FrameRow, walk: Walk) -> Finding:
         following = db.execute("SELECT ordinal FROM frame WHERE seq > ? ORDER BY seq LIMIT 1", (seq,)).fetchone()
         if following is None or following[0] is None or following[0] > ordinal:
             gap = ordinal - walk.counted - 1
-            return Finding("ROW_MISSING", f"{gap} row{'s' * (gap > 1)} before the one with seq {seq} are missing")
+            return Finding(
+                "ROW_MISSING", f"{gap} row{'s are' if gap > 1 else ' is'} missing before the one with seq {seq}"
+            )
     return Finding("CHAIN_BROKEN", f"the row with seq {seq} is not the one that was written")
 
 

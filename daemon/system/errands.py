@@ -221,7 +221,7 @@ class Errands:
         notifier.reloading(time.monotonic_ns())
         try:
             plan = await anyio.to_thread.run_sync(reload_settings, self._loaded)
-            await self._take_over(plan, call.peer.by)
+            await self._take_over(plan, call.peer.by if call.peer.pid else call.reason)  # a signal does not say whose
         except OperatorError as error:
             self._running.trouble("reload", f"the configuration was not reloaded: {error}")
             raise
@@ -265,8 +265,21 @@ class Errands:
         return Outcome({"schema": "tradingd.log_level/1", "level": call.params["level"]})
 
     async def _shutdown(self, call: Call) -> Outcome:
+        board = self._board()
+        positions, orders = sum(portfolio.held for portfolio in board.portfolios), board.open_orders
         self._prepared.stop.ask(call.reason or f"shutdown by {call.peer.by}")
-        return Outcome({"schema": "tradingd.shutdown/1", "stopping": True})
+        detail = "the daemon ends; " + _what_stays(positions, orders)
+        if self._running.notifier.active:
+            detail += "; a service manager may start it again: systemctl stop tradingd ends it for good"
+        return Outcome(
+            {
+                "schema": "tradingd.shutdown/1",
+                "stopping": True,
+                "positions": positions,
+                "open_orders": orders,
+                "detail": detail,
+            }
+        )
 
     def jumped(self, jump: Jump) -> None:
         """A clock was set or the process was stopped: tell it. What was missed meanwhile, the feed knows."""
@@ -275,6 +288,13 @@ class Errands:
 
 def _folder(given: str | None, default: Path) -> Path:
     return Path(given).expanduser() if given else default
+
+
+def _what_stays(positions: int, orders: int) -> str:
+    """Say what an end leaves open."""
+    stays = [f"{n:,} {noun}{'s' * (n != 1)}" for n, noun in ((positions, "position"), (orders, "working order")) if n]
+    one = positions + orders == 1
+    return f"{' and '.join(stays)} {'stays as it is' if one else 'stay as they are'}" if stays else "nothing is open"
 
 
 def _unheard(outcome: Outcome) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, cast
 
 import msgspec
 
-from actors.messages.catalogue import codec
+from actors.messages.catalogue import EVENTS, codec
 from actors.reporter.events import EventWriter
 from actors.values.time import format_ts
 from actors.values.universe import Universe
@@ -18,9 +19,32 @@ from daemon.journal.sqlite import open_readonly
 from daemon.kernel.actor import Frame
 from daemon.kernel.errors import OperatorError
 from daemon.kernel.message import Event, Message
+from daemon.system.order_form import FieldError
 
 OLDER_MAX: Final = 10_000
 """Frames of the past that one subscriber is given."""
+
+
+def wanted_lines(types: Iterable[str], symbol: str) -> Callable[[dict[str, Any]], bool]:
+    """Return what picks the lines of these types and this symbol; empty is all of them.
+
+    Raises:
+        FieldError: there is no event of such a type: who waits for it would wait for ever.
+    """
+    chosen = set(types)
+    known = sorted(event.__name__ for event in EVENTS)
+    for name in sorted(chosen.difference(known)):
+        near = difflib.get_close_matches(name, known, n=1)
+        remedy = f"did you mean {near[0]}?" if near else "such as OrderFilled, OrderDenied, TradingStateChanged"
+        raise FieldError(f"there is no event {name!r}", field="types", code="BAD_PARAM", remedy=remedy)
+
+    def wanted(line: dict[str, Any]) -> bool:
+        if chosen and line.get("type") not in chosen:
+            return False
+        order = line.get("order")  # what is asked for or refused stands in the order
+        return not symbol or symbol in (line.get("symbol"), order.get("symbol") if isinstance(order, dict) else None)
+
+    return wanted
 
 
 class EventLines:

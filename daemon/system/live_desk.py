@@ -28,6 +28,7 @@ from daemon.kernel.mailbox import Lane
 from daemon.system.core_loop import CoreLoop
 from daemon.system.core_ports import Input
 from daemon.system.desk import METHODS, command_of
+from daemon.system.event_lines import wanted_lines
 from daemon.system.live_core import LiveCore
 
 FLAT_S: Final = 30.0
@@ -170,13 +171,12 @@ class LiveDesk:
             return refusal(error)
 
     def subscribe(self, call: Call, push: Push) -> Callable[[], None]:
-        """Send committed events, from ``from_seq`` on where it is given."""
-        types = call.params.get("types")
-        symbol = call.params.get("symbol")
+        """Send committed events, from ``from_seq`` on where it is given.
 
-        def wanted(line: dict[str, Any]) -> bool:
-            return (not types or line.get("type") in types) and (not symbol or line.get("symbol") == symbol)
-
+        Raises:
+            OperatorError: no event is of a type that was asked for, or the past cannot be read.
+        """
+        wanted = wanted_lines(call.params.get("types") or (), call.params.get("symbol") or "")
         subscriber = Subscriber(push, wanted)
 
         def leave() -> None:

@@ -13,6 +13,7 @@ from daemon.control.roles import Groups
 from daemon.journal.opened import OpenedLedger
 from daemon.kernel.errors import ConfigError, OperatorError
 from daemon.system.bindings import strategy_bindings
+from daemon.system.keys import in_keys, speak_of_keys
 from daemon.system.live_core import LiveCore
 from daemon.system.options import DEFAULT_SEED
 from daemon.system.start import Data, open_data, pace_of
@@ -37,9 +38,10 @@ def rehearse(settings: Settings) -> list[str]:
             ]
         data = open_data(settings, seed=DEFAULT_SEED)
     except OperatorError as error:
+        speak_of_keys(error)
         error.exit_code = ConfigError.exit_code
         raise
-    return [*data.recording.notices, *_of_ticks(data)]
+    return [*map(in_keys, data.recording.notices), *_of_ticks(data)]
 
 
 def playing(settings: Settings, data: Data, core: LiveCore) -> str:

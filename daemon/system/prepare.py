@@ -28,6 +28,7 @@ from daemon.kernel.errors import ConfigError, OperatorError
 from daemon.service.systemd import Notifier
 from daemon.system.desk import params_digest
 from daemon.system.housekeeping import Disk
+from daemon.system.keys import in_keys, speak_of_keys
 from daemon.system.live_core import LiveCore
 from daemon.system.opening import warnings
 from daemon.system.options import DEFAULT_SEED
@@ -240,7 +241,7 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
         data = open_data(settings, seed=options.seed)
         check_same_world(opened, data)
         for notice in data.recording.notices:
-            log.info("data", detail=notice)
+            log.info("data", detail=in_keys(notice))
         warned = warnings(settings, data, opened)
         for sentence in warned:
             log.warning("configuration", detail=sentence)
@@ -258,6 +259,8 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
         if problem:
             log.warning("starts", detail=problem)
         ground.leave()
+        if isinstance(error, OperatorError):
+            speak_of_keys(error)
         if isinstance(error, OperatorError) and error.exit_code == 1:
             # Data, strategies or symbols that do not hold stay so: a service manager must not try again and again.
             error.exit_code = ConfigError.exit_code

@@ -40,7 +40,7 @@ class TimeReader:
         """
         match = _TIME.fullmatch(text)
         if match is None:
-            raise ValueError(f"{text!r} is not a time: write RFC 3339 such as 2024-01-02T14:30:00Z")
+            raise ValueError(f"{text!r} is not a time: write RFC 3339 such as 2024-01-02T14:30:00Z, or a date")
         date, clock, fraction, offset = match.groups()
         try:
             if offset is not None:

@@ -320,7 +320,7 @@ UNSTARTABLE = [
     ('[feed.playback]\nbars = ["nope.csv"]', "cannot read "),
     ('[feed.playback]\nsource = "sp500"\n[predictor]\nstrategies = ["momentumm"]', "did you mean 'momentum'?"),
     ('[predictor]\nstrategies = ["momentumm"]', "did you mean 'momentum'?"),
-    ('[feed.playback]\nsource = "sp500"\nfrom = 2031-01-01', "the data hold 1990-01-02 to 2022-12-28"),
+    ('[feed.playback]\nsource = "sp500"\nfrom = 2031-01-01', "in the range feed.playback.from 2031-01-01; the data"),
     ('[feed.playback]\nsource = "sp500"\n[universe]\nsymbols = ["ZZZ"]', "has no bars of ZZZ"),
     ('[feed.playback]\nsource = "sp500"\n[control]\nadmin_group = "no-such-group"', "names the group 'no-such-group'"),
 ]

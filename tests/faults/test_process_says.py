@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.killing import quotes
-from tests.live_support import Daemon, daemon, minute_bars
+from tests.live_support import Daemon, daemon, minute_bars, until
 
 TRADERLESS = """
 [[portfolio]]
@@ -14,6 +14,8 @@ name = "main"
 cash = {cash}
 strategies = []
 """
+
+OFTEN = "[control]\nrequests_per_s = 100000\n"
 
 
 def bars(folder: Path, *, cash: int = 100_000, more: str = "") -> str:
@@ -51,6 +53,24 @@ def test_changed_cash_of_a_portfolio_that_is_funded_is_told_to_change_nothing(tm
         d.start()
         assert len(said(d)) == 1
         assert d.stop() == 0
+
+
+def test_a_shutdown_says_what_stays_open_and_who_may_start_it_again(tmp_path: Path) -> None:
+    """The harness is a service manager; a bar a second never comes near the order."""
+    with daemon(tmp_path, bars(tmp_path, more=OFTEN).replace('"max"', "60")) as d:
+        d.start()
+        with d.client() as client:
+            until(20, lambda: client.call("status")["journal"]["seq"] > 2, "a first bar")
+        order = ("--symbol", "AAA", "--side", "buy", "--qty", "100", "--type", "limit", "--limit-px", "95")
+        placed = d.ctl("order", "submit", *order, "--tif", "gtc")
+        assert placed.returncode == 0, placed
+        done = d.ctl("shutdown")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == (
+            "shutdown: the daemon ends; 1 working order stays as it is; "
+            "a service manager may start it again: systemctl stop tradingd ends it for good\n"
+        )
+        assert d.wait() == 0
 
 
 def test_ticks_without_bars_are_told_to_decide_and_fill_nothing(tmp_path: Path) -> None:

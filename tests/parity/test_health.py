@@ -16,7 +16,7 @@ def test_rooms_say_what_they_hold_and_what_stands_in_the_way() -> None:
     world = World(limits=msgspec.structs.replace(WIDE, daily_loss_halt=0.005))
     core = world.core
     assert core.risk.health() == Health(detail="active; 0 working orders; 0 order ids used")
-    assert core.portfolio.health() == Health(detail="1 portfolios; 0 positions in 0 lots; 0 working orders")
+    assert core.portfolio.health() == Health(detail="0 positions in 0 lots; 0 working orders")
     world.open(0)
     world.hold(0, 0, 10, 20)
     world.order(0, BUY, 5, type=OrderType.LIMIT, limit_px=90 * SCALE, tif=TimeInForce.GTC)
@@ -28,7 +28,7 @@ def test_rooms_say_what_they_hold_and_what_stands_in_the_way() -> None:
     assert not risk.ok
     assert risk.detail.endswith("; 0 working orders; tripped: daily_loss of main; 3 order ids used")
     world.do(Flatten("out", "ann"))
-    detail = "1 portfolios; 2 positions in 2 lots; 2 working orders; flattening main"
+    detail = "2 positions in 2 lots; 2 working orders; flattening main"
     assert core.portfolio.health() == Health(detail=detail)
     world.bar(0, 2)
-    assert core.portfolio.health().detail == "1 portfolios; 0 positions in 0 lots; 0 working orders"
+    assert core.portfolio.health().detail == "0 positions in 0 lots; 0 working orders"

@@ -399,6 +399,19 @@ async def test_a_subscriber_hears_what_it_asked_for_until_it_is_too_slow(tmp_pat
         assert len(one.desk._subscribers) == 1
 
 
+async def test_the_symbol_of_an_order_counts_and_a_type_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    """Denials and acceptances name it in the order; a misspelt type would be waited for without end."""
+    async with control(tmp_path) as (one, _):
+        orders = Listener()
+        one.desk.subscribe(make_call("subscribe", symbol="AAPL"), orders.push)
+        asked = [{"seq": n, "type": "OrderDenied", "order": {"symbol": name}} for n, name in ((1, "AAPL"), (2, "MSFT"))]
+        one.desk.publish([*asked, {"seq": 3, "type": "OrderDenied", "order": None}])
+        assert orders.lines == [1]
+        with pytest.raises(OperatorError, match=r"no event 'OrderFiled'; did you mean OrderFilled\?"):
+            one.desk.subscribe(make_call("subscribe", types=["OrderFilled", "OrderFiled"]), orders.push)
+        assert len(one.desk._subscribers) == 1
+
+
 async def test_a_subscriber_whose_past_cannot_be_read_is_forgotten(tmp_path: Path) -> None:
     """Or what is new would be held for it without end."""
 

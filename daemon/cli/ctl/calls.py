@@ -229,8 +229,15 @@ def _done(method: Method, result: dict[str, Any], paint: Paint, columns: int | N
         if isinstance(canceled, list) and canceled:
             head += f"; {counted(len(canceled), 'order')} canceled"
         done = {"trading_state", "changed", "reason"}
+    elif isinstance(result.get("detail"), str):
+        head = f"{verb}: {clean(result['detail'])}"
+        done = {"detail", "stopping", "positions", "open_orders"}
     else:
         head = f"{verb}: done" + (", nothing had to change" if result.get("changed") is False else "")
         done = {"changed"}
     rest = {name: value for name, value in others.items() if name not in done}
+    manifest = rest.get("manifest")
+    if isinstance(manifest, dict) and isinstance(manifest.get("files"), list):
+        # Hundreds of tapes with a hash each: --json has them, and so has the file.
+        rest["manifest"] = {**manifest, "files": f"{len(manifest['files']):,}"}
     return [head, *(show.thing(rest, paint, room=columns, indent="  ") if rest else [])]

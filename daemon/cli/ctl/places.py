@@ -17,6 +17,7 @@ from daemon.cli.ctl.errors import NotRunningError, UnreachableError
 from daemon.kernel.errors import RefusedError, UsageError
 
 SOCKET: Final = "control.sock"
+_START: Final = "start it (systemctl start tradingd, or tradingd run --config FILE)"
 _CROWDED_S: Final = 0.002
 _PATH_BYTES_MAX: Final = 107  # sun_path is 108 bytes with its terminating zero, unix(7)
 
@@ -62,7 +63,7 @@ def find(paths: list[str]) -> str:
         raise _may_not(forbidden)
     raise NotRunningError(
         f"the daemon is not running: there is no control socket at {', '.join(paths)}",
-        remedy="start it (systemctl start tradingd) or name its socket with --socket or TRADINGD_SOCKET",
+        remedy=f"{_START}, or name its socket with --socket or TRADINGD_SOCKET",
     )
 
 
@@ -103,9 +104,7 @@ def _explained(path: str, error: OSError) -> NotRunningError | RefusedError | Un
         return _may_not(path)
     if error.errno in {errno.ECONNREFUSED, errno.ENOENT, errno.ENOTSOCK, errno.EPROTOTYPE}:
         left = "nobody listens on" if error.errno == errno.ECONNREFUSED else "there is no control socket at"
-        return NotRunningError(
-            f"the daemon is not running: {left} {path}", remedy="start it (systemctl start tradingd)"
-        )
+        return NotRunningError(f"the daemon is not running: {left} {path}", remedy=_START)
     # A full backlog shows as a time-out or as EAGAIN: somebody holds the socket and does not take connections.
     return UnreachableError(
         f"the daemon does not take the connection at {path} ({error.strerror or 'time-out'})",

@@ -85,7 +85,10 @@ def _value(param: Param, typed: str) -> Any:
             raise ValueError(f"{typed!r} is not a whole number")
         return wire.Number(typed)
     if param.type == "object":
-        value = wire.loads(typed)
+        try:
+            value = wire.loads(typed)
+        except ValueError:
+            value = None
         if not isinstance(value, dict):
             raise ValueError(f"""{typed!r} is not a JSON object such as '{{"stop_px": 440}}'""")
         return value

@@ -176,7 +176,11 @@ RESULTS: Final[dict[str, str]] = {
     '"changes":[{"key":"risk.max_position","old":"0.2","new":"0.15"}]}',
     "snapshot": '{"schema":"tradingd.snapshot/1","seq":184229}',
     "log.level": '{"schema":"tradingd.log_level/1","level":"debug"}',
-    "shutdown": '{"schema":"tradingd.shutdown/1","stopping":true}',
+    "shutdown": '{"schema":"tradingd.shutdown/1","stopping":true,"positions":2,"open_orders":1,'
+    '"detail":"the daemon ends; 2 positions and 1 working order stay as they are"}',
+    "backup": '{"schema":"tradingd.backup/1","path":"/b/x.tar","bytes":8396800,"sha256":"a477","manifest":{"seq":2906,'
+    '"latch":"clear","files":[{"name":"ledger.db","bytes":163840,"sha256":"a5c0"},'
+    '{"name":"tape/20190102.tape","bytes":1081,"sha256":"1f73"}]}}',
 }
 """Method, or method and what is special, -> the answer of a command."""
 
