@@ -56,6 +56,10 @@ class StallDetector:
         self._beat_at = now
         self._reported = -1
 
+    def begin(self, now: float) -> None:
+        """Look from now on: what was before was nobody's to watch."""
+        self._beat_at = now
+
     def beat(self, now: float) -> float | None:
         """Take a beat; return how long the stall lasted that it ends, or None."""
         gap = now - self._beat_at
@@ -124,7 +128,7 @@ class StallGuard:
 
     def start(self) -> None:
         """Begin to watch; what the clocks say now is what they are compared with first."""
-        self.beat()
+        self._detector.begin(self._clock())
         if not self.clock_watch.begun:
             self._look_at_clocks()
         self._thread.start()

@@ -209,6 +209,7 @@ class Shell:
 
     async def _live(self, running: Running, errands: Errands, guard: StallGuard) -> int:
         code = 0
+        played = playing(self._prepared.settings, self._prepared.data, self._prepared.core)  # before anything is
         async with anyio.create_task_group() as host:
             up = anyio.Event()
             host.start_soon(self._supervise, running, host, up)
@@ -228,7 +229,7 @@ class Shell:
                     run_id=running.manifest.run_id,
                     seconds=round((time.monotonic_ns() - self._prepared.began_ns) / 1e9, 3),
                     trading_state=running.loop.core.core.risk.trading_state,
-                    playing=playing(self._prepared.settings, self._prepared.data, self._prepared.core),
+                    playing=played,
                     state_dir=str(self._prepared.state_dir),
                     socket=str(self._prepared.runtime_dir / SOCKET),
                     next=self._next(),

@@ -55,6 +55,17 @@ def test_changed_cash_of_a_portfolio_that_is_funded_is_told_to_change_nothing(tm
         assert d.stop() == 0
 
 
+def test_a_start_says_what_it_plays_and_behind_what_it_goes_on_only_if_it_does(tmp_path: Path) -> None:
+    """A fresh one begins at the beginning."""
+    with daemon(tmp_path, bars(tmp_path)) as d:
+        for n in range(2):
+            d.start()
+            assert d.stop() == 0
+            ready = [line["playing"] for line in d.logged() if line["event"] == "ready"]
+            assert ("going on behind 2024-01-02T" in ready[n]) == (n == 1), ready
+            assert "2024-01-02" in ready[n]
+
+
 def test_a_shutdown_says_what_stays_open_and_who_may_start_it_again(tmp_path: Path) -> None:
     """The harness is a service manager; a bar a second never comes near the order."""
     with daemon(tmp_path, bars(tmp_path, more=OFTEN).replace('"max"', "60")) as d:

@@ -94,6 +94,18 @@ def test_the_guard_sees_a_real_loop_hang_and_go_on() -> None:
     assert over["stalled_s"] == pytest.approx(gauges.longest_s, abs=0.001)
 
 
+def test_what_was_before_the_guard_began_is_no_stall() -> None:
+    """It is built early and started late; the start itself is not the loop's."""
+    now = 0.0
+    lines = Lines()
+    guard = StallGuard(0.1, log=lines, clock=lambda: now)
+    now = 7.0
+    guard.start()
+    guard.beat()
+    guard.stop()
+    assert (guard.gauges().stalls, lines.lines) == (0, [])
+
+
 def test_the_guard_tells_a_step_of_the_clock(hands: Hands) -> None:
     """Log and callback get the jump; the guard's thread is the one that calls."""
     told, jumps, wall = Told(), [], [0]

@@ -152,10 +152,19 @@ def actors(status: dict[str, Any], paint: Paint) -> list[str]:
 def model(status: dict[str, Any]) -> str:
     """Return the model in one phrase."""
     value = status.get("model")
-    if isinstance(value, dict):
-        value = {name: item for name, item in value.items() if item not in (None, "", [], {})}
-        return text.listed(value) if value else "none"
-    return text.listed(value)
+    if not isinstance(value, dict):
+        return text.listed(value)
+    others = value.get("others")
+    named = [_model(one) for one in (value, *_objects(others)) if one.get("model") not in (None, "")]
+    return ", ".join(named) or "none"
+
+
+def _model(value: dict[str, Any]) -> str:
+    parts = [text.clean(value[name]) for name in ("strategy", "state", "horizon") if value.get(name)]
+    if value.get("trained_from") and value.get("trained_to"):
+        parts.append(f"trained on {text.clean(value['trained_from'])} to {text.clean(value['trained_to'])}")
+    name = text.clean(value["model"])
+    return f"{name} ({', '.join(parts)})" if parts else name
 
 
 def journal(status: dict[str, Any]) -> str:
