@@ -45,6 +45,7 @@ from daemon.system.live_core import LiveCore
 from daemon.system.live_desk import LiveDesk
 from daemon.system.outlet import LiveOutlet
 from daemon.system.overruns import Overruns
+from daemon.system.own_words import OwnWords
 from daemon.system.prepare import Prepared
 from daemon.system.records import Records
 from daemon.system.start import Reader, limits_of, pace_of, read_ledger, resume_of
@@ -102,6 +103,7 @@ class Running:
         self.degraded: dict[str, None] = {}
         self._told_end = False
         self._first_upto = 0
+        self._own = OwnWords(lambda: self.loop)
         self._books_at = time.monotonic()
         self._books_said = ""
         self._wal = WalWatch(settings.journal.wal_max_mb)
@@ -252,6 +254,7 @@ class Running:
         if context.restarts:
             self._new_loop(self.rebuild())
         self.loop.begin(self.first_inputs())
+        self._own.say_again()
         self.inference.ask_again(self.loop.core.questions)
         context.started()
         await self.loop.run(context.beat)
@@ -316,11 +319,11 @@ class Running:
 
     def command(self, message: Message) -> None:
         """Put a command of the daemon's own in front of the core."""
-        self.loop.offer(Input(message, "shell"), Lane.CONTROL)
+        self._own.say(message, Lane.CONTROL)
 
     def tell(self, fact: Message) -> None:
         """Let the core, the alerter and the record know of a fact about the machine."""
-        self.loop.offer(Input(fact, "shell"), Lane.COMMAND)
+        self._own.say(fact, Lane.COMMAND)
 
     def trouble(self, what: str, sentence: str, *, critical: bool = False) -> None:
         """Record something about the machine that people should hear of."""
@@ -330,7 +333,8 @@ class Running:
     def _gap(self, since: int, until: int) -> None:
         """Free-running: the recording ran on and nobody saw it."""
         self.log.warning("market data were missed", since=format_ts(since), until=format_ts(until))
-        self.tell(GapDetected(until, FEED, since, until))
+        # Not again later: a core that is built anew finds the gap in its own record.
+        self._own.say_once(GapDetected(until, FEED, since, until), Lane.COMMAND)
 
     # -- children ----------------------------------------------------------------------------------------------------
 
@@ -403,6 +407,7 @@ class Running:
                 self._told_end = True
                 tell = self.log.info if self.prepared.options.until_end else self.log.warning
                 tell("the recording has ended", detail="no more data will come; orders stay as they are")
+            self._own.say_again()
             silence = self._silence.look(self.queue.silent_s)
             if silence:
                 self.trouble("feed_stale", silence)

@@ -181,6 +181,13 @@ class Hand:
         self.running.loop.core.core.portfolio.portfolios[0].cash += 10**6
         return {}
 
+    def do_halt(self, reason: str) -> Any:
+        """Let the daemon halt of its own accord."""
+        from actors.messages.control import Halt  # noqa: PLC0415 - not before the signals are blocked
+
+        self.running.command(Halt(reason, "daemon"))
+        return {}
+
     def do_lose_control(self) -> Any:
         """Let the daemon believe that its control thread has ended."""
         self.running.lose_control("on purpose")

@@ -106,6 +106,29 @@ def test_a_core_that_fails_before_anything_is_durable_begins_with_what_the_first
             d.kill()
 
 
+def test_what_the_daemon_says_while_its_core_is_built_again_is_not_lost(tmp_path: Path) -> None:
+    """A halt for want of data or of whole books, and the alert that the core has failed, wait for the next core."""
+    later = {"daemon__supervision__supervisor__Backoff": {"first_s": 2.0, "cap_s": 2.0}}
+    with meddled(tmp_path, playing(tmp_path), **later) as d:
+        d.begin()
+        d.meddle("tell", child="sequencer", what="raise")
+        deadline = time.monotonic() + 20
+        while not any(line["event"] == "actor failed" for line in d.logged()):
+            assert time.monotonic() < deadline, d.tail()
+            d.manager.listen(0.02)
+        d.meddle("halt", reason="no market data")
+        until_up_again(d, "sequencer")
+        while (state := d.meddle("state"))["trading_state"] != "halted":
+            assert time.monotonic() < deadline, d.tail()
+            d.manager.listen(0.1)
+        assert state["reason"] == "no market data"
+        with d.client() as client:
+            while "machine:actor:sequencer" not in {row["key"] for row in rows_of(client, "alerts", all=True)}:
+                assert time.monotonic() < deadline, d.tail()
+                d.manager.listen(0.1)
+        assert d.stop() == 0
+
+
 def test_prices_that_a_core_missed_while_it_was_built_again_are_a_gap(tmp_path: Path) -> None:
     """Free-running, the market does not wait: trading reduces until prices are fresh, as behind a restart."""
     settings = playing(tmp_path, speed="600\nfree_running = true")
