@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -56,6 +57,7 @@ class Errands:
         self._loaded = loaded
         self._logs = logs
         self._debug = loaded.settings.logging.level == "debug"
+        self._terminal = next((number for number in (2, 1, 0) if os.isatty(number)), None)
         self._state_dir: Path = running.prepared.state_dir
         universe = running.prepared.data.spec.universe
         portfolios = tuple(spec.name for spec in running.prepared.data.spec.portfolios)
@@ -212,7 +214,10 @@ class Errands:
         return self._debug
 
     def reload_by_signal(self) -> None:
-        """SIGHUP: the same as ``tradingctl reload``."""
+        """SIGHUP: the same as ``tradingctl reload``; where the terminal we were started on was closed, the end."""
+        if self._terminal is not None and not os.isatty(self._terminal):
+            self._prepared.stop.ask("the terminal it was started on was closed")
+            return
         call = Call("reload", {}, Peer(0, 0, 0, Role.ADMIN), reason="SIGHUP")
         self._desk.errand(call, _unheard)
 

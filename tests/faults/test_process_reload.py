@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
 import signal
+import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -117,3 +121,29 @@ def test_f60_a_good_file_is_taken_over_whole_and_kept(tmp_path: Path) -> None:
         assert d.stop() == 0
         found = parity_of(d.state, None)
         assert found.equal, found.differences
+
+
+def test_a_daemon_whose_terminal_is_closed_ends_in_order(tmp_path: Path) -> None:
+    """Nobody could stop it from there any more; while the terminal is there, the same signal reloads."""
+    terminal, end = pty.openpty()
+
+    def take_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(end, termios.TIOCSCTTY, 0)
+        os.dup2(end, 0)
+
+    try:
+        with daemon(tmp_path, settings(tmp_path)) as d:
+            d.start(preexec=take_terminal)
+            os.close(end)
+            end = -1
+            hang_up(d)
+            os.close(terminal)
+            terminal = -1
+            assert d.wait() == 0
+            reasons = [line["reason"] for line in d.logged() if line["event"] == "stopped"]
+            assert reasons == ["the terminal it was started on was closed"]
+    finally:
+        for number in (terminal, end):
+            if number >= 0:
+                os.close(number)
