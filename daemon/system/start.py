@@ -436,10 +436,15 @@ def check_same_world(opened: OpenedLedger, data: Data) -> None:
         new = [s for s in now if s not in before]
         raise ConfigError(
             f"the ledger was written for {len(before)} symbols, the data have {len(now)} "
-            f"(new: {', '.join(new[:5]) or 'none'}; gone: {', '.join(gone[:5]) or 'none'})",
+            f"(new: {_some(new)}; gone: {_some(gone)})",
             code="UNIVERSE_CHANGED",
-            remedy="play the same symbols, or name another paths.state_dir",
+            remedy="play the same symbols, or begin an empty ledger in another paths.state_dir",
         )
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more if names else "none"
 
 
 def fold_checked(factory: CoreFactory, opened: OpenedLedger, progress: Callable[[int], None] | None = None) -> LiveCore:

@@ -95,3 +95,21 @@ def test_ticks_without_bars_are_told_to_decide_and_fill_nothing(tmp_path: Path) 
         assert "no order can fill" in sentence
         assert sentence in status(d)["notices"]
         assert d.stop() == 0
+
+
+def test_another_universe_is_refused_with_what_came_and_went(tmp_path: Path) -> None:
+    """The ids of the ledger would name other shares; the sentence names some, counts the rest, and the way out."""
+    names = [f"S{n}" for n in range(8)]
+    path = minute_bars(tmp_path / "many.csv", names, minutes=5)
+    several = f'[feed.playback]\nbars = ["{path}"]\nadjustment = "raw"\nspeed = "max"\n' + TRADERLESS.format(cash=1)
+    with daemon(tmp_path, several) as d:
+        d.start()
+        assert d.stop() == 0
+        d.write(several + '[universe]\nsymbols = ["S1"]\n')
+        d.spawn()
+        assert d.wait() == 78
+        (refused,) = [line for line in d.logged() if line["event"] == "start refused"]
+        assert refused["reason"] == (
+            "the ledger was written for 8 symbols, the data have 1 (new: none; gone: S0, S2, S3, S4, S5 and 2 more)"
+        )
+        assert "paths.state_dir" in refused["remedy"]
