@@ -111,9 +111,10 @@ class TapeWriter:
 
         Raises:
             OSError: the rows could not be written; the tape is as it was before.
-            TapeError: the newest file is not whole, or was written for another universe.
+            TapeError: the newest file is not whole, or was written for another universe, or was taken away.
         """
         start = self.position
+        self._check_in_place()
         try:
             for day, group in groupby(rows, self._next_day()):
                 if day != self._day or self._fd < 0:
@@ -192,6 +193,20 @@ class TapeWriter:
         self._known = False
         for fd in sorted(fds):
             os.close(fd)
+
+    def _check_in_place(self) -> None:
+        """Refuse to go on where the file that is being written lies no longer where a start looks for it."""
+        if not self._day:
+            return
+        path = tape_path(self.folder, self._day)
+        try:
+            found = path.stat()
+            there = self._fd < 0 or os.path.samestat(found, os.fstat(self._fd))
+        except OSError:
+            there = False
+        if not there:
+            what = "it was moved, replaced or removed while it is written"
+            raise TapeError(path, self._pos, what, code="TAPE_GONE", remedy="put it back, or restore a backup")
 
     def _next_day(self) -> Callable[[TapeRow], int]:
         """Return the key by which rows are grouped: their day, never going back."""

@@ -278,6 +278,35 @@ def test_what_could_not_be_made_durable_early_is_told_by_the_sync(
     tape.close()
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("what", ["file", "folder", "other"])
+def test_a_tape_that_is_taken_away_is_noticed(tmp_path: Path, what: str, *, fresh: bool) -> None:
+    """No second one is begun in its place: back where it was, it goes on as if nothing had been."""
+    folder, away, rows = tmp_path / "tape", tmp_path / "away", session_rows(3)
+    tape = writer(folder)
+    tape.append(rows[:5])
+    tape.sync()
+    if fresh and what != "other":  # which cannot be told from the one that the ledger knows, but by its contents
+        tape.close()
+        tape = writer(folder)
+        assert tape.position
+    taken = folder if what == "folder" else tape_path(folder, tape_days(folder)[-1])
+    taken.rename(away)
+    if what == "other":
+        taken.write_bytes(away.read_bytes())
+    with pytest.raises(TapeError, match="moved, replaced or removed") as caught:
+        tape.append(rows[5:])
+    assert caught.value.code == "TAPE_GONE"
+    tape.close()
+    assert what != "folder" or not folder.exists()
+    away.rename(taken)
+    again = writer(folder)
+    again.append(rows[5:])
+    again.sync()
+    again.close()
+    assert equal_rows(list(rows_after(folder, CODEC, 0)), rows)
+
+
 KILLED = """
 import sys
 from pathlib import Path
