@@ -6,6 +6,7 @@ the standard library; whatever a command needs beyond that is imported when the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -14,8 +15,9 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -27,6 +29,8 @@ from daemon.kernel.errors import OperatorError, TradingdError
 DEBUG_FLAG = "--debug"
 DEBUG_VARIABLE = "TRADINGD_DEBUG"
 INTERRUPTED = 128 + signal.SIGINT
+LEAVE_S: Final = 2.0
+"""What threads that are not ours get to end once everything is done."""
 
 app = typer.Typer(
     name="tradingd",
@@ -146,6 +150,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 128 + number
 
 
+def program() -> NoReturn:
+    """Be the program: run one command, and end, whatever a strategy or a library has left running."""
+    code = main()
+    threading.Thread(target=_end_anyway, args=(code,), name="end", daemon=True).start()
+    sys.exit(code)
+
+
+def _end_anyway(code: int) -> None:
+    """End the process where a thread that nobody ends keeps the interpreter from it: everything is written by now."""
+    sleep(LEAVE_S)
+    ours = (threading.main_thread(), threading.current_thread())
+    names = dict.fromkeys(t.name for t in threading.enumerate() if not t.daemon and t not in ours)
+    who = ", ".join(list(names)[:3]) or "a thread"
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    note(f"tradingd: left behind: {who}{more}, which a strategy or a library started and does not end")
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os._exit(code)
+
+
 def _open_streams() -> None:
     """Give a process that was started without them standard streams, before a ledger gets their numbers."""
     for number in range(3):
@@ -222,4 +246,4 @@ def _cell(value: object) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,33 @@ def test_a_run_without_a_trader_is_refused(tmp_path: Path, capsys: pytest.Captur
     assert main(["replay", "--bars", str(bars), "--adjustment", "total", "--out", str(out)]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("tradingd: there is nothing to trade; ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bars.csv"]
+
+
+LINGERING = """
+import threading
+import time
+from actors.api import Params, Signal, Window, strategy
+@strategy(name="lingering", lookback=2, horizon="5d")
+def lingering(w: Window, p: Params) -> Signal | None:
+    threading.Thread(target=time.sleep, args=(600,), name="a-strategys").start()
+    return Signal(score=0.9)
+"""
+
+
+def test_a_thread_that_a_strategy_left_keeps_no_program_from_ending(tmp_path: Path) -> None:
+    """Everything is written, the exit code is that of the command, and who is in the way is named."""
+    (tmp_path / "bars.csv").write_text(BARS, "utf-8")
+    (tmp_path / "lingering.py").write_text(LINGERING, "utf-8")
+    arguments = ["--bars", "bars.csv", "--strategy", "lingering.py:lingering", "--out", "run"]
+    done = subprocess.run(
+        [sys.executable, "-m", "daemon", "replay", *arguments],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "left behind: a-strategys" in done.stderr
+    assert main(["verify", str(tmp_path / "run")]) == 0
