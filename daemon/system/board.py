@@ -202,7 +202,10 @@ class Board(msgspec.Struct, frozen=True):
             "journal": {"seq": facts.seq, "commit_age_s": age_s(now, facts.commit_ns), **facts.journal},
             "alerts_pending": facts.alerts_pending,
             "alerts_unacknowledged": facts.alerts_unacked,
-            "notices": list(facts.notices),
+            "notices": [
+                *facts.notices,
+                *(f"strategy {s.name} is switched off, by {s.off}" for s in self.strategies if s.off),
+            ],
             "uptime_s": age_s(now, facts.started_ns),
             "board_age_s": age_s(now, self.built_ns),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from actors.messages.inference import StrategyDisabled, StrategyEnabled, StrategyFailed
@@ -84,6 +85,31 @@ def log_line(event: Event, symbols: tuple[str, ...]) -> LogLine:
     elif isinstance(event, LimitBreached | BreakerTripped):
         _of_limit(fields, event)
     return LogLine(level, words, fields)
+
+
+def failure_lines(events: Sequence[Event], symbols: tuple[str, ...], sentences: Sequence[str]) -> list[LogLine]:
+    """Return a line for each strategy and fault of one frame: twenty symbols of a decision are not twenty lines.
+
+    Args:
+        events: of the frame.
+        symbols: names by id.
+        sentences: what the predictor remembers of failed calls, the latest last: message, file and line, which no event
+            may hold.
+    """
+    found: dict[tuple[str, str], list[StrategyFailed]] = {}
+    for event in events:
+        if isinstance(event, StrategyFailed):
+            found.setdefault((event.strategy, event.error), []).append(event)
+    lines = []
+    for failed in found.values():
+        line = log_line(failed[0], symbols)
+        whom = f" for {_name(failed[0].symbol, '', symbols)}" if failed[0].symbol >= 0 else ""
+        of = f"strategy {failed[0].strategy}"
+        told = [text for text in sentences if f"{of}{whom} at " in text] or [text for text in sentences if of in text]
+        more = f" (and {len(failed) - 1} more of this decision)" if len(failed) > 1 else ""
+        line.fields.update({"detail": told[-1] + more} if told else {}, failed=len(failed))
+        lines.append(line)
+    return lines
 
 
 def _name(symbol: int, text: str, symbols: tuple[str, ...]) -> str:

@@ -19,7 +19,7 @@ from daemon.system.core_ports import Pending
 from daemon.system.edges import Deliveries, Inference
 from daemon.system.live_core import LiveCore
 from daemon.system.live_desk import LiveDesk
-from daemon.system.log_lines import is_told, log_line
+from daemon.system.log_lines import failure_lines, is_told, log_line
 
 
 class Log(Protocol):
@@ -102,11 +102,16 @@ class LiveOutlet:
         listening = self._desk.listening
         debug = self._debug()
         for frame in batch.frames:
+            failed = False
             for event in frame.events:
                 if type(event) is InferenceRequested:
                     self._inference.ask(event)
+                elif type(event) is StrategyFailed:
+                    failed = True
                 elif debug or is_told(event) or type(event) is TradingStateChanged:
-                    self._tell(frame, event, core)
+                    self._tell(frame, event)
+            if failed:
+                self._tell_failures(frame, core)
             if frame.events:
                 self._show(frame, listening=listening)
         if batch.outbox:
@@ -135,7 +140,11 @@ class LiveOutlet:
         tell = self._log.info if alert.severity is Severity.INFO else self._log.warning
         tell("alert", title=alert.title, severity=alert.severity.value, alert_id=alert.alert_id, count=alert.count)
 
-    def _tell(self, frame: Frame, event: Event, core: LiveCore) -> None:
+    def _tell_failures(self, frame: Frame, core: LiveCore) -> None:
+        for level, words, fields in failure_lines(frame.events, self._symbols, core.core.predictor.failures):
+            getattr(self._log, level)(words, **fields, seq=frame.envelope.seq)
+
+    def _tell(self, frame: Frame, event: Event) -> None:
         seq = frame.envelope.seq
         if isinstance(event, TradingStateChanged):
             self._log.warning(
@@ -144,8 +153,6 @@ class LiveOutlet:
             self._changed(event)
             return
         level, words, fields = log_line(event, self._symbols)
-        if isinstance(event, StrategyFailed) and core.core.predictor.failures:
-            fields["detail"] = core.core.predictor.failures[-1]  # message, file and line, which no event may hold
         getattr(self._log, level)(words, **fields, seq=seq)
 
     def trouble(self, what: str, sentence: str) -> None:

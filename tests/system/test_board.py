@@ -266,6 +266,7 @@ def test_strategies_and_the_models_behind_them_are_told() -> None:
     found = board(house)
     rows = {row["name"]: row for row in found.strategy_rows()}
     assert (rows["momentum"]["enabled"], rows["momentum"]["off_by"]) == (False, "uid 7 pid 4242")
+    assert found.status()["notices"][-1] == "strategy momentum is switched off, by uid 7 pid 4242"
     model = bindings[1].model
     assert model is not None
     assert (rows["price_model"]["enabled"], rows["price_model"]["model"]) == (True, model.model_id)

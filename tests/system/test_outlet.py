@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 from actors.messages.alerts import AlertRaised, Severity
 from actors.messages.catalogue import codec
 from actors.messages.control import Halt
-from actors.messages.inference import InferenceRequested, ModelActivated
+from actors.messages.inference import InferenceRequested, ModelActivated, StrategyFailed
 from actors.messages.orders import (
     OrderAccepted,
     OrderCanceled,
@@ -115,6 +116,7 @@ class World:
         self.changed: list[str] = []
         self.rooms = 0
         self.debugging = False
+        self.failures: list[str] = []
         self.outlet = LiveOutlet(
             desk=cast("Any", self.desk),
             inference=cast("Any", self.inference),
@@ -139,7 +141,8 @@ class World:
         pending.batch.frames += frames
         pending.batch.outbox += outbox
         self.outlet.durable(pending)
-        self.outlet.committed(pending, cast("Any", None))
+        core = SimpleNamespace(core=SimpleNamespace(predictor=SimpleNamespace(failures=self.failures)))
+        self.outlet.committed(pending, cast("Any", core))
 
 
 ALERT = AlertRaised("A-1", "k", 1, Severity.CRITICAL, "the sky fell", ())
@@ -230,6 +233,20 @@ def test_what_people_should_know_is_logged_with_order_and_reason(world: World) -
     assert level == "info"
     assert fields["code"] == "WRONG_STATE"
     assert fields["event_type"] == "CommandRejected"
+
+
+def test_a_strategy_that_fails_for_every_symbol_is_one_line_with_file_and_message(world: World) -> None:
+    """Of the first symbol; another fault is another line, and one that nobody remembers is told without."""
+    sentences = [f"my.py:7: strategy bad for {name} at T: raised E: my bug" for name in ("AAPL", "SPY")]
+    world.failures += [*sentences, "my.py:9: strategy whole at T: answered nonsense: 3 scores"]
+    fails = [StrategyFailed("bad", 1, n, "raised E") for n in (0, 1)]
+    world.commit(frame(1, *fails, StrategyFailed("whole", 1, -1, "nonsense"), StrategyFailed("old", 1, 0, "raised E")))
+    told = [(level, words, fields.get("detail"), fields["failed"]) for level, words, fields in world.log.lines]
+    assert told == [
+        ("warning", "strategy failed", f"{sentences[0]} (and 1 more of this decision)", 2),
+        ("warning", "strategy failed", world.failures[-1], 1),
+        ("warning", "strategy failed", None, 1),
+    ]
 
 
 def test_orders_fills_and_limits_have_a_line_each_in_words(world: World) -> None:
