@@ -16,6 +16,7 @@ from config.settings import Settings
 from daemon.control.calls import Peer
 from daemon.control.latch import KillLatch
 from daemon.control.limits import ServerLimits
+from daemon.control.methods import METHODS
 from daemon.control.roles import Groups
 from daemon.control.server import ControlServer
 from daemon.control.signals import SignalThread
@@ -46,6 +47,8 @@ from daemon.system.version import program_version
 LATCH: Final = "kill.latch"
 SOCKET: Final = "control.sock"
 START_BUDGET_S: Final = 120.0
+STARTING: Final = "STARTING"
+"""The control thread's word for: not ready yet."""
 
 
 class Log(Protocol):
@@ -113,11 +116,16 @@ class Hooks:
     def __init__(self, log: Log) -> None:
         """Know nothing, and note calls in the log alone."""
         self.lookup: Callable[[str], KeptReply | None] = lambda _: None
-        self.audit: Callable[[str, Peer, str, str], object] = lambda kind, peer, method, outcome: log.info(
-            "control call", kind=kind, uid=peer.uid, pid=peer.pid, method=method, outcome=outcome
-        )
+        self._log = log
+        self.audit: Callable[[str, Peer, str, str], object] = self._note
         self.lost: Callable[[str], object] = lambda _: None
         self.reload: Callable[[], object] = lambda: None
+
+    def _note(self, kind: str, peer: Peer, method: str, outcome: str) -> None:
+        asked = METHODS.get(method)
+        if outcome == STARTING and asked is not None and not asked.mutating:
+            return  # a probe that looks whether we are there yet does so many times
+        self._log.info("control call", kind=kind, uid=peer.uid, pid=peer.pid, method=method, outcome=outcome)
 
     def lookup_now(self, key: str) -> KeptReply | None:
         """Find a kept reply."""
