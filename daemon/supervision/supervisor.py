@@ -65,6 +65,8 @@ __all__ = [
     "TreeRow",
 ]
 
+LATE_S: Final = 0.1
+"""A supervisor woken so much later than it asked for was kept waiting by a loop that did not turn."""
 OWN_SHUTDOWN_S: Final = 1.0
 """What a nested supervisor gets beyond the budgets of its children."""
 
@@ -244,8 +246,21 @@ class Supervisor:
                 self._own.move("started", self._ts())
                 task_status.started()
             if not self._notes:
-                with CancelScope(deadline=self._next_due()):
+                due = self._next_due()
+                with CancelScope(deadline=due):
                     await self._wake.wait()
+                if self.crew.now() - due > LATE_S:
+                    self._excuse()
+
+    def _excuse(self) -> None:
+        """The loop stood still, for who knows how long: nobody could give a sign of life, and all begin anew.
+
+        A machine that was paused, or one call that kept the loop, would else be taken for the death of every child.
+        Who hangs indeed is found one heartbeat later.
+        """
+        for child in self._children:
+            if child.instance is not None and child.instance.heartbeat is not None:
+                child.instance.heartbeat.beat()
 
     def _post(self, note: Note) -> None:
         self._notes.append(note)

@@ -90,6 +90,29 @@ def test_f53_a_dead_locked_actor_is_started_again(tmp_path: Path) -> None:
         assert all(line["stack"] for line in failed)
 
 
+def test_f51_a_pause_longer_than_every_heartbeat_costs_no_child(tmp_path: Path) -> None:
+    """The machine was paused, or one call kept the loop: nobody could give a sign of life, so nobody is started again.
+
+    Least of all the one that watches the ledger, whose failure ends the process.
+    """
+    short = {f"daemon__system__tree__{name}": 1.5 for name in ("EDGE_HEARTBEAT_S", "ANSWER_S")}
+    with meddled(tmp_path, playing(tmp_path, speed="60"), **short) as d:
+        d.begin()
+        for stopped in (True, True, False):
+            d.hear(0.6)  # another phase of everybody's sleep
+            if stopped:
+                d.signal(signal.SIGSTOP)
+                d.hear(2.0)
+                d.signal(signal.SIGCONT)
+            else:
+                d.meddle("hang", seconds=2.0)
+        with d.client() as client:
+            rows = {row["name"]: row["restarts"] for row in client.call("actors")["rows"]}
+        assert set(rows.values()) == {0}, rows
+        assert d.stop() == 0
+    assert not [line for line in d.logged() if line["event"] == "actor failed"]
+
+
 def test_f53_an_alerter_that_hangs_in_a_channel_is_noticed_and_replaced(tmp_path: Path) -> None:
     """It never comes back, so it is left behind; its successor delivers what it owed, and trading goes on meanwhile."""
     settings = playing(tmp_path) + '[alerter]\nfile = "alerts.jsonl"\n'

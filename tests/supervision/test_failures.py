@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import time
 import traceback
 
 import anyio
@@ -397,6 +398,37 @@ def test_it_runs_only_once_at_a_time_and_again_afterwards() -> None:
         return [row.state for row in root.tree()]
 
     assert run_virtual(main) == ["stopped", "stopped"]
+
+
+def test_f51_a_loop_that_stood_still_costs_no_child_and_masks_none_that_hangs() -> None:
+    """A machine that was paused, a call that kept the loop: who beats when it turns is well; who does not is found."""
+    told = Told()
+
+    async def lively(context: StartContext) -> None:
+        await anyio.sleep(0.025)  # one starts behind the other, so they beat in turn
+        context.started()
+        while True:
+            await anyio.sleep(0.2)
+            context.beat()
+
+    async def hangs(context: StartContext) -> None:
+        context.started()
+        if context.restarts:
+            root.stop()
+        await anyio.sleep_forever()
+
+    async def keeps_the_loop(context: StartContext) -> None:
+        context.started()
+        for _ in range(3):
+            await anyio.sleep(0.1)
+            time.sleep(0.6)  # noqa: ASYNC251 - what is tried
+        await anyio.sleep_forever()
+
+    specs = [ChildSpec(name, lively, heartbeat_s=0.4) for name in "abcdefgh"]
+    specs += [ChildSpec("hangs", hangs, heartbeat_s=0.4), *children(busy=keeps_the_loop)]
+    root = supervisor(told, specs, backoff=Backoff(first_s=0.001))
+    anyio.run(root.run, backend_options={"use_uvloop": True})
+    assert {actor for _, kind, actor in told.lines if kind == "failed"} == {"hangs"}
 
 
 def test_the_same_holds_on_uvloop_and_the_machines_clock() -> None:
