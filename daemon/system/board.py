@@ -69,6 +69,7 @@ class ShellFacts(msgspec.Struct, frozen=True, kw_only=True):
         alerts_unacked: critical ones nobody has acknowledged.
         journal: further gauges of the ledger, plain numbers by name with the unit last.
         notices: sentences a person should see.
+        disk: "ok", or why there is too little room to trade on.
     """
 
     version: str
@@ -84,6 +85,7 @@ class ShellFacts(msgspec.Struct, frozen=True, kw_only=True):
     alerts_unacked: int = 0
     journal: dict[str, int | float | str | None] = {}
     notices: tuple[str, ...] = ()
+    disk: str = "ok"
 
 
 class PortfolioFacts(msgspec.Struct, frozen=True):
@@ -246,7 +248,7 @@ class Board(msgspec.Struct, frozen=True):
         return limit_rows(self)
 
     def health_rows(self, now_ns: int | None = None) -> list[dict[str, Any]]:
-        """Return one row per actor: state, restarts, whether it is well, and a detail; feeds and the ledger too."""
+        """Return one row per actor: state, restarts, whether it is well, and a detail; feeds, ledger and disk too."""
         now = time.monotonic_ns() if now_ns is None else now_ns
         details = {name: (ok, detail) for name, ok, detail in self.health}
         told = {fact.name: fact.detail for fact in self.facts.actors}
@@ -268,6 +270,9 @@ class Board(msgspec.Struct, frozen=True):
         rows.append({"name": "ledger", "state": "running", "ok": ledger == "ok", "detail": ""})
         if ledger != "ok":
             rows[-1] |= {"state": "stalled", "detail": ledger}
+        disk = self.facts.disk
+        full = {"state": "full", "ok": False, "detail": disk}
+        rows.append({"name": "disk", "state": "running", "ok": True, "detail": "", **(full if disk != "ok" else {})})
         return rows
 
     def actors(self) -> list[dict[str, Any]]:

@@ -74,7 +74,7 @@ def run_daemon(loaded: Loaded, options: RunOptions | None = None) -> int:
     watchdog_s = take_watchdog_interval(os.environ)
     log = structlog.get_logger("daemon")
     try:
-        with channels(settings, clean=logs.redactor.text) as ways_out:
+        with channels(settings, clean=logs.redactor.text, console=logs.form == "human") as ways_out:
             prepared = prepare(settings, options or RunOptions(), notifier, log)
             shell = Shell(loaded, prepared, ways_out, logs, notifier, watchdog_s)
             return anyio.run(shell.main, backend="asyncio", backend_options={"use_uvloop": True})
@@ -215,7 +215,7 @@ class Shell:
             host.start_soon(self._supervise, running, host, up)
             await up.wait()
             if not self._ended.is_set():
-                running.boards.renew()
+                await running.show_the_start()
                 errands.open(asyncio.get_running_loop())
                 watchdog = Watchdog(self._notifier, self._watchdog_s, running.checks(), status=running.status_line)
                 _settle_memory()  # before anybody measures how long the loop stands still

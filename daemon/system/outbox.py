@@ -70,19 +70,23 @@ class CleanChannel:
 
 
 @contextmanager
-def channels(settings: Settings, clean: Callable[[str], str] | None = None) -> Iterator[list[Channel]]:
+def channels(
+    settings: Settings, clean: Callable[[str], str] | None = None, *, console: bool = True
+) -> Iterator[list[Channel]]:
     """Open the channels of ``[alerter]``; the console writes to standard error.
 
     Args:
         settings: of the run.
         clean: takes secrets out of a text; None where there are none.
+        console: whether the console may be one; between lines of JSON its own would be a fault, and the log has every
+            alert anyway.
 
     Raises:
         OperatorError: the alert file cannot be opened.
     """
     found: list[Channel] = []
     file: FileChannel | None = None
-    if settings.alerter.console != OFF:
+    if console and settings.alerter.console != OFF:
         found.append(ConsoleChannel(sys.stderr, Severity(settings.alerter.console)))
     if settings.alerter.file:
         file = FileChannel(Path(settings.alerter.file).expanduser())

@@ -52,6 +52,8 @@ from daemon.system.start import Reader, limits_of, pace_of, read_ledger, resume_
 from daemon.system.tree import build_tree
 
 HOUSE_S: Final = 1.0
+FIRST_S: Final = 2.0
+"""How long what has to go in first may keep a daemon from being ready."""
 BOOKS_S: Final = 60.0
 PING_S: Final = 2.0
 """How long the core may leave the watchdog's question unanswered before pings stop; WatchdogSec is on top."""
@@ -102,7 +104,9 @@ class Running:
         )
         self.degraded: dict[str, None] = {}
         self._told_end = False
+        self._disk = "ok"
         self._first_upto = 0
+        self.boards.durable_seq = prepared.opened.last_seq
         self._own = OwnWords(lambda: self.loop)
         self._books_at = time.monotonic()
         self._books_said = ""
@@ -232,6 +236,18 @@ class Running:
             inputs += self._halts_of_the_start(core)
             self._first_upto = core.sequencer.seq + len(inputs)
         return inputs
+
+    async def show_the_start(self) -> None:
+        """Return once what had to go in first is durable, and shown: so that whoever is told of a daemon sees its halt.
+
+        Only so long: where the ledger is held or full there is a daemon all the same, that can be asked and killed.
+        """
+        with anyio.move_on_after(FIRST_S):
+            await self.boards.reached(self._first_upto)
+        if self.loop.settled:
+            self.boards.now()
+        else:
+            self.boards.renew()
 
     def _halts_of_the_start(self, core: LiveCore) -> list[Input]:
         """Return what makes this process wait for a person; who has resumed since is not asked again."""
@@ -401,6 +417,7 @@ class Running:
         """Look after the disk and the books, and notice the end of the recording."""
         while True:
             state = self.prepared.disk.look()
+            self._disk = state.sentence or "ok"
             if state.low and self.loop.core.core.risk.trading_state in OPEN_STATES:
                 self.command(Halt(state.sentence, BY))  # again, if somebody resumed while there is no room
             if self.queue.ended and not self.queue.items and not self._told_end:  # read to its end is not played yet
@@ -490,6 +507,7 @@ class Running:
                 "state": self.loop.stalled or "ok",
             },
             notices=tuple(self.prepared.notices),
+            disk=self._disk,
         )
 
     def checks(self) -> list[Check]:

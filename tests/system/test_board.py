@@ -258,6 +258,14 @@ def test_health_tells_of_a_ledger_that_takes_nothing_and_of_a_recording_that_has
     assert rows["ledger"]["ok"]
 
 
+def test_health_tells_of_a_disk_with_too_little_room() -> None:
+    """As the page about it says, also once there is room again."""
+    house = traded()
+    for disk, shown in (("12 MB left", ("full", False, "12 MB left")), ("ok", ("running", True, ""))):
+        rows = {row["name"]: row for row in board(house, disk=disk).health_rows(now_ns=10 * SECOND)}
+        assert (rows["disk"]["state"], rows["disk"]["ok"], rows["disk"]["detail"]) == shown
+
+
 def test_strategies_and_the_models_behind_them_are_told() -> None:
     """On or off, by whom, and what the model was trained on."""
     bindings = [bind("momentum", {}), bind("price_model", {})]
