@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import anyio
 import msgspec
 
 from daemon.system.board import Board, ShellFacts
@@ -32,6 +33,7 @@ class Boards:
 
     Attributes:
         shown: the newest one that may be seen; None before the first.
+        durable_seq: the last input that is known to be durable.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class Boards:
         self._facts = facts
         self._state = state
         self._last_state = ""
+        self._moved = anyio.Event()
+        self.durable_seq = 0
         self._monotonic = monotonic
         self._failed = failed
         self._taken = float("-inf")
@@ -64,6 +68,12 @@ class Boards:
     def behind(self, seq: int) -> bool:
         """Whether the core has taken inputs since."""
         return self.shown is None or self.shown.seq != seq
+
+    async def reached(self, seq: int) -> None:
+        """Return once everything up to an input is durable."""
+        while self.durable_seq < seq:
+            self._moved = anyio.Event()
+            await self._moved.wait()
 
     def along(self, pending: Pending) -> Board | None:
         """Return a board to go along with a batch that ends where the core stands; None where none is due."""
@@ -90,6 +100,9 @@ class Boards:
 
     def durable(self, pending: Pending) -> None:
         """A batch is durable: show the board that went along with it."""
+        if pending.seq > self.durable_seq:
+            self.durable_seq = pending.seq
+            self._moved.set()
         if pending.board is None:
             return
         try:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.meddling import meddled, playing, rows_of
+from tests.faults.meddling import daemon, meddled, playing, rows_of
 from tests.live_support import ROOT, Daemon, daemon
 from tests.parity.worlds import STRATEGIES
 
@@ -213,6 +213,18 @@ def test_ready_is_said_when_everything_has_started(tmp_path: Path) -> None:
             rows = client.call("actors")["rows"]
         assert {row["state"] for row in rows} == {"running"}
         assert d.stop() == 0
+
+
+def test_ready_is_said_when_what_goes_in_first_is_durable_and_can_be_seen(tmp_path: Path) -> None:
+    """The opening cash, the halt behind a crash loop: whoever asks the moment a daemon is ready is told of them."""
+    looped = playing(tmp_path, more="[service]\ndisk_halt_mb = 0\nunclean_starts_max = 1\n")
+    with daemon(tmp_path, looped) as d:
+        for state in ("active", "halted"):
+            d.start(faults=["before:commit:1:sleep"])  # a second
+            with d.client() as client:
+                status = client.call("status")
+            assert (status["trading_state"], status["cash"]) == (state, 100_000)
+            d.kill()
 
 
 def test_ready_is_not_said_without_a_core(tmp_path: Path) -> None:

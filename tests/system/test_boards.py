@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anyio
 import pytest
 
 from actors.messages.portfolio import DepositCash
@@ -115,6 +116,26 @@ async def test_a_board_that_cannot_be_made_keeps_no_kill_from_the_ledger(
         monkeypatch.undo()
         assert (await r.call("cash.deposit", amount="5", reason="a test")).code == ""
         assert shown(r).trading_state == "killed"
+
+
+@pytest.mark.asyncio
+async def test_whoever_waits_for_an_input_goes_on_when_it_is_durable(tmp_path: Path) -> None:
+    """Not when it was processed."""
+    fault = Fault()
+    async with rig(tmp_path, OPEN_MARKET, faults=fault) as r:
+        await r.settle()
+        gate = fault.hold("before:commit")
+        sent = r.send("halt", reason="a test")
+        await gate.wait()
+        wanted = r.core.sequencer.seq
+        with anyio.move_on_after(0.05) as waited:
+            await r.boards.reached(wanted)
+        assert waited.cancelled_caught
+        gate.open()
+        with anyio.fail_after(10):
+            await r.boards.reached(wanted)
+        assert r.loop.committed_seq >= wanted
+        assert (await sent.wait()).code == ""
 
 
 # -- how often ---------------------------------------------------------------------------------------------------------
