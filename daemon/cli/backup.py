@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -80,7 +81,7 @@ def restore(
                 "state directory": done.state_dir,
                 "restored": f"run {made.run_id} up to input {made.seq:,}, as of {made.created}",
                 "event digest": made.event_digest,
-                "tapes": ", ".join(str(day) for day in done.tapes) or "none",
+                "tapes": _days(done.tapes),
                 "kept aside": done.aside or "nothing was there",
                 "removed": ", ".join(done.removed) or "nothing",
                 "kill latch": done.latch,
@@ -90,6 +91,14 @@ def restore(
     if done.latch != "clear":
         why = "the directory was killed before, and a restore does not undo that" if done.kept_killed else "as it was"
         note(f"the daemon will start killed ({why}): tradingctl unlatch, once you know why")
+
+
+def _days(days: Sequence[int]) -> str:
+    """Say which trading days; years of them would be hundreds of numbers."""
+    if not days:
+        return "none"
+    first, last = min(days), max(days)
+    return f"{len(days):,}, {first} to {last}" if len(days) > 1 else str(first)
 
 
 def _state_dir(config: Path | None, sets: list[str] | None) -> Path:

@@ -43,15 +43,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo", short_help="Run the main job on embedded data: 20 stocks, 2015 to 2022.")(replay.demo)
-app.command("replay", epilog=replay.EXAMPLE)(replay.replay)
+app.command("replay", short_help="Replay recorded market data; write a run folder.", epilog=replay.EXAMPLE)(
+    replay.replay
+)
 app.command("run", short_help="Run the daemon: live loop, simulated broker, durable ledger.")(run.run)
 app.command("parity", short_help="Decide a recorded session again and say what differs.")(parity.parity)
 app.command("install-service", epilog=install.EXAMPLE, short_help="Write the systemd units of this installation.")(
     install.install_service
 )
 
-app.command("backup", epilog=backup.BACKUP_EXAMPLE)(backup.backup)
-app.command("restore", epilog=backup.RESTORE_EXAMPLE)(backup.restore)
+app.command("backup", short_help="Copy the state directory to one checked file.", epilog=backup.BACKUP_EXAMPLE)(
+    backup.backup
+)
+app.command("restore", short_help="Put a backup in its place; the old one moves aside.", epilog=backup.RESTORE_EXAMPLE)(
+    backup.restore
+)
 
 
 def _print_version(wanted: bool) -> None:
@@ -118,7 +124,7 @@ def version(*, as_json: AsJson = False) -> None:
         say(f"tradingd {text}")
 
 
-app.add_typer(calc.app, name="calc")
+app.add_typer(calc.app, name="calc", short_help="Recompute the numbers of a report from files.")
 app.add_typer(strategies.app, name="strategy")
 app.add_typer(configuration.app, name="config")
 

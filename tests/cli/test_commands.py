@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer
 
-from daemon.cli import tradingd
+from daemon.cli import backup, tradingd
 from daemon.cli.tradingd import app, main
 from daemon.kernel.errors import InvariantError, OperatorError, VenueError
 
@@ -337,6 +337,18 @@ def test_config_check_refuses_what_a_start_would_refuse(
     assert (code, out) == (78, "")
     assert err.startswith("tradingd: ")
     assert sentence in err
+
+
+def test_the_list_of_commands_is_whole_sentences(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on a terminal of 80 columns; and a list of trading days is told by its ends."""
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = answer(capsys, "--help")
+    commands = out.partition("Commands:")[2].partition("Start with")[0]
+    assert (code, "backup" in commands, "..." in commands) == (0, True, False)
+    told = [backup._days(days) for days in ((), (20190102,), (20190104, 20190102, 20190103))]
+    assert told == ["none", "20190102", "3, 20190102 to 20190104"]
 
 
 def test_config_check_says_that_there_is_nothing_to_play(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
