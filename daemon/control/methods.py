@@ -345,7 +345,7 @@ _COMMANDS: Final = (
         "admin",
         "admin",
         "copy the ledger while it runs",
-        Param("to", "text", "folder; backups in the state folder unless told", positional=True),
+        Param("to", "text", "folder that the daemon may write; in its state folder unless told", positional=True),
         timeout_s=600.0,
     ),
     _act(

@@ -35,6 +35,7 @@ from daemon.system.desk import METHODS as CORE_METHODS
 from daemon.system.event_lines import EventLines, PastEvents
 from daemon.system.kept_replies import KeptReplies
 from daemon.system.live_desk import LiveDesk
+from daemon.system.order_form import FieldError
 from daemon.system.running import Running
 from daemon.system.start import limits_of
 from daemon.system.views import VIEWS, Projector
@@ -292,7 +293,19 @@ class Errands:
 
 
 def _folder(given: str | None, default: Path) -> Path:
-    return Path(given).expanduser() if given else default
+    """Return the folder that was named; a relative one would be somewhere below ours and not below the caller's.
+
+    Raises:
+        FieldError: it is relative.
+    """
+    if not given:
+        return default
+    folder = Path(given)
+    if not folder.is_absolute():
+        raise FieldError(
+            f"the folder {given} is relative", field="to", code="BAD_PARAM", remedy="name it from the root: /..."
+        )
+    return folder
 
 
 def _what_stays(positions: int, orders: int) -> str:

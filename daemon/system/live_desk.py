@@ -7,6 +7,7 @@ answered there, after the commit.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 import time
 from collections import deque
@@ -358,6 +359,8 @@ class LiveDesk:
             outcome = await self._admin[call.method](call)
         except TradingdError as error:
             outcome = refusal(error)
+        except (OSError, sqlite3.Error) as error:  # of the world outside: no reason to break other errands off
+            outcome = _failed(call, error)
         finally:
             answer(outcome)  # whatever happens, nobody is left waiting
 
@@ -369,6 +372,13 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns
+
+
+def _failed(call: Call, error: OSError | sqlite3.Error) -> Outcome:
+    where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = f"{call.method} failed: {where}{what}"
+    return Outcome(code="IO_FAILED", message=text, remedy="put that right, then ask again")
 
 
 def _not_ready(what: str) -> Outcome:

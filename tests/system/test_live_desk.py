@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -453,6 +454,32 @@ async def test_errands_are_done_beside_each_other_and_each_answered(tmp_path: Pa
         free.set()
         assert (await waiting.wait()).result == {"did": "backup"}
         assert beats
+        group.cancel_scope.cancel()
+
+
+async def test_what_the_world_refuses_is_an_answer_and_breaks_nothing_off(tmp_path: Path) -> None:
+    """A folder that cannot be written, a ledger that is locked: the other errands and their supervisor hear nothing."""
+    async with control(tmp_path) as (one, _), anyio.create_task_group() as group:
+        free = anyio.Event()
+
+        async def long(call: Call) -> Outcome:
+            await free.wait()
+            return Outcome({"did": call.method})
+
+        async def no_folder(_: Call) -> Outcome:
+            raise PermissionError(errno.EACCES, "Permission denied", "/mnt/usb")
+
+        async def locked(_: Call) -> Outcome:
+            raise sqlite3.OperationalError("database is locked")
+
+        one.admin |= {"backup": no_folder, "snapshot": locked, "reload": long}
+        group.start_soon(one.desk.run_admin, lambda: None)
+        waiting = await one.send("reload")
+        first, second = await one.ask("backup"), await one.ask("snapshot")
+        assert (first.code, first.message) == ("IO_FAILED", "backup failed: /mnt/usb: Permission denied")
+        assert (second.code, second.message) == ("IO_FAILED", "snapshot failed: database is locked")
+        free.set()
+        assert (await waiting.wait()).result == {"did": "reload"}
         group.cancel_scope.cancel()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
 from typing import Any, Final
@@ -13,6 +14,8 @@ from daemon.control.methods import METHODS, REASON, REQUEST_ID, Method, Param
 from daemon.kernel.errors import UsageError
 
 _ALIASES: Final = {("flatten", "deadline_s"): ("--deadline",)}
+_FOLDERS: Final = {("backup", "to")}
+"""Parameters that are places here, where they are typed; the daemon stands somewhere else."""
 _METAVARS: Final = {"text": "TEXT", "number": "N", "integer": "N", "object": "JSON", "texts": "TEXT"}
 _BARE: Final = "bare_"  # prefix under which argparse keeps what came without its flag
 
@@ -124,6 +127,8 @@ def params(method: Method, known: argparse.Namespace) -> dict[str, Any]:
             if bare is not None and value is not None:
                 raise UsageError(f"{param.name} is given twice, as {bare} and as {param.flag} {value}")
             value = bare if value is None else value
+        if (method.name, param.name) in _FOLDERS and value is not None:
+            value = os.path.abspath(os.path.expanduser(value))  # noqa: PTH100, PTH111 - pathlib costs a start of its own
         if param.type == "texts" and value is not None:
             value = [part.strip() for entry in value for part in entry.split(",") if part.strip()]
         if value is not None:

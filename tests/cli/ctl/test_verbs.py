@@ -65,6 +65,16 @@ def test_every_mutating_verb_makes_a_key_of_its_own(run: Run, socket_path: Path)
     assert "reason" not in first
 
 
+def test_a_folder_is_the_one_that_is_meant_here(call: Run, socket_path: Path) -> None:
+    """The daemon stands somewhere else: a relative place, or one's own home, is sent as it is seen from here."""
+    with Stub(socket_path, {"backup": '{"schema":"tradingd.backup/1","path":"x"}'}) as stub:
+        for typed in ("kept", "~/kept", "/mnt/kept", "--to=../kept"):
+            assert call("backup", typed).returncode == 0
+        assert call("backup").returncode == 0
+    sent = [params.get("to") for method, params in stub.asked if method == "backup"]
+    assert sent == [f"{Path.cwd()}/kept", f"{socket_path.parent}/kept", "/mnt/kept", f"{Path.cwd().parent}/kept", None]
+
+
 def test_reads_send_only_what_was_typed(call: Run, socket_path: Path) -> None:
     """A list takes --all, --since, --limit; common options stand before or behind the verb."""
     with Stub(socket_path, ANSWERS) as stub:
