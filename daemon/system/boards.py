@@ -33,7 +33,6 @@ class Boards:
 
     Attributes:
         shown: the newest one that may be seen; None before the first.
-        durable_seq: the last input that is known to be durable.
     """
 
     def __init__(
@@ -58,20 +57,25 @@ class Boards:
         self._facts = facts
         self._state = state
         self._last_state = ""
+        self._wanted = 0
         self._moved = anyio.Event()
-        self.durable_seq = 0
         self._monotonic = monotonic
         self._failed = failed
         self._taken = float("-inf")
         self.shown: Board | None = None
 
-    def behind(self, seq: int) -> bool:
-        """Whether the core has taken inputs since."""
+    def differs(self, seq: int) -> bool:
+        """Whether the core stands elsewhere than what is shown."""
         return self.shown is None or self.shown.seq != seq
 
+    def behind(self, seq: int) -> bool:
+        """Whether an input is not shown yet."""
+        return self.shown is None or self.shown.seq < seq
+
     async def reached(self, seq: int) -> None:
-        """Return once everything up to an input is durable."""
-        while self.durable_seq < seq:
+        """Return once everything up to an input is durable, and shown."""
+        self._wanted = seq
+        while self.behind(seq):
             self._moved = anyio.Event()
             await self._moved.wait()
 
@@ -87,7 +91,7 @@ class Boards:
 
     def _is_due(self, pending: Pending) -> bool:
         age = self._monotonic() - self._taken
-        if age >= BOARD_S or self._state() != self._last_state:
+        if age >= BOARD_S or self._state() != self._last_state or (self._wanted and self.behind(self._wanted)):
             return True
         if age >= ORDERS_S and pending.answers:
             return True
@@ -100,9 +104,6 @@ class Boards:
 
     def durable(self, pending: Pending) -> None:
         """A batch is durable: show the board that went along with it."""
-        if pending.seq > self.durable_seq:
-            self.durable_seq = pending.seq
-            self._moved.set()
         if pending.board is None:
             return
         try:
@@ -111,11 +112,15 @@ class Boards:
             self._failed(error)
             facts = pending.board.facts
         facts = msgspec.structs.replace(facts, seq=max(facts.seq, pending.seq))
-        self.shown = msgspec.structs.replace(pending.board, facts=facts)
+        self._show(msgspec.structs.replace(pending.board, facts=facts))
 
     def now(self) -> None:
         """Show the core as it is: all that it has stated is durable."""
-        self.shown = self._new()
+        self._show(self._new())
+
+    def _show(self, board: Board) -> None:
+        self.shown = board
+        self._moved.set()
 
     def renew(self) -> None:
         """Show what the shell knows anew; the core has been waiting for the ledger for long."""

@@ -106,7 +106,6 @@ class Running:
         self._told_end = False
         self._disk = "ok"
         self._first_upto = 0
-        self.boards.durable_seq = prepared.opened.last_seq
         self._own = OwnWords(lambda: self.loop)
         self._books_at = time.monotonic()
         self._books_said = ""
@@ -244,10 +243,7 @@ class Running:
         """
         with anyio.move_on_after(FIRST_S):
             await self.boards.reached(self._first_upto)
-        if self.loop.settled:
-            self.boards.now()
-        else:
-            self.boards.renew()
+        self.boards.renew()
 
     def _halts_of_the_start(self, core: LiveCore) -> list[Input]:
         """Return what makes this process wait for a person; who has resumed since is not asked again."""
@@ -399,7 +395,7 @@ class Running:
         while True:
             now = time.monotonic()
             if self.loop.settled:
-                if self.outlet.dirty or self.boards.behind(self.loop.core.sequencer.seq) or now - last >= HOUSE_S:
+                if self.outlet.dirty or self.boards.differs(self.loop.core.sequencer.seq) or now - last >= HOUSE_S:
                     self.outlet.dirty = False
                     last = now
                     self.boards.now()

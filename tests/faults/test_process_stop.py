@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.meddling import daemon, meddled, playing, rows_of
+from tests.faults.meddling import meddled, playing, rows_of
 from tests.live_support import ROOT, Daemon, daemon
 from tests.parity.worlds import STRATEGIES
 

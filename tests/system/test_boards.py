@@ -183,11 +183,11 @@ def test_a_board_that_cannot_be_renewed_still_tells_what_the_shell_knows() -> No
     clock = Clockwork()
     clock.boards.renew()
     assert clock.boards.shown is None
-    assert clock.boards.behind(0)
+    assert clock.boards.differs(0)
     clock.boards.now()
     first = clock.boards.shown
     assert first is not None
-    assert not clock.boards.behind(first.seq)
+    assert not clock.boards.differs(first.seq)
     clock.boards.renew()
     again = clock.boards.shown
     assert again is not first
