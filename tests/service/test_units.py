@@ -127,6 +127,14 @@ def test_the_manager_does_what_the_program_counts_on(name: str) -> None:
     assert seconds(text, "TimeoutStopSec") > sum(budgets)
 
 
+@pytest.mark.parametrize("name", ["tradingd.service", "tradingd-user.service"])
+def test_a_file_kill_outlives_the_process(name: str) -> None:
+    """systemd would remove the folder at every stop, also between the watchdog's SIGABRT and the restart."""
+    text = template(name)
+    assert values(text, "RuntimeDirectory") == ["tradingd"]
+    assert values(text, "RuntimeDirectoryPreserve") == ["yes"]
+
+
 def test_folders_of_the_system_service_are_private() -> None:
     """The ledger is the daemon's alone; the control socket's folder is its group's."""
     text = template("tradingd.service")
