@@ -129,7 +129,7 @@ def test_the_manager_does_what_the_program_counts_on(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["tradingd.service", "tradingd-user.service"])
 def test_a_file_kill_outlives_the_process(name: str) -> None:
-    """systemd would remove the folder at every stop, also between the watchdog's SIGABRT and the restart."""
+    """Systemd would remove the folder at every stop, also between the watchdog's SIGABRT and the restart."""
     text = template(name)
     assert values(text, "RuntimeDirectory") == ["tradingd"]
     assert values(text, "RuntimeDirectoryPreserve") == ["yes"]
