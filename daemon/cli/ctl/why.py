@@ -50,9 +50,11 @@ def _headline(order: dict[str, Any], paint: Paint) -> str:
     name = clean(order.get("client_order_id") or order.get("order_id") or "?")
     number = f" ({clean(order['order_id'])})" if order.get("order_id") else ""
     status = clean(order.get("status", "?"))
-    terms = [_deal(order, paint), clean(order.get("type", ""))]
+    kind = clean(order.get("type", ""))
+    terms = [_deal(order, paint), kind]
     terms += [_price(order["limit_px"])] if order.get("limit_px") else []
-    terms += [f"stop {_price(order['stop_px'])}"] if order.get("stop_px") else []
+    stop = "" if kind == "stop" else "stop "  # "stop 40", not "stop stop 40"
+    terms += [stop + _price(order["stop_px"])] if order.get("stop_px") else []
     terms.append(clean(order.get("tif", "")))
     told = f"{paint('bold', name)}{number}: {' '.join(filter(None, terms))}: {paint(show.colour(status), status)}"
     if order.get("avg_px"):

@@ -18,6 +18,7 @@ from actors.messages.orders import (
     OrderExpired,
     OrderFilled,
     OrderPartiallyFilled,
+    OrderRejected,
     OrderType,
     SubmitOrder,
     TimeInForce,
@@ -301,6 +302,10 @@ def test_exits_that_met_a_killed_gate_come_with_the_unlatch_and_a_refusal_is_tri
     again = msgspec.structs.replace(stop, client_order_id="s-S0-0-stop1-late-1")
     desk.actor.fold_denied(OrderDenied(again, "MAX_QTY", "no"))
     assert desk.pf.swept.missing("late-1") == {"stop_loss": 1}
+    desk.actor.fold_rejected(OrderRejected("O-9", again, "VENUE", "not today"))
+    entry = msgspec.structs.replace(again, reason="signal")
+    desk.actor.fold_rejected(OrderRejected("O-10", entry, "VENUE", "an entry brings back nothing"))
+    assert desk.pf.swept.missing("late-1") == {"stop_loss": 2}
     other = msgspec.structs.replace(stop, lot_id="unknown")
     desk.actor.fold_denied(OrderDenied(other, "KILLED", "killed"))
     assert list(desk.pf.swept) == ["late-1"]
@@ -313,5 +318,5 @@ def test_exits_that_met_a_killed_gate_come_with_the_unlatch_and_a_refusal_is_tri
     fresh.guard_again(TradingStateChanged(KILLED, HALTED, "u", "ann", latched=False), ctx)
     (order,) = ctx.out
     assert isinstance(order, SubmitOrder)
-    assert (order.client_order_id, order.parent_id) == ("s-S0-0-stop2-late-1", "s-S0-0-stop1-late-1")
+    assert (order.client_order_id, order.parent_id) == ("s-S0-0-stop3-late-1", "s-S0-0-stop2-late-1")
     assert terms(order) == terms(stop)

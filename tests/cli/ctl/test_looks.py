@@ -153,6 +153,15 @@ def test_top_says_when_it_is_old() -> None:
     assert Picture().lines(PLAIN, 80, 24, 0.0)[:2] == ["tradingctl top", "waiting for the daemon"]
 
 
+def test_a_story_says_the_type_of_an_order_once() -> None:
+    """A stop is a stop at its price; of any other type the stop price is named."""
+    order = '"symbol":"KO","side":"sell","qty":5,"tif":"gtc","status":"new","client_order_id":"x","stop_px":40.5'
+    for kind, terms in (("stop", "stop 40.50"), ("trailing_stop", "trailing_stop stop 40.50")):
+        story = wire.loads(f'{{"order": {{"type": "{kind}", {order}}}}}')
+        shown = calls.rendered(METHODS["why"], story, {}, PLAIN, None)[0]
+        assert shown == f"x: sell 5 KO {terms} gtc: new"
+
+
 def test_more_is_offered_only_as_far_as_a_list_goes() -> None:
     """A limit the daemon would refuse is not proposed."""
     rows = wire.loads(json.dumps({"rows": [ROW_OF_YEARS["orders"]] * 1000, "more": True}))
