@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
@@ -25,12 +25,13 @@ from daemon.journal.archive import read_all
 from daemon.journal.market_codec import MarketCodec
 from daemon.journal.opened import RecordedInput
 from daemon.system.parity import parity_of
-from tests.live_support import Daemon, daemon
+from tests.live_support import Daemon, daemon, until
 from tests.parity.worlds import replay_of, world
 
 SECOND = 10**9
 HOUR = 3_600 * SECOND
 DAY = 24 * HOUR
+CLOSE = 1_704_229_200 * SECOND  # 2024-01-02T21:00:00Z, of the first session
 
 
 class WallClock:
@@ -113,29 +114,25 @@ def in_order(d: Daemon) -> str:
 
 
 def test_f56_steps_of_the_wall_clock_move_nothing(tmp_path: Path, library: Path) -> None:
-    """An hour forward, an hour back, a day: each is told; time in the core, its timers and sessions go on."""
-    settings = world(tmp_path, 5, "around").settings.replace('speed = "max"', "speed = 3000\nfree_running = true")
+    """An hour forward, an hour back, a day: each is told; time in the core, its timers and sessions go on.
+
+    A DAY order is the timer: it neither goes with the hour or the day that was never lived, nor stays for ever.
+    """
+    around = world(tmp_path, 5, "around").settings.replace('speed = "max"', "speed = 3000\nfree_running = true")
+    settings = around.replace('calendar = "always"', 'calendar = "XNYS"').replace(
+        "[risk]\n", "[risk]\nprice_collar = 0\n"
+    )
     with daemon(tmp_path, settings) as d, wall_clock(tmp_path, library) as clock:
         d.start(env=clock.env)
         with d.client() as client:
-            client.call(
-                "order.submit",
-                symbol="AAA",
-                side="buy",
-                qty=1,
-                type="limit",
-                limit_px=91,
-                id="gtd",
-                portfolio="main",
-                tif="gtd",
-                expire_at="2024-01-01T03:00:00Z",
-            )
+            order = {"symbol": "AAA", "side": "buy", "qty": 1, "type": "limit", "limit_px": 5, "portfolio": "main"}
+            keys = (f"day-{n}" for n in count())
+            until(10, lambda: client.call("order.submit", id=next(keys), tif="day", **order)["order_id"], "a price")
             for n, step in enumerate((HOUR, -HOUR, DAY), start=1):
                 clock.step(step)
                 until_told(d, n)
-            expires = 1_704_078_000 * SECOND
             deadline = time.monotonic() + 30
-            while client.call("journal.head")["ts"] < "2024-01-01T03:10":
+            while client.call("journal.head")["ts"] < "2024-01-02T21:00:01":
                 assert time.monotonic() < deadline, d.tail()
                 d.manager.listen(0.2)
         assert d.stop() == 0
@@ -144,10 +141,17 @@ def test_f56_steps_of_the_wall_clock_move_nothing(tmp_path: Path, library: Path)
         assert not d.events(TradingStateChanged)
         assert not [row for row in recorded(d) if isinstance(row.body, GapDetected)]
         in_order(d)
-        expired = [row.ts for row in recorded(d) if any(isinstance(event, OrderExpired) for event in row.events)]
-        accepted = [event.order.client_order_id for event in d.events(OrderAccepted)]
-        assert ("gtd" in str(accepted)) == bool(expired)
-        assert all(abs(ts - expires) <= 900 * SECOND for ts in expired)
+        (resting,) = {event.order.client_order_id for event in d.events(OrderAccepted)} & {
+            f"day-{n}" for n in range(999)
+        }
+        ends = [(row.ts, type(event)) for row in recorded(d) for event in row.events if _of(event) == resting]
+        assert [kind for _, kind in ends] == [OrderExpired]
+        assert 0 <= ends[0][0] - CLOSE < HOUR, "free-running, inputs are stamped when they arrive"
+
+
+def _of(event: object) -> str:
+    """Return the client order id of what happened to an order, "" of anything else."""
+    return str(getattr(event, "client_order_id", ""))
 
 
 @pytest.mark.parametrize("step", [pytest.param(DAY, marks=pytest.mark.long), -DAY], ids=["forward", "back"])
