@@ -22,6 +22,8 @@ _STYLES: Final = (
     (re.compile(r"Filled|Accepted|Reset|Enabled|Started|Connected|TradeClosed"), "green"),
     (re.compile(r"Equity|Session|Snapshot|Timer|Decision"), "dim"),
 )
+_DONE: Final = {"1": "buy", "-1": "sell"}
+_HELD: Final = {"1": "long", "-1": "short"}
 _BODIES: Final = ("payload", "data", "body", "event")
 
 
@@ -57,7 +59,8 @@ def what(event: dict[str, Any], paint: Paint) -> str:
     symbol, side, sum_qty = (facts.pop(name, None) for name in ("symbol", "side", "qty"))
     filled, price = facts.pop("last_qty", None), facts.pop("last_px", None)
     qty = sum_qty if filled is None else filled
-    deal = [paint(show.colour(_side(side)), _side(side)), text.grouped(qty) if qty is not None else ""]
+    word = _side(side, _HELD if event.get("type") == "TradeClosed" else _DONE)
+    deal = [paint(show.colour(word), word), text.grouped(qty) if qty is not None else ""]
     deal += [paint("bold", text.clean(symbol))] if symbol not in (None, "") else []
     deal += [f"at {show.cell('price', price, paint)}"] if price is not None else []
     said.append(" ".join(part for part in deal if part))
@@ -89,9 +92,9 @@ def _picks(facts: dict[str, Any]) -> list[str]:
     )
 
 
-def _side(side: Any) -> str:
+def _side(side: Any, words: dict[str, str]) -> str:
     if isinstance(side, Number):
-        return {"1": "buy", "-1": "sell"}.get(str(side), str(side))
+        return words.get(str(side), str(side))
     return text.clean(side) if side else ""
 
 

@@ -114,6 +114,14 @@ def test_events_one_line_each() -> None:
     compare("events", [events.line(wire.loads(event), PLAIN) for event in EVENTS])
 
 
+def test_a_round_trip_was_long_or_short_and_not_bought() -> None:
+    """Its side is the position's, an order's and a fill's what was done."""
+    for kind, words in (("TradeClosed", ("long", "short")), ("OrderFilled", ("buy", "sell"))):
+        for side, word in zip((1, -1), words, strict=True):
+            event = wire.loads(json.dumps({"type": kind, "symbol": "KO", "qty": 5, "side": side}))
+            assert events.what(event, PLAIN) == f"{word} 5 KO"
+
+
 def picture() -> Picture:
     """Return a picture with everything in it."""
     made = Picture()
