@@ -30,6 +30,12 @@ SYSTEM_FILES: Final = {
     "tradingd-254.conf": f"{UNITS}/tradingd.service.d/10-systemd-254.conf",
     "tradingd.service": f"{UNITS}/tradingd.service",
 }
+USER_FILES: Final = {
+    "tradingd-failure@.service": "tradingd-failure@.service",
+    "tradingd-user.service": "tradingd.service",
+}
+_NOT_A_USERS: Final = re.compile(r"^(ProtectSystem|ProtectHome|PrivateTmp)=.*\n", re.MULTILINE)
+"""What the failure unit asks of the system's manager; a user's own cannot give it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +102,18 @@ def user_plan(python: Path, *, environ: Mapping[str, str], root: Path) -> Plan:
     config = Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
     if root != Path("/"):
         config = root / config.relative_to("/")
-    unit = config / "systemd" / "user" / "tradingd.service"
+    folder = config / "systemd" / "user"
+    targets = tuple(
+        _target(folder / place, _NOT_A_USERS.sub("", _with_python(template(name), python)))
+        for name, place in USER_FILES.items()
+    )
     commands = (
         f"{shlex.quote(str(python))} -m daemon config init ~/.config/tradingd/tradingd.toml",
         "systemctl --user daemon-reload",
         "systemctl --user enable --now tradingd.service",
         "loginctl enable-linger",
     )
-    return Plan((_target(unit, _with_python(template("tradingd-user.service"), python)),), commands)
+    return Plan(targets, commands)
 
 
 def refuse(plan: Plan, *, uid: int) -> None:

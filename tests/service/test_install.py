@@ -34,6 +34,9 @@ def files(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): p.read_text("utf-8") for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
+USERS = ("tradingd-failure@.service", "tradingd.service")  # the daemon's own last
+
+
 def test_the_system_service_is_written_with_the_interpreters_path(tmp_path: Path) -> None:
     """Each file in its place, readable by all, owned by nobody's temporary name."""
     write(system_plan(PYTHON, root=tmp_path, version=252).targets)
@@ -89,9 +92,11 @@ def test_a_user_service_goes_where_the_users_manager_looks(tmp_path: Path) -> No
     """XDG_CONFIG_HOME counts; with a prefix it lies below it."""
     environ = {"XDG_CONFIG_HOME": str(tmp_path / "c")}
     write(user_plan(PYTHON, environ=environ, root=Path("/")).targets)
-    assert list(files(tmp_path)) == ["c/systemd/user/tradingd.service"]
-    (target,) = user_plan(PYTHON, environ={"XDG_CONFIG_HOME": "/x/y"}, root=tmp_path).targets
-    assert target.path == tmp_path / "x/y/systemd/user/tradingd.service"
+    found = files(tmp_path)
+    assert sorted(found) == [f"c/systemd/user/{name}" for name in USERS]
+    assert not [text for text in found.values() if "ProtectSystem=" in text], "a user's manager cannot enforce it"
+    targets = user_plan(PYTHON, environ={"XDG_CONFIG_HOME": "/x/y"}, root=tmp_path).targets
+    assert [target.path for target in targets] == [tmp_path / "x/y/systemd/user" / name for name in USERS]
 
 
 def test_what_would_be_written_in_vain_is_refused(tmp_path: Path) -> None:
@@ -159,7 +164,7 @@ def test_a_user_installs_without_root(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert main(["install-service", "--user"]) == 0
     assert "systemctl --user enable --now tradingd.service" in capsys.readouterr().out
-    assert list(files(tmp_path)) == ["systemd/user/tradingd.service"]
+    assert sorted(files(tmp_path)) == [f"systemd/user/{name}" for name in USERS]
 
 
 def test_without_root_the_system_service_is_refused_in_one_sentence() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
-from daemon.service.installation import SYSTEM_FILES, TEMPLATE_PYTHON, system_plan, template, user_plan
+from daemon.service.installation import SYSTEM_FILES, TEMPLATE_PYTHON, system_plan, template, user_plan, write
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted(path.name for path in (ROOT / "systemd").iterdir() if path.suffix in {".service", ".conf"})
@@ -87,10 +87,11 @@ def test_systemd_accepts_the_units_of_a_user(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.symlink_to(sys.executable)
     plan = user_plan(python, environ={"XDG_CONFIG_HOME": str(tmp_path / "config")}, root=Path("/"))
-    (target,) = plan.targets
-    target.path.parent.mkdir(parents=True)
-    target.path.write_text(target.content, "utf-8")
-    answer = analyze("verify", "--user", "--man=no", str(target.path), XDG_RUNTIME_DIR=str(tmp_path))
+    write(plan.targets)
+    failure, unit = (target.path for target in plan.targets)
+    told = unit.with_name("tradingd-failure@tradingd.service.service")  # as it is called
+    told.symlink_to(failure)
+    answer = analyze("verify", "--user", "--man=no", str(unit), str(told), XDG_RUNTIME_DIR=str(tmp_path))
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
@@ -118,6 +119,7 @@ def test_the_manager_does_what_the_program_counts_on(name: str) -> None:
     assert values(text, "StartLimitBurst") == ["10"]
     assert values(text, "RestartPreventExitStatus") == ["65 66 67 68 69 71 72 73 77 78"]
     assert values(text, "ExecReload") == ["/bin/kill -HUP $MAINPID"]
+    assert values(text, "OnFailure") == ["tradingd-failure@%n.service"]
     assert values(text, "LimitCORE") == ["0"]
     assert values(text, "UMask") == ["0077"]
     assert values(text, "ExecStart")[0].startswith(f"{TEMPLATE_PYTHON} -m daemon run --config ")
@@ -140,7 +142,6 @@ def test_folders_of_the_system_service_are_private() -> None:
     text = template("tradingd.service")
     assert values(text, "StateDirectoryMode") == ["0700"]
     assert values(text, "RuntimeDirectoryMode") == ["0750"]
-    assert values(text, "OnFailure") == ["tradingd-failure@%n.service"]
     assert values(text, "LoadCredential") == []  # only as examples in comments
     assert "#LoadCredential=" in text
 
@@ -157,8 +158,9 @@ def test_the_failure_hook_is_run_if_it_is_there(tmp_path: Path) -> None:
     line = values(template("tradingd-failure@.service"), "ExecStart")[2]
     script = re.fullmatch(r"-/bin/sh -c '(.*)'", line)
     assert script is not None
-    hook, told = tmp_path / "on-failure", tmp_path / "told"
-    text = script[1].replace("/etc/tradingd/on-failure", str(hook)).replace("%i", "tradingd.service")
+    hook, told = tmp_path / "the config" / "tradingd" / "on-failure", tmp_path / "told"
+    hook.parent.mkdir(parents=True)
+    text = script[1].replace("%E", str(tmp_path / "the config")).replace("%i", "tradingd.service")
     assert subprocess.run(["/bin/sh", "-c", text], check=False).returncode == 0
     hook.write_text(f'#!/bin/sh\necho "$1" > {told}\n', "utf-8")
     assert subprocess.run(["/bin/sh", "-c", text], check=False).returncode == 0
