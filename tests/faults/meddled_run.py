@@ -188,6 +188,11 @@ class Hand:
         self.running.command(Halt(reason, "daemon"))
         return {}
 
+    def do_trouble(self, sentence: str) -> Any:
+        """Let the daemon say that something is badly wrong."""
+        self.running.trouble("on_purpose", sentence, critical=True)
+        return {}
+
     def do_lose_control(self) -> Any:
         """Let the daemon believe that its control thread has ended."""
         self.running.lose_control("on purpose")

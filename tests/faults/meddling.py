@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,8 +32,11 @@ class Meddled(Daemon):
         env = {"MEDDLE_SOCKET": str(self.hand), "MEDDLE_SET": json.dumps(self.constants)} | options.pop("env", {})
         self.start(program=PROGRAM, env=env, **options)
 
-    def begin_broken(self, child: str) -> None:
-        """Start it with a child that fails the first time; wait until it is ready all the same."""
+    def begin_broken(self, child: str, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Start it with a child that fails the first time; wait until it is ready all the same.
+
+        ``meanwhile`` is called while the child waits for its next start.
+        """
         env = {"MEDDLE_SOCKET": str(self.hand), "MEDDLE_SET": json.dumps(self.constants)}
         self.hand.unlink(missing_ok=True)
         failed = self._failures()
@@ -42,6 +45,7 @@ class Meddled(Daemon):
         while self._failures() == failed:
             assert time.monotonic() < deadline, self.tail()
             self.manager.listen(0.05)
+        meanwhile()
         self.meddle("break", child=child)
         self.await_ready()
 

@@ -131,6 +131,34 @@ def test_c22_a_daemon_whose_books_stop_to_agree_halts(tmp_path: Path) -> None:
         d.kill()
 
 
+def test_c27_a_start_waits_for_a_person_while_a_critical_alert_is_not_acknowledged(tmp_path: Path) -> None:
+    """Whoever resumes without it is asked again at the next start; once it is acknowledged nobody is."""
+    with meddled(tmp_path, playing(tmp_path)) as d:
+        d.begin()
+        d.meddle("trouble", sentence="something is badly wrong")
+        deadline = time.monotonic() + 20
+        while d.status()["alerts_unacknowledged"] < 1:
+            assert time.monotonic() < deadline, d.tail()
+            d.manager.listen(0.1)
+        d.kill()
+        for acknowledges in (False, True):
+            d.begin()
+            with d.client() as client:
+                status = client.call("status")
+                assert status["trading_state"] == "halted"
+                assert "not acknowledged" in status["state_reason"]
+                if acknowledges:
+                    waiting = [row for row in rows_of(client, "alerts") if row["severity"] == "critical"]
+                    for row in waiting:
+                        client.call("alert.ack", alert_id=row["alert_id"])
+                assert client.call("resume", reason="looked at it", request_id=str(acknowledges))
+                assert client.call("status")["trading_state"] == "active"
+            d.kill()
+        d.begin()
+        assert d.status()["trading_state"] == "active"
+        d.kill()
+
+
 def test_damage_where_a_start_did_not_look_is_found_behind_it_and_halts(tmp_path: Path) -> None:
     """A long ledger starts on its newest rows; the rest is checked in the background, and a bad row stops trading."""
     short = {"daemon__journal__recovery__CHECKED_ROWS": 10, "daemon__journal__recovery__CHECKED_LEAST": 5}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from actors.messages.inference import InferenceRequested
 from actors.messages.orders import OrderAccepted, OrderFilled
 from actors.messages.risk import TradingStateChanged
 from tests.faults.meddling import Meddled, meddled, playing, rows_of
@@ -145,6 +146,37 @@ def test_prices_that_a_core_missed_while_it_was_built_again_are_a_gap(tmp_path: 
             d.manager.listen(0.1)
         assert changes == ["reducing", "active"]
         assert d.stop() == 0
+
+
+MODELS = """
+[feed.playback]
+source = "sp500"
+from = "2020-01-06"
+to = "2020-12-31"
+speed = "max"
+[predictor]
+strategies = ["price_model"]
+[[portfolio]]
+name = "main"
+[service]
+unclean_starts_max = 0
+disk_halt_mb = 0
+"""
+
+
+def test_a_question_to_a_model_that_died_with_the_process_is_asked_again(tmp_path: Path) -> None:
+    """It was committed and never answered; nothing later may pass before its answer, so without it all would wait."""
+    later = {"daemon__supervision__supervisor__Backoff": {"first_s": 2.0, "cap_s": 2.0}}
+    with meddled(tmp_path, MODELS, **later) as d:
+        d.begin_broken("feed", lambda: d.meddle("tell", child="pool", what="deadlock"))
+        deadline = time.monotonic() + 20
+        while not (asked := d.events(InferenceRequested)):
+            assert time.monotonic() < deadline, d.tail()
+            d.manager.listen(0.1)
+        d.kill()
+        d.start(until_end=True)
+        assert d.wait(60) == 0, d.tail()
+        assert len(d.events(InferenceRequested)) > len(asked)
 
 
 def test_losing_the_control_surface_reduces(tmp_path: Path) -> None:
