@@ -62,6 +62,17 @@ def warnings(settings: Settings, data: Data, opened: OpenedLedger) -> list[str]:
     return [*_of_ticks(data), *_of_cash(settings, opened)]
 
 
+def cold(settings: Settings, data: Data, core: LiveCore) -> str:
+    """Say for how long a beginning may pass without a decision, because features look back over what was not shown."""
+    rows, warmup = core.core.predictor.warmup_rows(), settings.predictor.warmup
+    if not data.recording.interval.is_daily or rows <= warmup:
+        return ""
+    return (
+        f"strategies look back over {rows:,} sessions, and predictor.warmup shows them {warmup:,} before the first: "
+        f"{rows - warmup:,} may pass without a decision"
+    )
+
+
 def _of_ticks(data: Data) -> list[str]:
     if data.recording.history is not None:
         return []

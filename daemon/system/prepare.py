@@ -31,7 +31,7 @@ from daemon.system.desk import params_digest
 from daemon.system.housekeeping import Disk
 from daemon.system.keys import in_keys, speak_of_keys
 from daemon.system.live_core import LiveCore
-from daemon.system.opening import warnings
+from daemon.system.opening import cold, warnings
 from daemon.system.options import DEFAULT_SEED
 from daemon.system.start import (
     CoreFactory,
@@ -261,6 +261,9 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
         core = _recovered(factory, opened, notifier, stop)
         for notice in factory.notices:
             log.warning("recovery", detail=notice)
+        slow = cold(settings, data, core) if opened.fresh else ""
+        if slow:
+            log.info("warm-up", detail=slow)
         _check_stop(stop)
     except (OperatorError, StoppedEarly) as error:
         problem = ground.starts.withdraw()

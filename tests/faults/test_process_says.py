@@ -97,6 +97,25 @@ def test_ticks_without_bars_are_told_to_decide_and_fill_nothing(tmp_path: Path) 
         assert d.stop() == 0
 
 
+def test_a_beginning_without_decisions_is_told_how_long_it_may_last(tmp_path: Path) -> None:
+    """Only at the beginning, and only where less is shown beforehand than strategies look back over."""
+    feed = '[feed.playback]\nsource = "sp500"\nfrom = 2019-01-01\nto = 2019-01-05\nspeed = "max"\n'
+    cold = feed + '[predictor]\nstrategies = ["price_model"]\nwarmup = 60\n'
+    with daemon(tmp_path, cold) as d:
+        for _ in range(2):
+            d.start()
+            assert d.stop() == 0
+        (sentence,) = said(d, "warm-up")
+        assert sentence == (
+            "strategies look back over 64 sessions, and predictor.warmup shows them 60 before the first: 4 may pass "
+            "without a decision"
+        )
+    (tmp_path / "warm").mkdir()
+    with daemon(tmp_path / "warm", cold.replace("60", "64")) as d:
+        d.start()
+        assert (d.stop(), said(d, "warm-up")) == (0, [])
+
+
 def test_another_universe_is_refused_with_what_came_and_went(tmp_path: Path) -> None:
     """The ids of the ledger would name other shares; the sentence names some, counts the rest, and the way out."""
     names = [f"S{n}" for n in range(8)]
