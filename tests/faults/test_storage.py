@@ -98,6 +98,8 @@ def test_f18_a_second_daemon_is_refused_and_the_first_is_not_disturbed(tmp_path:
                 second.spawn()
                 assert second.wait(20) == EXIT_CODES["LOCKED"]
                 assert "runs on" in second.tail(1)
+                said = [message.get("STATUS", "") for message in iter(lambda: second.manager.listen(0), None)]
+                assert "starting: data" not in said, "at once: it has not begun to read what it would play"
                 (first.state / "ledger.lock").unlink(missing_ok=True)
         finally:
             second.close()

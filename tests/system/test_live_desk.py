@@ -313,13 +313,29 @@ async def test_a_flatten_is_answered_when_the_flat_book_is_durable(tmp_path: Pat
         r.check_refold()
 
 
-async def test_a_flatten_whose_time_is_over_says_what_is_left(tmp_path: Path) -> None:
-    """Positions and working orders, by name; one that was refused is answered at once; the end waits for nobody."""
+@pytest.mark.parametrize(
+    ("params", "limit"),
+    [({"deadline_s": 0}, "FLAT_S"), ({}, "FLAT_S"), ({"deadline_s": 10**9}, "FLAT_MAX_S")],
+    ids=["told", "not told", "for ever"],
+)
+async def test_a_flatten_whose_time_is_over_says_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: dict[str, Any], limit: str
+) -> None:
+    """Positions and working orders, by name, and nobody waits for ever; one that was refused is answered at once."""
+    inputs = bars(1, 7)[:-1]
+    monkeypatch.setattr(live_desk, limit, 0.0)
     async with control(tmp_path) as (one, r):
         await r.order(qty=3)
-        late = await one.ask("flatten", deadline_s=0)
-        assert late.result["flat"] is False or late.result["flat"] is True  # type: ignore[index]
-        assert [row["symbol"] for row in late.result["left"]] in (["AAPL"], [])  # type: ignore[index]
+        r.intake.queue.ended = False
+        r.intake.queue.put(next(behind(inputs, r.core)))
+        r.loop.wake()
+        await r.until(lambda: bool(events(r.recorded(), OrderFilled)))
+        late = await one.ask("flatten", **params)
+        assert late.result["flat"] is False  # type: ignore[index]
+        assert [(row["symbol"], row.get("qty")) for row in late.result["left"]] == [  # type: ignore[index]
+            ("AAPL", "3"),
+            ("AAPL", None),
+        ]
         await killed(r)
         assert (await one.ask("flatten", key="killed")).code == "KILLED"
 
