@@ -50,7 +50,9 @@ def playing(settings: Settings, data: Data, core: LiveCore) -> str:
     first, last = (_date(session.date) for session in (recording.sessions[0], recording.sessions[-1]))
     speed = pace_of(settings)
     pace = "as fast as it can" if speed is None else "in real time" if speed == 1 else f"{speed:,g} times as fast"
-    parts = [recording.label, f"{first} to {last}" if first != last else first, pace]
+    count = len(recording.universe.symbols)
+    shown = "" if recording.label.startswith(f"{count} ") else f", {count} symbol{'s' * (count != 1)}"
+    parts = [recording.label + shown, f"{first} to {last}" if first != last else first, pace]
     parts += ["free-running"] if playback.free_running else []
     if core.feed_n:
         parts.append(f"going on behind {format_ts(core.feed_ts)}")

@@ -63,7 +63,7 @@ def test_a_start_says_what_it_plays_and_behind_what_it_goes_on_only_if_it_does(t
             assert d.stop() == 0
             ready = [line["playing"] for line in d.logged() if line["event"] == "ready"]
             assert ("going on behind 2024-01-02T" in ready[n]) == (n == 1), ready
-            assert "2024-01-02" in ready[n]
+            assert "bars.csv, 1 symbol, 2024-01-02, as fast as it can" in ready[n]
 
 
 def test_a_shutdown_says_what_stays_open_and_who_may_start_it_again(tmp_path: Path) -> None:
