@@ -9,7 +9,8 @@ import pytest
 
 from tests.faults.meddling import rows_of
 from tests.faults.workload import furnish
-from tests.live_support import CallError, Daemon, daemon
+from tests.live_support import CallError, Daemon, daemon, until
+from tests.parity.worlds import replay_of, world
 
 BUY = {"symbol": "AAA", "side": "buy", "qty": 10, "type": "limit", "limit_px": 95, "tif": "gtc", "portfolio": "desk"}
 SETTINGS_PATCH = (('["restless.py:restless"]', "[]"), ('["restless"]', "[]"))
@@ -60,3 +61,20 @@ def test_what_the_views_have_not_come_to_is_not_unknown(tmp_path: Path) -> None:
             assert caught.value.reason == "UNKNOWN_ORDER"
             client.call("why", order_id=order["order_id"])
         assert d.stop() == 0
+
+
+def test_the_head_of_the_journal_is_the_digest_of_its_replay(tmp_path: Path) -> None:
+    """Live, over a restart, and whatever was asked for in between: asking is no event (contract)."""
+    settings = world(tmp_path, 1, "around").settings + "[control]\nrequests_per_s = 100000\n"
+    with daemon(tmp_path, settings) as d:
+        wanted = replay_of(d.config, tmp_path / "replay").digest
+        for _ in range(2):
+            d.start()
+            with d.client() as client:
+                client.call("log.level", level="info", reason="an audited call")
+                until(60, lambda: client.call("status")["feeds"][0]["state"] == "ended", "the end of the recording")
+                head = client.call("journal.head")
+                assert head["event_digest"] == wanted
+                assert head["seq"] >= d.query("SELECT max(seq) FROM frame")[0][0] > 100
+            assert d.stop() == 0
+        assert d.query("SELECT event_digest FROM run ORDER BY id DESC LIMIT 1") == [(wanted,)]
