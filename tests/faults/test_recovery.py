@@ -13,11 +13,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import pytest
 
 from actors.messages.orders import OrderAccepted, OrderExpired, OrderFilled, OrderPartiallyFilled
 from actors.messages.risk import TradingState, TradingStateChanged
+from daemon.journal.batch import SnapshotRow
 from daemon.journal.failures import EXIT_CODES
+from daemon.journal.rows import snapshot_digest
 from tests.faults.kills import ask, remains
 from tests.faults.oracle import examine
 from tests.faults.twin import compare
@@ -344,6 +347,38 @@ def test_a_damaged_snapshot_is_passed_over(tmp_path: Path, damaged: int) -> None
         last = before["head"][0]["seq"]
         assert refolded == last if damaged == 3 else 0 < refolded < last
         assert len([line for line in house.logged() if "an older one serves" in line.get("detail", "")]) == damaged
+        assert house.stop() == 0
+        sound(house)
+
+
+def test_a_snapshot_of_another_shape_is_passed_over(tmp_path: Path) -> None:
+    """As an older program may have left it: whole, to the byte, and of no use to this one."""
+    furnished(tmp_path)
+    with daemon(tmp_path, settings()) as house:
+        house.start()
+        with house.client() as client:
+            order(client, "held", symbol="AAA", side="buy", qty=100, type="market")
+            silent(client)
+            client.call("snapshot")
+            before = everything(house, client)
+        house.kill()
+        db = sqlite3.connect(house.ledger)
+        for row in db.execute("SELECT seq, ts, event_digest, core, edge FROM snapshot").fetchall():
+            found = SnapshotRow(*row)
+            state = msgspec.msgpack.decode(found.core)
+            state["actors"]["broker"]["accounts"] = 1.5
+            shaped = msgspec.structs.replace(found, core=msgspec.msgpack.encode(state))
+            (chain,) = db.execute("SELECT hash FROM frame WHERE seq = ?", (found.seq,)).fetchone()
+            values = (shaped.core, snapshot_digest(chain, shaped), found.seq)
+            db.execute("UPDATE snapshot SET core = ?, digest = ? WHERE seq = ?", values)
+        db.commit()
+        db.close()
+        house.start()
+        with house.client() as client:
+            assert everything(house, client) == before
+        notices = [line["detail"] for line in house.logged() if line["event"] == "recovery"]
+        assert notices
+        assert all("cannot be used" in notice for notice in notices)
         assert house.stop() == 0
         sound(house)
 
