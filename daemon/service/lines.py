@@ -70,9 +70,10 @@ def _stamp(ts: float) -> str:
 
 def _said(fields: Fields, elsewhere: tuple[str, ...] = ()) -> str:
     """Return what happened in one line: in words where it has some, then what else is known."""
-    detail = fields.get("detail")
+    named = "detail" if fields.get("detail") else "title"  # an alert's title is its sentence
+    detail = fields.get(named)
     told = f"{_visible(str(fields['event']))}" + (f": {_visible(_text(detail))}" if detail else "")
-    left = (*_MOVED, *_QUIET, *elsewhere, *(_IN_DETAIL if detail else ()))
+    left = (*_MOVED, *_QUIET, *elsewhere, *((named, *_IN_DETAIL) if detail else ()))
     return told + "".join(f" {name}={_word(value)}" for name, value in fields.items() if name not in left)
 
 

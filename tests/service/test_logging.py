@@ -175,6 +175,14 @@ def test_after_stop_structlog_is_its_own_again(sink: Sink) -> None:
 # -------------------------------------------------------------------------------------------------------------- people
 
 
+def test_the_title_of_an_alert_is_said_and_not_quoted() -> None:
+    """Unless there is a detail, which says more."""
+    fields = {"ts": 0.0, "level": "warning", "event": "alert", "title": "-3% at stop-loss", "count": 1}
+    assert human_line(fields, colour=False) == "00:00:00.000 warning  alert: -3% at stop-loss count=1"
+    told = human_line({**fields, "detail": "more"}, colour=False)
+    assert told == '00:00:00.000 warning  alert: more title="-3% at stop-loss" count=1'
+
+
 def test_a_terminal_gets_lines_for_people_with_colour_if_it_wants_it() -> None:
     """Chosen by itself on a TTY; ``NO_COLOR`` and a dumb terminal take the colour away."""
     master, slave = pty.openpty()
