@@ -52,13 +52,14 @@ def test_f70_sigterm_at_the_peak(tmp_path: Path) -> None:
     with meddled(tmp_path, settings) as d:
         d.begin()
         with d.client() as client:
-            accepted = 0
-            for n in range(25):
+            accepted = n = 0
+            while n < 25 or accepted <= 5:  # days go by in moments: some find no price, or one that fills them
+                assert n < 2_000
                 order = {"symbol": "AAA", "side": "buy", "qty": 1 + n % 3, "type": "limit", "tif": "gtc"}
-                answer = client.call("order.submit", id=f"rest-{n}", limit_px=92 + n / 100, **order)
+                answer = client.call("order.submit", id=f"rest-{n}", limit_px=92 + n % 25 / 100, **order)
                 accepted += answer["status"] == "new"
+                n += 1
             client.call("alert.test", reason="just before")
-            assert accepted > 5
             began = time.monotonic()
             code = d.stop(BUDGET_S)
         took = time.monotonic() - began
