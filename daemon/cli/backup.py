@@ -88,6 +88,11 @@ def restore(
             }
         )
     )
+    if done.archive_missing:
+        first, others = done.archive_missing[0], len(done.archive_missing) - 1
+        more = f" and {others} more" if others else ""
+        where = f"{done.state_dir}/archive"
+        note(f"the ledger speaks of {first}{more}, and {where} has not: copy the archive there, or verify misses it")
     if done.latch != "clear":
         why = "the directory was killed before, and a restore does not undo that" if done.kept_killed else "as it was"
         note(f"the daemon will start killed ({why}): tradingctl unlatch, once you know why")

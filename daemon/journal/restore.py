@@ -22,7 +22,7 @@ from typing import Final
 
 import msgspec
 
-from daemon.journal.archive import sync_folder
+from daemon.journal.archive import ARCHIVE, sync_folder
 from daemon.journal.backup import check_ledger
 from daemon.journal.backup_file import LATCH, Manifest, latch_state, read_backup
 from daemon.journal.batch import NO_FAULTS, Faults
@@ -57,6 +57,7 @@ class Restored(msgspec.Struct, frozen=True):
         latch: ``clear``, ``killed`` or ``missing`` (killed, too), as a start will find it.
         kept_killed: the directory was killed and stays so although the backup was not.
         manifest: of the backup.
+        archive_missing: files of the archive that the ledger speaks of and ``state_dir`` has not: no backup holds them.
     """
 
     schema: str
@@ -68,6 +69,7 @@ class Restored(msgspec.Struct, frozen=True):
     latch: str
     kept_killed: bool
     manifest: Manifest
+    archive_missing: tuple[str, ...] = ()
 
 
 def restore(backup: Path, state_dir: Path, *, faults: Faults = NO_FAULTS) -> Restored:
@@ -157,6 +159,7 @@ def _put(backup: Path, stage: Path, state_dir: Path, manifest: Manifest, faults:
         else:
             _replace(latch, wanted)
     faults("after:restore.done")
+    names = (archived.partition(" ")[0] for archived in manifest.archived)  # each with its digest
     return Restored(
         schema="tradingd.restore/1",
         backup=str(backup),
@@ -167,6 +170,7 @@ def _put(backup: Path, stage: Path, state_dir: Path, manifest: Manifest, faults:
         latch=latch_state(before if kept else wanted),
         kept_killed=kept and latch_state(wanted) == "clear",
         manifest=manifest,
+        archive_missing=tuple(name for name in names if not (state_dir / ARCHIVE / name).is_file()),
     )
 
 

@@ -150,8 +150,25 @@ def test_a_backup_names_what_lies_in_the_archive(tmp_path: Path) -> None:
     done = back_up(origin, tmp_path / "backups")
     assert [text.split()[0] for text in done.manifest.archived] == ["ledger-1-80.db"]
     assert done.manifest.event_digest == event_digest(40).hex()
-    restore(Path(done.path), origin)
+    assert restore(Path(done.path), origin).archive_missing == ()
     assert problems(origin / "ledger.db") == []
+
+
+def test_a_restore_elsewhere_says_what_of_the_archive_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No backup holds the archive: who has lost the disk is told what to fetch."""
+    origin = state(tmp_path / "state", 40)
+    with closing(sqlite3.connect(origin / "ledger.db", isolation_level=None)) as db:
+        actions = plan(take_stock(origin, MARKETS), RetentionPolicy(ledger_days=1), time.time_ns() + 10**15)
+        apply(actions, origin, MARKETS, lambda f: f(db))
+    done, there = back_up(origin, tmp_path / "backups"), tmp_path / "other"
+    code, _, err = run(capsys, "restore", done.path, "--set", f"paths.state_dir={there}")
+    assert code == 0
+    assert f"the ledger speaks of ledger-1-80.db, and {there}/archive has not" in err
+    assert restore(Path(done.path), there).archive_missing == ("ledger-1-80.db",)
+    shutil.copytree(origin / "archive", there / "archive")
+    assert restore(Path(done.path), there).archive_missing == ()
 
 
 def test_a_killed_state_is_restored_killed(tmp_path: Path) -> None:
@@ -174,7 +191,7 @@ def test_a_killed_state_is_restored_killed(tmp_path: Path) -> None:
     ("spoil", "sentence"),
     [
         ("UPDATE frame SET body = x'90' WHERE seq = 6", "hash_chain: the row with seq 6"),
-        ("DELETE FROM frame WHERE seq = 7", "hash_chain: 1 row before"),
+        ("DELETE FROM frame WHERE seq = 7", "hash_chain: 1 row is missing before"),
         ("UPDATE snapshot SET core = x'00'", "snapshots: behind seq"),
         ("UPDATE idempotency SET reply = x'7b7d' WHERE seq = 2", "replies: the reply under"),
     ],
