@@ -109,6 +109,18 @@ def test_a_sibling_that_does_not_end_for_a_restart_escalates_to_the_root(strateg
     assert "restarted" not in {kind for _, kind, _ in told.lines}
 
 
+def test_a_subtree_that_gave_up_and_left_somebody_behind_is_not_begun_anew() -> None:
+    """Its failure was none of the fatal ones, but what it left runs still, and two of it must never run."""
+    told = Told()
+    deaf = Deaf()
+    specs = [*children(a=lives(1.0)), ChildSpec("deaf", deaf, shutdown_s=1.0)]
+    inner = Supervisor("inner", Strategy.ONE_FOR_ALL, RestartIntensity(0, 1.0), specs)
+    failure = play(supervisor(told, [inner.spec()]), 30.0, leave=lambda: setattr(deaf, "released", True))
+    assert isinstance(failure, EscalatedError)
+    assert failure.fatal
+    assert told.of("inner", "restarted") == []
+
+
 def test_a_silent_child_that_does_not_end_either_escalates() -> None:
     """It missed its heartbeat and ignores its cancellation: only the end of the process helps."""
     told = Told()
