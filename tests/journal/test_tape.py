@@ -319,6 +319,35 @@ for row in session_rows(30, bars=20):
 """
 
 
+def test_f45_the_name_of_a_new_day_is_durable_before_its_rows_are_promised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was synced in a folder that was not is gone with the power; a start would miss the whole day."""
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def note(fd: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", note)
+    rows = session_rows(2)
+    per = len(rows) // 2
+    state = tmp_path / "state"
+    state.mkdir()
+    tape = writer(state / "tape")
+    tape.append(rows[:2])
+    tape.sync()
+    assert synced == ["state", "tape"]
+    tape.append(rows[2:per])
+    tape.sync()
+    assert synced == ["state", "tape"]
+    tape.append(rows[per:])
+    tape.sync()
+    assert synced == ["state", "tape", "tape"]
+    tape.close()
+
+
 @pytest.mark.parametrize("acknowledged", [1, 40, 333])
 def test_what_was_synced_survives_a_kill(tmp_path: Path, acknowledged: int) -> None:
     """A process is killed as it writes; cut to the last position it told, the tape has every row up to there."""

@@ -214,6 +214,27 @@ async def test_a_kill_while_a_broken_core_waits_for_its_commit_passes(tmp_path: 
         check_whole(r.recorded())
 
 
+async def test_a_kill_of_a_broken_core_passes_though_nothing_risky_waits(tmp_path: Path) -> None:
+    """A core that stands half-way through an input can observe no kill: it is built anew for it."""
+    HALF.append("MachineTrouble")
+    fault = Fault()
+    async with rig(tmp_path, INPUTS, faults=fault, prepare=answers) as r:
+        await r.settle()
+        gate = fault.hold("before:commit")
+        before = r.send("halt", reason="a test")
+        await gate.wait()
+        broken = r.put(MachineTrouble("disk", "x"), source="shell")
+        await r.until(lambda: r.loop._broken is not None)
+        await r.kill()
+        gate.open()
+        await before.wait()
+        await broken.wait()
+        await r.settle()
+        assert r.state == "killed"
+        r.check_refold()
+        check_whole(r.recorded())
+
+
 async def test_a_full_disk_under_a_broken_core_refuses_the_broken_command(tmp_path: Path) -> None:
     """Everything that is not durable is dropped; the commands among it are told so, once."""
     HALF.append("MachineTrouble")
