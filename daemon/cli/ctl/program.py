@@ -19,7 +19,7 @@ Command = Callable[[list[str]], int]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors are one sentence on stderr."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = _readable(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # what the terminal has no letter for is shown, not fatal
@@ -33,6 +33,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         options.note(f"{PROGRAM}: {_sentence(error)}")
         return error.exit_code
+
+
+def _readable(words: Sequence[str]) -> list[str]:
+    """Replace bytes of a reason that are no UTF-8: they must not keep a kill or a halt from being sent.
+
+    Elsewhere they are refused in a sentence, or name a file.
+    """
+    found: list[str] = []
+    for word in words:
+        reason = found[-1:] == ["--reason"] or word.startswith("--reason=")
+        found.append(word.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if reason else word)
+    return found
 
 
 def _sentence(error: OperatorError) -> str:

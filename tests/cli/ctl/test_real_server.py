@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
+
+import pytest
 
 from daemon.control.limits import ServerLimits
 from tests.cli.ctl.conftest import ROOT, environ
@@ -95,6 +98,18 @@ def test_refusals_keep_their_words() -> None:
         starting = ctl(house.path, "status")
         assert (starting.returncode, "not ready yet" in starting.stderr) == (4, True)
         assert ctl(house.path, "kill").returncode == 0
+
+
+@pytest.mark.parametrize("verb", ["halt", "kill"])
+def test_bytes_in_a_reason_that_are_no_text_stop_no_stop(verb: str) -> None:
+    """Pasted from somewhere: it is sent with a mark in their place, and does what it says."""
+    with running() as house:
+        reason = os.fsdecode(b"stop \xff\xfe now")
+        done = ctl(house.path, verb, "--reason", reason)
+        assert done.returncode == 0, done.stderr
+        assert house.latch.is_set == (verb == "kill")
+        if verb == "kill":
+            assert house.latch.reason == "stop \ufffd\ufffd now"
 
 
 def test_following_the_real_subscription() -> None:
