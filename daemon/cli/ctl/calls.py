@@ -188,6 +188,12 @@ def rendered(
         return [*show.listing(method.name, result, paint, room=columns, height=lines), *_more(method, result, params)]
     if method.mutating:
         return _done(method, result, paint, columns)
+    if method.name == "config.check" and result.get("ok") is True and isinstance(result.get("changes"), list):
+        changes = result["changes"]
+        head = "the configuration file holds; " + (
+            f"a reload would change {counted(len(changes), 'key')}" if changes else "a reload would change nothing"
+        )
+        return [head, *(show.rows("changes", changes, paint, room=columns, indent="  ") if changes else [])]
     return show.thing(result, paint, room=columns)
 
 
@@ -233,7 +239,8 @@ def _done(method: Method, result: dict[str, Any], paint: Paint, columns: int | N
         head = f"{verb}: {clean(result['detail'])}"
         done = {"detail", "stopping", "positions", "open_orders"}
     else:
-        head = f"{verb}: done" + (", nothing had to change" if result.get("changed") is False else "")
+        unchanged = result.get("changed") is False or result.get("changes") == []
+        head = f"{verb}: done" + (", nothing had to change" if unchanged else "")
         done = {"changed"}
     rest = {name: value for name, value in others.items() if name not in done}
     manifest = rest.get("manifest")

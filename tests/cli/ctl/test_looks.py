@@ -161,6 +161,14 @@ def test_top_says_when_it_is_old() -> None:
     assert Picture().lines(PLAIN, 80, 24, 0.0)[:2] == ["tradingctl top", "waiting for the daemon"]
 
 
+def test_a_configuration_that_changes_nothing_says_so() -> None:
+    """In words, and not as an empty list."""
+    nothing = wire.loads('{"schema": "x", "ok": true, "digest": "7c9e", "changes": []}')
+    check = calls.rendered(METHODS["config.check"], nothing, {}, PLAIN, None)
+    assert check == ["the configuration file holds; a reload would change nothing"]
+    assert calls.rendered(METHODS["reload"], nothing, {}, PLAIN, None)[0] == "reload: done, nothing had to change"
+
+
 def test_a_story_says_the_type_of_an_order_once() -> None:
     """A stop is a stop at its price; of any other type the stop price is named."""
     order = '"symbol":"KO","side":"sell","qty":5,"tif":"gtc","status":"new","client_order_id":"x","stop_px":40.5'
