@@ -198,14 +198,16 @@ class Collector:
     def drop(self) -> list[Input]:
         """Give up everything that is not durable; return its inputs, in order. Nothing may be in flight.
 
-        What must not be lost with it stays in the open batch: which alerts were delivered, history that warms features,
-        and who waits for a snapshot.
+        What must not be lost with it stays in the open batch: which alerts were delivered, what callers were told in
+        the end, history that warms features, and who waits for a snapshot.
         """
         waiting = [*self._line.clear(), self.open]
         self.open = fresh = Pending(since=time.monotonic_ns())
         for pending in waiting:
             fresh.batch.outbox += [row for row in pending.batch.outbox if row.state != "pending"]
             fresh.batch.panels += [row for row in pending.batch.panels if not row.seq]
+            fresh.batch.replies += pending.amended
+            fresh.amended += pending.amended
             fresh.asks += pending.asks
         self.uncommitted = 0
         return [item for pending in waiting for item in pending.inputs]

@@ -163,6 +163,7 @@ class CoreLoop(Setbacks):
         )
         if kept is not None:
             self._collector.open.batch.replies.append(kept)
+            self._collector.open.amended.append(kept)
             self._wake.set()
 
     async def take_snapshot(self) -> int:

@@ -9,7 +9,7 @@ import anyio
 import msgspec
 
 from daemon.control.calls import Call, Outcome
-from daemon.journal.batch import Batch
+from daemon.journal.batch import Batch, KeptReply
 from daemon.kernel.errors import OperatorError
 from daemon.kernel.message import Envelope, Message
 from daemon.system.board import Board
@@ -91,6 +91,7 @@ class Pending(msgspec.Struct, eq=False):
         last: envelope of the last market input in it, or None.
         risky: it holds an order, or a fill: nothing that may follow a kill.
         since: monotonic nanoseconds when it was begun.
+        amended: replies among the batch's that no input of it brought: what callers were told in the end.
         board: of the core behind it, to be shown once it is durable; None where none was due.
     """
 
@@ -102,6 +103,7 @@ class Pending(msgspec.Struct, eq=False):
     last: Envelope | None = None
     risky: bool = False
     since: int = 0
+    amended: list[KeptReply] = msgspec.field(default_factory=list)
     board: Board | None = None
 
     @property
