@@ -188,13 +188,18 @@ def rendered(
         return [*show.listing(method.name, result, paint, room=columns, height=lines), *_more(method, result, params)]
     if method.mutating:
         return _done(method, result, paint, columns)
-    if method.name == "config.check" and result.get("ok") is True and isinstance(result.get("changes"), list):
-        changes = result["changes"]
-        head = "the configuration file holds; " + (
-            f"a reload would change {counted(len(changes), 'key')}" if changes else "a reload would change nothing"
-        )
-        return [head, *(show.rows("changes", changes, paint, room=columns, indent="  ") if changes else [])]
-    return show.thing(result, paint, room=columns)
+    checked = method.name == "config.check"
+    return _checked(result, paint, columns) if checked else show.thing(result, paint, room=columns)
+
+
+def _checked(result: dict[str, Any], paint: Paint, columns: int | None) -> list[str]:
+    """Return what a check of the configuration found."""
+    changes = result.get("changes")
+    if result.get("ok") is not True or not isinstance(changes, list):
+        return show.thing(result, paint, room=columns)
+    what = counted(len(changes), "key") if changes else "nothing"
+    head = f"the configuration file holds; a reload would change {what}"
+    return [head, *(show.rows("changes", changes, paint, room=columns, indent="  ") if changes else [])]
 
 
 def _more(method: Method, result: dict[str, Any], params: dict[str, Any]) -> list[str]:
