@@ -763,31 +763,6 @@ async def test_a_delivery_is_not_written_over_a_newer_form_on_its_way(tmp_path: 
     opened.close()
 
 
-async def test_what_a_caller_was_told_in_the_end_survives_what_a_kill_drops(tmp_path: Path) -> None:
-    """A flatten's last answer stands in a batch with an order: asked again, the caller gets the same."""
-    fault = Fault()
-    async with rig(tmp_path, OPEN_MARKET, faults=fault) as r:
-        await r.settle()
-        call = Call("flatten", {}, Peer(7, 7, 1, Role.ADMIN), request_id="all")
-        r.loop.amend(call, Outcome({"flat": False}))
-        await r.until(lambda: r.loop.settled)
-        gate = fault.hold("before:tape.write")
-        sent = [r.order_soon()]
-        await gate.wait()
-        sent.append(r.order_soon())
-        r.loop.amend(call, Outcome({"flat": True}))
-        await r.until(lambda: not len(r.loop.lanes))
-        await r.kill()
-        gate.open()
-        for one in sent:
-            await one.wait()
-        await r.until(lambda: r.loop.settled)
-        assert r.rebuilt
-    opened = open_ledger(tmp_path, codec(), MarketCodec(MARKET))
-    assert [b'"flat":true' in kept.reply for kept in opened.replies() if kept.method == "flatten"] == [True]
-    opened.close()
-
-
 async def test_deliveries_survive_what_a_kill_drops(tmp_path: Path) -> None:
     """That an alert was delivered stands in a batch with an order: the order is dropped, the news is not."""
     fault = Fault()

@@ -13,13 +13,17 @@ import numpy as np
 import pytest
 
 from actors.api import PanelWindow, Params, Scores, spec_of, strategy
+from actors.messages.catalogue import MARKET, codec
 from actors.messages.control import Halt, LatchObserved, Unlatch
 from actors.messages.orders import OrderAccepted, OrderDenied, OrderFilled, OrderPartiallyFilled, OrderReplaced
 from actors.messages.portfolio import CashFlowed
 from actors.messages.risk import TradingState, TradingStateChanged
 from actors.predictor.registry import bind_spec
 from actors.risk.control import ControlDesk
+from daemon.control.calls import Call, Outcome, Peer, Role
+from daemon.journal.market_codec import MarketCodec
 from daemon.journal.opened import RecordedInput
+from daemon.journal.recovery import open_ledger
 from daemon.kernel.errors import InvariantError
 from daemon.kernel.mailbox import Lane
 from daemon.system import core_loop
@@ -471,3 +475,28 @@ async def test_lane_zero_goes_before_commands(tmp_path: Path) -> None:
             outcome = await one.wait()
             assert outcome.result is not None
             assert outcome.result["status"] == "denied"
+
+
+async def test_what_a_caller_was_told_in_the_end_survives_what_a_kill_drops(tmp_path: Path) -> None:
+    """A flatten's last answer stands in a batch with an order: asked again, the caller gets the same."""
+    fault = Fault()
+    async with rig(tmp_path, OPEN_MARKET, faults=fault) as r:
+        await r.settle()
+        call = Call("flatten", {}, Peer(7, 7, 1, Role.ADMIN), request_id="all")
+        r.loop.amend(call, Outcome({"flat": False}))
+        await r.until(lambda: r.loop.settled)
+        gate = fault.hold("before:tape.write")
+        sent = [r.order_soon()]
+        await gate.wait()
+        sent.append(r.order_soon())
+        r.loop.amend(call, Outcome({"flat": True}))
+        await r.until(lambda: not len(r.loop.lanes))
+        await r.kill()
+        gate.open()
+        for one in sent:
+            await one.wait()
+        await r.until(lambda: r.loop.settled)
+        assert r.rebuilt
+    opened = open_ledger(tmp_path, codec(), MarketCodec(MARKET))
+    assert [b'"flat":true' in kept.reply for kept in opened.replies() if kept.method == "flatten"] == [True]
+    opened.close()
