@@ -90,9 +90,10 @@ def schema(*, as_json: AsJson = False) -> None:
 def init(
     path: Annotated[Path, typer.Argument(metavar="[FILE]", help="File to write.")] = Path("tradingd.toml"),
 ) -> None:
-    """Write a configuration file to start from; never over an existing one."""
+    """Write a configuration file to start from, and the folders it lies in; never over an existing one."""
     text = resources.files("config").joinpath("example.toml").read_text("utf-8")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)  # as the next steps of install-service --user need it
         with path.open("x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError:

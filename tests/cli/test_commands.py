@@ -368,6 +368,9 @@ def test_config_init_writes_a_file_that_passes_the_check(capsys: pytest.CaptureF
     """And never over an existing one."""
     file = tmp_path / "t.toml"
     assert answer(capsys, "config", "init", str(file))[0] == 0
+    below = tmp_path / ".config" / "tradingd" / "tradingd.toml"
+    assert answer(capsys, "config", "init", str(below))[0] == 0, "as install-service --user says"
+    assert below.read_text("utf-8") == file.read_text("utf-8")
     code, out, _ = answer(capsys, "config", "check", str(file))
     assert code == 0
     assert f"{file}: ok; " in out

@@ -90,7 +90,9 @@ class House:
         return words + ["--yes"] * METHODS[method].confirm
 
     def ready_for(self, method: str) -> None:
-        """Bring trading into the state in which a method does something."""
+        """Bring trading into the state in which a method does something; the service manager reads what it is told."""
+        while self.daemon.manager.listen(0) is not None:
+            continue
         if method == "unlatch":
             self.client.call("kill")
         elif method in {"resume", "kill", "halt", "reduce"} or self.client.call("status")["trading_state"] != "active":
@@ -142,6 +144,11 @@ def p95(spent: list[float]) -> float:
     return statistics.quantiles(spent, n=20)[18]
 
 
+def slowest(spent: dict[str, list[float]]) -> float:
+    """Return the 95th percentile of all calls, or the median of one verb that is beyond it: none hides among others."""
+    return max(p95([one for some in spent.values() for one in some]), *map(statistics.median, spent.values()))
+
+
 @contextmanager
 def house(folder: Path) -> Iterator[House]:
     """Give a daemon in the middle of its day, with orders, fills and alerts behind it."""
@@ -165,7 +172,7 @@ def test_every_verb_is_answered_within_a_tenth_of_a_second(tmp_path: Path) -> No
     with house(tmp_path) as h:
         rounds = []
         for _ in range(TRIES):
-            rounds.append(p95([h.answered(method) for method in methods() for _ in range(3)]))
+            rounds.append(slowest({method: [h.answered(method) for _ in range(3)] for method in methods()}))
             if rounds[-1] < BUDGET_MS:
                 break
         assert min(rounds) < BUDGET_MS
@@ -208,7 +215,7 @@ def test_every_verb_from_typing_to_exit(tmp_path: Path, capsys: pytest.CaptureFi
                 spent.setdefault(method, []).append(h.run(h.typed(method)).clock)
             for _, words in itertools.product(range(20), EXTRA):
                 spent.setdefault(" ".join(words), []).append(h.run(list(words)).clock)
-            found = p95([one for some in spent.values() for one in some])
+            found = slowest(spent)
             if found < best:
                 best = found
                 lines = [
