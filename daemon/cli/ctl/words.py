@@ -62,7 +62,8 @@ ANSWERS: Final[dict[str, str]] = {
     "snapshot": "sequence number and digest of the snapshot.",
     "backup": "the file that was written, its size and digest.",
     "log.level": "the level in force.",
-    "shutdown": "that the daemon has begun to stop; positions stay open.",
+    "shutdown": "that the daemon has begun to stop; positions stay open.\n"
+    "A service manager starts it again: there, `systemctl stop tradingd` is what stops it.",
 }
 """Method -> what its verb gives back, for ``--help``. With --json: the daemon's result on one line."""
 ANSWER: Final = "the daemon's result."
