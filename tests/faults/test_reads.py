@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.meddling import rows_of
 from tests.faults.workload import furnish
-from tests.live_support import CallError, Daemon, daemon, until
+from tests.live_support import CallError, Client, Daemon, daemon, until
 from tests.parity.worlds import replay_of, world
 
 BUY = {"symbol": "AAA", "side": "buy", "qty": 10, "type": "limit", "limit_px": 95, "tif": "gtc", "portfolio": "desk"}
@@ -63,6 +63,12 @@ def test_what_the_views_have_not_come_to_is_not_unknown(tmp_path: Path) -> None:
         assert d.stop() == 0
 
 
+def played(client: Client) -> bool:
+    """Tell whether the recording has ended and everything that it caused is durable."""
+    status = client.call("status")
+    return status["feeds"][0]["state"] == "ended" and not status["journal"]["uncommitted"]
+
+
 def test_the_head_of_the_journal_is_the_digest_of_its_replay(tmp_path: Path) -> None:
     """Live, over a restart, and whatever was asked for in between: asking is no event (contract)."""
     settings = world(tmp_path, 1, "around").settings + "[control]\nrequests_per_s = 100000\n"
@@ -72,7 +78,7 @@ def test_the_head_of_the_journal_is_the_digest_of_its_replay(tmp_path: Path) -> 
             d.start()
             with d.client() as client:
                 client.call("log.level", level="info", reason="an audited call")
-                until(60, lambda: client.call("status")["feeds"][0]["state"] == "ended", "the end of the recording")
+                until(60, lambda: played(client), "the end of the recording, durable")
                 head = client.call("journal.head")
                 assert head["event_digest"] == wanted
                 assert head["seq"] >= d.query("SELECT max(seq) FROM frame")[0][0] > 100
