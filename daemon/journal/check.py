@@ -138,6 +138,9 @@ def check_older(path: Path, before: int, *, should_stop: Callable[[], bool] = la
         path: of the ledger.
         before: ``OpenedLedger.unchecked_before``.
         should_stop: asked between chunks; what was looked at until then is reported.
+
+    Raises:
+        OperatorError, sqlite3.OperationalError: the ledger cannot be read now.
     """
     db = open_readonly(path)
     try:
@@ -145,6 +148,10 @@ def check_older(path: Path, before: int, *, should_stop: Callable[[], bool] = la
         detail = walk.finding.detail if walk.finding else f"{walk.rows} rows"
         checks = [Check("hash_chain", ok=walk.finding is None, detail=detail)]
         return checks if should_stop() else [*checks, check_integrity(db)]
+    except sqlite3.OperationalError:
+        raise  # locked or out of reach, which says nothing about the rows
+    except sqlite3.DatabaseError as error:  # a page that is none: damage, and not a fault of whoever looks
+        return [Check("integrity", ok=False, detail=str(error))]
     finally:
         db.close()
 

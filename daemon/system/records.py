@@ -110,7 +110,12 @@ class Records:
         def check() -> list[Check]:
             return check_older(path, keeper.unchecked_before, should_stop=rested)
 
-        bad = [f"{c.name}: {c.detail}" for c in await anyio.to_thread.run_sync(check) if not c.ok]
+        try:
+            checks = await anyio.to_thread.run_sync(check)
+        except (OperatorError, OSError, sqlite3.Error) as error:
+            keeper.trouble("ledger_unchecked", f"older rows of the ledger could not be checked: {error}", critical=True)
+            return
+        bad = [f"{c.name}: {c.detail}" for c in checks if not c.ok]
         if bad:
             keeper.command(Halt(f"the ledger is damaged: {bad[0]}", "daemon"))
             keeper.trouble("ledger_damaged", f"the ledger is damaged: {bad[0]}", critical=True)

@@ -19,6 +19,7 @@ from daemon.journal.failures import EXIT_CODES
 from daemon.journal.version import has_wal_reset_bug
 from tests.faults.disks import limit_files, small_file_system
 from tests.faults.kills import ask, remains
+from tests.faults.meddling import meddled
 from tests.faults.oracle import examine
 from tests.faults.twin import compare
 from tests.faults.workload import furnish
@@ -296,6 +297,26 @@ def test_f49_bytes_flipped_in_a_page_are_found_at_the_start(tmp_path: Path) -> N
             flip(house.ledger, where, size)
             refused(house, reason)
             house.ledger.write_bytes(whole)
+
+
+@pytest.mark.parametrize("what", ["row", "page"])
+def test_f49_damage_in_the_part_that_a_start_leaves_out_halts(tmp_path: Path, what: str) -> None:
+    """Found behind the start: a halt that says so and a critical alert, and nothing gives up over it."""
+    checked = {f"daemon__journal__recovery__CHECKED_{name}": n for name, n in (("ROWS", 9), ("LEAST", 9), ("BYTES", 0))}
+    with meddled(tmp_path, furnish(tmp_path, minutes=1440, speed="max"), **checked) as house:
+        house.begin()
+        some_trades(house, 600)
+        assert house.stop() == 0
+        row = house.query("SELECT hash FROM frame ORDER BY seq LIMIT 1 OFFSET 300")[0][0]  # far from what a start reads
+        at = house.ledger.read_bytes().index(row)
+        flip(house.ledger, at if what == "row" else at // PAGE * PAGE, 8)
+        house.begin()
+        with house.client() as client:
+            ask(client, "status", lambda status: status["trading_state"] == "halted")
+            assert "the ledger is damaged" in client.call("status")["state_reason"]
+            assert ask(client, "alerts", lambda told: [a for a in told["rows"] if "the ledger is damaged" in str(a)])
+        assert house.actor("records")["restarts"] == 0
+        assert house.stop() == 0
 
 
 @pytest.mark.long

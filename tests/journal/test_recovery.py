@@ -221,6 +221,18 @@ def test_of_a_long_ledger_the_newest_rows_are_checked_and_the_rest_is_left_to_th
     assert refusal(tmp_path).reason == "CHAIN_BROKEN"
 
 
+def test_a_page_that_is_none_is_damage_for_the_background_too(tmp_path: Path) -> None:
+    """Not a fault of whoever looks, which would be tried again; a ledger that is locked is no damage."""
+    sealed(tmp_path, 6)
+    db = sqlite3.connect(tmp_path / DB)
+    (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'frame'").fetchone()
+    db.close()
+    flip(tmp_path / DB, (page - 1) * 8192)
+    (damage,) = check_older(tmp_path / DB, 11)
+    assert (damage.name, damage.ok) == ("integrity", False)
+    assert "malformed" in damage.detail
+
+
 def test_pages_of_a_large_file_are_left_to_the_background_however_few_its_rows_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
