@@ -30,6 +30,7 @@ def parity(
     Example: tradingd parity ~/.local/state/tradingd
     """
     import os
+    import sqlite3
 
     from config.sources import load_settings
     from daemon.system.parity import parity_of, report
@@ -37,7 +38,14 @@ def parity(
     settings = None
     if config is not None:
         settings = load_settings(file=config, profile=None, sets=(), environ=os.environ).settings
-    found = parity_of(path, settings)
+    try:
+        found = parity_of(path, settings)
+    except sqlite3.DatabaseError as error:  # of the file, and nothing of the program
+        raise OperatorError(
+            f"the ledger of {path} cannot be read: {error}",
+            code="LEDGER_CORRUPT",
+            remedy="see what tradingd verify says of it",
+        ) from error
     if as_json:
         say_json(report(found))
     else:

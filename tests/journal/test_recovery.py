@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from daemon.cli.tradingd import main
 from daemon.journal import recovery
 from daemon.journal.batch import TapeRow
 from daemon.journal.check import check_chain, check_older, check_sealed, read_runs
@@ -231,6 +232,21 @@ def test_a_page_that_is_none_is_damage_for_the_background_too(tmp_path: Path) ->
     (damage,) = check_older(tmp_path / DB, 11)
     assert (damage.name, damage.ok) == ("integrity", False)
     assert "malformed" in damage.detail
+
+
+def test_parity_of_a_damaged_ledger_is_no_fault_of_the_program(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence that says where to look, as verify has."""
+    sealed(tmp_path, 6)
+    db = sqlite3.connect(tmp_path / DB)
+    (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'run'").fetchone()
+    db.close()
+    flip(tmp_path / DB, (page - 1) * 8192)
+    assert main(["parity", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "database disk image is malformed; see what tradingd verify says" in said
+    assert "fault of the program" not in said
 
 
 def test_pages_of_a_large_file_are_left_to_the_background_however_few_its_rows_are(
