@@ -26,7 +26,7 @@ from actors.feed.session import SessionTable, date_to_day, day_text, days_to_dat
 from actors.feed.tickstream import TickStream, open_ticks
 from actors.messages.market import SessionClosed, SessionOpened
 from actors.values.session import Session
-from actors.values.time import DAY_NS, Interval, parse_interval
+from actors.values.time import DAY_NS, LATEST_NS, Interval, parse_interval
 from actors.values.universe import Adjustment, Universe
 from daemon.kernel.errors import OperatorError, UsageError
 from daemon.kernel.message import Market
@@ -122,7 +122,7 @@ class Recording:
         self.first_start = self.sessions[0].open_ts if history is None else history.first_start
 
     def inputs(self, after: Resume | None = None) -> Iterator[Market]:
-        """Yield the inputs in order of time; without end where the recording is looped.
+        """Yield the inputs in order of time; again and again, until the year 2200, where the recording is looped.
 
         Args:
             after: begin behind this place; None: at the beginning.
@@ -204,7 +204,7 @@ class Recording:
         )
         step = ((last - first) // WEEK_NS + 1) * WEEK_NS
         turn = 0 if after is None else max(0, (after.ts - first) // step)
-        while True:
+        while not turn or last + turn * step <= LATEST_NS:
             place = None if after is None else Resume(after.ts - turn * step, after.n)
             inputs = self._behind(place)
             yield from shifted(inputs, turn, step // DAY_NS, len(self.sessions)) if turn else inputs

@@ -12,6 +12,8 @@ SECOND_NS: Final = 1_000_000_000
 MINUTE_NS: Final = 60 * SECOND_NS
 HOUR_NS: Final = 60 * MINUTE_NS
 DAY_NS: Final = 24 * HOUR_NS
+LATEST_NS: Final = 7_258_118_400 * SECOND_NS
+"""2200-01-01: time that is made up, by a loop or a fast clock, ends here; 64 bits of nanoseconds end in 2262."""
 
 _UNITS: Final = {"s": SECOND_NS, "m": MINUTE_NS, "h": HOUR_NS}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Final
 
 from actors.messages.inference import PredictionReady, PredictionUnavailable
+from actors.values.time import LATEST_NS
 from daemon.kernel.clock import Clock, TimerHeap, VirtualClock
 from daemon.kernel.message import Market
 from daemon.system.core_ports import Input
@@ -74,13 +75,17 @@ class Pace:
         since, ts = self._origin
         away = monotonic - self._looked
         if away > PAUSE_NS and self._runs_on:
-            begun = ts + int((self._looked - since) * self.speed) if self._missed is None else self._missed[0]
-            self._missed = (begun, ts + int((monotonic - since) * self.speed))
+            begun = self._at(self._looked) if self._missed is None else self._missed[0]
+            self._missed = (begun, self._at(monotonic))
         elif away > PAUSE_NS:  # stopped or suspended: go on where we were instead of bursting
             since += away
             self._origin = (since, ts)
         self._looked = monotonic
-        return ts + int((monotonic - since) * self.speed)
+        return self._at(monotonic)
+
+    def _at(self, monotonic: int) -> int:
+        since, ts = self._origin or (monotonic, 0)
+        return min(ts + int((monotonic - since) * (self.speed or 0.0)), max(ts, LATEST_NS))
 
     def take_missed(self) -> tuple[int, int] | None:
         """Return since when until when the recording ran unseen, once; None where it did not."""
@@ -278,16 +283,16 @@ class ScaledClock:
 
     def __init__(self, base: int, speed: float, monotonic: Callable[[], int] = boot_ns) -> None:
         """Stand at ``base`` now."""
-        self._base = base
+        self._base = self._last = base
+        self._latest = max(base, LATEST_NS)
         self._speed = speed
         self._monotonic = monotonic
         self._since = monotonic()
-        self._last = base
 
     def now(self) -> int:
         """Return nanoseconds of the recording's time."""
         now = self._base + int((self._monotonic() - self._since) * self._speed)
-        self._last = max(self._last, now)
+        self._last = max(self._last, min(now, self._latest))
         return self._last
 
     def seconds_until(self, ts: int) -> float:

@@ -24,6 +24,7 @@ from actors.feed.recording import Recording, RecordingSpec, Resume, open_recordi
 from actors.messages.catalogue import MARKET, codec
 from actors.risk.params import RiskLimits
 from actors.values import parse_interval
+from actors.values.time import LATEST_NS
 from actors.values.universe import Adjustment
 from config.params import alert_params, broker_params, portfolio_specs, risk_limits
 from config.settings import Settings, playback_tree, settings_digest, settings_tree
@@ -350,7 +351,7 @@ class CoreFactory:
         if speed is None:
             return ArrivalClock(last_ts)
         base = self._anchor["ts"] + int((time.time_ns() - self._anchor["wall_ns"]) * speed)
-        return ScaledClock(max(base, last_ts), speed)
+        return ScaledClock(max(min(base, LATEST_NS), last_ts), speed)
 
 
 def first_limits(state_dir: Path) -> RiskLimits | None:

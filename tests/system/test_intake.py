@@ -12,6 +12,7 @@ import pytest
 from actors.messages.inference import InferenceRequested, ModelActivated, PredictionReady
 from actors.messages.market import GapDetected
 from actors.messages.portfolio import DecisionDue
+from actors.values.time import LATEST_NS
 from daemon.kernel.clock import SystemClock, TimerHeap, VirtualClock
 from daemon.kernel.message import Market
 from daemon.system import intake, live_core
@@ -311,6 +312,19 @@ def test_a_scaled_clock_runs_at_its_speed_and_never_back() -> None:
     assert clock.seconds_until(OPEN + 180 * SECOND) == 2.0
     hand.now -= 2 * SECOND
     assert clock.now() == OPEN + 60 * SECOND
+
+
+def test_time_that_is_made_up_ends_before_the_ledger_cannot_hold_it() -> None:
+    """A clock at a thousand million times its speed passes centuries in seconds; in 2200 it stands still."""
+    hand = Hand()
+    clock, pace = ScaledClock(OPEN, 1e9, hand), Pace(1e9, hand, runs_on=True)
+    pace.begin(OPEN)
+    late = ScaledClock(LATEST_NS + 5, 1e9, hand)
+    hand.now += 20 * SECOND
+    assert clock.now() == LATEST_NS
+    assert late.now() == LATEST_NS + 5
+    assert pace.now() == LATEST_NS
+    assert pace.take_missed() == (OPEN, LATEST_NS)
 
 
 def test_free_running_takes_answers_first_then_timers_that_are_due_then_prices() -> None:

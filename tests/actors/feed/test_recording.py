@@ -12,7 +12,7 @@ from actors.feed.history import HistorySpec, open_history
 from actors.feed.ports.ticks import TickFile
 from actors.feed.recording import Recording, RecordingSpec, Resume, open_recording
 from actors.messages.market import BarPanel, NewsItem, SessionClosed, SessionOpened
-from actors.values.time import DAY_NS
+from actors.values.time import DAY_NS, LATEST_NS
 from actors.values.universe import Adjustment
 from daemon.kernel.errors import OperatorError, UsageError
 from tests.actors.feed.streams import kinds, plain, plains
@@ -309,6 +309,16 @@ def test_a_looped_recording_goes_on_behind_any_place_of_any_turn(whole: Recordin
     for cut, place in list(enumerate(places(inputs)))[:50]:
         assert plains(itertools.islice(looped.inputs(place), 10)) == expected[cut : cut + 10], (cut, place)
     assert plain(next(looped.inputs(Resume(0, 0)))) == expected[0]
+
+
+def test_a_loop_ends_before_its_times_cannot_be_held(write) -> None:
+    """At full speed it comes to the year 2200 within the hour; then the recording has ended, wherever it goes on."""
+    path = write("ts,symbol,price,size\n2099-10-05T14:00:00Z,A,1,1\n", "t.csv")
+    looped = open_recording(RecordingSpec(trades=(path,), loop=True))
+    *_, last = looped.inputs(Resume(LATEST_NS - 30 * DAY_NS, 0))
+    assert LATEST_NS - 8 * DAY_NS < last.ts <= LATEST_NS
+    assert list(looped.inputs(Resume(last.ts, 1))) == []
+    assert list(looped.inputs(Resume(last.ts + 30 * DAY_NS, 1))) == []
 
 
 def test_a_recording_of_more_than_a_week_moves_by_more(write) -> None:
