@@ -205,6 +205,8 @@ class Errands:
             log.debug("control call", kind=kind, uid=peer.uid, pid=peer.pid, method=method, outcome=outcome)
             return
         log.info("control call", kind=kind, uid=peer.uid, pid=peer.pid, method=method, outcome=outcome)
+        if (kind, method, outcome) == ("call", "shutdown", "ok"):
+            return  # it was told before the end began: by now the core may take nothing more
         fact = CallAudited(kind, method, peer.by, outcome)
         self._desk.on_main(lambda: self._running.tell(fact))
 
@@ -273,6 +275,7 @@ class Errands:
     async def _shutdown(self, call: Call) -> Outcome:
         board = self._board()
         positions, orders = sum(portfolio.held for portfolio in board.portfolios), board.open_orders
+        self._running.tell(CallAudited("call", call.method, call.peer.by, "ok"))
         self._prepared.stop.ask(call.reason or f"shutdown by {call.peer.by}")
         detail = "the daemon ends; " + _what_stays(positions, orders)
         if self._running.notifier.active:
