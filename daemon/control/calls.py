@@ -70,6 +70,10 @@ class Desk(Protocol):
         """Hand a call to the core; ``answer`` is called once, on any thread, when what it promises is durable."""
         ...
 
+    def stands(self, call: Call, outcome: Outcome) -> bool:
+        """Tell whether what a call was answered once holds still; where it does not, a repeated call is done anew."""
+        ...
+
     def read(self, call: Call) -> Outcome:
         """Answer from what was last published or from the views; never waits for the core for more than a moment."""
         ...

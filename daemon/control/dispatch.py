@@ -224,7 +224,7 @@ class Dispatcher:
             answer(Outcome(code="UNKNOWN", message=text, remedy=remedy))
 
         clock = loop.call_later(limit, late)
-        flight = self._flights.board(call, answer, safe=method.lane == 0)
+        flight = self._flights.board(call, answer, desk.stands, safe=method.lane == 0)
         if isinstance(flight, Outcome):
             answer(flight)
         elif flight is not None:

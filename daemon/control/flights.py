@@ -2,6 +2,7 @@
 
 The same ``uid:request_id`` is done once. While the first is under way the second waits for the same answer; afterwards
 it gets the answer that was kept. With other parameters it is refused, because one of the two was meant differently.
+A stop alone is done anew where its answer does not hold any more: a halt that was lifted since is no halt.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ MISMATCH: Final = Outcome(
     field="request_id",
     remedy="use a new request_id for a new call",
 )
+Stands = Callable[[Call, Outcome], bool]
 _DECODER: Final = msgspec.json.Decoder(Outcome, float_hook=Decimal)
 
 
@@ -67,8 +69,10 @@ class Flights:
         self._flying = {False: 0, True: 0}
         self._recent: OrderedDict[str, tuple[str, Outcome]] = OrderedDict()
 
-    def board(self, call: Call, waiter: Callable[[Outcome], None], *, safe: bool) -> Flight | Outcome | None:
-        """Find out what becomes of a call.
+    def board(
+        self, call: Call, waiter: Callable[[Outcome], None], stands: Stands, *, safe: bool
+    ) -> Flight | Outcome | None:
+        """Find out what becomes of a call; ``stands`` tells whether a kept answer holds still.
 
         Returns:
             a new flight to be handed to the desk; an outcome to be given at once; None where the waiter waits for the
@@ -84,8 +88,10 @@ class Flights:
                 earlier.waiters.append(waiter)
                 return None
             kept = self._kept(key)
-            if kept is not None:
-                return kept[1] if kept[0] == digest else MISMATCH
+            if kept is not None and kept[0] != digest:
+                return MISMATCH
+            if kept is not None and stands(call, kept[1]):
+                return kept[1]
         if self._flying[safe] >= self._max:
             return Outcome(code="BUSY", message=f"{self._max} calls wait for the core", remedy="try again in a moment")
         flight = Flight(key, digest, safe=safe)

@@ -64,6 +64,16 @@ _WANTED: Final[dict[type[Message], TradingState]] = {
 }
 
 
+_TIGHTNESS: Final = (TradingState.ACTIVE, TradingState.REDUCING, TradingState.HALTED, TradingState.KILLED)
+_STOPS: Final = {"reduce": TradingState.REDUCING, "halt": TradingState.HALTED}
+
+
+def stands(call: Call, state: TradingState) -> bool:
+    """Tell whether a stop that was answered once holds in a trading state; anything else that was done is done."""
+    wanted = _STOPS.get(call.method)
+    return wanted is None or _TIGHTNESS.index(state) >= _TIGHTNESS.index(wanted)
+
+
 class Standing(msgspec.Struct, frozen=True):
     """The trading state behind the frame, for commands that change nothing."""
 

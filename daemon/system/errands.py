@@ -16,6 +16,7 @@ import msgspec
 
 from actors.feed.session import calendar_zone
 from actors.messages.control import Reload
+from actors.messages.risk import TradingState
 from actors.messages.runtime import CallAudited
 from actors.values.time import format_ts
 from config.reload import ReloadPlan, reload_settings
@@ -83,6 +84,7 @@ class Errands:
                 "shutdown": self._shutdown,
             },
             resolve=self._resolve,
+            trading_state=lambda: TradingState(self._board().trading_state),
             knows_alert=self._knows_alert,
             older=PastEvents(self._state_dir / "ledger.db", universe).since,
         )

@@ -19,6 +19,7 @@ import anyio
 import msgspec
 
 from actors.messages.alerts import AlertAcknowledged
+from actors.messages.risk import TradingState
 from actors.values.fixed import fmt
 from actors.values.universe import Universe
 from daemon.control.calls import Call, Outcome
@@ -29,6 +30,7 @@ from daemon.kernel.mailbox import Lane
 from daemon.system.core_loop import CoreLoop
 from daemon.system.core_ports import Input
 from daemon.system.desk import METHODS, command_of
+from daemon.system.desk_reply import stands
 from daemon.system.event_lines import wanted_lines
 from daemon.system.live_core import LiveCore
 
@@ -104,6 +106,7 @@ class LiveDesk:
         admin: dict[str, Admin],
         resolve: Callable[[str], str],
         older: Callable[[int], tuple[list[dict[str, Any]], int]],
+        trading_state: Callable[[], TradingState],
         knows_alert: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """Wire the desk; it takes calls once :meth:`open` was called."""
@@ -116,6 +119,7 @@ class LiveDesk:
         self._admin = admin
         self._resolve = resolve
         self._older = older
+        self._trading_state = trading_state
         self._knows_alert = knows_alert
         self._loop: asyncio.AbstractEventLoop | None = None
         self._flat: list[_Flattening] = []
@@ -160,6 +164,10 @@ class LiveDesk:
             loop.call_soon_threadsafe(self.errand, call, answer)
         else:
             answer(Outcome(code="UNKNOWN_METHOD", message=f"{call.method} is nothing this daemon does"))
+
+    def stands(self, call: Call, outcome: Outcome) -> bool:
+        """Tell whether what a call was answered once holds still."""
+        return bool(outcome.code) or stands(call, self._trading_state())
 
     def read(self, call: Call) -> Outcome:
         """Answer from what was published."""

@@ -68,6 +68,10 @@ class Desk:
             raise ZeroDivisionError(message)
         self._queue.put((call, answer))
 
+    def stands(self, call: Call, outcome: Outcome) -> bool:
+        """A halt stands as long as the state is the one it was answered with."""
+        return call.method != "halt" or self.state == (outcome.result or {})["trading_state"]
+
     def read(self, call: Call) -> Outcome:
         """Answer from what is there."""
         self.reads += 1

@@ -161,13 +161,16 @@ def test_a_desk_that_answers_twice_is_heard_once() -> None:
             for thread in threads:
                 thread.join()
 
+        def stands(self, call: Any, outcome: Any) -> bool:
+            return bool(call and outcome)
+
     with running() as daemon, daemon.client() as client:
         daemon.server.attach(Twice())  # type: ignore[arg-type]
-        first = client.ask("halt", {"request_id": "a"}, 1)
+        first = client.ask("reload", {"request_id": "a"}, 1)
         assert first["result"]["n"] in (0, 1)
         daemon.server.attach(daemon.desk)
         assert client.ask("status", {}, 2)["result"]
-        assert client.ask("halt", {"request_id": "a"}, 3)["result"] == first["result"]
+        assert client.ask("reload", {"request_id": "a"}, 3)["result"] == first["result"]
 
 
 # -- idempotency -----------------------------------------------------------------------------------------------------
@@ -213,19 +216,37 @@ def test_a_key_of_a_call_that_was_refused_may_be_used_again() -> None:
         assert len(daemon.desk.calls) == 2
 
 
+def test_a_halt_that_was_lifted_is_done_anew_under_its_key() -> None:
+    """A repeated request gets the answer it had while that holds; a stop that does not stop is none."""
+    with running() as daemon, daemon.client() as client:
+        halted = client.ask("halt", {"request_id": "a"}, 1)["result"]
+        assert client.ask("halt", {"request_id": "a"}, 2)["result"] == halted
+        assert [call.method for call in daemon.desk.calls] == ["halt"]
+        client.ask("resume", {"reason": "over", "request_id": "b"}, 3)
+        assert client.ask("halt", {"request_id": "a"}, 4)["result"] == halted
+        assert daemon.desk.state == "halted"
+        assert [call.method for call in daemon.desk.calls] == ["halt", "resume", "halt"]
+
+
 def test_answers_that_the_ledger_does_not_keep_are_remembered_for_a_while() -> None:
     """The last 256 of them; after that the ledger is asked again."""
     peer = Peer(1, 1, 1, Role.ADMIN)
     flights = Flights(10, lambda key: None, lambda call: call.method)
     seen: list[Outcome] = []
+
+    def always(call: Call, outcome: Outcome) -> bool:
+        return bool(call and outcome)
+
     for number in range(RECENT_MAX + 1):
-        flight = flights.board(Call("reload", {}, peer, request_id=f"r{number}"), seen.append, safe=False)
+        flight = flights.board(Call("reload", {}, peer, request_id=f"r{number}"), seen.append, always, safe=False)
         assert isinstance(flight, Flight)
         flights.land(flight, Outcome({"n": number}))
         flights.land(flight, Outcome({"n": -1}))
     assert [outcome.result for outcome in seen] == [{"n": number} for number in range(RECENT_MAX + 1)]
-    assert flights.board(Call("reload", {}, peer, request_id="r1"), seen.append, safe=False) == Outcome({"n": 1})
-    assert isinstance(flights.board(Call("reload", {}, peer, request_id="r0"), seen.append, safe=False), Flight)
+    assert flights.board(Call("reload", {}, peer, request_id="r1"), seen.append, always, safe=False) == Outcome(
+        {"n": 1}
+    )
+    assert isinstance(flights.board(Call("reload", {}, peer, request_id="r0"), seen.append, always, safe=False), Flight)
 
 
 # -- limits ----------------------------------------------------------------------------------------------------------

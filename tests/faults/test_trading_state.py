@@ -94,6 +94,33 @@ def test_halt_reduce_resume_by_hand(tmp_path: Path) -> None:
         judge(d, [])
 
 
+def test_a_halt_that_was_lifted_is_done_anew_under_its_request_id(tmp_path: Path) -> None:
+    """Whoever repeats a halt means one, also behind a restart; where it holds still, the answer is the one it had."""
+    with daemon(tmp_path, settings(tmp_path)) as d:
+        d.start()
+        with d.client() as client:
+            first = client.call("halt", reason="once", request_id="stop")
+            assert client.call("halt", reason="again", request_id="stop") == first
+            client.call("resume", reason="over", request_id="go")
+            d.kill()
+        d.start()
+        with d.client() as client:
+            assert client.call("status")["trading_state"] == "active"
+            assert client.call("halt", reason="again", request_id="stop")["trading_state"] == "halted"
+            assert client.call("status")["trading_state"] == "halted"
+            assert (
+                client.call("resume", reason="over", request_id="go")["trading_state"] == "active"
+            )  # it was done once
+            assert client.call("status")["trading_state"] == "halted"
+        assert d.stop() == 0
+        assert [(e.new, e.reason) for e in d.events(TradingStateChanged)] == [
+            ("halted", "once"),
+            ("active", "over"),
+            ("halted", "again"),
+        ]
+        judge(d, [])
+
+
 def test_a_halt_outlives_everything_but_resume(tmp_path: Path) -> None:
     """Halted over SIGKILL, reload and a clean restart; unlatch is no way out of a halt, only resume is."""
     with daemon(tmp_path, settings(tmp_path)) as d:

@@ -19,6 +19,7 @@ import pytest
 from actors.messages.control import LatchObserved, Reload
 from actors.messages.orders import OrderFilled
 from actors.messages.portfolio import CashFlowed
+from actors.messages.risk import TradingState
 from daemon.control.calls import Call, Outcome, Peer, Role
 from daemon.journal.opened import RecordedInput
 from daemon.kernel.errors import OperatorError
@@ -51,6 +52,7 @@ class Control:
             readers=self.readers,
             admin=self.admin,
             resolve=str,
+            trading_state=lambda: TradingState(r.state),
             older=lambda seq: self.past(seq),  # noqa: PLW0108 - a test puts another past in
         )
         self.loop = asyncio.get_running_loop()
