@@ -198,7 +198,7 @@ class Collector:
     def drop(self) -> list[Input]:
         """Give up everything that is not durable; return its inputs, in order. Nothing may be in flight.
 
-        What must not be lost with it stays in the open batch: which alerts were delivered, what callers were told in
+        What must not be lost with it stays in the open batch: which alerts were delivered, what callers are told in
         the end, history that warms features, and who waits for a snapshot.
         """
         waiting = [*self._line.clear(), self.open]
@@ -206,7 +206,7 @@ class Collector:
         for pending in waiting:
             fresh.batch.outbox += [row for row in pending.batch.outbox if row.state != "pending"]
             fresh.batch.panels += [row for row in pending.batch.panels if not row.seq]
-            fresh.batch.replies += pending.amended
+            fresh.batch.replies += [one.kept for one in pending.amended]
             fresh.amended += pending.amended
             fresh.asks += pending.asks
         self.uncommitted = 0

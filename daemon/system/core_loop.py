@@ -41,7 +41,7 @@ from daemon.kernel.message import Market
 from daemon.system.collecting import BATCH_FRAMES, Collector, KeepReply, ReplyOf
 from daemon.system.commit_line import CommitLine
 from daemon.system.core_lanes import BACKLOG_MAX, UNCOMMITTED_MAX
-from daemon.system.core_ports import Input, Intake, LatchView, Outlet, Pending, SnapshotAsk, Window, Writer
+from daemon.system.core_ports import Amended, Input, Intake, LatchView, Outlet, Pending, SnapshotAsk, Window, Writer
 from daemon.system.live_core import LiveCore
 from daemon.system.setbacks import Setbacks, no_room
 
@@ -156,15 +156,17 @@ class CoreLoop(Setbacks):
         self._collector.open.batch.outbox += [row for row in rows if row.alert_id not in newer]
         self._wake.set()
 
-    def amend(self, call: Call, outcome: Outcome) -> None:
-        """Keep the answer that a call was given in the end in the place of the one that its frame had."""
+    def amend(self, call: Call, outcome: Outcome, answer: Callable[[Outcome], None]) -> None:
+        """Answer a call in the end, once that is kept in the place of the answer that its frame had."""
         kept = (
             None if self._closed else self._keep_reply(call, outcome, self.committed_seq, self.core.sequencer.last_ts)
         )
-        if kept is not None:
-            self._collector.open.batch.replies.append(kept)
-            self._collector.open.amended.append(kept)
-            self._wake.set()
+        if kept is None:
+            answer(outcome)
+            return
+        self._collector.open.batch.replies.append(kept)
+        self._collector.open.amended.append(Amended(kept, outcome, answer))
+        self._wake.set()
 
     async def take_snapshot(self) -> int:
         """Take a snapshot and make it durable; return the seq it stands behind.
@@ -323,6 +325,8 @@ class CoreLoop(Setbacks):
         self._faults("before:reply")
         for item, outcome in pending.answers:
             item.reply(outcome)
+        for one in pending.amended:
+            one.tell()
         self._faults("after:reply")
         for ask in pending.asks:
             ask.taken(pending.snapshot_seq)
@@ -345,8 +349,11 @@ class CoreLoop(Setbacks):
         inputs = [item for pending in waiting for item in pending.inputs]
         for item in (*inputs, *broken, *self._again, *self.lanes.clear()):
             item.reply(undone)
-        for ask in [ask for pending in (*flying, *waiting) for ask in pending.asks]:
-            ask.refuse(_gone())
+        for pending in (*flying, *waiting):
+            for one in pending.amended:  # what it tells of is durable; only the answer itself is not kept
+                one.tell()
+            for ask in pending.asks:
+                ask.refuse(_gone())
         self._drained.set()
 
 

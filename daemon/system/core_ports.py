@@ -79,6 +79,23 @@ class SnapshotAsk:
         return self.seq
 
 
+class Amended(msgspec.Struct, eq=False):
+    """What a caller is told in the end, in the place of what its frame alone would say; durable first.
+
+    Attributes:
+        kept: as the ledger keeps it.
+        outcome, answer: what is told, and to whom.
+    """
+
+    kept: KeptReply
+    outcome: Outcome
+    answer: Callable[[Outcome], None]
+
+    def tell(self) -> None:
+        """Tell it."""
+        self.answer(self.outcome)
+
+
 class Pending(msgspec.Struct, eq=False):
     """One commit in the making, and what it releases.
 
@@ -91,7 +108,7 @@ class Pending(msgspec.Struct, eq=False):
         last: envelope of the last market input in it, or None.
         risky: it holds an order, or a fill: nothing that may follow a kill.
         since: monotonic nanoseconds when it was begun.
-        amended: replies among the batch's that no input of it brought: what callers were told in the end.
+        amended: replies among the batch's that no input of it brought: what callers are told in the end.
         board: of the core behind it, to be shown once it is durable; None where none was due.
     """
 
@@ -103,7 +120,7 @@ class Pending(msgspec.Struct, eq=False):
     last: Envelope | None = None
     risky: bool = False
     since: int = 0
-    amended: list[KeptReply] = msgspec.field(default_factory=list)
+    amended: list[Amended] = msgspec.field(default_factory=list)
     board: Board | None = None
 
     @property

@@ -259,8 +259,7 @@ class LiveDesk:
             flat = one.core is not None and (loop.settled or loop.committed_seq >= one.seq)
             if flat or self.closing or now >= one.deadline:
                 outcome = Outcome(one.result | {"flat": flat, "left": left})
-                loop.amend(one.call, outcome)
-                one.answer(outcome)
+                loop.amend(one.call, outcome, one.answer)
             else:
                 self._flat.append(one)
 
@@ -276,19 +275,20 @@ class LiveDesk:
         """Return what is done once a call is durable."""
         if call.method == "unlatch":
             kills, file = self._latch.kills, _identity(self._kill_file)
-            return lambda outcome: answer(self._cleared(call, kills, file, outcome))
+            return lambda outcome: self._cleared(call, kills, file, outcome, answer)
         if call.method == "flatten":
             return lambda outcome: self._await_flat(call, outcome, answer)
         return answer
 
-    def _cleared(self, call: Call, kills: int, file: tuple[int, int] | None, outcome: Outcome) -> Outcome:
-        """Return what an unlatch is answered, and keep it: its frame alone would say that all is well."""
+    def _cleared(self, call: Call, kills: int, file: tuple[int, int] | None, outcome: Outcome, answer: Answer) -> None:
+        """Answer an unlatch, and keep what is answered: its frame alone would say that all is well."""
         final = self._unlatched(call, kills, file, outcome)
-        if final is not outcome:
-            self._latch.observed = False  # the latch stays set although the core has left the kill
-            self._core_loop().amend(call, final)
-            self._core_loop().wake()
-        return final
+        if final is outcome:
+            answer(final)
+            return
+        self._latch.observed = False  # the latch stays set although the core has left the kill
+        self._core_loop().amend(call, final, answer)
+        self._core_loop().wake()
 
     def _unlatched(self, call: Call, kills: int, file: tuple[int, int] | None, outcome: Outcome) -> Outcome:
         """Clear the latch behind the committed state: a crash in between leaves it killed, never the other way.

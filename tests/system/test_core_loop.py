@@ -418,11 +418,16 @@ async def test_an_answer_without_a_key_is_not_kept(tmp_path: Path) -> None:
     async with rig(tmp_path, OPEN_MARKET) as r:
         await r.settle()
         commits = r.loop.batches_committed
-        r.loop.amend(Call("flatten", {}, Peer(7, 7, 1, Role.ADMIN)), Outcome({"flat": True}))
+        told: list[Outcome] = []
+        r.loop.amend(Call("flatten", {}, Peer(7, 7, 1, Role.ADMIN)), Outcome({"flat": True}), told.append)
+        assert told == [Outcome({"flat": True})]
         await r.call("halt", key="h")
         assert r.loop.batches_committed == commits + 1
-        r.loop.amend(Call("halt", {}, Peer(7, 7, 1, Role.ADMIN), request_id="h"), Outcome(code="LATER"))
+        late = Call("halt", {}, Peer(7, 7, 1, Role.ADMIN), request_id="h")
+        r.loop.amend(late, Outcome(code="LATER"), told.append)
+        assert len(told) == 1, "told before it is kept"
         await r.until(lambda: r.loop.settled)
+        assert told[1:] == [Outcome(code="LATER")]
         ledger = read_ledger(tmp_path)
         assert [reply.reply for reply in ledger.replies()] == [msgspec.json.encode(Outcome(code="LATER"))]
         ledger.close()

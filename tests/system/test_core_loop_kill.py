@@ -483,13 +483,14 @@ async def test_what_a_caller_was_told_in_the_end_survives_what_a_kill_drops(tmp_
     async with rig(tmp_path, OPEN_MARKET, faults=fault) as r:
         await r.settle()
         call = Call("flatten", {}, Peer(7, 7, 1, Role.ADMIN), request_id="all")
-        r.loop.amend(call, Outcome({"flat": False}))
+        told: list[Outcome] = []
+        r.loop.amend(call, Outcome({"flat": False}), told.append)
         await r.until(lambda: r.loop.settled)
         gate = fault.hold("before:tape.write")
         sent = [r.order_soon()]
         await gate.wait()
         sent.append(r.order_soon())
-        r.loop.amend(call, Outcome({"flat": True}))
+        r.loop.amend(call, Outcome({"flat": True}), told.append)
         await r.until(lambda: not len(r.loop.lanes))
         await r.kill()
         gate.open()
@@ -497,6 +498,7 @@ async def test_what_a_caller_was_told_in_the_end_survives_what_a_kill_drops(tmp_
             await one.wait()
         await r.until(lambda: r.loop.settled)
         assert r.rebuilt
+        assert told == [Outcome({"flat": False}), Outcome({"flat": True})]
     opened = open_ledger(tmp_path, codec(), MarketCodec(MARKET))
     assert [b'"flat":true' in kept.reply for kept in opened.replies() if kept.method == "flatten"] == [True]
     opened.close()
