@@ -29,8 +29,8 @@ class SocketTakenError(OperatorError):
 def listen(path: Path, group: int | None) -> socket.socket:
     """Return a listening socket at ``path``, which replaces that of a dead daemon.
 
-    It is bound under another name with mode 0600, given its group and mode, made to listen, and only then moved into
-    place. Call it while the process has one thread: the mask for new files belongs to all of them.
+    It is bound inside a folder that only the owner may enter, given its group and mode, made to listen, and only then
+    moved into place. The mask for new files, which belongs to all threads, stays as it is: any thread may call this.
 
     Args:
         path: ``runtime_dir/control.sock``.
@@ -42,26 +42,25 @@ def listen(path: Path, group: int | None) -> socket.socket:
     """
     _check_place(path)
     _check_free(path)
-    new = path.with_name(f".{path.name}.new")
+    alone = path.with_name(f".{path.name}.new")
+    new = alone / "s"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            new.unlink()
-        mask = os.umask(0o177)
-        try:
-            listener.bind(os.fspath(new))
-        finally:
-            os.umask(mask)
+        _clear(alone)
+        alone.mkdir(0o700)
+        listener.bind(os.fspath(new))
         if group is not None:
             os.chown(new, -1, group, follow_symlinks=False)
         new.chmod(MODE if group is not None else MODE_ALONE)
         listener.listen(BACKLOG)
         listener.setblocking(False)
         new.rename(path)
+        with contextlib.suppress(OSError):  # the socket is in its place; the next start clears up
+            alone.rmdir()
     except OSError as error:
         listener.close()
         with contextlib.suppress(OSError):
-            new.unlink()
+            _clear(alone)
         raise ConfigError(
             f"the control socket {path} cannot be made: {error.strerror or error}",
             code="SOCKET_UNUSABLE",
@@ -77,8 +76,19 @@ def remove(path: Path, inode: int) -> None:
             path.unlink()
 
 
+def _clear(alone: Path) -> None:
+    """Remove what a start that was broken off has left."""
+    try:
+        alone.unlink()  # of a version that had no folder
+    except FileNotFoundError:
+        return
+    except OSError:  # a folder; whatever else it is, the next line says so
+        (alone / "s").unlink(missing_ok=True)
+        alone.rmdir()
+
+
 def _check_place(path: Path) -> None:
-    if len(os.fsencode(path)) + len("..new") > PATH_BYTES_MAX:
+    if len(os.fsencode(path)) + len("..new/s") > PATH_BYTES_MAX:
         raise ConfigError(
             f"the path of the control socket {path} is longer than a socket's name may be",
             code="SOCKET_PATH_TOO_LONG",

@@ -26,11 +26,13 @@ from daemon.control.listening import BACKLOG, listen, remove
 from daemon.control.protocol import API, Code, Hello, Refusal, Request, error_line, result_line
 from daemon.control.roles import Groups, peer_of
 from daemon.journal.batch import KeptReply
-from daemon.kernel.errors import InvariantError
+from daemon.kernel.errors import InvariantError, OperatorError
 
 HELLO_SCHEMA: Final = "tradingd.hello/1"
 _SWEEPS_PER_LIMIT: Final = 10
 _SWEEP_S_MAX: Final = 0.25
+_BIND_AGAIN_S: Final = 1.0
+"""How often a socket that was taken away is made again, where that does not succeed."""
 _STARTED_S: Final = 30.0
 _TURNS_BEFORE_LEAVING: Final = 8
 """A crowd that fills all places needs so many turns to push out somebody who came with it: time to be read."""
@@ -52,6 +54,8 @@ class ControlServer:
         on_problem: Callable[[str], None],
         on_lost: Callable[[BaseException | None], None],
         limits: ServerLimits | None = None,
+        on_gone: Callable[[str, bool], None] | None = None,
+        make_folder: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; nothing is made before :meth:`start`.
 
@@ -66,6 +70,9 @@ class ControlServer:
             on_problem: takes a sentence about a fault of our own; any thread.
             on_lost: the thread has ended without being stopped.
             limits: bounds; defaults are meant for a daemon.
+            on_gone: takes a sentence, and whether the socket is back, when somebody has taken it away; on the control
+                thread. Otherwise it is a problem as any other.
+            make_folder: makes the socket's folder again where that is gone, or raises OSError.
         """
         self.limits = limits or ServerLimits()
         self._path = path
@@ -73,6 +80,8 @@ class ControlServer:
         self._version = version
         self._on_problem = on_problem
         self._on_lost = on_lost
+        self._on_gone = on_gone or (lambda sentence, _: on_problem(sentence))
+        self._make_folder = make_folder
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connections: dict[Connection, None] = {}
         self._leaving: dict[Connection, None] = {}
@@ -81,7 +90,9 @@ class ControlServer:
         self._server: asyncio.Server | None = None
         self._stopping = False
         self._stop_by = 0.0
+        self._moving: asyncio.Task[None] | None = None
         self._missed = False
+        self._bind_at = 0.0
         self._beat_at = 0.0
         self._ready = threading.Event()
         self._dispatcher = Dispatcher(
@@ -143,11 +154,7 @@ class ControlServer:
             self._loop = loop
             loop.set_exception_handler(self._fault)
             try:
-                accepts = max(1, self.limits.connections_max // _TURNS_BEFORE_LEAVING)  # in one turn of the loop
-                self._server = loop.run_until_complete(
-                    loop.create_unix_server(lambda: Connection(self), sock=self._listener, backlog=accepts)
-                )
-                self._listener.listen(BACKLOG)  # the loop takes its own number for both
+                loop.run_until_complete(self._serve())
                 loop.call_soon(self._sweep)
                 loop.call_soon(self._ready.set)
                 loop.run_forever()
@@ -159,6 +166,19 @@ class ControlServer:
             self._ready.set()
             if not self._stopping:
                 self._on_lost(lost)
+
+    async def _serve(self) -> None:
+        """Take connections from the listener, and none any more from the one before."""
+        accepts = max(1, self.limits.connections_max // _TURNS_BEFORE_LEAVING)  # in one turn of the loop
+        before = self._server
+        self._server = await self._the_loop().create_unix_server(
+            lambda: Connection(self), sock=self._listener, backlog=accepts
+        )
+        self._listener.listen(BACKLOG)  # the loop takes its own number for both
+        if before is not None:
+            before.close()
+        if self._stopping:
+            self._server.close()
 
     def _end(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._server is not None:
@@ -312,14 +332,39 @@ class ControlServer:
         self._look_for_socket()
 
     def _look_for_socket(self) -> None:
-        """Say so once where somebody has taken the socket away: from then on nobody can reach this thread."""
+        """Make the socket again where somebody has taken it away: else nobody could reach this thread any more."""
+        now = self.now()
+        if self._stopping or now < self._bind_at:
+            return
         try:
-            ours = self._path.lstat().st_ino == self._inode
+            if self._path.lstat().st_ino == self._inode:
+                self._missed = False
+                return
         except OSError:
-            ours = False
-        if not ours and not self._missed and not self._stopping:
-            self.problem(f"the control socket {self._path} is gone; signals and the file KILL still work")
-        self._missed = not ours
+            pass  # it is not there, or nobody can say
+        self._bind_at = now + _BIND_AGAIN_S
+        try:
+            if not self._path.parent.exists():
+                self._make_folder()
+            listener = listen(self._path, self._groups.widest)
+            self._inode = self._path.lstat().st_ino
+        except (OSError, OperatorError) as error:
+            if not self._missed:
+                self._on_gone(
+                    f"the control socket {self._path} is gone and cannot be made again ({error}); tradingctl reaches"
+                    " nobody; signals still work, and so does the file KILL where its folder stands",
+                    False,
+                )
+            self._missed = True
+            return
+        self._listener = listener
+        self._moving = self._the_loop().create_task(self._serve())
+        self._missed = False
+        self._on_gone(
+            f"the control socket {self._path} was taken away; it was made again, and until then only signals worked,"
+            " and the file KILL where its folder stood",
+            True,
+        )
 
 
 async def _turns() -> None:

@@ -184,6 +184,7 @@ class Shell:
         prepared.stop.attach(soon(self._asked))
         prepared.hooks.reload = soon(errands.reload_by_signal)
         prepared.hooks.lost = soon(running.lose_control)
+        prepared.hooks.gone = soon(running.socket_gone)
         guard = StallGuard(
             prepared.settings.service.stall_ms / 1000,
             on_jump=soon(errands.jumped),

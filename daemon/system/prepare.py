@@ -46,6 +46,7 @@ from daemon.system.version import program_version
 
 LATCH: Final = "kill.latch"
 SOCKET: Final = "control.sock"
+RUNTIME_MODE: Final = 0o750
 START_BUDGET_S: Final = 120.0
 STARTING: Final = "STARTING"
 """The control thread's word for: not ready yet."""
@@ -59,6 +60,10 @@ class Log(Protocol):
         ...
 
     def warning(self, event: str, **fields: object) -> object:
+        """Log one line."""
+        ...
+
+    def critical(self, event: str, **fields: object) -> object:
         """Log one line."""
         ...
 
@@ -120,6 +125,7 @@ class Hooks:
         self.audit: Callable[[str, Peer, str, str], object] = self._note
         self.lost: Callable[[str], object] = lambda _: None
         self.reload: Callable[[], object] = lambda: None
+        self.gone: Callable[[str, bool], object] = lambda _, __: None
 
     def _note(self, kind: str, peer: Peer, method: str, outcome: str) -> None:
         asked = METHODS.get(method)
@@ -138,6 +144,11 @@ class Hooks:
     def lost_now(self, error: BaseException | None) -> None:
         """The control thread has ended by itself."""
         self.lost(str(error))
+
+    def gone_now(self, sentence: str, back: bool) -> None:
+        """Somebody has taken the control socket away; ``back`` where it could be made again."""
+        self._log.critical("control", detail=sentence)
+        self.gone(sentence, back)
 
     def reload_now(self) -> None:
         """Reload, once there is a daemon to do it."""
@@ -192,7 +203,7 @@ def make_folders(settings: Settings) -> tuple[Path, Path]:
     folders = []
     for name, path, mode in (
         ("state_dir", settings.paths.state_dir, 0o700),
-        ("runtime_dir", settings.paths.runtime_dir, 0o750),
+        ("runtime_dir", settings.paths.runtime_dir, RUNTIME_MODE),
     ):
         folder = path.expanduser()
         try:
@@ -358,6 +369,11 @@ def _control(settings: Settings, runtime_dir: Path, latch: KillLatch, hooks: Hoo
     rate = float(control.requests_per_s)
     groups = Groups.named(admin=control.admin_group, operator=control.operator_group, viewer=control.viewer_group)
     let_in(runtime_dir, groups.widest)
+
+    def make_folder() -> None:
+        runtime_dir.mkdir(mode=RUNTIME_MODE)
+        let_in(runtime_dir, groups.widest)
+
     return ControlServer(
         runtime_dir / SOCKET,
         latch=latch,
@@ -368,6 +384,8 @@ def _control(settings: Settings, runtime_dir: Path, latch: KillLatch, hooks: Hoo
         audit=hooks.audit_now,
         on_problem=lambda sentence: _warn(log, "control", sentence),
         on_lost=hooks.lost_now,
+        on_gone=hooks.gone_now,
+        make_folder=make_folder,
         limits=ServerLimits(
             connections_max=control.connections_max,
             requests_per_s=rate,

@@ -457,6 +457,12 @@ class Running:
         """The control thread has ended by itself."""
         self.control_lost = why or "it ended"
 
+    def socket_gone(self, sentence: str, back: bool) -> None:
+        """Somebody has taken the control socket away; trading only reduces while it cannot be made again."""
+        self.tell(MachineTrouble("control_socket", sentence, critical=True))
+        if not back:
+            self.command(Reduce(f"the control surface is lost: {sentence}", BY))
+
     def wake(self) -> None:
         """Let the core look at the latch."""
         self.loop.wake()

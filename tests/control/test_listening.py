@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 import threading
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from daemon.control.limits import ServerLimits
 from daemon.control.listening import SocketTakenError, listen, remove
 from daemon.kernel.errors import ConfigError
-from tests.control.parts import DEADLINE_S
+from tests.control.parts import DEADLINE_S, running, until
 
 
 def mode(path: Path) -> int:
@@ -133,9 +135,73 @@ def test_a_group_that_the_daemon_is_not_in_is_refused(folder: Path) -> None:
 
 def test_a_name_that_cannot_be_bound_is_a_sentence(folder: Path) -> None:
     """Something lies where it would be made."""
-    (folder / ".s.new").mkdir()
+    (folder / ".s.new" / "s").mkdir(parents=True)
     with pytest.raises(ConfigError, match="cannot be made"):
         listen(folder / "s", None)
+
+
+@pytest.mark.parametrize("left", ["folder", "socket", "empty"])
+def test_what_a_start_that_was_broken_off_left_is_cleared_up(folder: Path, left: str) -> None:
+    """Killed between any two steps, it is not in the way of the next one."""
+    alone = folder / ".s.new"
+    if left != "socket":
+        alone.mkdir(0o700)
+    with socket.socket(socket.AF_UNIX) as old:
+        if left != "empty":
+            old.bind(str(alone / "s" if left == "folder" else alone))
+    listen(folder / "s", None).close()
+    assert [path.name for path in folder.iterdir()] == ["s"]
+
+
+def test_the_mask_for_new_files_of_the_other_threads_is_left_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It belongs to the whole process, and a socket is made again while that trades."""
+    monkeypatch.setattr(os, "umask", None)
+    listen(folder / "s", None).close()
+    assert mode(folder / "s") == 0o600
+
+
+@pytest.mark.parametrize("what", ["socket", "folder"])
+def test_a_socket_that_is_taken_away_is_made_again(what: str) -> None:
+    """With the same mode, told once, reachable; connections from before go on; gone again, it comes again."""
+    told: list[tuple[str, bool]] = []
+    with running(ServerLimits(hello_s=0.1)) as daemon, daemon.client() as before:
+        daemon.server._on_gone = lambda *said: told.append(said)
+        daemon.server._make_folder = lambda: (daemon.folder / "run").mkdir(0o750)
+        moved = daemon.folder / "elsewhere"
+        for n in (1, 2):
+            if what == "folder":
+                if n == 2:
+                    shutil.rmtree(daemon.path.parent)
+                daemon.server._path = daemon.path = daemon.folder / "run" / "control.sock"
+            else:
+                daemon.path.rename(moved)
+            until(lambda n=n: len(told) == n, f"{told} are not {n}")
+            assert told[-1][1]
+            assert mode(daemon.path) == 0o600
+            with daemon.client() as after:
+                assert after.ask("status")["result"]
+        assert before.ask("status")["result"]
+
+
+def test_a_socket_that_cannot_be_made_again_is_told_once_and_tried_again() -> None:
+    """Whatever lies in its place is not ours to remove; when it is gone the socket is there again."""
+    told: list[tuple[str, bool]] = []
+    with running(ServerLimits(hello_s=0.1)) as daemon:
+        daemon.server._on_gone = lambda *said: told.append(said)
+        daemon.path.unlink()
+        daemon.path.mkdir()
+        until(lambda: len(told) == 1, "it was not told")
+        assert "is no socket" in told[0][0]
+        assert not told[0][1]
+        daemon.server._bind_at = 0.0
+        until(lambda: daemon.server._bind_at > 0.0, "it was not tried again")
+        daemon.path.rmdir()
+        until(lambda: len(told) == 2, "it was not made again")
+        assert told[1][1]
+        with daemon.client() as after:
+            assert after.ask("status")["result"]
 
 
 def test_only_ones_own_socket_is_removed(folder: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from actors.messages.inference import InferenceRequested
 from actors.messages.orders import OrderAccepted, OrderFilled
 from actors.messages.risk import TradingStateChanged
 from tests.faults.meddling import Meddled, meddled, playing, rows_of
+from tests.live_support import daemon
 
 SOON = {"daemon__supervision__supervisor__Backoff": {"first_s": 0.02, "cap_s": 0.1}}
 EDGES = ("pool", "feed", "alerter", "reporter", "board", "control", "errands", "housekeeping", "records")
@@ -207,6 +210,54 @@ def test_a_control_thread_that_is_lost_reduces(tmp_path: Path) -> None:
         while d.meddle("state")["trading_state"] != "reducing":
             assert time.monotonic() < deadline, d.tail()
             d.manager.listen(0.2)
+        assert d.stop() == 0
+
+
+def test_a_control_socket_that_is_taken_away_comes_again_with_its_folder(tmp_path: Path) -> None:
+    """First the socket, then all of runtime_dir: each is told as critical, calls get through, and so does KILL."""
+    with daemon(tmp_path, playing(tmp_path)) as d:
+        d.start()
+        for n in (1, 2):
+            if n == 1:
+                d.socket.unlink()
+            else:
+                shutil.rmtree(d.runtime)
+            deadline = time.monotonic() + 20
+            while not d.socket.exists():
+                assert time.monotonic() < deadline, d.tail()
+                d.manager.listen(0.05)
+            with d.client() as client:
+                while not any("was taken away" in str(row) for row in rows_of(client, "alerts", all=True)):
+                    assert time.monotonic() < deadline, d.tail()
+                    d.manager.listen(0.05)
+                assert client.call("status")["trading_state"] == "active"
+        assert stat.S_IMODE(d.runtime.stat().st_mode) == 0o750
+        assert stat.S_IMODE(d.socket.stat().st_mode) == 0o600
+        (d.runtime / "KILL").touch()
+        with d.client() as client:
+            while client.call("status")["trading_state"] != "killed":
+                assert time.monotonic() < deadline, d.tail()
+                d.manager.listen(0.05)
+        assert d.stop() == 0
+        assert [line["level"] for line in d.logged() if line["event"] == "control"] == ["critical"] * 2
+
+
+def test_a_control_socket_that_cannot_come_again_reduces(tmp_path: Path) -> None:
+    """Something lies in its place: what nobody can reach takes on no more risk."""
+    with meddled(tmp_path, playing(tmp_path), **SOON) as d:
+        d.begin()
+        d.socket.unlink()
+        d.socket.mkdir()
+        deadline = time.monotonic() + 20
+        while (state := d.meddle("state"))["trading_state"] != "reducing":
+            assert time.monotonic() < deadline, d.tail()
+            d.manager.listen(0.1)
+        assert "the control surface is lost" in state["reason"]
+        d.socket.rmdir()
+        while not d.socket.exists():
+            assert time.monotonic() < deadline, d.tail()
+            d.manager.listen(0.1)
+        assert d.status()["trading_state"] == "reducing"  # until a person resumes
         assert d.stop() == 0
 
 
