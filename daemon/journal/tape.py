@@ -31,9 +31,9 @@ from daemon.journal.tape_format import (
 from daemon.kernel.message import Market
 
 ROWS_MAX: Final = 4096
+"""Rows of a block: what a reader must hold at once."""
 FILES_MAX: Final = 16
 """Days that are open at once: years of daily bars in one commit must not use up the process's files."""
-"""Rows of a block: what a reader must hold at once."""
 _DAY_NS: Final = 86_400_000_000_000
 
 DayOf = Callable[[TapeRow], int | None]

@@ -90,10 +90,14 @@ class Backoff(msgspec.Struct, frozen=True):
         return base * (1.0 - self.jitter * rng(0, "backoff", supervisor, child, n).random())
 
 
+EXCUSES_MAX: Final = 3
+"""How often in a row silence is put down to a loop that stood still: where it always does, somebody may hang, too."""
+
+
 class Heartbeat:
     """A child's sign of life. ``beat`` may be called from any thread."""
 
-    __slots__ = ("_last", "_now", "every_s")
+    __slots__ = ("_excused", "_last", "_now", "every_s")
 
     def __init__(self, every_s: float, now: Callable[[], float]) -> None:
         """Begin with a beat.
@@ -105,10 +109,18 @@ class Heartbeat:
         self.every_s = every_s
         self._now = now
         self._last = now()
+        self._excused = 0
 
     def beat(self) -> None:
         """Say that the child got somewhere."""
         self._last = self._now()
+        self._excused = 0
+
+    def excuse(self) -> None:
+        """Begin anew for a child that could not beat; not without end, unless it beats in between."""
+        if self._excused < EXCUSES_MAX:
+            self._excused += 1
+            self._last = self._now()
 
     @property
     def due(self) -> float:

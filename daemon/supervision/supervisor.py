@@ -256,11 +256,11 @@ class Supervisor:
         """The loop stood still, for who knows how long: nobody could give a sign of life, and all begin anew.
 
         A machine that was paused, or one call that kept the loop, would else be taken for the death of every child.
-        Who hangs indeed is found one heartbeat later.
+        Who hangs indeed is found a heartbeat later, and some more where the loop stands still again and again.
         """
         for child in self._children:
             if child.instance is not None and child.instance.heartbeat is not None:
-                child.instance.heartbeat.beat()
+                child.instance.heartbeat.excuse()
 
     def _post(self, note: Note) -> None:
         self._notes.append(note)

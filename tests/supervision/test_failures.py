@@ -431,6 +431,36 @@ def test_f51_a_loop_that_stood_still_costs_no_child_and_masks_none_that_hangs() 
     assert {actor for _, kind, actor in told.lines if kind == "failed"} == {"hangs"}
 
 
+def test_f53_a_loop_that_is_always_slow_hides_no_actor_that_hangs() -> None:
+    """Every deadline comes late, so nobody would ever be found; who beats whenever the loop turns is well still."""
+    told = Told()
+
+    async def lively(context: StartContext) -> None:
+        context.started()
+        while True:
+            await anyio.sleep(0.05)
+            context.beat()
+
+    async def hangs(context: StartContext) -> None:
+        context.started()
+        if context.restarts:
+            root.stop()
+        await anyio.sleep_forever()
+
+    async def keeps_the_loop(context: StartContext) -> None:
+        context.started()
+        for _ in range(30):
+            await anyio.sleep(0.03)
+            time.sleep(0.3)  # noqa: ASYNC251 - what is tried: the loop turns a tenth of the time
+        root.stop()
+
+    specs = [ChildSpec(name, lively, heartbeat_s=0.2) for name in "abcd"]
+    specs += [ChildSpec("hangs", hangs, heartbeat_s=0.2), *children(busy=keeps_the_loop)]
+    root = supervisor(told, specs, backoff=Backoff(first_s=0.001))
+    anyio.run(root.run, backend_options={"use_uvloop": True})
+    assert {actor for _, kind, actor in told.lines if kind == "failed"} == {"hangs"}
+
+
 def test_the_same_holds_on_uvloop_and_the_machines_clock() -> None:
     """Virtual time is for tests; the daemon runs on this."""
     told = Told()
