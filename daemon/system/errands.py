@@ -35,7 +35,7 @@ from daemon.system.core_ports import Input
 from daemon.system.desk import METHODS as CORE_METHODS
 from daemon.system.event_lines import EventLines, PastEvents
 from daemon.system.kept_replies import KeptReplies
-from daemon.system.live_desk import LiveDesk
+from daemon.system.live_desk import NO_ERRANDS, LiveDesk
 from daemon.system.order_form import FieldError
 from daemon.system.running import Running
 from daemon.system.start import limits_of
@@ -224,7 +224,12 @@ class Errands:
             self._prepared.stop.ask("the terminal it was started on was closed")
             return
         call = Call("reload", {}, Peer(0, 0, 0, Role.ADMIN), reason="SIGHUP")
-        self._desk.errand(call, _unheard)
+        self._desk.errand(call, self._unheard)
+
+    def _unheard(self, outcome: Outcome) -> None:
+        """A signal waits for no answer; a reload that went wrong is told already, one that nobody did is not."""
+        if outcome.code == NO_ERRANDS:
+            self._running.trouble("reload", outcome.message)
 
     async def _reload(self, call: Call) -> Outcome:
         notifier = self._running.notifier
@@ -318,11 +323,6 @@ def _what_stays(positions: int, orders: int) -> str:
     stays = [f"{n:,} {noun}{'s' * (n != 1)}" for n, noun in ((positions, "position"), (orders, "working order")) if n]
     one = positions + orders == 1
     return f"{' and '.join(stays)} {'stays as it is' if one else 'stay as they are'}" if stays else "nothing is open"
-
-
-def _unheard(outcome: Outcome) -> None:
-    """A signal waits for no answer; what went wrong is an alert and a line of the log."""
-    del outcome
 
 
 def _rows(name: str, rows: list[dict[str, Any]]) -> Outcome:

@@ -36,6 +36,7 @@ from daemon.system.live_core import LiveCore
 
 FLAT_S: Final = 30.0
 FLAT_MAX_S: Final = 600.0
+NO_ERRANDS: Final = "NO_ERRANDS"
 
 Answer = Callable[[Outcome], None]
 Admin = Callable[[Call], Awaitable[Outcome]]
@@ -126,6 +127,7 @@ class LiveDesk:
         self._subscribers: list[Subscriber] = []
         self._admin_calls: deque[tuple[Call, Answer]] = deque()
         self._admin_wake = anyio.Event()
+        self._admin_gone = ""
         self._lock = threading.Lock()
         self.closing = False
 
@@ -347,8 +349,18 @@ class LiveDesk:
 
     def errand(self, call: Call, answer: Answer) -> None:
         """Have the shell do something; on the main loop."""
+        if self._admin_gone:
+            answer(_no_errands(call, self._admin_gone))
+            return
         self._admin_calls.append((call, answer))
         self._admin_wake.set()
+
+    def give_up_errands(self, why: str) -> None:
+        """Nobody does errands any more: refuse those that wait, and every one that comes."""
+        self._admin_gone = why
+        while self._admin_calls:
+            call, answer = self._admin_calls.popleft()
+            answer(_no_errands(call, why))
 
     async def run_admin(self, beat: Callable[[], None]) -> None:
         """Do what belongs to the process itself, until cancelled; one that takes long keeps no other waiting."""
@@ -387,6 +399,14 @@ def _failed(call: Call, error: OSError | sqlite3.Error) -> Outcome:
     what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     text = f"{call.method} failed: {where}{what}"
     return Outcome(code="IO_FAILED", message=text, remedy="put that right, then ask again")
+
+
+def _no_errands(call: Call, why: str) -> Outcome:
+    return Outcome(
+        code=NO_ERRANDS,
+        message=f"nobody is left to do {call.method}, the control surface gave up: {why}",
+        remedy="SIGTERM ends the daemon in order; kill, halt and reads still work",
+    )
 
 
 def _not_ready(what: str) -> Outcome:

@@ -323,6 +323,7 @@ class Running:
         if event.supervisor == "market":
             self.command(Halt(f"no market data: {event.reason}", BY))
         elif event.supervisor == "admin":
+            self.desk.give_up_errands(event.reason)
             self.command(Reduce(f"the control surface is lost: {event.reason}", BY))
         elif event.supervisor == "inference":
             self.inference.give_up()

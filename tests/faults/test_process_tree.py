@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import signal
 import stat
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from actors.messages.inference import InferenceRequested
 from actors.messages.orders import OrderAccepted, OrderFilled
 from actors.messages.risk import TradingStateChanged
 from tests.faults.meddling import Meddled, meddled, playing, rows_of
-from tests.live_support import daemon
+from tests.live_support import CallError, daemon
 
 SOON = {"daemon__supervision__supervisor__Backoff": {"first_s": 0.02, "cap_s": 0.1}}
 EDGES = ("pool", "feed", "alerter", "reporter", "board", "control", "errands", "housekeeping", "records")
@@ -194,6 +195,16 @@ def test_losing_the_control_surface_reduces(tmp_path: Path) -> None:
             d.manager.listen(0.1)
         assert "the control surface is lost" in state["reason"]
         with d.client() as client:
+            for method in ("snapshot", "reload", "shutdown"):
+                began = time.monotonic()
+                with pytest.raises(CallError, match="gave up") as refused:
+                    client.call(method, reason="is anybody there", request_id=method)
+                assert refused.value.reason == "NO_ERRANDS"
+                assert time.monotonic() - began < 2.0
+            d.signal(signal.SIGHUP)
+            while not any(line["event"] == "reload" and "gave up" in line["detail"] for line in d.logged()):
+                assert time.monotonic() < deadline, d.tail()
+                d.manager.listen(0.1)
             client.call("kill", reason="the last way")
         while d.meddle("state")["trading_state"] != "killed":
             assert time.monotonic() < deadline, d.tail()

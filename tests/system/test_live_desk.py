@@ -545,3 +545,21 @@ async def test_a_thousand_commands_from_many_threads_have_a_thousand_answers(tmp
         assert all(len(got) == 1 and not got[0].code for got in answers.values())
         assert len(events(r.recorded(), CashFlowed)) == 1_001
         r.check_refold()
+
+
+async def test_errands_that_nobody_will_do_are_refused_at_once(tmp_path: Path) -> None:
+    """What waits when those who do them give up, and what comes behind; commands of the core go on."""
+
+    async def done(_: Call) -> Outcome:
+        return Outcome({"done": True})
+
+    async with control(tmp_path) as (one, _):
+        one.admin["snapshot"] = done
+        waiting = await one.send("snapshot", key="waits")
+        await anyio.lowlevel.checkpoint()
+        assert not waiting.outcomes
+        one.desk.give_up_errands("too many failures")
+        assert (await waiting.wait()).code == "NO_ERRANDS"
+        late = await one.ask("snapshot")
+        assert (late.code, "too many failures" in late.message) == ("NO_ERRANDS", True)
+        assert not (await one.ask("halt", reason="still")).code
