@@ -100,11 +100,14 @@ REQUEST_ID: Final = Param("request_id", "text", "idempotency key: the same key i
 
 _SINCE = Param("since", "text", "only from this time on, RFC 3339 or a date")
 _LIMIT = Param(
-    "limit", "integer", "at most so many, newest first; 100 (on a terminal a screenful) unless told, 1,000 at most"
+    "limit",
+    "integer",
+    "at most so many, newest first; 100 (on a terminal a screenful) unless told or with all, 1,000 at most",
 )
 _MOST = Param("limit", "integer", "at most so many rows; all of them unless told")
 _SYMBOL = Param("symbol", "text", "only this symbol")
 _ALL = Param("all", "bool", "also those that are over")
+_WHOLE = Param("all", "bool", "not only the newest: as many as one answer takes")
 _IN = Param("portfolio", "text", "only this portfolio")
 _OF = Param("strategy", "text", "only this strategy")
 _PORTFOLIO = Param("portfolio", "text", "name of the portfolio; not needed where there is one")
@@ -124,8 +127,8 @@ _READS: Final = (
     _read("health", "what is alive, what is late, what is degraded"),
     _read("positions", "what is held, at which price, with which gain", _ALL, _MOST, _SYMBOL, _IN),
     _read("orders", "working orders", _ALL, _SINCE, _LIMIT, _SYMBOL, _IN, _OF, flags="--all --limit 20"),
-    _read("fills", "executions", _SINCE, _LIMIT, _SYMBOL, _IN, flags="--since 2026-11-20"),
-    _read("trades", "round trips", _SINCE, _LIMIT, _SYMBOL, _IN, _OF, flags="--symbol SPY"),
+    _read("fills", "executions", _WHOLE, _SINCE, _LIMIT, _SYMBOL, _IN, flags="--since 2026-11-20"),
+    _read("trades", "round trips", _WHOLE, _SINCE, _LIMIT, _SYMBOL, _IN, _OF, flags="--symbol SPY"),
     _read("signals", "what strategies said", _SINCE, _LIMIT, _SYMBOL, _OF, flags="--limit 20"),
     _read("predictions", "what models said, and what came true", _SINCE, _LIMIT, _SYMBOL, _OF, flags="--limit 20"),
     _read("risk", "exposure, drawdown and losses against their limits"),

@@ -39,7 +39,7 @@ class Filter(msgspec.Struct, frozen=True):
     """Which rows are wanted.
 
     Attributes:
-        everything: also those that are over (orders), acknowledged (alerts).
+        everything: also those that are over (orders), flat (positions), acknowledged (alerts).
         since_ts: only from this stamp on, nanoseconds UTC; since_seq: only behind this frame.
         limit: rows at most.
         symbol, portfolio, strategy: "" for any.
@@ -61,7 +61,8 @@ def filter_of(call: Call, read_time: Callable[[str], int]) -> Filter:
         FieldError: one of them makes no sense.
     """
     params = call.params
-    limit = params.get("limit", LIMIT)
+    # Of orders that work none may be missed.
+    limit = params.get("limit", LIMIT_MAX if params.get("all") or call.method == "orders" else LIMIT)
     if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= LIMIT_MAX:
         raise FieldError(f"limit is a whole number from 1 to {LIMIT_MAX:,}", field="limit", code="BAD_PARAM")
     since = params.get("since")

@@ -211,7 +211,10 @@ def test_since_is_a_time_a_date_or_a_sequence_number() -> None:
     read = TimeReader(None, "UTC")
     assert filter_of(make_call("fills", since="2020-01-02"), read).since_ts == 1_577_923_200_000_000_000
     assert filter_of(make_call("fills", since=17), read).since_seq == 17
-    assert filter_of(make_call("fills", all=True, symbol="SPY"), read) == Filter(everything=True, symbol="SPY")
+    assert filter_of(make_call("fills", all=True, symbol="SPY"), read) == Filter(True, limit=1_000, symbol="SPY")
+    assert filter_of(make_call("trades"), read).limit == 100
+    assert filter_of(make_call("trades", all=True, limit=7), read).limit == 7
+    assert filter_of(make_call("orders"), read).limit == 1_000  # of those that work none may be missed
 
 
 def test_readers_answer_the_control_surface(views: Views) -> None:

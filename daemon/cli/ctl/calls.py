@@ -17,6 +17,7 @@ from daemon.control.methods import Method
 from daemon.kernel.errors import ConfigError, RefusedError
 
 TIMEOUT_S: Final = 10.0
+_NEVER_OVER: Final = ("fills", "trades")
 _LEAST_LIMIT: Final = 100  # rows of a list that named no limit (the table's words for `limit`)
 _MOST: Final = 1_000  # rows a list gives at once, likewise
 _SCREEN_LEAST: Final = 10
@@ -56,13 +57,15 @@ def run(method: Method, arguments: list[str]) -> int:
 def _screenful(method: Method, params: dict[str, Any]) -> dict[str, Any]:
     """Return the limit of a list that goes back in time and named none: on a terminal what fits, the newest on top.
 
-    Working orders are none of those: all of them matter.
+    Working orders are none of those: all of them matter. Nor is what was asked for as a whole.
     """
     from daemon.cli.ctl.program import height
 
     lines = height()
     goes_back = method.param("limit") is not None and method.param("since") is not None
-    if lines is None or "limit" in params or not goes_back or (method.name == "orders" and not params.get("all")):
+    everything = bool(params.get("all"))
+    whole = (method.name == "orders" and not everything) or (method.name in _NEVER_OVER and everything)
+    if lines is None or "limit" in params or not goes_back or whole:
         return {}
     return {"limit": wire.Number(str(max(lines - show.LINES_AROUND - 1, _SCREEN_LEAST)))}
 
@@ -215,7 +218,7 @@ def _more(method: Method, result: dict[str, Any], params: dict[str, Any]) -> lis
             return [f"the newest {rows:,}{of}; no more are shown at once"]
         hint = f"--limit {min(max(2 * limit, rows), _MOST)}" + (" or --since TIME" if "since" in flags else "")
         return [f"the newest {rows:,}{of}; there may be more: {hint}"]
-    if "all" in flags and not params.get("all"):
+    if "all" in flags and not params.get("all") and method.name not in _NEVER_OVER:
         return [f"only what is {'held' if method.name == 'positions' else 'open'}; --all shows the rest"]
     return []
 
