@@ -27,6 +27,7 @@ from actors.predictor.outcome import (
     Scope,
 )
 from actors.values.time import format_ts
+from daemon.kernel.errors import InterruptError
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -74,7 +75,7 @@ def _ask_panel(runner: Answerable, scope: Scope, now: int) -> Outcome:
     fresh, everyone = _fresh(runner.series, scope)
     try:
         scores = runner.binding.spec.function(_panel_window(runner, scope, now, fresh), runner.binding.params)
-    except KeyboardInterrupt:
+    except InterruptError:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever an author's function raises
         return Outcome(failures=(_raised(runner, scope, now, WHOLE_CALL, error),))
@@ -153,7 +154,7 @@ def _ask_model(runner: Answerable, scope: Scope, now: int) -> Outcome:
     assert model is not None  # noqa: S101 - bound with its manifest
     try:
         answer = runner.binding.spec.function(_panel_window(runner, scope, now, fresh), runner.binding.params)
-    except KeyboardInterrupt:
+    except InterruptError:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever an author's function raises
         return Outcome(failures=(_raised(runner, scope, now, WHOLE_CALL, error),))
@@ -223,7 +224,7 @@ def _each_symbol(runner: Answerable, scope: Scope, now: int, ask: Callable[[int,
             window = Window(symbols[i], now, bar, stamps, *columns)
         try:
             signal = ask(i, window)
-        except KeyboardInterrupt:
+        except InterruptError:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever an author's function raises
             failures.append(_raised(runner, scope, now, i, error))

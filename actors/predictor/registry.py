@@ -20,7 +20,7 @@ from msgspec import Struct
 from actors.api import StrategySpec, spec_of
 from actors.predictor.binding import StrategyBinding
 from actors.predictor.models.manifest import load_manifest
-from daemon.kernel.errors import OperatorError
+from daemon.kernel.errors import InterruptError, OperatorError
 
 GROUP: Final = "tradingd.strategies"
 BUILT_IN: Final[Mapping[str, str]] = {
@@ -196,7 +196,7 @@ def _from_entry_point(point: EntryPoint) -> tuple[StrategySpec, str]:
     origin = f"entry point {point.value}"
     try:
         found = point.load()
-    except (OperatorError, KeyboardInterrupt):
+    except (OperatorError, InterruptError):
         raise
     except BaseException as error:  # a file may well end in sys.exit()
         raise OperatorError(
@@ -245,7 +245,7 @@ def _load(path: Path) -> ModuleType:
     except OperatorError as error:
         del sys.modules[name]
         raise OperatorError(f"{_place(error, path)}: {error.message}", code=error.code, remedy=error.remedy) from None
-    except KeyboardInterrupt:
+    except InterruptError:
         del sys.modules[name]
         raise
     except BaseException as error:  # a file may well end in sys.exit()

@@ -24,7 +24,7 @@ import typer
 from daemon.cli import backup, calc, configuration, install, parity, replay, run, strategies
 from daemon.cli.options import AsJson
 from daemon.cli.render import counting, note, one_line, say, say_json, table
-from daemon.kernel.errors import OperatorError, TradingdError
+from daemon.kernel.errors import InterruptError, OperatorError, TradingdError
 
 DEBUG_FLAG = "--debug"
 DEBUG_VARIABLE = "TRADINGD_DEBUG"
@@ -191,7 +191,9 @@ def _open_streams() -> None:
 
 @contextmanager
 def _orderly_signals(stopped: list[int]) -> Iterator[None]:
-    """Let SIGTERM and SIGHUP unwind what runs as an interrupt does; what was ignored (nohup) stays so.
+    """Let SIGINT, SIGTERM and SIGHUP unwind what runs; what was ignored (nohup) stays so.
+
+    SIGINT, too, raises our own error: a strategy's plain ``KeyboardInterrupt`` is nobody at the keyboard.
 
     Args:
         stopped: takes the number of the signal that came.
@@ -202,16 +204,16 @@ def _orderly_signals(stopped: list[int]) -> Iterator[None]:
 
     def stop(number: int, _: FrameType | None) -> None:
         stopped.append(number)
-        raise KeyboardInterrupt
+        raise InterruptError
 
-    watched = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is signal.SIG_DFL]
-    for number in watched:
-        signal.signal(number, stop)
+    defaults = (signal.SIG_DFL, signal.default_int_handler)
+    asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    watched = {number: signal.signal(number, stop) for number in asked if signal.getsignal(number) in defaults}
     try:
         yield
     finally:
-        for number in watched:
-            signal.signal(number, signal.SIG_DFL)
+        for number, before in watched.items():
+            signal.signal(number, before)
 
 
 def _run(arguments: list[str]) -> int:

@@ -27,6 +27,7 @@ def author(desk: Desk, body: str, *, decorator: str = "@strategy(lookback=5)", f
     [
         ("import sys\nsys.exit(3)\n", "s.py:2: SystemExit: 3"),
         ("class Odd(BaseException): pass\nraise Odd('q')\n", "s.py:2: Odd: q"),
+        ("raise KeyboardInterrupt\n", "s.py:1: KeyboardInterrupt"),
         ("x = 1\0", "SyntaxError"),
     ],
 )
@@ -80,6 +81,7 @@ def test_defaults_outside_their_own_bounds_are_refused(desk: Desk) -> None:
     [
         ("raise ValueError('a\\nb\\0<script>')", "raised ValueError"),
         ("sys.exit(0)", "raised SystemExit"),
+        ("raise KeyboardInterrupt", "raised KeyboardInterrupt"),
         ("class Odd(BaseException): pass\nraise Odd", "raised Odd"),
         ("raise GeneratorExit", "raised GeneratorExit"),
         ("def deep(n): return deep(n + 1)\nreturn deep(0)", "raised RecursionError"),

@@ -39,11 +39,17 @@ def leave(_):
     sys.exit(3)
 
 
+def interrupt(_):
+    """Raise what a person at the keyboard would cause."""
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     ("body", "error"),
     [
         (lambda w: 1 / 0, "raised ZeroDivisionError"),
         (leave, "raised SystemExit"),
+        (interrupt, "raised KeyboardInterrupt"),
         (write_to_window, "raised ValueError"),
         (unlock_window, "raised ValueError"),
         (lambda w: Signal(float("nan")), "score_not_finite"),
