@@ -12,16 +12,13 @@ import anyio
 import msgspec
 
 from actors.alerter.delivery import Channel
-from actors.messages.control import DisableStrategy, Halt, Reduce, Reload
-from actors.messages.market import GapDetected, SessionOpened
-from actors.messages.portfolio import DepositCash
-from actors.messages.risk import TradingState, TradingStateChanged
+from actors.messages.control import DisableStrategy, Halt, Reduce
+from actors.messages.market import GapDetected
+from actors.messages.risk import TradingStateChanged
 from actors.messages.runtime import MachineTrouble
 from actors.predictor.pool.inprocess import InProcessPool
 from actors.reporter.actor import ReporterActor
 from actors.values.time import format_ts
-from config.settings import settings_digest
-from daemon.journal.failures import LedgerBrokenError
 from daemon.journal.journal import Manifest
 from daemon.journal.writer import LedgerWriter
 from daemon.kernel.errors import InvariantError
@@ -38,9 +35,9 @@ from daemon.system.core_loop import CoreLoop
 from daemon.system.core_ports import Input
 from daemon.system.desk import Standing, params_digest, reply_key, reply_of
 from daemon.system.edges import Deliveries, FreeFeed, GatedFeed, Inference, seen_from
-from daemon.system.housekeeping import FeedWatch, WalWatch
+from daemon.system.first_inputs import BY, FEED, first_inputs, halts_of_the_start
+from daemon.system.house import HOUSE_S, House
 from daemon.system.intake import FreeIntake, GatedIntake, MarketQueue, Pace
-from daemon.system.invariants import check_core
 from daemon.system.live_core import LiveCore
 from daemon.system.live_desk import LiveDesk
 from daemon.system.outlet import LiveOutlet
@@ -48,20 +45,14 @@ from daemon.system.overruns import Overruns
 from daemon.system.own_words import OwnWords
 from daemon.system.prepare import Prepared
 from daemon.system.records import Records
-from daemon.system.start import Reader, limits_of, pace_of, read_ledger, resume_of
+from daemon.system.start import Reader, pace_of, read_ledger, resume_of
 from daemon.system.tree import build_tree
 
-HOUSE_S: Final = 1.0
 FIRST_S: Final = 2.0
 """How long what has to go in first may keep a daemon from being ready."""
-BOOKS_S: Final = 60.0
 PING_S: Final = 2.0
 """How long the core may leave the watchdog's question unanswered before pings stop; WatchdogSec is on top."""
 COMMIT_STUCK_S: Final = 20.0
-BY: Final = "daemon"
-FEED: Final = "playback"
-OPEN_STATES: Final = (TradingState.ACTIVE, TradingState.REDUCING)
-"""States in which risk can still be added or is about to be; the others are no looser than a halt."""
 _SECOND: Final = 1_000_000_000
 
 
@@ -103,14 +94,9 @@ class Running:
             failed=lambda error: self.log.error("no board", exc_info=error),
         )
         self.degraded: dict[str, None] = {}
-        self._told_end = False
-        self._disk = "ok"
         self._first_upto = 0
-        self._own = OwnWords(lambda: self.loop)
-        self._books_at = time.monotonic()
-        self._books_said = ""
-        self._wal = WalWatch(settings.journal.wal_max_mb)
-        self._silence = FeedWatch(FEED, staleness_ms=settings.feed.staleness_ms)
+        self.own = OwnWords(lambda: self.loop)
+        self.house = House(self)
         self._pace = Pace(pace_of(settings), runs_on=self.free_running)
         self._watchdog_s = watchdog_s
         self.desk: LiveDesk
@@ -201,39 +187,11 @@ class Running:
         return reply_of(call, command, events, Standing(risk.trading_state, risk.state_reason))
 
     def first_inputs(self) -> list[Input]:
-        """Return what has to go in before anything else, after a start of the process or of the core alone.
-
-        What the ledger shows to be in already is left out. Where the core failed before it was, it comes again: the
-        opening cash, prices that were missed meanwhile, and a halt that a crash loop or an open alert asks for.
-        """
-        prepared, core = self.prepared, self.loop.core
-        known = core.core.broker.funded
-        first = None if core.sequencer.seq else prepared.data.first_ts
-        inputs = [
-            Input(DepositCash(spec.name, spec.cash, "opening deposit"), "control", at=first)
-            for spec in prepared.data.spec.portfolios
-            if spec.name not in known
-        ]
-        core.move_clock(first)
-        if first is not None:
-            warm = prepared.data.warm_rows(self.settings)
-            core.sequencer.rewarm(warm)
-            self.loop.tape_warm(warm)
-        if self.free_running and core.feed_n:
-            now = core.clock.now()
-            inputs.append(Input(GapDetected(now, FEED, core.sequencer.last_ts, now), "feed"))
-            inputs += [
-                # Said again, so that orders of the day know that their day is not over.
-                Input(SessionOpened(now, session), "feed")
-                for session in prepared.data.recording.sessions
-                if session.open_ts <= core.sequencer.last_ts and now < session.close_ts
-            ]
-        wanted = limits_of(self.settings)
-        if core.sequencer.seq and core.core.risk.limits != wanted:  # the configuration changed while nobody ran
-            inputs.append(Input(Reload(settings_digest(self.settings), BY, wanted), "shell"))
-        if not self._first_upto or core.sequencer.seq < self._first_upto:
-            inputs += self._halts_of_the_start(core)
-            self._first_upto = core.sequencer.seq + len(inputs)
+        """Return what has to go in before anything else, after a start of the process or of the core alone."""
+        inputs, seq = first_inputs(self), self.loop.core.sequencer.seq
+        if not self._first_upto or seq < self._first_upto:
+            inputs += halts_of_the_start(self)
+            self._first_upto = seq + len(inputs)
         return inputs
 
     async def show_the_start(self) -> None:
@@ -245,20 +203,6 @@ class Running:
             await self.boards.reached(self._first_upto)
         self.boards.renew()
 
-    def _halts_of_the_start(self, core: LiveCore) -> list[Input]:
-        """Return what makes this process wait for a person; who has resumed since is not asked again."""
-        prepared, inputs = self.prepared, []
-        service = self.settings.service
-        if service.unclean_starts_max and prepared.unclean >= service.unclean_starts_max:
-            minutes = service.unclean_window_s / 60
-            reason = f"{prepared.unclean} starts within {minutes:g} minutes did not end cleanly"
-            inputs.append(Input(Halt(reason, BY), "shell"))
-        unresolved = core.alerter.unresolved(core.sequencer.last_ts)
-        if unresolved and core.core.risk.trading_state in OPEN_STATES:
-            reason = f"{len(unresolved)} critical alert(s) of the last hours are not acknowledged: {unresolved[0]}"
-            inputs.append(Input(Halt(reason, BY), "shell"))
-        return inputs
-
     # -- tree --------------------------------------------------------------------------------------------------------
 
     async def run_core(self, context: StartContext) -> None:
@@ -266,7 +210,7 @@ class Running:
         if context.restarts:
             self._new_loop(self.rebuild())
         self.loop.begin(self.first_inputs())
-        self._own.say_again()
+        self.own.say_again()
         self.inference.ask_again(self.loop.core.questions)
         context.started()
         await self.loop.run(context.beat)
@@ -332,11 +276,11 @@ class Running:
 
     def command(self, message: Message) -> None:
         """Put a command of the daemon's own in front of the core."""
-        self._own.say(message, Lane.CONTROL)
+        self.own.say(message, Lane.CONTROL)
 
     def tell(self, fact: Message) -> None:
         """Let the core, the alerter and the record know of a fact about the machine."""
-        self._own.say(fact, Lane.COMMAND)
+        self.own.say(fact, Lane.COMMAND)
 
     def trouble(self, what: str, sentence: str, *, critical: bool = False) -> None:
         """Record something about the machine that people should hear of."""
@@ -347,7 +291,7 @@ class Running:
         """Free-running: the recording ran on and nobody saw it."""
         self.log.warning("market data were missed", since=format_ts(since), until=format_ts(until))
         # Not again later: a core that is built anew finds the gap in its own record.
-        self._own.say_once(GapDetected(until, FEED, since, until), Lane.COMMAND)
+        self.own.say_once(GapDetected(until, FEED, since, until), Lane.COMMAND)
 
     # -- children ----------------------------------------------------------------------------------------------------
 
@@ -364,18 +308,6 @@ class Running:
             self.trouble("slow_strategy", f"strategy {strategy}: {reason}; live it would be switched off")
             return
         self.command(DisableStrategy(strategy, reason, BY))
-
-    async def watch_ledger(self, beat: Callable[[], None]) -> None:
-        """Notice that the ledger under the writer is not the one it opened (F49), or that its upkeep broke it."""
-        while True:
-            gauges = self.writer.gauges()
-            if gauges.moved:
-                problem = f"{gauges.moved} was removed or replaced while the daemon runs; what is written is lost"
-                raise LedgerBrokenError(problem, code="LEDGER_GONE", remedy="restore it from a backup")
-            if gauges.broken:
-                raise LedgerBrokenError(gauges.broken, code="LEDGER_BROKEN", remedy="the next start looks")
-            beat()
-            await anyio.sleep(HOUSE_S)
 
     async def watch_reporter(self, beat: Callable[[], None]) -> None:
         """Stand for the reporter, which folds committed frames as they come."""
@@ -409,48 +341,6 @@ class Running:
 
     def _board(self, facts: ShellFacts) -> Board:
         return build_board(self.loop.core.core, self.prepared.data.spec.universe, facts)
-
-    async def keep_house(self, beat: Callable[[], None]) -> None:
-        """Look after the disk and the books, and notice the end of the recording."""
-        while True:
-            state = self.prepared.disk.look()
-            self._disk = state.sentence or "ok"
-            if state.low and self.loop.core.core.risk.trading_state in OPEN_STATES:
-                self.command(Halt(state.sentence, BY))  # again, if somebody resumed while there is no room
-            if self.queue.ended and not self.queue.items and not self._told_end:  # read to its end is not played yet
-                self._told_end = True
-                tell = self.log.info if self.prepared.options.until_end else self.log.warning
-                tell("the recording has ended", detail="no more data will come; orders stay as they are")
-            self._own.say_again()
-            silence = self._silence.look(self.queue.silent_s)
-            if silence:
-                self.trouble("feed_stale", silence)
-                self.outlet.dirty = True
-            gauges = self.writer.gauges()
-            wal = self._wal.look(gauges.wal_bytes, gauges.checkpoint_blocked_since_ns)
-            if wal:
-                self.trouble("wal", wal)
-            if time.monotonic() - self._books_at >= BOOKS_S:
-                self._books_at = time.monotonic()
-                self._look_at_books()
-            if self.prepared.options.until_end and self._all_played():
-                self.prepared.stop.ask("the recording has ended")
-            beat()
-            await anyio.sleep(HOUSE_S if not self.prepared.options.until_end else 0.02)
-
-    def _look_at_books(self) -> None:
-        """Halt where the rooms do not agree on the same money; tell each such finding once (control C22)."""
-        problems = check_core(self.loop.core.core)
-        sentence = f"the books do not agree: {problems[0]}" if problems else ""
-        if problems and self.loop.core.core.risk.trading_state in OPEN_STATES:
-            self.command(Halt(sentence, BY))  # again, if somebody resumed while they do not
-        if problems and sentence != self._books_said:
-            self.log.error("books do not agree", problems=problems[:10])
-            self.trouble("books", sentence, critical=True)
-        self._books_said = sentence
-
-    def _all_played(self) -> bool:
-        return self.intake.exhausted and not self.loop.depth and not len(self.loop.lanes)
 
     # -- the shell's questions ---------------------------------------------------------------------------------------
 
@@ -489,7 +379,7 @@ class Running:
         gauges = self.writer.gauges()
         queue = self.queue
         rows = self.root.tree()
-        state = "stale" if self._silence.stale else "ended" if queue.ended and not queue.items else "live"
+        state = "stale" if self.house.stale else "ended" if queue.ended and not queue.items else "live"
         if not all(row.state == "running" for row in rows if row.name in {"market", "feed"}):
             state = "down"
         return ShellFacts(
@@ -510,7 +400,7 @@ class Running:
                 "state": self.loop.stalled or "ok",
             },
             notices=tuple(self.prepared.notices),
-            disk=self._disk,
+            disk=self.house.disk,
         )
 
     def checks(self) -> list[Check]:

@@ -63,7 +63,7 @@ def build_tree(running: Running) -> Supervisor:
             ChildSpec("board", _edge(running.publish_boards), heartbeat_s=beat),
             ChildSpec("control", _edge(running.watch_control), heartbeat_s=beat),
             ChildSpec("errands", _edge(running.desk.run_admin), heartbeat_s=beat),
-            ChildSpec("housekeeping", _edge(running.keep_house), heartbeat_s=beat),
+            ChildSpec("housekeeping", _edge(running.house.keep), heartbeat_s=beat),
             ChildSpec("records", _edge(running.records.run), abandon=True),
         ],
     )
@@ -72,7 +72,7 @@ def build_tree(running: Running) -> Supervisor:
         Strategy.ONE_FOR_ONE,
         RestartIntensity(2, 120),
         [
-            ChildSpec("journal", _edge(running.watch_ledger), fatal=fatal, heartbeat_s=beat),
+            ChildSpec("journal", _edge(running.house.watch_ledger), fatal=fatal, heartbeat_s=beat),
             core.spec(),
             inference.spec(restart=Restart.TEMPORARY),
             market.spec(restart=Restart.TEMPORARY),

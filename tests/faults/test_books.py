@@ -122,7 +122,7 @@ def test_a_snapshot_that_leads_to_another_digest_is_refused(tmp_path: Path) -> N
 
 def test_c22_a_daemon_whose_books_stop_to_agree_halts(tmp_path: Path) -> None:
     """Looked at now and then while it runs: a cent that one room has and the others do not, and nobody enters."""
-    with meddled(tmp_path, playing(tmp_path), daemon__system__running__BOOKS_S=0.2) as d:
+    with meddled(tmp_path, playing(tmp_path), daemon__system__house__BOOKS_S=0.2) as d:
         d.begin()
         assert d.status()["trading_state"] == "active"
         d.meddle("cook")
