@@ -14,11 +14,19 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
+from types import FrameType
 from typing import Final
 
 from daemon.control.latch import KillLatch, NotDurableError
 
-HANDLED: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1})
+ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGPWR, signal.SIGXCPU})
+"""Ask for an orderly end: a person or a manager, power that is failing, a limit of CPU time that is reached."""
+HANDLED: Final = ENDING | {signal.SIGHUP, signal.SIGUSR1}
+UNUSED: Final = frozenset(
+    {signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGSTKFLT}
+    | set(range(signal.SIGRTMIN, signal.SIGRTMAX + 1))
+)
+"""Mean nothing here, and would end a process that does not mind them."""
 POLL_S: Final = 0.025
 """How often signals and the file KILL are looked for."""
 RETRY_S: Final = 1.0
@@ -39,12 +47,27 @@ def unblock_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
 
+def mind_unused_signals() -> None:
+    """Have signals that mean nothing do nothing; main thread only. What somebody has a use for, or ignores, stays so.
+
+    By a handler that returns, and not by ignoring or blocking: both would be inherited by every program started from
+    here, a handler is not.
+    """
+    for number in UNUSED:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _return)
+
+
+def _return(number: int, frame: FrameType | None) -> None:
+    del number, frame
+
+
 class SignalThread:
     """Takes signals and looks for the file KILL.
 
-    SIGUSR1 and the file set the latch, here, without asking anybody. SIGTERM and SIGINT call ``on_shutdown`` with the
-    signal's name, and ``on_hurry`` from the second on; SIGHUP calls ``on_reload``. The callbacks must be quick and safe
-    to call from another thread; one that raises is reported and changes nothing else.
+    SIGUSR1 and the file set the latch, here, without asking anybody. SIGTERM, SIGINT, SIGPWR and SIGXCPU call
+    ``on_shutdown`` with the signal's name, and ``on_hurry`` from the second on; SIGHUP calls ``on_reload``. The
+    callbacks must be quick and safe to call from another thread; one that raises is reported and changes nothing else.
     """
 
     def __init__(

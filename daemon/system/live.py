@@ -27,7 +27,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from actors.messages.catalogue import MARKET, codec
 from config.sources import Loaded
-from daemon.control.signals import HANDLED, block_signals
+from daemon.control.signals import HANDLED, block_signals, mind_unused_signals
 from daemon.journal.failures import LedgerBrokenError
 from daemon.journal.market_codec import MarketCodec
 from daemon.journal.writer import LedgerWriter
@@ -92,7 +92,10 @@ def run_daemon(loaded: Loaded, options: RunOptions | None = None) -> int:
 
 
 def _forward_strays() -> None:
-    """Hand a signal that reached a thread which does not block it (a library's) to the one that takes them."""
+    """Hand a signal that reached a thread which does not block it (a library's) to the one that takes them.
+
+    Those that mean nothing to us end nobody.
+    """
 
     def forward(number: int, _: FrameType | None) -> None:
         for thread in threading.enumerate():
@@ -102,6 +105,7 @@ def _forward_strays() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in HANDLED:
             signal.signal(number, forward)
+        mind_unused_signals()
 
 
 class Shell:

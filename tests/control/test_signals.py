@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from daemon.control.latch import KillLatch
-from daemon.control.signals import HANDLED, SignalThread
+from daemon.control.signals import ENDING, HANDLED, SignalThread
 from tests.control.parts import DEADLINE_S, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,6 +178,33 @@ def test_terminating_asks_once_and_hurries_from_then_on(folder: Path) -> None:
         assert program.line() == "hurry"
 
 
+@pytest.mark.parametrize("number", sorted(ENDING))
+def test_whatever_ends_a_process_in_the_course_of_things_asks_for_an_orderly_end(folder: Path, number: int) -> None:
+    """Power that fails and a limit of CPU time, too: the default would end it in the middle of anything."""
+    with child(folder) as program:
+        assert program.line() == "ready"
+        program.process.send_signal(number)
+        assert program.line() == f"shutdown {signal.Signals(number).name}"
+
+
+def test_signals_that_mean_nothing_do_nothing(folder: Path) -> None:
+    """They end nobody; a use that somebody makes of one stays; programs started from here find the default."""
+    body = """
+    from daemon.control.signals import UNUSED, mind_unused_signals
+    signal.signal(signal.SIGALRM, lambda *_: say("alarm"))
+    mind_unused_signals()
+    thread.start()
+    for number in sorted(UNUSED):
+        os.kill(os.getpid(), number)
+    code = f"import signal; print({{signal.getsignal(n) for n in {sorted(map(int, UNUSED))}}})"
+    say(subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE).stdout.decode().strip())
+    say("stopped", thread.stop())
+    """
+    with child(folder, body) as program:
+        assert program.end() == "alarm\n{<Handlers.SIG_DFL: 0>}\nstopped True\n"
+        assert program.process.returncode == 0
+
+
 def test_hangup_reloads_and_a_callback_that_fails_is_told(folder: Path) -> None:
     """A failing reload does not take the kill path with it."""
     with child(folder) as program:
@@ -260,7 +287,7 @@ def quiet(folder: Path, **more: Any) -> SignalThread:
 
 def test_it_does_not_start_where_signals_are_not_blocked(folder: Path) -> None:
     """Otherwise the first TERM would end the process without a word."""
-    with pytest.raises(RuntimeError, match="SIGHUP, SIGINT, SIGTERM, SIGUSR1 must be blocked"):
+    with pytest.raises(RuntimeError, match="SIGHUP, SIGINT, SIGPWR, SIGTERM, SIGUSR1, SIGXCPU must be blocked"):
         quiet(folder).start()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from daemon.control.signals import UNUSED
 from tests.faults.meddling import meddled, playing, rows_of
 from tests.live_support import ROOT, Daemon, daemon
 from tests.parity.worlds import STRATEGIES
@@ -255,3 +256,19 @@ def test_a_long_recovery_asks_for_time(tmp_path: Path) -> None:
         assert sum("EXTEND_TIMEOUT_USEC" in message for message in heard) >= 3
         assert any("5,000 inputs folded" in message.get("STATUS", "") for message in heard)
         assert d.stop() == 0
+
+
+@pytest.mark.parametrize("last", [signal.SIGPWR, signal.SIGXCPU])
+def test_signals_of_a_shell_end_it_in_order_or_not_at_all(tmp_path: Path, last: signal.Signals) -> None:
+    """Those that mean nothing leave it trading, whatever their default; failing power and spent CPU time seal it."""
+    with daemon(tmp_path, playing(tmp_path)) as d:
+        d.start()
+        for number in sorted(UNUSED):
+            assert d.process is not None
+            d.process.send_signal(number)
+        with d.client() as client:
+            assert client.call("status")["trading_state"] == "active"
+        d.signal(last)
+        assert d.wait() == 0
+        assert last_run(d) == "ended"
+        assert [line["reason"] for line in lines(d, "stopped")] == [last.name]
