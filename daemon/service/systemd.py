@@ -5,16 +5,22 @@ Every function works without systemd: nothing is sent, and the caller need not k
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
+import threading
+from collections import deque
 from collections.abc import Callable, MutableMapping
 from typing import Final
 
 from daemon.kernel.errors import ConfigError
 
 STATUS_CHARS_MAX: Final = 256
-URGENT_WAIT_S: Final = 1.0
+URGENT_WAIT_S: Final = 30.0
+"""How long an urgent message waits, on a thread of its own, for a manager that reads nothing."""
+URGENT_MAX: Final = 16
+"""How many may wait."""
+LAST_WAIT_S: Final = 1.0
+"""How long the last words of a process wait to be sent: nothing else is held up by then."""
 
 
 def journal_says(text: str) -> str:
@@ -24,7 +30,7 @@ def journal_says(text: str) -> str:
 
 
 class Notifier:
-    """Datagrams to the manager's socket. Safe to call from any thread; never blocks the loop for long.
+    """Datagrams to the manager's socket. Safe to call from any thread; holds nobody up but in the last words.
 
     Args:
         address: ``/path`` or ``@abstract``; "" where nobody listens.
@@ -40,6 +46,9 @@ class Notifier:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._clean = clean
         self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._waiting: deque[bytes] = deque()
+        self._thread: threading.Thread | None = None
         if self.active:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
             self._socket.setblocking(False)
@@ -74,8 +83,13 @@ class Notifier:
         return self._send("STOPPING=1", self._status(status), urgent=True)
 
     def failed(self, errno: int, status: str) -> bool:
-        """Tell the error that ends the process."""
-        return self._send(f"ERRNO={errno}", self._status(status), urgent=True)
+        """Tell the error that ends the process; waits a moment until that, and what is before it, has gone out."""
+        sent = self._send(f"ERRNO={errno}", self._status(status), urgent=True)
+        thread = self._thread
+        if sent or thread is None:
+            return sent
+        thread.join(LAST_WAIT_S)
+        return not self._waiting
 
     def extend_timeout(self, seconds: float) -> bool:
         """Ask for that much more time, from now on, to start or to stop."""
@@ -104,24 +118,53 @@ class Notifier:
         return f"STATUS={journal_says(self._clean(text))}"
 
     def _send(self, *lines: str, urgent: bool = False) -> bool:
-        """Send one datagram; whether the manager has it. ``urgent`` waits a moment for room in its queue."""
+        """Send one datagram; whether the manager has it now. ``urgent`` waits elsewhere for room in its queue."""
         sender = self._socket
         if sender is None:
             return False
         datagram = "\n".join(lines).encode("utf-8", "replace")
-        try:
-            with contextlib.suppress(BlockingIOError):
+        with self._lock:
+            if urgent and self._waiting:  # in the order in which they were said
+                return self._wait(datagram)
+            try:
                 sender.sendto(datagram, self._address)
+            except BlockingIOError:
+                if urgent:
+                    return self._wait(datagram)
+            except OSError:  # counted below: a manager that is gone cannot be told, and trading does not depend on it
+                pass
+            else:
                 return True
-            if urgent:
-                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as patient:
-                    patient.settimeout(URGENT_WAIT_S)
-                    patient.sendto(datagram, self._address)
-                    return True
-        except OSError:  # counted below: the manager that is gone cannot be told, and trading does not depend on it
-            pass
-        self.failures += 1
+            self.failures += 1
         return False
+
+    def _wait(self, datagram: bytes) -> bool:
+        if len(self._waiting) >= URGENT_MAX:
+            self.failures += 1
+            return False
+        self._waiting.append(datagram)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._send_waiting, name="notify", daemon=True)
+            self._thread.start()
+        return False
+
+    def _send_waiting(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as patient:
+            patient.settimeout(URGENT_WAIT_S)
+            while True:
+                with self._lock:
+                    if not self._waiting:
+                        self._thread = None
+                        return
+                    datagram = self._waiting[0]
+                failed = 0
+                try:
+                    patient.sendto(datagram, self._address)
+                except OSError:  # as above
+                    failed = 1
+                with self._lock:
+                    self.failures += failed
+                    self._waiting.popleft()
 
 
 def take_watchdog_interval(environ: MutableMapping[str, str], pid: int | None = None) -> float | None:

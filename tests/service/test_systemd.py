@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -103,20 +104,64 @@ def test_a_manager_that_is_gone_is_counted_and_does_not_stop_us(tmp_path: Path) 
     notifier.close()
 
 
-def test_a_manager_that_reads_nothing_delays_us_only_for_a_moment(manager: Manager) -> None:
-    """Its queue is full: a ping gives up at once, READY waits a bounded moment, and both are counted."""
+def full(manager: Manager) -> tuple[Notifier, int]:
+    """Return a notifier whose manager's queue is full, and of how many pings."""
     notifier = Notifier(manager.address)
     sent = 0
     while notifier.watchdog_ping():
         sent += 1
         assert sent < 100_000
     assert notifier.failures == 1
+    return notifier, sent
+
+
+def test_a_manager_that_reads_nothing_holds_nobody_up(manager: Manager) -> None:
+    """A ping gives up at once; what is urgent waits elsewhere, and comes in order once somebody reads."""
+    notifier, sent = full(manager)
     begin = time.monotonic()
+    assert not notifier.reloading(5_000)
     assert not notifier.ready("x")
-    assert time.monotonic() - begin < 5
+    assert not notifier.stopping("y")
+    assert not notifier.status("lost")
+    assert time.monotonic() - begin < 0.5
+    assert notifier.failures == 2
+    for _ in range(sent):
+        assert manager.receive() == {"WATCHDOG": "1"}
+    assert [next(iter(manager.receive())) for _ in range(3)] == ["RELOADING", "READY", "STOPPING"]
+    assert notifier.failures == 2
+    notifier.close()
+
+
+def test_only_so_much_waits_for_a_manager_and_only_so_long(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is too much, or too old, is given up and counted; the next message is sent as ever."""
+    monkeypatch.setattr("daemon.service.systemd.URGENT_WAIT_S", 0.01)
+    monkeypatch.setattr("daemon.service.systemd.URGENT_MAX", 2)
+    notifier, sent = full(manager)
+    for n in range(100):
+        assert not notifier.ready(str(n))
+    thread = notifier._thread
+    if thread is not None:
+        thread.join(5)
+    assert notifier.failures == 1 + 100
     assert len(manager.waiting()) == sent
     assert notifier.ready("now")
-    assert manager.waiting()[-1]["READY"] == "1"
+    assert manager.waiting()[-1]["STATUS"] == "now"
+    notifier.close()
+
+
+def test_the_last_words_wait_a_moment_and_no_longer(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind them the process ends; they come if the manager reads, and end is not put off if it does not."""
+    monkeypatch.setattr("daemon.service.systemd.LAST_WAIT_S", 0.2)
+    notifier, sent = full(manager)
+    begin = time.monotonic()
+    assert not notifier.failed(1, "first")
+    assert 0.1 < time.monotonic() - begin < 5
+    monkeypatch.setattr("daemon.service.systemd.LAST_WAIT_S", 20.0)
+    reader = threading.Thread(target=lambda: [manager.receive() for _ in range(sent)])
+    reader.start()
+    assert notifier.failed(2, "second")
+    reader.join(5)
+    assert [manager.receive()["ERRNO"] for _ in range(2)] == ["1", "2"]
     notifier.close()
 
 
