@@ -30,8 +30,11 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print talk: one line on stderr."""
-    sys.stderr.write(f"{text}\n")
+    """Print talk: one line on stderr, if anybody is there to read it; what else is done does not depend on that."""
+    try:
+        sys.stderr.write(f"{text}\n")
+    except OSError:  # the reader of the pipe is gone, or the terminal; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def one_line(text: str) -> str:

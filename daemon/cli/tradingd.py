@@ -170,8 +170,8 @@ def _end_anyway(code: int) -> None:
     names = dict.fromkeys(t.name for t in threading.enumerate() if not t.daemon and t not in ours)
     who = ", ".join(list(names)[:3]) or "a thread"
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    note(f"tradingd: left behind: {who}{more}, which a strategy or a library started and does not end")
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError):  # nobody may be there to read it
+        note(f"tradingd: left behind: {who}{more}, which a strategy or a library started and does not end")
         sys.stderr.flush()
     os._exit(code)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -96,3 +97,37 @@ def test_a_thread_that_a_strategy_left_keeps_no_program_from_ending(tmp_path: Pa
     assert done.returncode == 0, done.stderr
     assert "left behind: a-strategys" in done.stderr
     assert main(["verify", str(tmp_path / "run")]) == 0
+
+
+def test_nor_where_nobody_reads_what_it_says_at_the_end(tmp_path: Path) -> None:
+    """The reader of its sentences went away meanwhile: it ends all the same, and as it would have."""
+    goes = "    r, w = os.pipe(); os.close(r); os.dup2(w, 2)\n"
+    (tmp_path / "bars.csv").write_text(BARS, "utf-8")
+    (tmp_path / "lingering.py").write_text(f"import os{LINGERING.replace('    return', goes + '    return')}", "utf-8")
+    arguments = ["--bars", "bars.csv", "--strategy", "lingering.py:lingering", "--out", "run"]
+    assert alone(tmp_path, "replay", *arguments) == 0
+    assert main(["verify", str(tmp_path / "run")]) == 0
+
+
+def test_a_refusal_that_nobody_reads_keeps_its_exit_code(tmp_path: Path) -> None:
+    """A service manager goes by the code: 78 is not to be tried again, whoever reads the log."""
+    assert alone(tmp_path, "run", "--config", "missing.toml") == 78
+    assert alone(tmp_path, "replay", "--no-such-flag") == 2
+
+
+def alone(folder: Path, *arguments: str) -> int:
+    """Run a program whose standard error has no reader; return its exit code."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", "daemon", *arguments],
+            cwd=folder,
+            env={"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            stdout=subprocess.DEVNULL,
+            stderr=write,
+            timeout=30,
+            check=False,
+        ).returncode
+    finally:
+        os.close(write)
