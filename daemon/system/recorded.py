@@ -13,6 +13,7 @@ from actors.values.universe import Universe
 from config.params import broker_params, portfolio_specs, risk_limits
 from config.settings import Settings, settings_tree
 from daemon.journal.rows import RunRow
+from daemon.kernel.errors import OperatorError
 from daemon.system.bindings import strategy_bindings
 from daemon.system.composition import CoreSpec
 
@@ -49,7 +50,12 @@ def spec_of(run: RunRow, config: Settings | None) -> CoreSpec:
         settings = settings.model_copy(
             update={"predictor": settings.predictor.model_copy(update={"strategies": named})}
         )
-    bindings = strategy_bindings(settings)
+    try:
+        bindings = strategy_bindings(settings)
+    except OperatorError as error:
+        if config is None and error.code == "NO_STRATEGY_FILE":
+            error.remedy = "name the configuration of the run with --config, which says where it is"
+        raise
     decision = settings.predictor.decision_interval
     return CoreSpec(
         universe=msgspec.convert(manifest["universe"], Universe),
@@ -65,9 +71,15 @@ def spec_of(run: RunRow, config: Settings | None) -> CoreSpec:
 
 def _found_again(names: Iterable[str], references: Iterable[str]) -> tuple[str, ...]:
     """Return recorded names with the places of their files, as far as references of today know a file of that name."""
-    places = {Path(file).name: file for file, _, function in (ref.rpartition(":") for ref in references) if function}
+    places = {Path(file).name: file for file, _ in map(_file_of, references) if file}
     found = []
     for name in names:
-        file, _, function = name.rpartition(":")
-        found.append(f"{places.get(file, file)}:{function}" if file else name)
+        file, function = _file_of(name)
+        found.append(places.get(file, file) + function if file else name)
     return tuple(found)
+
+
+def _file_of(reference: str) -> tuple[str, str]:
+    """Return the file of a reference and what stands behind it, ``:function`` or nothing; "" for the file of a name."""
+    file, colon, function = reference.rpartition(":") if ".py:" in reference else (reference, "", "")
+    return (file, colon + function) if file.endswith(".py") else ("", "")

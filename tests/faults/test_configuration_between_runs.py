@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from actors.messages.risk import LimitsChanged
 from daemon.system.parity import parity_of
 from daemon.system.verify import verify_path
-from live_support import daemon, minute_bars
+from live_support import ROOT, daemon, minute_bars
 
 PLAYED = """
 [feed.playback]
@@ -45,3 +48,34 @@ def test_limits_of_another_configuration_are_taken_over_by_a_recorded_command(tm
         assert changed.new.max_order_value == 400 * 10**8
         assert [check for check in verify_path(one.state).checks if not check.ok] == []
         assert parity_of(one.state, None).equal
+
+
+ALONE = "from actors.api import *\n\n@strategy(lookback=3)\ndef alone(w, p):\n    return Signal(0.5)\n"
+
+
+@pytest.mark.parametrize("reference", ["alone.py", "alone.py:alone", "below/alone.py", "below/alone.py:alone"])
+def test_parity_finds_files_of_strategies_where_the_configuration_does(tmp_path: Path, reference: str) -> None:
+    """Beside the file that names them, wherever it is asked from; without that file the sentence asks for it."""
+    minute_bars(tmp_path / "bars.csv", ["AAA"], minutes=30)
+    file = tmp_path / reference.partition(":")[0]
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(ALONE, "utf-8")
+    settings = f'[predictor]\nstrategies = ["{reference}"]\n'
+    with daemon(tmp_path, PLAYED.replace("600", '"max"') + settings) as one:
+        one.spawn(until_end=True)
+        assert one.wait() == 0
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        command = [sys.executable, "-m", "daemon", "parity", str(one.state)]
+        for more, code, says in ((["--config", str(one.config)], 0, "equal"), ([], 1, "with --config")):
+            done = subprocess.run(
+                [*command, *more],
+                cwd=elsewhere,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+            )
+            assert done.returncode == code, done.stderr
+            assert says in done.stdout + done.stderr
