@@ -202,6 +202,15 @@ def read_frames(db: sqlite3.Connection, codec: Codec) -> Iterator[StoredFrame]:
         )
 
 
+def _is_tar(path: Path) -> bool:
+    """Tell a tar by what stands in the header of its first member, pax(1)."""
+    try:
+        with path.open("rb") as file:
+            return file.read(262)[257:] == b"ustar"
+    except OSError:
+        return False
+
+
 def open_readonly(path: Path, *, any_thread: bool = False) -> sqlite3.Connection:
     """Open a ledger for reading only.
 
@@ -220,6 +229,12 @@ def open_readonly(path: Path, *, any_thread: bool = False) -> sqlite3.Connection
         application = db.execute("PRAGMA application_id").fetchone()[0]
         version = db.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
+        if _is_tar(path):
+            raise OperatorError(
+                f"{path} is no ledger but a tar, as backups are",
+                code="BAD_LEDGER",
+                remedy="put it into a folder, tradingd restore FILE --set paths.state_dir=FOLDER, and name that",
+            ) from error
         message = f"{path} cannot be read as a ledger: {error}"
         raise OperatorError(message, code="BAD_LEDGER", remedy="restore it from a backup") from error
     if application != APPLICATION_ID:

@@ -209,6 +209,14 @@ def make_folders(settings: Settings) -> tuple[Path, Path]:
         try:
             if not folder.is_dir():
                 folder.mkdir(parents=True, mode=mode)
+        except FileExistsError as error:
+            link = folder.is_symlink()
+            what = f"is a link to {folder.readlink()}, which is not there" if link else "is no folder"
+            raise ConfigError(
+                f"paths.{name} {folder} {what}",
+                code="NO_FOLDER",
+                remedy=f"{'make that folder' if link else 'move it away'}, or name another as paths.{name}",
+            ) from error
         except OSError as error:
             raise ConfigError(
                 f"paths.{name} {folder} cannot be made: {error.strerror}",

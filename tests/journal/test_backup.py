@@ -623,3 +623,20 @@ def test_a_restored_kill_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert code == 0
     assert "will start killed (the directory was killed before" in err
     assert "replaced-" in out
+
+
+def test_a_backup_that_is_verified_as_a_ledger_is_said_to_be_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Restored into a folder it can be; and what is no ledger at all is still to be restored."""
+    done = back_up(state(tmp_path / "state"), tmp_path / "backups")
+    assert main(["verify", str(done.path)]) == 1
+    assert f"{done.path} is no ledger but a tar, as backups are; put it into a folder" in capsys.readouterr().err
+    folder = tmp_path / "looked at"
+    assert main(["restore", str(done.path), "--set", f"paths.state_dir={folder}"]) == 0
+    main(["verify", str(folder)])
+    assert "latch" in capsys.readouterr().out
+    other = tmp_path / "other.db"
+    other.write_bytes(b"neither " * 100)
+    assert main(["verify", str(other)]) == 1
+    assert "restore it from a backup" in capsys.readouterr().err

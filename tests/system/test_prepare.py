@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from config.settings import Settings
 from daemon.control.calls import Peer, Role
-from daemon.system.prepare import Hooks
+from daemon.kernel.errors import ConfigError
+from daemon.system.prepare import Hooks, make_folders
 
 
 class Log:
@@ -18,6 +23,11 @@ class Log:
         """Keep one."""
         assert event == "control call"
         self.lines.append((fields["method"], fields["outcome"]))
+        return None
+
+    def critical(self, event: str, **fields: object) -> object:
+        """Keep one."""
+        self.lines.append((event, fields["detail"]))
         return None
 
     def warning(self, event: str, **fields: Any) -> object:
@@ -33,3 +43,34 @@ def test_whoever_looks_whether_the_daemon_is_there_yet_leaves_no_line() -> None:
     for method, outcome in calls:
         hooks.audit_now("refused", Peer(1, 1, 2, Role.VIEWER), method, outcome)
     assert log.lines == calls[1:]
+
+
+def test_a_socket_that_is_taken_away_before_there_is_a_daemon_is_a_critical_line() -> None:
+    """Nobody else could be told yet."""
+    log = Log()
+    Hooks(log).gone_now("the control socket was taken away", True)
+    assert log.lines == [("control", "the control socket was taken away")]
+
+
+@pytest.mark.parametrize("name", ["state_dir", "runtime_dir"])
+@pytest.mark.parametrize(
+    ("there", "says"),
+    [
+        ("link", "is a link to /nowhere/at/all, which is not there; make that folder"),
+        ("file", "is no folder; move it away"),
+        ("below a file", "cannot be made: Not a directory"),
+    ],
+)
+def test_a_folder_that_cannot_be_one_is_named_for_what_it_is(tmp_path: Path, name: str, there: str, says: str) -> None:
+    """Not "File exists" for a link to nothing."""
+    place = tmp_path / "x"
+    if there == "link":
+        place.symlink_to("/nowhere/at/all")
+    else:
+        place.touch()
+    folders = {"state_dir": tmp_path / "s", "runtime_dir": tmp_path / "r"}
+    folders[name] = place / "y" if there == "below a file" else place
+    with pytest.raises(ConfigError) as caught:
+        make_folders(Settings.model_validate({"paths": folders}))
+    assert f"paths.{name} {folders[name]} {says}" in str(caught.value)
+    assert caught.value.exit_code == 78
