@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from actors.messages.catalogue import MARKET, codec
+from config.running import ControlSettings
 from config.settings import Settings
 from daemon.control.calls import Peer
 from daemon.control.latch import KillLatch
@@ -374,7 +375,6 @@ def _recovered(factory: CoreFactory, opened: OpenedLedger, notifier: Notifier, s
 
 def _control(settings: Settings, runtime_dir: Path, latch: KillLatch, hooks: Hooks, log: Log) -> ControlServer:
     control = settings.control
-    rate = float(control.requests_per_s)
     groups = Groups.named(admin=control.admin_group, operator=control.operator_group, viewer=control.viewer_group)
     let_in(runtime_dir, groups.widest)
 
@@ -394,12 +394,18 @@ def _control(settings: Settings, runtime_dir: Path, latch: KillLatch, hooks: Hoo
         on_lost=hooks.lost_now,
         on_gone=hooks.gone_now,
         make_folder=make_folder,
-        limits=ServerLimits(
-            connections_max=control.connections_max,
-            requests_per_s=rate,
-            requests_burst=2 * rate,
-            call_s=float(control.call_timeout_s),
-        ),
+        limits=control_limits(control),
+    )
+
+
+def control_limits(control: ControlSettings) -> ServerLimits:
+    """Return the bounds of the control socket: as many requests at once as [control] lets through in two seconds."""
+    rate = float(control.requests_per_s)
+    return ServerLimits(
+        connections_max=control.connections_max,
+        requests_per_s=rate,
+        requests_burst=2 * rate,
+        call_s=float(control.call_timeout_s),
     )
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from config.running import ControlSettings
 from config.settings import Settings
 from daemon.control.calls import Peer, Role
 from daemon.kernel.errors import ConfigError
-from daemon.system.prepare import Hooks, make_folders
+from daemon.system.prepare import Hooks, control_limits, make_folders
+from tests.control.parts import running
 
 
 class Log:
@@ -74,3 +78,42 @@ def test_a_folder_that_cannot_be_one_is_named_for_what_it_is(tmp_path: Path, nam
         make_folders(Settings.model_validate({"paths": folders}))
     assert f"paths.{name} {folders[name]} {says}" in str(caught.value)
     assert caught.value.exit_code == 78
+
+
+class Hands:
+    """A loop whose clock a test moves; everything else is the loop's own."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin at the loop's time."""
+        self._loop = loop
+        self.now = loop.time()
+
+    def time(self) -> float:
+        """Read it."""
+        return self.now
+
+    def __getattr__(self, name: str) -> Any:
+        """Hand on."""
+        return getattr(self._loop, name)
+
+
+@pytest.mark.parametrize("rate", [3, 20])
+def test_so_many_requests_a_second_are_taken_as_the_configuration_says(rate: int) -> None:
+    """On virtual time: twice as many at once, then exactly that many with every second, and never more saved up."""
+    limits = control_limits(ControlSettings(requests_per_s=rate, connections_max=7, call_timeout_s=2))
+    assert (limits.connections_max, limits.call_s) == (7, 2.0)
+    with running(limits) as daemon, daemon.client() as client:
+        dispatcher = daemon.server._dispatcher
+        hands = Hands(dispatcher._loop())
+        dispatcher._loop = lambda: hands  # type: ignore[assignment, return-value]
+
+        def taken() -> int:
+            for n in itertools.count():
+                if "error" in client.ask("journal.head"):
+                    return n
+            raise AssertionError
+
+        assert taken() == 2 * rate
+        for seconds, expected in ((1, rate), (1, rate), (0.5, rate // 2), (0.5, rate - rate // 2), (60, 2 * rate)):
+            hands.now += seconds
+            assert taken() == expected
