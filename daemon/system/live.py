@@ -137,7 +137,6 @@ class Shell:
     async def main(self) -> int:
         """Run the daemon on this loop."""
         prepared = self._prepared
-        loop = asyncio.get_running_loop()
         manifest = manifest_of(prepared.settings, prepared.data, anchor=prepared.anchor)
         writer = await LedgerWriter.open(
             prepared.state_dir,
@@ -177,6 +176,23 @@ class Shell:
         outlet.stand_at(Head(opened.last_seq, opened.last_ts, opened.event_digest.hex()))
         running.wire(desk, outlet)
 
+        soon = self._attach(running, errands)
+        guard = StallGuard(
+            prepared.settings.service.stall_ms / 1000,
+            on_jump=soon(errands.jumped),
+            clock_step_ns=prepared.settings.service.clock_step_ms * 1_000_000,
+        )
+        try:
+            return await self._live(running, errands, guard)
+        finally:
+            guard.stop()
+            with anyio.CancelScope(shield=True):
+                await writer.close()
+
+    def _attach(self, running: Running, errands: Errands) -> Callable[[Callable[..., object]], Callable[..., None]]:
+        """Let other threads reach this loop; return what makes a function theirs to call."""
+        prepared, loop = self._prepared, asyncio.get_running_loop()
+
         def soon(call: Callable[..., object]) -> Callable[..., None]:
             def later(*values: object) -> None:
                 if not loop.is_closed():
@@ -189,17 +205,7 @@ class Shell:
         prepared.hooks.reload = soon(errands.reload_by_signal)
         prepared.hooks.lost = soon(running.lose_control)
         prepared.hooks.gone = soon(running.socket_gone)
-        guard = StallGuard(
-            prepared.settings.service.stall_ms / 1000,
-            on_jump=soon(errands.jumped),
-            clock_step_ns=prepared.settings.service.clock_step_ms * 1_000_000,
-        )
-        try:
-            return await self._live(running, errands, guard)
-        finally:
-            guard.stop()
-            with anyio.CancelScope(shield=True):
-                await writer.close()
+        return soon
 
     def _next(self) -> str:
         """Return what a person types next; where the socket lies elsewhere, tradingctl has to be told."""
