@@ -107,12 +107,16 @@ class Boards:
         if pending.board is None:
             return
         try:
-            facts = self._facts()
+            facts = self._renewed(pending.board)
         except Exception as error:  # noqa: BLE001 - told; the batch is durable and its answers wait
             self._failed(error)
             facts = pending.board.facts
         facts = msgspec.structs.replace(facts, seq=max(facts.seq, pending.seq))
         self._show(msgspec.structs.replace(pending.board, facts=facts))
+
+    def _renewed(self, board: Board) -> ShellFacts:
+        """Return the shell's facts as they are now; what is counted in the core, which is ahead, as it was."""
+        return msgspec.structs.replace(self._facts(), alerts_unacked=board.facts.alerts_unacked)
 
     def now(self) -> None:
         """Show the core as it is: all that it has stated is durable."""
@@ -125,4 +129,4 @@ class Boards:
     def renew(self) -> None:
         """Show what the shell knows anew; the core has been waiting for the ledger for long."""
         if self.shown is not None:
-            self.shown = msgspec.structs.replace(self.shown, facts=self._facts())
+            self.shown = msgspec.structs.replace(self.shown, facts=self._renewed(self.shown))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from actors.messages.portfolio import DepositCash
@@ -192,3 +193,24 @@ def test_a_board_that_cannot_be_renewed_still_tells_what_the_shell_knows() -> No
     again = clock.boards.shown
     assert again is not first
     assert (again.seq, again.built_ns, again.facts) == (first.seq, first.built_ns, shell_facts())
+
+
+def test_alerts_that_are_not_durable_are_not_counted() -> None:
+    """The core, which is ahead of its ledger, counts them; what the shell knows by itself is shown as it is now."""
+    ahead = {"alerts_unacked": 0, "alerts_pending": 0}
+    house = House()
+    boards = Boards(
+        lambda facts: build_board(house.core, house.universe, facts),
+        lambda: msgspec.structs.replace(shell_facts(), **ahead),
+        lambda: "active",
+        failed=print,
+    )
+    pending = Pending()
+    pending.board = boards.along(pending)
+    ahead.update(alerts_unacked=2, alerts_pending=3)
+    for show in (lambda: boards.durable(pending), boards.renew):
+        show()
+        assert boards.shown is not None
+        assert (boards.shown.facts.alerts_unacked, boards.shown.facts.alerts_pending) == (0, 3)
+    boards.now()
+    assert boards.shown.facts.alerts_unacked == 2
