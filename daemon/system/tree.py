@@ -72,7 +72,8 @@ def build_tree(running: Running) -> Supervisor:
         Strategy.ONE_FOR_ONE,
         RestartIntensity(2, 120),
         [
-            ChildSpec("journal", _edge(running.house.watch_ledger), fatal=fatal, heartbeat_s=beat),
+            # Whatever ends it: what nobody watches might be written to a ledger that is not there any more.
+            ChildSpec("journal", _edge(running.house.watch_ledger), fatal=(BaseException,), heartbeat_s=beat),
             core.spec(),
             inference.spec(restart=Restart.TEMPORARY),
             market.spec(restart=Restart.TEMPORARY),

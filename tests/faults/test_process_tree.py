@@ -333,3 +333,18 @@ def test_a_ledger_that_is_taken_away_ends_the_process(tmp_path: Path, file: str)
         (d.state / file).unlink()
         assert d.wait(20) == 74, d.tail()
         assert any(line["event"] == "the tree gave up" for line in d.logged())
+
+
+@pytest.mark.parametrize("what", ["raise", "return"])
+def test_a_watch_over_the_ledger_that_fails_ends_the_process_at_once(tmp_path: Path, what: str) -> None:
+    """Whatever it fails with, it is not started again: the next start looks at what is there, and goes on."""
+    with meddled(tmp_path, playing(tmp_path), **SOON) as d:
+        d.begin()
+        assert submit(d, "kept") != "denied"
+        d.meddle("tell", child="journal", what=what)
+        assert d.wait(20) == 70
+        gave_up = [line for line in d.logged() if line["event"] == "supervisor gives up"]
+        assert [line["supervisor"] for line in gave_up] == ["root"]
+        d.begin()
+        assert "kept" in [event.order.client_order_id for event in d.events(OrderAccepted)]
+        assert d.stop() == 0
