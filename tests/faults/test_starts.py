@@ -70,3 +70,22 @@ def test_a_refused_start_counts_for_nothing(tmp_path: Path) -> None:
         with house.client() as client:
             assert client.call("status")["trading_state"] == "active"
         assert house.stop() == 0
+
+
+def test_a_start_on_a_disk_without_room_is_ready_all_the_same_and_can_be_killed(tmp_path: Path) -> None:
+    """READY waits for what goes in first, but not for ever: who cannot write can still be asked, stopped, killed."""
+    furnished(tmp_path)
+    with daemon(tmp_path, LOOP) as house:
+        house.start(faults=[f"before:commit:{n}:enospc" for n in range(1, 1_000)])
+        with house.client() as client:
+            status = client.call("status")
+            assert status["journal"]["state"] == "ledger_full"
+            assert client.call("kill", reason="enough", request_id="kill")["durable"]
+            assert client.call("status")["trading_state"] == "killed"
+        assert house.stop() == 0
+        assert house.frames() == []
+        house.start()
+        with house.client() as client:
+            assert client.call("status")["trading_state"] == "killed"
+        assert house.stop() == 0
+        sound(house)
