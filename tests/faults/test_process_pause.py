@@ -7,6 +7,8 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from actors.messages.catalogue import MARKET, codec
 from actors.messages.market import BarPanel, GapDetected
 from actors.messages.risk import TradingStateChanged
@@ -20,7 +22,9 @@ from tests.faults.meddling import QUIET
 from tests.live_support import Daemon, daemon, minute_bars
 from tests.parity.worlds import STRATEGIES
 
-STOPPED_S = 7.0
+CATALOGUE_S = 60.0
+"""How long the catalogue of faults stops it; the default run has less time."""
+READY_S = 5.0
 SPEED = 240
 SECOND = 10**9
 
@@ -58,23 +62,26 @@ def wait_for_bars(d: Daemon, count: int) -> None:
             d.manager.listen(0.2)
 
 
-def stop_and_go_on(*daemons: Daemon) -> list[int]:
-    """Stop processes for a while; return the last input of each before it."""
+def stop_and_go_on(seconds: float, *daemons: Daemon, meanwhile: signal.Signals | None = None) -> list[int]:
+    """Stop processes for a while, and send them a signal before they go on; return the last input of each before it."""
     before = []
     for d in daemons:
         with d.client() as client:
             before.append(client.call("journal.head")["seq"])
         d.signal(signal.SIGSTOP)
     daemons[0].manager.listen(0.0)
-    until = time.monotonic() + STOPPED_S
+    until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         daemons[0].manager.listen(left)
     for d in daemons:
+        if meanwhile is not None:
+            d.signal(meanwhile)
         d.signal(signal.SIGCONT)
     return before
 
 
-def test_f51_a_stopped_process_catches_nothing_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [7.0, pytest.param(CATALOGUE_S, marks=pytest.mark.long)])
+def test_f51_a_stopped_process_catches_nothing_up(tmp_path: Path, seconds: float) -> None:
     """Free-running, what was missed is missed and told; gated, the recording stood still as well."""
     with (
         daemon(tmp_path / "free", trading(tmp_path / "free", free=True)) as free,
@@ -84,22 +91,44 @@ def test_f51_a_stopped_process_catches_nothing_up(tmp_path: Path) -> None:
             d.start()
         for d in (free, gated):
             wait_for_bars(d, 12)
-        at_free, at_gated = stop_and_go_on(free, gated)
+        at_free, at_gated = stop_and_go_on(seconds, free, gated)
         for d, seq in ((free, at_free), (gated, at_gated)):
             wait_for_bars(d, seq + 7)
             assert d.stop() == 0
-        check_free(free)
+        check_free(free, seconds)
         check_gated(gated, at_gated)
 
 
-def check_free(d: Daemon) -> None:
+@pytest.mark.parametrize("seconds", [2.0, pytest.param(CATALOGUE_S, marks=pytest.mark.long)])
+def test_f51_what_the_watchdog_ends_comes_back_and_catches_nothing_up(tmp_path: Path, seconds: float) -> None:
+    """The service manager lost patience meanwhile: what it sent works on wake, and the next start misses as much."""
+    with daemon(tmp_path / "free", trading(tmp_path / "free", free=True)) as d:
+        d.start()
+        wait_for_bars(d, 12)
+        (seq,) = stop_and_go_on(seconds, d, meanwhile=signal.SIGABRT)
+        assert d.wait() == -signal.SIGABRT
+        before = sum(isinstance(row.body, BarPanel) for row in recorded(d))
+        assert d.start() < READY_S
+        wait_for_bars(d, seq + 7)
+        assert d.stop() == 0
+        check_missed(d, seconds, READY_S)
+        assert sum(isinstance(row.body, BarPanel) for row in recorded(d)) > before
+
+
+def check_free(d: Daemon, seconds: float) -> None:
+    """What was missed, and that it was told."""
+    check_missed(d, seconds, 3)
+    told(d)
+
+
+def check_missed(d: Daemon, seconds: float, more: float) -> None:
     """A gap, its bars nowhere, trading tightened until prices are fresh, and the record decides again alike."""
     rows = recorded(d)
     gaps = [row for row in rows if isinstance(row.body, GapDetected)]
     assert len(gaps) == 1
     gap = gaps[0].body
     assert isinstance(gap, GapDetected)
-    assert STOPPED_S - 1 < (gap.to_ts - gap.from_ts) / SECOND / SPEED < STOPPED_S + 3
+    assert seconds - 1 < (gap.to_ts - gap.from_ts) / SECOND / SPEED < seconds + more
     bars = [row.ts_event for row in rows if isinstance(row.body, BarPanel)]
     assert not [ts for ts in bars if gap.from_ts + 60 * SECOND < ts < gap.to_ts]
     after = bars_after(rows, gaps[0].seq)
@@ -108,7 +137,6 @@ def check_free(d: Daemon) -> None:
     assert all(b - a > 20 * SECOND for a, b in pairwise(stamps))  # one at a time, none in a heap
     changes = [(event.old, event.new) for event in d.events(TradingStateChanged)]
     assert changes[:2] == [("active", "reducing"), ("reducing", "active")]
-    told(d)
     loaded = load_settings(file=d.config, profile=None, sets=(), environ={})
     assert parity_of(d.state, loaded.settings).equal
 
