@@ -27,7 +27,7 @@ from actors.predictor.outcome import (
     Scope,
 )
 from actors.values.time import format_ts
-from daemon.kernel.errors import InterruptError
+from daemon.kernel.interrupt import InterruptError
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]

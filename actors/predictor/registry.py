@@ -20,7 +20,8 @@ from msgspec import Struct
 from actors.api import StrategySpec, spec_of
 from actors.predictor.binding import StrategyBinding
 from actors.predictor.models.manifest import load_manifest
-from daemon.kernel.errors import InterruptError, OperatorError
+from daemon.kernel.errors import OperatorError
+from daemon.kernel.interrupt import InterruptError
 
 GROUP: Final = "tradingd.strategies"
 BUILT_IN: Final[Mapping[str, str]] = {

@@ -24,7 +24,8 @@ import typer
 from daemon.cli import backup, calc, configuration, install, parity, replay, run, strategies
 from daemon.cli.options import AsJson
 from daemon.cli.render import counting, note, one_line, say, say_json, table
-from daemon.kernel.errors import InterruptError, OperatorError, TradingdError
+from daemon.kernel.errors import OperatorError, TradingdError
+from daemon.kernel.interrupt import InterruptError
 
 DEBUG_FLAG = "--debug"
 DEBUG_VARIABLE = "TRADINGD_DEBUG"

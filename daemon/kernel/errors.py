@@ -66,11 +66,3 @@ class InvariantError(TradingdError):
 
 class FrameAbandonedError(InvariantError):
     """A handler failed after facts of the same frame were folded: the core must be rebuilt from its snapshot."""
-
-
-class InterruptError(KeyboardInterrupt):
-    """Somebody asked this process to stop; what our own signal handlers raise.
-
-    An author's function may well raise a plain ``KeyboardInterrupt``, which is a failure like any other: told apart by
-    this type, the same strategy fails alike in a replay and in the daemon.
-    """
