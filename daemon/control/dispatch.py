@@ -13,6 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+import msgspec
+
 from daemon.control.calls import Call, Desk, Outcome, Peer, Role
 from daemon.control.connection import Connection
 from daemon.control.flights import Flight, Flights
@@ -224,11 +226,27 @@ class Dispatcher:
             answer(Outcome(code="UNKNOWN", message=text, remedy=remedy))
 
         clock = loop.call_later(limit, late)
-        flight = self._flights.board(call, answer, desk.stands, safe=method.lane == 0)
+        call, flight = self._boarded(call, answer, desk)
         if isinstance(flight, Outcome):
             answer(flight)
         elif flight is not None:
             self._submit(flight, call, desk, loop)
+
+    def _boarded(
+        self, call: Call, answer: Callable[[Outcome], None], desk: Desk
+    ) -> tuple[Call, Flight | Outcome | None]:
+        """Return what becomes of a call (:meth:`Flights.board`), and the call as it is handed over."""
+        safe = call.method in _SAFE
+        try:
+            return call, self._flights.board(call, answer, desk.stands, safe=safe)
+        except OperatorError as error:  # what was answered under its key cannot be read
+            if not safe:
+                return call, self._fault(call.method, error)
+            # Rather stopped twice than not at all; without a key there is no answer whose place it could take.
+            call = msgspec.structs.replace(call, request_id="")
+            return call, self._flights.board(call, answer, desk.stands, safe=safe)
+        except Exception as error:  # noqa: BLE001 - a fault of one call must not end the control of the daemon
+            return call, self._fault(call.method, error)
 
     def _submit(self, flight: Flight, call: Call, desk: Desk, loop: asyncio.AbstractEventLoop) -> None:
         def answer(outcome: Outcome) -> None:

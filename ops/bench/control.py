@@ -49,6 +49,11 @@ def serve(folder: Path, *, spin: bool) -> None:
                 latch.clear(call.peer.by, kills=latch.kills)
             answer(Outcome({"schema": "tradingd.bench/1"}))
 
+        def stands(self, call: Call, outcome: Outcome) -> bool:
+            """Every stop is a new one."""
+            del call, outcome
+            return False
+
         def read(self, call: Call) -> Outcome:
             """Answer with about as much as ``status`` does."""
             return Outcome({"schema": "tradingd.status/1", "method": call.method, "rows": [{"equity": 100_000.0}] * 10})

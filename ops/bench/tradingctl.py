@@ -49,6 +49,11 @@ def serve(folder: str, ready: Any) -> None:
         def submit(self, call: Call, answer: Callable[[Outcome], None]) -> None:
             answer(Outcome({"schema": "tradingd.trading_state/1", "trading_state": "halted", "reason": call.reason}))
 
+        def stands(self, call: Call, outcome: Outcome) -> bool:
+            """Every stop is a new one."""
+            del call, outcome
+            return False
+
         def read(self, call: Call) -> Outcome:
             return Outcome(STATUS if call.method == "status" else {"schema": f"tradingd.{call.method}/1", "rows": []})
 

@@ -47,6 +47,7 @@ class Desk:
         self.state = "active"
         self.orders: dict[str, dict[str, Any]] = {}
         self.kept: dict[str, KeptReply] = {}
+        self.unreadable: Exception | None = None
         self.calls: list[Call] = []
         self.reads = 0
         self.gate = threading.Event()
@@ -102,6 +103,8 @@ class Desk:
 
     def lookup(self, key: str) -> KeptReply | None:
         """Find a kept reply."""
+        if self.unreadable is not None:
+            raise self.unreadable
         return self.kept.get(key)
 
     def stop(self) -> None:

@@ -19,6 +19,7 @@ from daemon.control.listening import SocketTakenError
 from daemon.control.methods import METHODS
 from daemon.control.roles import Groups
 from daemon.control.server import ControlServer
+from daemon.kernel.errors import OperatorError
 from tests.control.parts import DEADLINE_S, Client, Running, reason, running, short_folder, until
 
 ORDER = {"symbol": "SPY", "side": "buy", "qty": 10, "request_id": "r1"}
@@ -226,6 +227,24 @@ def test_a_halt_that_was_lifted_is_done_anew_under_its_key() -> None:
         assert client.ask("halt", {"request_id": "a"}, 4)["result"] == halted
         assert daemon.desk.state == "halted"
         assert [call.method for call in daemon.desk.calls] == ["halt", "resume", "halt"]
+
+
+def test_while_kept_answers_cannot_be_read_a_stop_is_done_and_the_rest_is_refused() -> None:
+    """Rather halted twice than not at all; an order that might be a second one is refused at once."""
+    with running() as daemon, daemon.client() as client:
+        daemon.desk.unreadable = OperatorError("it is gone", code="LEDGER_UNREADABLE", remedy="look")
+        assert client.ask("halt", {"request_id": "a"}, 1)["result"]["trading_state"] == "halted"
+        assert client.ask("flatten", {"request_id": "b"}, 2)["result"]
+        assert [(call.method, call.request_id) for call in daemon.desk.calls] == [("halt", ""), ("flatten", "")]
+        refused = client.ask("order.submit", ORDER, 3)
+        assert reason(refused) == "LEDGER_UNREADABLE"
+        assert refused["error"]["data"]["remedy"] == "look"
+        daemon.desk.unreadable = ZeroDivisionError("a fault on purpose")
+        assert reason(client.ask("order.submit", ORDER, 4)) == "INTERNAL"
+        assert "ZeroDivisionError" in daemon.problems.pop()
+        assert len(daemon.desk.calls) == 2
+        daemon.desk.unreadable = None
+        assert client.ask("order.submit", ORDER, 5)["result"]["status"] == "denied"
 
 
 def test_answers_that_the_ledger_does_not_keep_are_remembered_for_a_while() -> None:
