@@ -23,6 +23,8 @@ BATCH_FRAMES: Final = 1_000
 """Frames in one commit at most, unless told."""
 QUIET_NS: Final = 1_000_000_000
 """Quiet market data are made durable at least this often."""
+QUIET_INPUTS: Final = 5_000
+"""And behind so many inputs: well before the loop may run no further ahead, so that a fast playback never waits."""
 SNAPSHOT_INPUTS: Final = 50_000
 """A snapshot is taken behind so many inputs, however little they caused: a start folds them one by one, in a second."""
 _RISKY: Final = (OrderAccepted, OrderFilled, OrderPartiallyFilled, OrderReplaced)
@@ -155,7 +157,11 @@ class Collector:
     @property
     def is_large(self) -> bool:
         """Whether the open batch should go."""
-        return len(self.open.batch.frames) >= self._batch_frames or self.wants_snapshot
+        return len(self.open.batch.frames) >= self._batch_frames or self._is_many or self.wants_snapshot
+
+    @property
+    def _is_many(self) -> bool:
+        return len(self.open.inputs) >= QUIET_INPUTS
 
     @property
     def quiet_left_s(self) -> float | None:
@@ -170,7 +176,7 @@ class Collector:
         if not (pending.inputs or pending.urgent):
             return
         snapshot = self.whole and (bool(pending.asks) or self.wants_snapshot)
-        if not (pending.urgent or force or time.monotonic_ns() - pending.since >= QUIET_NS):
+        if not (pending.urgent or force or self._is_many or time.monotonic_ns() - pending.since >= QUIET_NS):
             return
         # Without a snapshot to take, a batch grows until the ledger is free for it.
         if self._line.idle or snapshot or force or len(pending.batch.frames) >= self._batch_frames:

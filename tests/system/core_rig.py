@@ -26,7 +26,7 @@ from actors.broker.params import BrokerParams
 from actors.messages.alerts import AlertRaised
 from actors.messages.catalogue import MARKET, codec
 from actors.messages.inference import InferenceRequested
-from actors.messages.market import BarPanel, SessionClosed, SessionOpened
+from actors.messages.market import BarPanel, SessionClosed, SessionOpened, TradingStatus
 from actors.messages.portfolio import DepositCash
 from actors.portfolio.params import PortfolioSpec
 from actors.predictor.binding import StrategyBinding
@@ -110,6 +110,11 @@ def bars(sessions: int = 1, minutes: int = 20, *, first: int = 0) -> list[Market
         inputs += [bar(session, minute) for minute in range(minutes)]
         inputs.append(SessionClosed(session.close_ts, session))
     return inputs
+
+
+def quiet(count: int, *, after: int = 6) -> list[TradingStatus]:
+    """Return market data that cause nothing."""
+    return [TradingStatus(OPEN + after * MINUTE + n, 0, "trading", n) for n in range(count)]
 
 
 def bar(session: Session, minute: int) -> BarPanel:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from actors.messages.control import Halt
-from actors.messages.market import BarPanel, TradingStatus
+from actors.messages.market import BarPanel
 from actors.messages.orders import OrderAccepted
 from actors.messages.portfolio import CashFlowed, DepositCash
 from daemon.control.calls import Call, Outcome, Peer, Role
@@ -43,17 +43,13 @@ from tests.system.core_rig import (
     events,
     image,
     market_inputs,
+    quiet,
     recorded,
     rig,
 )
 
 pytestmark = pytest.mark.asyncio
 OPEN_MARKET = bars(1, 5)[:-1]
-
-
-def quiet(count: int, *, after: int = 6) -> list[TradingStatus]:
-    """Return market data that cause nothing."""
-    return [TradingStatus(OPEN + after * MINUTE + n, 0, "trading", n) for n in range(count)]
 
 
 def snapshots(state_dir: Path) -> list[int]:
