@@ -93,6 +93,16 @@ def lose(kind: type[Event]) -> Callable[[Rows], None]:
     return change
 
 
+def lose_acceptance(rows: Rows) -> None:
+    """Take the acceptance of an order out that is filled later: one that only rests is not missed by anything else."""
+    filled = {event.order_id for events in rows.values() for event in events if isinstance(event, OrderFilled)}
+    for events in rows.values():
+        for i, event in enumerate(events):
+            if isinstance(event, OrderAccepted) and event.order_id in filled:
+                del events[i]
+                return
+
+
 def double(kind: type[Event]) -> Callable[[Rows], None]:
     """Have an event twice."""
 
@@ -122,7 +132,7 @@ def test_a_good_ledger_has_no_problems(good: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lose(OrderAccepted), "nobody accepted"),
+        (lose_acceptance, "nobody accepted"),
         (double(OrderAccepted), "was there already"),
         (lose(OrderFilled), "not one transaction"),
         (double(OrderFilled), "is there twice"),
