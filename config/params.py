@@ -48,8 +48,8 @@ def strategy_requests(settings: Settings) -> tuple[StrategyRequest, ...]:
     )
 
 
-def broker_params(settings: Settings) -> BrokerParams:
-    """Return the simulator's switches."""
+def broker_params(settings: Settings, *, seed: int = 0) -> BrokerParams:
+    """Return the simulator's switches; ``seed`` of the run decides what is drawn."""
     broker = settings.broker
     return BrokerParams(
         commission_per_share=parse_fixed(broker.commission_per_share),
@@ -69,6 +69,16 @@ def broker_params(settings: Settings) -> BrokerParams:
         account=broker.account,
         allow_short=broker.allow_short,
         lot_size=_lot_size(settings),
+        latency_jitter_ns=broker.latency_jitter_ms * _MS,
+        spread_model=broker.spread_model,
+        slippage_volume_share=parse_fixed(broker.slippage_volume_share),
+        impact_permanent=parse_fixed(broker.impact_permanent),
+        queue=broker.queue,
+        borrow_rate=parse_fixed(broker.borrow_rate),
+        margin_rate=parse_fixed(broker.margin_rate),
+        require_locate=broker.require_locate,
+        hard_to_borrow=broker.hard_to_borrow,
+        seed=seed,
     )
 
 

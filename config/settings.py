@@ -227,6 +227,24 @@ class BrokerSettings(Section):
     """`cash` may reuse unsettled proceeds, `cash_strict` may not, `margin` is Reg T."""
     allow_short: bool = False
     """Selling more than is held opens a short."""
+    latency_jitter_ms: Millis = 0
+    """Up to so much more latency for each order, drawn from the seed."""
+    spread_model: Literal["fixed", "dynamic"] = "fixed"
+    """`dynamic` widens spread_bps with volatility and towards the session's ends, where no quote is known."""
+    slippage_volume_share: Rate = Decimal(0)
+    """Slippage that grows with the square of a fill's share of a bar's volume: this much at a share of 1."""
+    impact_permanent: Rate = Decimal(0)
+    """Part of the impact that stays in the price for the rest of the session."""
+    queue: bool = True
+    """On ticks, a resting limit may fill at its own price once the size ahead of it has traded."""
+    borrow_rate: Rate = Decimal("0.0025")
+    """Annual fee on the value of borrowed shares, actual/360; 0 for none."""
+    margin_rate: Rate = Decimal("0.06")
+    """Annual interest on a debit balance of account `margin`, actual/360; 0 for none."""
+    require_locate: bool = False
+    """A short sale needs `locate = true` on the order."""
+    hard_to_borrow: Names = ()
+    """Symbols whose short sales need it in any case."""
 
 
 class AlerterSettings(Section):
@@ -329,14 +347,30 @@ _WITHOUT_EFFECT: Final[dict[str, Any]] = {
 }
 """Where things are kept and told, how data come in, and what is measured in wall time: what that causes is recorded."""
 
+_LATER: Final[dict[str, set[str]]] = {
+    "predictor": {"warmup"},
+    "broker": {
+        "latency_jitter_ms",
+        "spread_model",
+        "slippage_volume_share",
+        "impact_permanent",
+        "queue",
+        "borrow_rate",
+        "margin_rate",
+        "require_locate",
+        "hard_to_borrow",
+    },
+}
+"""Keys that came after the first ledgers, by section."""
+
 
 def settings_tree(settings: Settings) -> dict[str, Any]:
     """Return everything that can change a result as plain values for JSON, decimals as their text.
 
     How the daemon runs and alert channels are left out and strategy files count by name (their content is the
     manifest's business), so that the same run in another folder or home, and a replay and a playback of the same data,
-    have the same tree. A key that came later (``predictor.warmup``) is there only where it is set, so that earlier
-    runs keep their digest.
+    have the same tree. A key that came later (:data:`_LATER`) is there only where it is set, so that earlier runs keep
+    their digest.
     """
     tree: dict[str, Any] = json.loads(
         json.dumps(settings.model_dump(mode="python", exclude=_WITHOUT_EFFECT), default=_canonical)
@@ -344,8 +378,11 @@ def settings_tree(settings: Settings) -> dict[str, Any]:
     predictor = tree["predictor"]
     predictor["strategies"] = [PurePath(reference).name for reference in predictor["strategies"]]
     predictor["params"] = {PurePath(name).name: values for name, values in predictor["params"].items()}
-    if not predictor["warmup"]:
-        del predictor["warmup"]
+    for section, names in _LATER.items():
+        default = json.loads(json.dumps(getattr(Settings(), section).model_dump(include=names), default=_canonical))
+        for name in names:
+            if tree[section][name] == default[name]:
+                del tree[section][name]
     for portfolio in tree["portfolio"]:
         if portfolio["strategies"] is not None:
             portfolio["strategies"] = [PurePath(reference).name for reference in portfolio["strategies"]]

@@ -26,6 +26,17 @@ class BrokerParams(msgspec.Struct, frozen=True):
         account: ``cash``, ``cash_strict`` or ``margin``.
         allow_short: SELL of more than is held opens a short.
         lot_size: smallest step of a quantity.
+        latency_jitter_ns: up to so much is added to the latency of each order, drawn from the run's seed.
+        spread_model: ``fixed`` charges ``spread_rate`` where no quote is known; ``dynamic`` widens it with volatility
+            and towards the session's ends.
+        slippage_volume_share: coefficient of slippage that grows with the square of the share of the bar's volume.
+        impact_permanent: part of the impact that stays in the price for the rest of the session, a fraction.
+        queue: a resting limit may fill at its price once what was ahead of it in the book has traded (ticks only).
+        borrow_rate: annual fee on borrowed shares, act/360.
+        margin_rate: annual interest on a debit balance, act/360.
+        require_locate: a short sale needs the flag ``locate``.
+        hard_to_borrow: symbols that need it in any case.
+        seed: of the run.
     """
 
     commission_per_share: int = 0
@@ -45,3 +56,13 @@ class BrokerParams(msgspec.Struct, frozen=True):
     account: str = "cash"
     allow_short: bool = False
     lot_size: int = 100_000_000
+    latency_jitter_ns: int = 0
+    spread_model: str = "fixed"
+    slippage_volume_share: int = 0
+    impact_permanent: int = 0
+    queue: bool = True
+    borrow_rate: int = 250_000
+    margin_rate: int = 6_000_000
+    require_locate: bool = False
+    hard_to_borrow: tuple[str, ...] = ()
+    seed: int = 0

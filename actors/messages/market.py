@@ -101,16 +101,34 @@ class SessionClosed(Market, tag=15, frozen=True):
 
 
 class TradingStatus(Market, tag=16, frozen=True):
-    """A symbol's status changed: ``trading``, ``halted``, ``luld`` or ``ssr``; bands where the status has them."""
+    """A symbol's status changed.
+
+    Attributes:
+        symbol: -1 for every symbol (a market-wide breaker).
+        state: ``trading``, ``halted``, ``luld`` (with bands: trading within them; without: paused) or ``ssr`` (short
+            sales restricted); anything else is unknown and means halted.
+        lower, upper: price bands, units of 1e-8.
+        reason: why, as the source says it.
+    """
 
     symbol: int
     state: str
     lower: int | None = None
     upper: int | None = None
+    reason: str = ""
 
 
 class CorporateAction(Market, tag=17, frozen=True):
-    """A split, dividend, rename or delisting that takes effect before the open of ``ex_date`` (YYYYMMDD)."""
+    """A split, dividend, rename or delisting that takes effect before the open of ``ex_date`` (YYYYMMDD).
+
+    Attributes:
+        kind: ``split``, ``dividend``, ``rename`` or ``delist``.
+        value: cash per share of a dividend, or of a delisting (-1: the last known price), units of 1e-8; for a split
+            new shares per old one, rounded to 1e-8 where it has more digits.
+        pay_date: of a dividend, YYYYMMDD; None: the ex-date.
+        renamed_to: the new symbol's id.
+        numerator, denominator: of a split, exact: 4 and 1 for four new shares per old one.
+    """
 
     ex_date: int
     symbol: int
@@ -118,6 +136,8 @@ class CorporateAction(Market, tag=17, frozen=True):
     value: int
     pay_date: int | None = None
     renamed_to: int | None = None
+    numerator: int = 0
+    denominator: int = 0
 
 
 class NewsItem(Market, tag=18, frozen=True):

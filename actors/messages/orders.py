@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+import msgspec
+
 from daemon.kernel.message import Command, Event
 
 BUY: Final = 1
@@ -56,6 +58,57 @@ class OrderStatus(StrEnum):
     REPLACED = "replaced"
 
 
+class Bracket(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The exits of an entry: a target, a stop, or both, of which the first to fill ends the other.
+
+    Attributes:
+        take_profit_px: limit price of the target, or None.
+        stop_px: trigger of the protective stop, or None.
+        trail_amount, trail_percent: the stop trails instead; as in :class:`OrderTerms`.
+        activation_px: arms that trail.
+    """
+
+    take_profit_px: int | None = None
+    stop_px: int | None = None
+    trail_amount: int | None = None
+    trail_percent: int | None = None
+    activation_px: int | None = None
+
+
+class OrderTerms(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What an order says beyond quantity, price and time in force; most orders have none. Units of 1e-8.
+
+    Attributes:
+        trail_amount: distance of a trailing stop in money, or None.
+        trail_percent: the same in percent of the best price (ten percent is 10 * 10**8), or None.
+        activation_px: the trail begins once the market has reached this price, None: at once.
+        display_qty: what of the quantity others see (iceberg), None: all of it.
+        post_only: refused instead of taking liquidity when it comes in.
+        expire_ts: for ``gtd``, nanoseconds UTC: what becomes known later does not fill it.
+        oco_group: orders of a portfolio with this name cancel each other, "" for none.
+        bracket: exits that come to life with the first fill, or None.
+        bracket_of: client order id of the entry whose exit this is, "" for none; set by the broker alone.
+        do_not_reduce: a cash dividend leaves the prices as they are.
+        locate: shares to borrow were found before a short sale.
+    """
+
+    trail_amount: int | None = None
+    trail_percent: int | None = None
+    activation_px: int | None = None
+    display_qty: int | None = None
+    post_only: bool = False
+    expire_ts: int | None = None
+    oco_group: str = ""
+    bracket: Bracket | None = None
+    bracket_of: str = ""
+    do_not_reduce: bool = False
+    locate: bool = False
+
+
+NO_TERMS: Final = OrderTerms()
+"""What an order without terms of its own says."""
+
+
 class SubmitOrder(Command, tag=40, frozen=True):
     """Someone wants an order; it goes to the risk gate and nowhere else.
 
@@ -73,6 +126,7 @@ class SubmitOrder(Command, tag=40, frozen=True):
         lot_id: the lot an exit closes, "" for FIFO.
         malformed: (code, sentence) where a field could not be read at the border; the gate denies with it.
         exempt: no automatic exits for what this order opens.
+        terms: what else the order says, or None.
     """
 
     client_order_id: str
@@ -94,6 +148,7 @@ class SubmitOrder(Command, tag=40, frozen=True):
     symbol_text: str = ""
     malformed: tuple[str, str] | None = None
     exempt: bool = False
+    terms: OrderTerms | None = None
 
 
 class RouteOrder(Command, tag=41, frozen=True):
@@ -151,13 +206,22 @@ class OrderDenied(Event, tag=46, frozen=True):
 class OrderAccepted(Event, tag=47, frozen=True):
     """The broker works the order; ``reserved`` cash is set aside until it is terminal.
 
-    ``ts`` is the stamp of the acceptance: a bar that began before it cannot fill the order.
+    Attributes:
+        ts: stamp of the acceptance: a bar that began before it cannot fill the order.
+        ref_px: last price known to the broker when the order began to rest, units of 1e-8, 0 where none was. The
+            decision price of transaction cost analysis, and what an initial trail is measured from.
+        expected_cost: what spread, slippage, impact and commission would come to at ``ref_px``, units of 1e-8.
+        leg: for an exit that came to life inside a bar, the leg of the path it did (1 to 3), negative where the path
+            goes to the low first; 0 for any other order.
     """
 
     order_id: str
     order: SubmitOrder
     reserved: int
     ts: int = 0
+    ref_px: int = 0
+    expected_cost: int = 0
+    leg: int = 0
 
 
 class OrderRejected(Event, tag=48, frozen=True):
@@ -170,7 +234,7 @@ class OrderRejected(Event, tag=48, frozen=True):
 
 
 class OrderTriggered(Event, tag=49, frozen=True):
-    """A stop's condition was met at ``level``."""
+    """The condition of a stop or a touch order was met at ``level``."""
 
     order_id: str
     client_order_id: str
@@ -204,6 +268,7 @@ class OrderPartiallyFilled(Event, tag=50, frozen=True):
     lot_id: str
     confidence: float | None
     exempt: bool
+    arrival_px: int = 0
 
 
 class OrderFilled(Event, tag=51, frozen=True):
@@ -218,6 +283,8 @@ class OrderFilled(Event, tag=51, frozen=True):
         px_source: ``open``, ``intrabar``, ``close``, ``quote`` or ``trade``.
         liquidity: ``taker`` or ``maker``.
         strategy, reason, lot_id, confidence, exempt: of the order, so that a fill can be booked on its own.
+        arrival_px: the market's price when the order reached it (mid of the quotes, else the open or the print of the
+            first event that could have filled it), 0 where unknown.
     """
 
     order_id: str
@@ -244,15 +311,25 @@ class OrderFilled(Event, tag=51, frozen=True):
     lot_id: str
     confidence: float | None
     exempt: bool
+    arrival_px: int = 0
 
 
 class OrderCanceled(Event, tag=52, frozen=True):
-    """A working order ended by cancellation."""
+    """A working order ended by cancellation.
+
+    Attributes:
+        cum_qty: filled before.
+        px: last price known to the broker (mid of the quotes, else the last trade), 0 where unknown: what is missed of
+            the order is measured against it.
+        arrival_px: as in :class:`OrderFilled`.
+    """
 
     order_id: str
     client_order_id: str
     cum_qty: int
     reason: str
+    px: int = 0
+    arrival_px: int = 0
 
 
 class OrderReplaced(Event, tag=53, frozen=True):
@@ -268,12 +345,14 @@ class OrderReplaced(Event, tag=53, frozen=True):
 
 
 class OrderExpired(Event, tag=54, frozen=True):
-    """A working order reached the end of its time in force."""
+    """A working order reached the end of its time in force; ``px``, ``arrival_px`` as in :class:`OrderCanceled`."""
 
     order_id: str
     client_order_id: str
     cum_qty: int
     reason: str
+    px: int = 0
+    arrival_px: int = 0
 
 
 class OrderCancelRejected(Event, tag=55, frozen=True):
@@ -282,6 +361,80 @@ class OrderCancelRejected(Event, tag=55, frozen=True):
     client_order_id: str
     code: str
     reason: str
+
+
+class OrderCancelRequested(Event, tag=56, frozen=True):
+    """A cancel is on its way to the venue, where it takes effect at ``effective_ts``; a fill that is earlier wins."""
+
+    client_order_id: str
+    reason: str
+    effective_ts: int
+
+
+class OrderReplaceRequested(Event, tag=57, frozen=True):
+    """New terms are on their way to the venue; as :class:`OrderCancelRequested`."""
+
+    client_order_id: str
+    qty: int
+    limit_px: int | None
+    stop_px: int | None
+    reserved: int
+    effective_ts: int
+
+
+class OrderRestated(Event, tag=58, frozen=True):
+    """A corporate action changed a working order (FIX: ExecType Restated): its complete terms from now on.
+
+    Attributes:
+        symbol: after the action; another one where the symbol was renamed.
+        qty, cum_qty: total and filled quantity, both in the new shares.
+        limit_px, stop_px, terms: complete.
+        reason: ``split``, ``dividend`` or ``rename``.
+    """
+
+    order_id: str
+    client_order_id: str
+    symbol: int
+    qty: int
+    cum_qty: int
+    limit_px: int | None
+    stop_px: int | None
+    terms: OrderTerms | None
+    reason: str
+
+
+class SymbolFrozen(Event, tag=59, frozen=True):
+    """The broker matches nothing in a symbol from now on: halted, paused, or prices that cannot be believed.
+
+    Attributes:
+        symbol: -1 for the whole market.
+        state, reason: of the :class:`actors.messages.market.TradingStatus` that says so.
+    """
+
+    symbol: int
+    state: str
+    reason: str = ""
+
+
+class SymbolReleased(Event, tag=65, frozen=True):
+    """A frozen symbol (-1: the market) is matched again."""
+
+    symbol: int
+    reason: str = ""
+
+
+class BarRevised(Event, tag=66, frozen=True):
+    """A bar that was known already was corrected by its source; what it had filled stays filled.
+
+    Attributes:
+        start_ts: of the bar, nanoseconds UTC.
+        old_px, new_px: its close, units of 1e-8; ``old_px`` 0 where it was not known any more.
+    """
+
+    symbol: int
+    start_ts: int
+    old_px: int
+    new_px: int
 
 
 Fill = OrderPartiallyFilled | OrderFilled

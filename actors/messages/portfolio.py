@@ -151,7 +151,8 @@ class CashFlowed(Event, tag=35, frozen=True):
 class EquityMarked(Event, tag=36, frozen=True):
     """Equity at the last known prices, each minute or daily bar.
 
-    gross = sum of absolute position values, net = their signed sum; equity = cash + net.
+    gross = sum of absolute position values, net = their signed sum; accrued = dividends due and not paid yet, owed ones
+    negative; equity = cash + net + accrued.
     """
 
     portfolio: str
@@ -159,6 +160,7 @@ class EquityMarked(Event, tag=36, frozen=True):
     cash: int
     gross: int
     net: int
+    accrued: int = 0
 
 
 class SessionRolled(Event, tag=37, frozen=True):
@@ -169,7 +171,7 @@ class SessionRolled(Event, tag=37, frozen=True):
         flows: external cash flows since the last roll.
         peak: highest session-close equity so far, net of flows; a new peak includes this close.
         drawdown: equity / peak - 1, rounded to 9 digits.
-        week_end, month_end: whether the next session belongs to another ISO week or month.
+        accrued: dividends due and not paid yet, part of the equity.
     """
 
     portfolio: str
@@ -181,6 +183,7 @@ class SessionRolled(Event, tag=37, frozen=True):
     flows: int
     peak: int
     drawdown: float
+    accrued: int = 0
 
 
 class DepositCash(Command, tag=38, frozen=True):
@@ -216,3 +219,96 @@ class FlattenEnded(Event, tag=121, frozen=True):
     portfolio: str
     flat: bool
     left: tuple[int, ...] = ()
+
+
+class PositionAdjusted(Event, tag=122, frozen=True):
+    """A corporate action changed a position without a trade: the complete position and its lots from now on.
+
+    Attributes:
+        symbol: before the action.
+        kind: ``split``, ``rename`` or ``delist``.
+        new_symbol: after it; the same but for a rename.
+        qty, cost: of the position under ``new_symbol``, as in :class:`PositionChanged`.
+        realized, realized_fifo: profit this realised (cash for a fraction of a share, or for delisted ones).
+        cash: of the portfolio after it.
+        lots: (lot_id, signed quantity, entry price, signed cost, entry fees) of every lot left, oldest first.
+        postings: (account, amount), summing to zero.
+        numerator, denominator: of a split: new shares per old.
+        px: what a fraction or a delisted share was paid at, units of 1e-8, 0 where nothing was.
+        paid: cash that came in for it, negative where a short had to pay.
+        closed: (lot_id, qty) of what was paid out, as in :class:`PositionChanged`; quantities in new shares.
+    """
+
+    portfolio: str
+    symbol: int
+    kind: str
+    new_symbol: int
+    qty: int
+    cost: int
+    realized: int
+    realized_fifo: int
+    cash: int
+    lots: tuple[tuple[str, int, int, int, int], ...]
+    postings: tuple[tuple[str, int], ...]
+    numerator: int = 1
+    denominator: int = 1
+    px: int = 0
+    paid: int = 0
+    closed: tuple[tuple[str, int], ...] = ()
+
+
+class DividendAccrued(Event, tag=123, frozen=True):
+    """A position held at the prior close is owed a dividend, or owes it (short: ``amount`` negative).
+
+    Attributes:
+        qty: signed, of the prior close.
+        per_share: cash per share, units of 1e-8.
+        amount: qty x per_share, half to even at 1e-8.
+        ex_date, pay_date: YYYYMMDD; it is paid at the opening of the first session from ``pay_date`` on.
+    """
+
+    portfolio: str
+    symbol: int
+    qty: int
+    per_share: int
+    amount: int
+    ex_date: int
+    pay_date: int
+    postings: tuple[tuple[str, int], ...]
+
+
+class DividendPaid(Event, tag=124, frozen=True):
+    """A dividend that was due became cash; ``cash`` is the portfolio's after it."""
+
+    portfolio: str
+    symbol: int
+    amount: int
+    ex_date: int
+    cash: int
+    postings: tuple[tuple[str, int], ...]
+
+
+class FinancingCharged(Event, tag=125, frozen=True):
+    """Borrow fees on a short position, or interest on a debit balance, from one session's date to the next (act/360).
+
+    Attributes:
+        kind: ``borrow`` or ``interest``.
+        symbol: of the short position, -1 for interest.
+        session: exchange date YYYYMMDD at whose opening it was charged.
+        days: calendar days since the session before.
+        base: value of the shares borrowed at their last price, or the debit balance; positive.
+        rate: annual, units of 1e-8.
+        amount: base x rate x days / 360, half to even at 1e-8; cash goes down by it.
+        cash: of the portfolio after it.
+    """
+
+    portfolio: str
+    kind: str
+    symbol: int
+    session: int
+    days: int
+    base: int
+    rate: int
+    amount: int
+    cash: int
+    postings: tuple[tuple[str, int], ...]

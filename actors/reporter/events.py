@@ -52,6 +52,20 @@ FIXED_FIELDS: Final = frozenset(
         "baseline",
         "px",
         "opened_fees",
+        "accrued",
+        "paid",
+        "per_share",
+        "base",
+        "rate",
+        "arrival_px",
+        "expected_cost",
+        "old_px",
+        "new_px",
+        "trail_amount",
+        "trail_percent",
+        "activation_px",
+        "display_qty",
+        "take_profit_px",
         # of limits
         "min_order_value",
         "max_order_value",
@@ -61,7 +75,7 @@ FIXED_FIELDS: Final = frozenset(
     )
 )
 SYMBOL_COLUMNS: Final = frozenset({"ids", "abstained"})
-STAMP_FIELDS: Final = frozenset({"entry_ts", "exit_ts", "deadline"})
+STAMP_FIELDS: Final = frozenset({"entry_ts", "exit_ts", "deadline", "effective_ts", "expire_ts", "start_ts"})
 _PAIRS: Final = frozenset({"postings", "closed", "opened"})
 
 
@@ -110,7 +124,11 @@ class EventWriter:
     def _converter(self, name: str) -> Callable[[Any], Any] | None:
         special: dict[str, Callable[[Any], Any]] = {
             "symbol": lambda v: self._symbols[v] if v >= 0 else None,
+            "new_symbol": lambda v: self._symbols[v] if v >= 0 else None,
             "order": self.values,
+            "terms": self._nested,
+            "bracket": self._nested,
+            "lots": self._lots,
             "old": self._nested,
             "new": self._nested,
             "ts": format_ts,
@@ -141,6 +159,10 @@ class EventWriter:
     @staticmethod
     def _amounts(value: bytes) -> list[msgspec.Raw]:
         return [_plain(v) for v in unpack_i64(value).tolist()]
+
+    @staticmethod
+    def _lots(value: Any) -> Any:
+        return [[lot_id, *map(_plain, amounts)] for lot_id, *amounts in value]
 
     @staticmethod
     def _pairs(value: Any) -> Any:

@@ -1,0 +1,116 @@
+"""What the desks of the broker share: working orders, accounts, market memory; their views and snapshots."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from actors.broker.account import Account
+from actors.broker.adv import AverageVolume
+from actors.broker.costs import CostModel
+from actors.broker.execution import Terms
+from actors.broker.market import MarketMemory
+from actors.broker.order_state import WorkingOrder
+from actors.broker.params import BrokerParams
+from actors.broker.resting import RestingOrders
+from actors.messages.portfolio import CashFlowed, PositionChanged
+from actors.values.seen import SeenIds
+from actors.values.universe import Universe
+from daemon.kernel.actor import CoreActor, Health, evolves
+from daemon.kernel.errors import ConfigError
+
+ACCOUNTS: Final = ("cash", "cash_strict")
+
+
+class BrokerState(CoreActor):
+    """The broker's state and what reads it; the desks add what changes it."""
+
+    def __init__(self, universe: Universe, params: BrokerParams, *, daily: bool) -> None:
+        """Build for a run.
+
+        Args:
+            universe: symbols that panels and orders speak of.
+            params: costs and switches.
+            daily: whether each panel is a whole session.
+
+        Raises:
+            ConfigError: an account type or impact model that this broker does not have.
+        """
+        if params.account not in ACCOUNTS:
+            message = f"broker.account is {params.account!r}, which is not simulated"
+            raise ConfigError(message, code="BAD_ACCOUNT", remedy=f"choose one of {', '.join(ACCOUNTS)}")
+        self._universe = universe
+        self._params = params
+        adv = AverageVolume(len(universe), daily=daily) if params.impact == "sqrt" else None
+        self._terms = Terms(params, CostModel(params), adv)
+        self._resting = RestingOrders(len(universe))
+        self._accounts: dict[str, Account] = {}
+        self._seen = SeenIds()
+        """Every client order id ever taken or refused, for duplicate detection."""
+        self._next = 1
+        self._market = MarketMemory(len(universe), keep_panel=params.same_event_fill)
+        self.null_volume_skips = 0
+        """Order-bars that could not fill because the bar's volume is null."""
+
+    # -- views -----------------------------------------------------------------------------------------------------
+
+    def health(self) -> Health:
+        """Say how many orders work and how many order-bars were lost to null volumes."""
+        detail = f"{len(self._resting.orders)} working orders, {self.null_volume_skips} order-bars without volume"
+        return Health(detail=detail)
+
+    @property
+    def working(self) -> tuple[WorkingOrder, ...]:
+        """The working orders, oldest first; look, do not touch."""
+        return tuple(self._resting.orders.values())
+
+    def account(self, portfolio: str) -> Account:
+        """Return a portfolio's account; look, do not touch."""
+        return self._accounts[portfolio]
+
+    @property
+    def funded(self) -> tuple[str, ...]:
+        """Names of the portfolios that ever had a deposit."""
+        return tuple(self._accounts)
+
+    # -- money -----------------------------------------------------------------------------------------------------
+
+    @evolves(PositionChanged)
+    def booked(self, event: PositionChanged) -> None:
+        """Take over which lots the portfolio opened and closed for a fill."""
+        self._accounts[event.portfolio].booked(event.symbol, event.opened, event.closed)
+
+    @evolves(CashFlowed)
+    def cash_flowed(self, event: CashFlowed) -> None:
+        """Open an account, or move its cash."""
+        account = self._accounts.get(event.portfolio)
+        if account is None:
+            account = self._accounts[event.portfolio] = Account()
+        account.cash += event.amount
+
+    # -- snapshots -------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything: orders, accounts, counters, volumes."""
+        adv = self._terms.adv
+        return {
+            "orders": [order.to_row() for order in self._resting.orders.values()],
+            "seen": self._seen.snapshot(),
+            "next": self._next,
+            "accounts": {portfolio: account.to_row() for portfolio, account in self._accounts.items()},
+            "market": self._market.snapshot(),
+            "null_volume_skips": self.null_volume_skips,
+            "adv": None if adv is None else adv.snapshot(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`snapshot` gave."""
+        self._resting = RestingOrders(len(self._universe))
+        self._seen.restore(state["seen"])
+        for row in state["orders"]:
+            self._resting.add(WorkingOrder.from_row(row))
+        self._next = state["next"]
+        self._accounts = {portfolio: Account.from_row(row) for portfolio, row in state["accounts"].items()}
+        self._market.restore(state["market"])
+        self.null_volume_skips = state["null_volume_skips"]
+        if self._terms.adv is not None:
+            self._terms.adv.restore(state["adv"])
