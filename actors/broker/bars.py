@@ -86,7 +86,7 @@ def _meet_all(
         if order.live_from > start_ts:
             continue
         match: Match | None
-        if order.market or order.triggered:
+        if order.market:
             match = match_market(open_px, close_only=panel.close_only)
         else:
             if bar is None:

@@ -160,7 +160,7 @@ class IntakeDesk(BrokerState):
         """Let a stop work as a market order."""
         order = self._resting.orders[event.client_order_id]
         order.advance(OrderTrigger.TRIGGER)
-        order.triggered = True
+        order.trigger()
         self._resting.touch(order)
 
     @evolves(OrderReplaced)

@@ -13,12 +13,12 @@ a successor, as venues do whose replace makes a new order.
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, Final
 
 import msgspec
 
-from actors.messages.orders import OrderStatus, OrderType, SubmitOrder
+from actors.messages.orders import OrderStatus, OrderTerms, OrderType, SubmitOrder, TimeInForce
 from daemon.kernel.state_machine import StateMachine
 
 
@@ -158,6 +158,51 @@ UNTIL_TOLD: Final = 1 << 62
 """``live_from`` of a DAY order whose session was not seen to begin: no bar touches it before one tells."""
 
 _DECODE_ORDER: Final = msgspec.msgpack.Decoder(SubmitOrder)
+_DECODE_TERMS: Final = msgspec.msgpack.Decoder(OrderTerms | None)
+
+
+class Mode(IntEnum):
+    """How an order works at present; the last three wait for a trigger and work as one of the first two behind it."""
+
+    MARKET = 0
+    LIMIT = 1
+    STOP = 2
+    TOUCH = 3
+    TRAIL = 4
+
+    __hash__ = int.__hash__
+
+
+class Auction(IntEnum):
+    """Which auction an order is for; such an order trades at that price and no other."""
+
+    NONE = 0
+    OPEN = 1
+    CLOSE = 2
+
+    __hash__ = int.__hash__
+
+
+_MODES: Final[dict[OrderType, Mode]] = {
+    OrderType.MARKET: Mode.MARKET,
+    OrderType.LIMIT: Mode.LIMIT,
+    OrderType.STOP: Mode.STOP,
+    OrderType.STOP_LIMIT: Mode.STOP,
+    OrderType.TRAILING_STOP: Mode.TRAIL,
+    OrderType.MARKET_IF_TOUCHED: Mode.TOUCH,
+    OrderType.LIMIT_IF_TOUCHED: Mode.TOUCH,
+    OrderType.TAKE_PROFIT: Mode.LIMIT,
+    OrderType.MARKET_ON_OPEN: Mode.MARKET,
+    OrderType.MARKET_ON_CLOSE: Mode.MARKET,
+}
+
+
+def _auction(order: SubmitOrder) -> Auction:
+    if order.tif is TimeInForce.OPG or order.type is OrderType.MARKET_ON_OPEN:
+        return Auction.OPEN
+    if order.tif is TimeInForce.CLS or order.type is OrderType.MARKET_ON_CLOSE:
+        return Auction.CLOSE
+    return Auction.NONE
 
 
 class WorkingOrder:
@@ -166,11 +211,20 @@ class WorkingOrder:
     Attributes:
         n: number of the order in the run, from 1; its id is ``O-n`` and its age among orders.
         order: as accepted.
+        symbol, qty, limit_px, stop_px, terms: as they are now, after replaces and corporate actions.
         accepted_ts: stamp of the acceptance.
         live_from: stamp since when the present terms rest; a bar that began earlier does not touch the order. A gap
             in the data moves it to the gap's end, to :data:`UNTIL_TOLD` where the order's session may be over.
-        triggered: a stop whose condition was met; it works as a market order from then on.
+        mode: how it works now.
+        market: whether it trades at any price now.
+        auction: which auction it is for.
+        immediate: ``ioc`` or ``fok``: what the first chance does not fill is cancelled.
+        linked: part of a bracket or of an OCO group (:mod:`actors.broker.links`).
+        triggered: its condition was met; it works as a market or limit order from then on.
         taking: a limit that was marketable when it arrived and has not yet seen an open it did not cross.
+        best: of a trail, the best price since it is armed, 0 while it is not: a fold of prices.
+        arrival_px: the market's price when the order reached it, 0 before: a fold of prices.
+        last_px, last_volume: of an order for the close, the last bar it could trade in: a fold of bars.
         cum_value: sum of the fills' values, each rounded to 1e-8 as it is booked.
         commission, regulatory: charged so far.
         section_31_raw, taf_raw: unrounded regulatory fees so far, units of 1e-16.
@@ -178,14 +232,22 @@ class WorkingOrder:
 
     __slots__ = (
         "accepted_ts",
+        "arrival_px",
+        "auction",
+        "best",
         "commission",
         "cum_qty",
         "cum_value",
         "fills",
+        "immediate",
+        "last_px",
+        "last_volume",
         "leaves",
         "limit_px",
+        "linked",
         "live_from",
         "market",
+        "mode",
         "n",
         "order",
         "order_id",
@@ -200,6 +262,7 @@ class WorkingOrder:
         "symbol",
         "taf_raw",
         "taking",
+        "terms",
         "triggered",
     )
 
@@ -210,7 +273,12 @@ class WorkingOrder:
         self.portfolio = order.portfolio
         self.symbol = order.symbol
         self.side = order.side
-        self.market = order.type is OrderType.MARKET
+        self.mode = _MODES[order.type]
+        self.market = self.mode is Mode.MARKET
+        self.auction = _auction(order)
+        self.immediate = order.tif is TimeInForce.IOC or order.tif is TimeInForce.FOK
+        terms = self.terms = order.terms
+        self.linked = terms is not None and (terms.bracket is not None or bool(terms.bracket_of or terms.oco_group))
         self.qty = self.leaves = order.qty
         self.limit_px = order.limit_px
         self.stop_px = order.stop_px
@@ -219,6 +287,8 @@ class WorkingOrder:
         self.state = OrderState.NEW
         self.triggered = False
         self.taking = False
+        self.best = self.arrival_px = self.last_px = 0
+        self.last_volume: float | None = None
         self.cum_qty = self.cum_value = self.fills = 0
         self.commission = self.regulatory = 0
         self.section_31_raw = self.taf_raw = 0
@@ -226,6 +296,19 @@ class WorkingOrder:
     def advance(self, trigger: OrderTrigger) -> None:
         """Move along the table."""
         self.state = ORDER.next(self.state, trigger)
+
+    def trigger(self) -> None:
+        """Work from now on as what the order is behind its trigger."""
+        self.triggered = True
+        self.mode = Mode.MARKET if self.limit_px is None else Mode.LIMIT
+        self.market = self.limit_px is None
+
+    def copy(self) -> WorkingOrder:
+        """Return an equal order that may be changed while the consequences of an instant are found."""
+        other = WorkingOrder.__new__(WorkingOrder)
+        for name in WorkingOrder.__slots__:
+            setattr(other, name, getattr(self, name))
+        return other
 
     def to_row(self) -> list[Any]:
         """Return plain values for a snapshot; sums that may outgrow 64 bits travel as text."""
@@ -249,6 +332,12 @@ class WorkingOrder:
             self.regulatory,
             str(self.section_31_raw),
             str(self.taf_raw),
+            self.symbol,
+            self.best,
+            self.arrival_px,
+            self.last_px,
+            self.last_volume,
+            None if self.terms is self.order.terms else msgspec.msgpack.encode(self.terms),
         ]
 
     @classmethod
@@ -258,7 +347,13 @@ class WorkingOrder:
         self.live_from = row[4]
         self.state = OrderState(row[5])
         self.qty, self.leaves, self.limit_px, self.stop_px = row[6:10]
-        self.triggered, self.taking = row[10:12]
+        self.taking = row[11]
+        if row[10]:
+            self.trigger()
         self.cum_qty, self.cum_value, self.fills, self.commission, self.regulatory = row[12:17]
         self.section_31_raw, self.taf_raw = int(row[17]), int(row[18])
+        if len(row) > 19:  # noqa: PLR2004 - rows of older versions end here
+            self.symbol, self.best, self.arrival_px, self.last_px, self.last_volume = row[19:24]
+            if row[24] is not None:
+                self.terms = _DECODE_TERMS.decode(row[24])
         return self

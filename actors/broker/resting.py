@@ -158,7 +158,7 @@ class RestingOrders:
 
 def touch_level(order: WorkingOrder) -> tuple[float, bool]:
     """Return a float price from which an order may trade, a hair too near, and whether prices must rise to it."""
-    if order.market or order.triggered:
+    if order.market:
         return -_INF, True
     if order.order.type is OrderType.LIMIT:
         level, rising = order.limit_px, order.side < 0
