@@ -245,6 +245,8 @@ class BrokerSettings(Section):
     """A short sale needs `locate = true` on the order."""
     hard_to_borrow: Names = ()
     """Symbols whose short sales need it in any case."""
+    margin_call: Literal["liquidate", "warn"] = "liquidate"
+    """What follows where equity of account `margin` falls below maintenance: `liquidate` reduces positions."""
 
 
 class AlerterSettings(Section):
@@ -359,6 +361,7 @@ _LATER: Final[dict[str, set[str]]] = {
         "margin_rate",
         "require_locate",
         "hard_to_borrow",
+        "margin_call",
     },
 }
 """Keys that came after the first ledgers, by section."""

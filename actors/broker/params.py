@@ -37,6 +37,8 @@ class BrokerParams(msgspec.Struct, frozen=True):
         require_locate: a short sale needs the flag ``locate``.
         hard_to_borrow: symbols that need it in any case.
         seed: of the run.
+        margin_call: ``liquidate`` reduces positions of a margin account whose equity is below maintenance, ``warn``
+            only says so.
     """
 
     commission_per_share: int = 0
@@ -66,3 +68,4 @@ class BrokerParams(msgspec.Struct, frozen=True):
     require_locate: bool = False
     hard_to_borrow: tuple[str, ...] = ()
     seed: int = 0
+    margin_call: str = "liquidate"

@@ -72,3 +72,20 @@ class LimitsChanged(Event, tag=64, frozen=True):
     new: RiskLimits
     by: str
     digest: str
+
+
+class MarginCalled(Event, tag=67, frozen=True):
+    """A margin account's equity fell below what its positions need to be kept.
+
+    Attributes:
+        equity: as marked, units of 1e-8.
+        requirement: maintenance requirement at the last prices (:mod:`actors.values.margin`).
+        excess: equity - requirement, negative.
+        action: ``liquidate``: reduce-only market orders that restore the requirement follow; ``warn``: none do.
+    """
+
+    portfolio: str
+    equity: int
+    requirement: int
+    excess: int
+    action: str

@@ -61,6 +61,8 @@ FIXED_FIELDS: Final = frozenset(
         "expected_cost",
         "old_px",
         "new_px",
+        "requirement",
+        "excess",
         "trail_amount",
         "trail_percent",
         "activation_px",
