@@ -5,9 +5,14 @@ rounded to the nearest 1e-8, and never worse than the order's limit: what does n
 slippage, then spread. A sale's price stays positive. A limit that rested trades at its reference and pays none of them.
 
 * Half spread: half of the quoted spread where one is known at the bar's end that was traded at, else half of
-  ``spread_rate``. A ``spread_rate`` of 0 switches the spread off, quoted or not (``frictionless``).
+  ``spread_rate``, or of the rate that :mod:`actors.broker.spreads` makes of it under ``dynamic``. A ``spread_rate`` of
+  0 switches the spread off, quoted or not (``frictionless``).
+* Slippage: ``slippage_rate``, and ``slippage_volume_share`` x (fill quantity / volume of the bar or print)^2, the form
+  of ``VolumeShareSlippage`` in zipline (zipline/finance/slippage.py: price x price_impact x volume_share^2); its share
+  counts the earlier fills of the bar too, ours the fill alone. Nothing where the volume is not known.
 * Impact ``sqrt``: ``impact_sqrt_rate`` x sqrt(fill quantity / ADV); where ADV is unknown, and for ``linear``:
-  ``impact_linear_rate`` per 100,000 of the fill's value at the reference.
+  ``impact_linear_rate`` per 100,000 of the fill's value at the reference. What earlier fills of the session left in the
+  price (:mod:`actors.broker.aftermath`) is impact, too.
 * Commission per order: per share and per value on what is filled so far, at least the minimum, at most the maximum
   rate (the maximum wins); a fill is charged the growth.
 """
@@ -40,6 +45,28 @@ class Price(msgspec.Struct, frozen=True, gc=False):
     impact: int
 
 
+class Estimate(msgspec.Struct, frozen=True, gc=False):
+    """What a trade would cost; prices and money in units of 1e-8.
+
+    Attributes:
+        px: expected average price.
+        spread, slippage, impact, commission: money of each part.
+        permanent: what of the impact would stay in the price for later fills of the session.
+    """
+
+    px: int
+    spread: int
+    slippage: int
+    impact: int
+    commission: int
+    permanent: int
+
+    @property
+    def total(self) -> int:
+        """All parts together, regulatory fees apart."""
+        return self.spread + self.slippage + self.impact + self.commission
+
+
 class CostModel:
     """The costs of one broker's schedule; holds no state."""
 
@@ -49,7 +76,9 @@ class CostModel:
         "_linear_rate",
         "_min_commission",
         "_per_share",
+        "_permanent",
         "_rate",
+        "_share_rate",
         "_slippage_rate",
         "_spread_rate",
         "_sqrt_unit",
@@ -67,6 +96,8 @@ class CostModel:
         self._impact = params.impact != "none"
         self._spread_rate = params.spread_rate
         self._slippage_rate = params.slippage_rate
+        self._share_rate = params.slippage_volume_share
+        self._permanent = params.impact_permanent
         self._linear_rate = params.impact_linear_rate
         self._sqrt_unit = 4 * params.impact_sqrt_rate**2 if params.impact == "sqrt" else None
         self._per_share = params.commission_per_share
@@ -74,7 +105,18 @@ class CostModel:
         self._min_commission = params.min_commission
         self._cap_rate = params.max_commission_rate
 
-    def take(self, ref: int, side: int, qty: int, limit: int | None, half_quoted: int | None, adv: int) -> Price:
+    def take(
+        self,
+        ref: int,
+        side: int,
+        qty: int,
+        limit: int | None,
+        half_quoted: int | None,
+        adv: int,
+        volume: int = 0,
+        spread_rate: int | None = None,
+        pressure: int = 0,
+    ) -> Price:
         """Price a fill that takes liquidity.
 
         Args:
@@ -84,12 +126,16 @@ class CostModel:
             limit: worst price allowed, or None.
             half_quoted: half of the quoted spread, or None where no quote is known.
             adv: average daily volume in units of 1e-8 shares, 0 where unknown.
+            volume: of the bar or print that is traded at, units of 1e-8 shares, 0 where unknown.
+            spread_rate: full spread where no quote is known, None: that of the schedule.
+            pressure: how far earlier fills of the session pushed the price against this side, units of 1e-8.
         """
         # Roundings are written out, half to even: (n + half a unit) // unit, less one on a tie that went to odd.
         half = slip = hit = 0
         if self._spread_rate:
             if half_quoted is None:
-                half, rest = divmod(ref * self._spread_rate + SCALE, _TWO)
+                rate = self._spread_rate if spread_rate is None else spread_rate
+                half, rest = divmod(ref * rate + SCALE, _TWO)
                 if not rest:
                     half -= half & 1
             else:
@@ -98,8 +144,10 @@ class CostModel:
             slip, rest = divmod(ref * self._slippage_rate + _HALF, SCALE)
             if not rest:
                 slip -= slip & 1
+        if self._share_rate and volume:
+            slip += div_round(ref * self._share_rate * qty * qty, SCALE * volume * volume)
         if self._impact:
-            hit = self._impact_px(ref, qty, adv)
+            hit = self._impact_px(ref, qty, adv) + pressure
         total = half + slip + hit
         if not total:
             return Price(ref, 0, 0, 0)
@@ -125,6 +173,41 @@ class CostModel:
             return (isqrt(ref * ref * qty * self._sqrt_unit // (adv * _SQUARE)) + 1) >> 1
         impact, rest = divmod(ref * ref * qty * self._linear_rate + _LINEAR_HALF, _LINEAR_UNIT)
         return impact if rest else impact - (impact & 1)
+
+    def estimate(
+        self,
+        side: int,
+        qty: int,
+        ref: int,
+        adv: int,
+        *,
+        limit: int | None = None,
+        half_quoted: int | None = None,
+        volume: int = 0,
+        spread_rate: int | None = None,
+        pressure: int = 0,
+    ) -> Estimate:
+        """Return what an order would cost if it filled whole at a price; arguments as :meth:`take` has them.
+
+        A limit that would not take liquidity there rests: it pays its own price and commission.
+        """
+        if limit is not None and side * (limit - ref) < 0:
+            return Estimate(limit, 0, 0, 0, self.commission_due(qty, mul(qty, limit)), 0)
+        price = self.take(ref, side, qty, limit, half_quoted, adv, volume, spread_rate, pressure)
+        commission = self.commission_due(qty, mul(qty, price.px))
+        stays = self.stays(price.impact, qty, pressure) if self._permanent else 0
+        return Estimate(price.px, price.spread, price.slippage, price.impact, commission, mul(qty, stays))
+
+    def stays(self, impact: int, qty: int, pressure: int) -> int:
+        """Return what of a fill's impact stays in the price, units of 1e-8; what it found there does so anyhow.
+
+        Args:
+            impact: of the fill in money, as its event tells it.
+            qty: of the fill.
+            pressure: as :meth:`take` was given it.
+        """
+        own = div_round(impact * SCALE, qty) - pressure
+        return mul(own, self._permanent) if own > 0 else 0
 
     def commission_due(self, cum_qty: int, cum_value: int) -> int:
         """Return the whole commission of an order that has filled ``cum_qty`` for ``cum_value``."""
