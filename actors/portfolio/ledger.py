@@ -9,7 +9,11 @@ read, each against ``execution_contra`` so that they count nowhere twice. A redu
 cost, rounded half to even at 1e-8; what rounding leaves stays with the shares that stay, and nothing is left when the
 position is flat.
 
-Hence for every portfolio at every instant: cash + securities at cost = deposits + realised - fees.
+A dividend is income at its ex-date, against a receivable that becomes cash at the pay date; what a short owes stands
+there with the other sign.
+
+Hence for every portfolio at every instant: cash + securities at cost + dividends receivable = deposits + realised +
+dividends - fees - borrow - interest.
 """
 
 from __future__ import annotations
@@ -17,12 +21,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from actors.portfolio.accounts import (
+    BORROW,
     CAPITAL,
     CASH,
     CHART,
     COMMISSION,
+    DIVIDENDS,
+    DIVIDENDS_RECEIVABLE,
     EXECUTION_CONTRA,
     IMPACT,
+    INTEREST,
     REALIZED,
     REGULATORY,
     SECURITIES,
@@ -34,12 +42,16 @@ from actors.portfolio.accounts import (
 from actors.portfolio.books import Books, Check, PortfolioBooks, replay_books
 
 __all__ = [
+    "BORROW",
     "CAPITAL",
     "CASH",
     "CHART",
     "COMMISSION",
+    "DIVIDENDS",
+    "DIVIDENDS_RECEIVABLE",
     "EXECUTION_CONTRA",
     "IMPACT",
+    "INTEREST",
     "REALIZED",
     "REGULATORY",
     "SECURITIES",
@@ -49,9 +61,12 @@ __all__ = [
     "Check",
     "PortfolioBooks",
     "Postings",
+    "accrual_postings",
     "cash_identity",
     "fill_postings",
+    "financing_postings",
     "flow_postings",
+    "payment_postings",
     "replay_books",
     "trial_balance",
 ]
@@ -100,6 +115,21 @@ def fill_postings(
 def flow_postings(amount: int) -> Postings:
     """Return the postings of an external flow: ``amount`` > 0 comes in, < 0 goes out."""
     return ((CASH, amount), (CAPITAL, -amount))
+
+
+def accrual_postings(amount: int) -> Postings:
+    """Return the postings of a dividend at its ex-date: ``amount`` > 0 is receivable, < 0 is owed by a short."""
+    return ((DIVIDENDS_RECEIVABLE, amount), (DIVIDENDS, -amount))
+
+
+def payment_postings(amount: int) -> Postings:
+    """Return the postings of a dividend that becomes cash, or is paid by a short (``amount`` < 0)."""
+    return ((CASH, amount), (DIVIDENDS_RECEIVABLE, -amount))
+
+
+def financing_postings(kind: str, amount: int) -> Postings:
+    """Return the postings of a charge of ``amount`` > 0 for shares or money that was lent; its kind is its account."""
+    return ((kind, amount), (CASH, -amount))
 
 
 def trial_balance(batches: Iterable[Postings], into: dict[str, int] | None = None) -> dict[str, int]:

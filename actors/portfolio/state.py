@@ -348,7 +348,8 @@ class PortfolioState:
         self.peak = state["peak"]
         self.closed = state["closed"]
         self.prior = state.get("prior", 0)  # a snapshot of an older version has none
-        self.balances = dict(zip(CHART, map(int, state["balances"]), strict=True))
+        saved = map(int, state["balances"])  # a snapshot of an older version ends before the accounts that came since
+        self.balances = dict.fromkeys(CHART, 0) | dict(zip(CHART, saved, strict=False))
         self.closings = state["closings"]
         flattening = state["flattening"]
         if flattening is not None:
