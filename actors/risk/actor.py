@@ -34,6 +34,7 @@ from actors.messages.portfolio import (
     CashFlowed,
     ClosePositions,
     EquityMarked,
+    FinancingCharged,
     PositionChanged,
     SessionRolled,
 )
@@ -42,17 +43,19 @@ from actors.messages.risk import (
     BreakerTripped,
     LimitBreached,
     LimitsChanged,
+    MarginCalled,
     TradingState,
     TradingStateChanged,
 )
 from actors.risk.breakers import DAILY_LOSS, DRAWDOWN, Guard
-from actors.risk.control import ControlDesk
 from actors.risk.exposure import Exposure
 from actors.risk.fees import FeeEstimate
 from actors.risk.form import Denial
+from actors.risk.margin import LIQUIDATE, MarginDesk
 from actors.risk.params import RiskLimits
 from actors.risk.pretrade import Gate
 from actors.risk.prices import Prices
+from actors.risk.terms import closing_half, opening_half
 from actors.risk.trading_state import BREAKER, HALTED, REPLAY_RULE
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
@@ -60,10 +63,10 @@ from daemon.kernel.actor import Context, Health, decides, evolves, observes
 from daemon.kernel.errors import ConfigError
 from daemon.kernel.message import Command, Event
 
-ACCOUNTS: Final = ("cash", "cash_strict")
+ACCOUNTS: Final = ("cash", "cash_strict", "margin")
 
 
-class RiskActor(ControlDesk):
+class RiskActor(MarginDesk):
     """See the module."""
 
     name = "risk"
@@ -76,6 +79,7 @@ class RiskActor(ControlDesk):
         BreakerReset,
         TradingStateChanged,
         LimitsChanged,
+        MarginCalled,
     )
 
     def __init__(
@@ -89,6 +93,7 @@ class RiskActor(ControlDesk):
         commission_rate: int = 0,
         commission_per_share: int = 0,
         min_commission: int = 0,
+        margin_call: str = LIQUIDATE,
     ) -> None:
         """Build with nothing held and trading active.
 
@@ -97,10 +102,11 @@ class RiskActor(ControlDesk):
             limits: the limits of the gate and the breakers.
             portfolios: names of all portfolios.
             daily: whether the run's bars are session bars; decides how the age of a price is counted.
-            account: ``cash`` or ``cash_strict`` (``semantics.md`` section 3).
+            account: ``cash``, ``cash_strict`` or ``margin`` (``semantics.md`` section 3).
             commission_rate: what the broker will charge as a fraction of the value, units of 1e-8.
             commission_per_share: the same per share.
             min_commission: the least it charges for an order.
+            margin_call: what a margin account below maintenance leads to, ``liquidate`` or ``warn``.
 
         Raises:
             ConfigError: an account type the gate cannot judge.
@@ -112,10 +118,12 @@ class RiskActor(ControlDesk):
         self._n = len(universe)
         prices = Prices(self._n, daily=daily)
         super().__init__(
+            universe,
             msgspec.convert(msgspec.to_builtins(limits), RiskLimits),  # as a journal would give them back
             {name: Guard(name, limits) for name in portfolios},
             prices,
             Exposure(tuple(portfolios), prices, fees, cash_reserve=limits.cash_reserve, account=account),
+            margin_call=margin_call,
         )
         self._seen = SeenIds()
         self._recent: dict[tuple[str | int | None, ...], int] = {}
@@ -181,14 +189,8 @@ class RiskActor(ControlDesk):
         elif isinstance(verdict, Denial):
             ctx.emit(OrderDenied(order, verdict.code, verdict.reason, verdict.value, verdict.limit))
         else:
-            closing = verdict.closing
-            order_id = order.client_order_id
-            ctx.send(msgspec.structs.replace(order, qty=closing))
-            ctx.send(
-                msgspec.structs.replace(
-                    order, qty=order.qty - closing, client_order_id=f"{order_id}-open", parent_id=order_id
-                )
-            )
+            ctx.send(closing_half(order, verdict.closing))
+            ctx.send(opening_half(order, order.qty - verdict.closing))
 
     @decides(ReplaceOrder)
     def replace(self, command: ReplaceOrder, ctx: Context) -> None:
@@ -221,6 +223,8 @@ class RiskActor(ControlDesk):
         guard = self._guards[event.portfolio]
         if self._keeper.recovering:
             self._end_recovery(ctx)
+        elif self._exposure.is_margin:
+            self._watch_margin(event, ctx)
         if event.equity > guard.floor:
             return
         tripped: list[BreakerTripped] = []
@@ -322,6 +326,11 @@ class RiskActor(ControlDesk):
         self._exposure.fold_mark(event)
         self._guards[event.portfolio].fold_mark(event)
 
+    @evolves(FinancingCharged)
+    def financed(self, event: FinancingCharged) -> None:
+        """Take borrow fees and interest from the cash; the next mark's equity knows them."""
+        self._exposure.fold_financing(event)
+
     @evolves(SessionRolled)
     def rolled(self, event: SessionRolled) -> None:
         """Roll the baselines."""
@@ -363,6 +372,7 @@ class RiskActor(ControlDesk):
             "guards": [[name, guard.snapshot()] for name, guard in self._guards.items()],
             "state": self._keeper.snapshot(),
             "flattening": list(self._flattening),
+            "margin": self._margin_snapshot(),
             "limits": msgspec.to_builtins(self._limits),
             "seen": self._seen.snapshot(),
             "recent": [[list(key), stamp] for key, stamp in self._recent.items()],
@@ -379,6 +389,7 @@ class RiskActor(ControlDesk):
             self._guards[name].restore(guard)
         self._keeper.restore(state["state"])
         self._flattening = dict.fromkeys(state["flattening"])
+        self._margin_restore(state.get("margin", []))  # a snapshot of an older version has none
         self._seen.restore(state["seen"])
         self._recent.clear()
         self._recent.update((tuple(key), stamp) for key, stamp in state["recent"])

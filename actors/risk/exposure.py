@@ -21,10 +21,11 @@ from actors.messages.orders import (
     OrderType,
     SubmitOrder,
 )
-from actors.messages.portfolio import CashFlowed, EquityMarked, PositionChanged, SessionRolled
+from actors.messages.portfolio import CashFlowed, EquityMarked, FinancingCharged, PositionChanged, SessionRolled
 from actors.risk.fees import FeeEstimate
 from actors.risk.prices import Prices
 from actors.values.fixed import SCALE, mul, mul_ratio
+from actors.values.margin import Margin, margin_of
 from actors.values.settlement import settlement_sessions
 
 # A short ties up 150 % of its value (Reg T): its proceeds, which are no buying power, and half of them again.
@@ -93,10 +94,12 @@ class Book:
     Attributes:
         cash: fills counted as soon as they are known.
         equity: last mark, external flows added.
-        reserved: cash set aside for working orders.
-        proceeds: expected from working market sells that close a long (account ``cash`` only).
+        reserved: cash set aside for working orders; in a margin account their initial requirement and fees.
+        proceeds: expected from working market sells that close a long (not in account ``cash_strict``); in a margin
+            account what they release of the initial requirement.
         names: number of holdings that take a place.
         shorts: symbols held short, in order of opening.
+        shares_short: how many shares that is, units of 1e-8, without sign.
         pending: exec_id -> (symbol, shares, cash) of fills the portfolio has not booked yet.
         pending_cash: the sum of their cash.
         unsettled: [session number at which it settles, amount] of sales (account ``cash_strict`` only).
@@ -111,6 +114,7 @@ class Book:
         "pending_cash",
         "proceeds",
         "reserved",
+        "shares_short",
         "shorts",
         "unsettled",
     )
@@ -123,6 +127,7 @@ class Book:
         self.names = 0
         self.holdings: dict[int, Holding] = {}
         self.shorts: dict[int, None] = {}
+        self.shares_short = 0
         self.pending: dict[str, tuple[int, int, int]] = {}
         self.pending_cash = 0
         self.unsettled: list[list[int]] = []
@@ -135,7 +140,7 @@ class Book:
 class Exposure:
     """All books and working orders of the run."""
 
-    __slots__ = ("_fees", "_haircut", "_prices", "_strict", "books", "working")
+    __slots__ = ("_fees", "_haircut", "_prices", "_strict", "books", "is_margin", "working")
 
     def __init__(
         self, portfolios: tuple[str, ...], prices: Prices, fees: FeeEstimate, *, cash_reserve: int, account: str
@@ -148,8 +153,9 @@ class Exposure:
             fees: estimate of commissions.
             cash_reserve: what a buy reserves per reference value (1.02 is 102_000_000); a sale is expected to
                 bring as much less as a buy may cost more.
-            account: ``cash`` or ``cash_strict``.
+            account: ``cash``, ``cash_strict`` or ``margin``.
         """
+        self.is_margin = account == "margin"
         self.books = {name: Book() for name in portfolios}
         self.working: dict[str, Working] = {}
         self._prices = prices
@@ -162,7 +168,10 @@ class Exposure:
         self._haircut = max(0, 2 * SCALE - max(SCALE, cash_reserve))
 
     def available(self, book: Book) -> int:
-        """Return the cash a new order may still reserve."""
+        """Return the cash a new order may still reserve; in a margin account the equity its initial margin may use."""
+        if self.is_margin:
+            held = self.margin(book)
+            return book.cash + held.net - held.initial - book.reserved + book.proceeds
         cash = book.cash - book.reserved + book.proceeds
         if book.unsettled:
             cash -= sum(amount for _, amount in book.unsettled)
@@ -171,6 +180,11 @@ class Exposure:
             value = sum(mul(-holdings[symbol].qty, last(symbol)) for symbol in book.shorts)
             cash -= mul_ratio(value, SHORT_TIED_UP_NUMERATOR, SHORT_TIED_UP_DENOMINATOR)
         return cash
+
+    def margin(self, book: Book) -> Margin:
+        """Return value and requirements of what a book holds, at the last prices."""
+        last = self._prices.last
+        return margin_of((holding.qty, last(symbol)) for symbol, holding in book.holdings.items() if holding.qty)
 
     # -- orders ----------------------------------------------------------------------------------------------------
 
@@ -194,7 +208,10 @@ class Exposure:
                     closing = min(closing, leaves)
                     value = mul(self._prices.last(order.symbol), closing)
                     fees = self._fees.of(value, closing) if value else 0
-                    expected = max(0, mul(value, self._haircut) - fees)
+                    expected = mul(value, self._haircut) - fees
+                    if self.is_margin:
+                        expected -= value - value // 2  # gone from the equity; half of it was required
+                    expected = max(0, expected)
                     working.expected = working.base_expected = expected
                     book.proceeds += expected
         _shift(holding, working, leaves)
@@ -273,6 +290,11 @@ class Exposure:
         book.cash += event.amount
         book.equity += event.amount
 
+    def fold_financing(self, event: FinancingCharged) -> None:
+        """Borrow fees or interest were taken from the cash."""
+        book = self.books[event.portfolio]
+        book.cash = event.cash + book.pending_cash
+
     def fold_mark(self, event: EquityMarked | SessionRolled) -> None:
         """Equity at the last prices."""
         book = self.books[event.portfolio]
@@ -296,11 +318,13 @@ class Exposure:
         return holding
 
     def _move(self, book: Book, symbol: int, holding: Holding, qty: int) -> None:
+        if book.shorts or qty < 0:
+            book.shares_short += min(holding.qty, 0) - min(qty, 0)
+            if qty < 0:
+                book.shorts[symbol] = None
+            else:
+                book.shorts.pop(symbol, None)
         holding.qty = qty
-        if qty < 0:
-            book.shorts[symbol] = None
-        elif book.shorts:
-            book.shorts.pop(symbol, None)
         self._recount(book, holding)
 
     def _resize(self, book: Book, working: Working, leaves: int) -> None:
@@ -378,6 +402,7 @@ def _book_in(state: list[Any]) -> Book:
         h = book.holdings[symbol] = Holding()
         h.qty, h.buys, h.sells, h.exits, h.cuts, h.counted = numbers
     book.shorts = dict.fromkeys(shorts)
+    book.shares_short = -sum(book.holdings[symbol].qty for symbol in shorts)
     return book
 
 

@@ -20,21 +20,13 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from actors.values.fixed import SCALE, mul
-
-I64 = npt.NDArray[np.int64]
-F64 = npt.NDArray[np.float64]
 
 CHEAP: Final = 5 * SCALE
 """Price of a share below which a short has the other pair of minimums."""
 SHORT_MIN: Final = 5 * SCALE
 CHEAP_SHORT_MIN: Final = 5 * SCALE // 2
-
-BOUND_SLACK: Final = 1e-6
-"""How much of itself a bound in floats may be wrong by; sums of 10,000 products miss by some 1e-12."""
 
 
 class Margin(msgspec.Struct, frozen=True, gc=False):
@@ -100,20 +92,20 @@ def buying_power(equity: int, requirement: int) -> int:
     return max(0, 2 * (equity - requirement))
 
 
-def maintenance_bound(shares: F64, prices: F64) -> float:
-    """Return a bound that the maintenance of positions is certain not to exceed, without looking at each of them.
+def maintenance_bound(gross: int, net: int, shares_short: int, positions: int) -> int:
+    """Return what the maintenance of an account is certain not to exceed, without looking at each position.
 
     Args:
-        shares: ``[n]`` signed quantities, in shares.
-        prices: ``[n]`` prices in the currency, positive where something is held.
+        gross: sum of the positions' values without sign, units of 1e-8 as everything here.
+        net: the same with sign.
+        shares_short: shares held short, without sign.
+        positions: how many there are, each of which is rounded.
 
-    A share held long needs a quarter of its price; one held short never more than 30 % of its price or $5.
-    An account whose equity is above the bound needs no exact look.
+    A share held long needs a quarter of its price; one held short never more than 30 % of its price and $5. An account
+    whose equity is above the bound needs no exact look.
     """
-    long = np.dot(np.maximum(shares, 0.0), prices)
-    short = np.maximum(-shares, 0.0)
-    bound = 0.25 * long + 0.3 * np.dot(short, prices) + 5.0 * short.sum()
-    return float(bound * (1.0 + BOUND_SLACK) + BOUND_SLACK)
+    long, short = gross + net, gross - net  # both twice as much
+    return long // 8 + 3 * short // 20 + shares_short * (SHORT_MIN // SCALE) + 2 * positions + 3
 
 
 class Cut(msgspec.Struct, frozen=True, gc=False):

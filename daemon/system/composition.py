@@ -78,6 +78,7 @@ def build_core(
         commission_rate=spec.broker.commission_rate,
         commission_per_share=spec.broker.commission_per_share,
         min_commission=spec.broker.min_commission,
+        margin_call=spec.broker.margin_call,
     )
     predictor = PredictorActor(
         universe, spec.bindings, interval=spec.interval, decision_interval=spec.decision_interval

@@ -137,9 +137,9 @@ def test_missing_extra_and_unpositive_prices_are_denied_by_type(world, order_typ
     assert w.submit(BUY, 1, type=order_type, limit_px=limit_px, stop_px=stop_px) == "BAD_PRICE"
 
 
-def test_types_the_gate_does_not_know_are_the_brokers_to_refuse(world):
-    """A trailing stop has fields of its own."""
-    assert world().submit(BUY, 1, type=OrderType.TRAILING_STOP) == "ok"
+def test_a_trailing_stop_without_a_trail_is_refused(world):
+    """Its trigger follows the market at a distance that somebody has to say."""
+    assert world().submit(BUY, 1, type=OrderType.TRAILING_STOP) == "BAD_TRAIL"
 
 
 # -- duplicates ----------------------------------------------------------------------------------------------------
@@ -583,8 +583,8 @@ def test_the_route_carries_the_complete_new_terms(world):
 def test_an_account_the_gate_cannot_judge_is_refused_at_composition(world, wide):
     """Never a guess about borrowed money."""
     w = world()
-    with pytest.raises(ConfigError, match="margin"):
-        RiskActor(w.universe, wide, ["main"], daily=True, account="margin")
+    with pytest.raises(ConfigError, match="credit"):
+        RiskActor(w.universe, wide, ["main"], daily=True, account="credit")
 
 
 def test_every_denial_says_what_to_do(world, wide):
