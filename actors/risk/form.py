@@ -8,12 +8,13 @@ from actors.messages.orders import OrderType, SubmitOrder
 from actors.values.fixed import SCALE, fmt
 from actors.values.time import SECOND_NS
 
-# (limit price, stop price) each type needs; an order type that is not here is the broker's to refuse.
+# (limit price, stop price) each type needs.
 _PRICES: Final[dict[OrderType, tuple[bool, bool]]] = {
     OrderType.MARKET: (False, False),
     OrderType.LIMIT: (True, False),
     OrderType.STOP: (False, True),
     OrderType.STOP_LIMIT: (True, True),
+    OrderType.TRAILING_STOP: (False, False),  # its trigger follows the market
     OrderType.MARKET_IF_TOUCHED: (False, True),
     OrderType.LIMIT_IF_TOUCHED: (True, True),
     OrderType.TAKE_PROFIT: (True, False),
@@ -39,9 +40,7 @@ class Split(NamedTuple):
 
 def bad_price(order_type: OrderType, limit_px: int | None, stop_px: int | None) -> Denial | None:
     """Check that an order has the prices its type needs, no others, and none that is not positive."""
-    needs = _PRICES.get(order_type)
-    if needs is None:
-        return None
+    needs = _PRICES[order_type]
     for name, price, needed in (("limit_px", limit_px, needs[0]), ("stop_px", stop_px, needs[1])):
         if price is None:
             if needed:
@@ -61,13 +60,14 @@ def economic_key(order: SubmitOrder) -> tuple[str | int | None, ...]:
         order.symbol,
         order.side,
         order.qty,
-        order.type is OrderType.MARKET,  # an enum's hash costs as much as all checks together
+        order.type is OrderType.MARKET or order.type.value,  # an enum's hash costs as much as all checks together
         order.limit_px,
         order.stop_px,
         order.decision,
         order.lot_id,
         order.parent_id,
         order.reason,
+        None if order.terms is None else repr(order.terms),
     )
 
 

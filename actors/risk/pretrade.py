@@ -3,22 +3,23 @@
 Order of the checks and their codes; the first that fails speaks:
 
 1. form: the border's own code, ``UNKNOWN_PORTFOLIO``, ``UNKNOWN_SYMBOL``, ``NOT_TRADABLE``, ``BAD_SIDE``, ``BAD_QTY``,
-   ``BAD_PRICE``, ``DUPLICATE``;
+   ``BAD_PRICE``, what :mod:`actors.risk.terms` says of all other terms, ``DUPLICATE``;
 2. state: ``KILLED``, ``HALTED``, ``REDUCING``, and for entries ``ENTRIES_BLOCKED``, ``STRATEGY_DISABLED``,
    ``NO_REF_PRICE``, ``STALE_PRICE``;
 3. size: for entries ``MAX_QTY``, ``MIN_NOTIONAL``, ``MAX_NOTIONAL``; for all ``PRICE_COLLAR``, ``CONFIDENCE``;
-4. exposure: ``SHORT_NOT_ALLOWED``, and for entries ``MAX_POSITION``, ``MAX_POSITIONS``, ``CASH``.
+4. exposure: ``SHORT_NOT_ALLOWED``, and for entries ``MAX_POSITION``, ``MAX_POSITIONS``, ``CASH`` (margin
+   accounts: ``BUYING_POWER``).
 
 An *entry* adds risk. An order reduces risk if it is marked reduce-only (the broker cuts it to the position), or if
 it sells no more than is held and not already being sold (buys no more than is short); resting reduce-only orders, a
 stop and a take-profit of one lot, take nothing from that, reduce-only market orders do. An order that would do both is
 a flip: it is split, so that each half meets its own checks.
 
-The *reference* is the last known price. An order is judged at its limit where it has one, a buy that waits for a
-trigger at the higher of trigger and reference, everything else at the reference. A buy reserves that price times
-``cash_reserve`` plus fees; one with a limit reserves the limit plus fees, which is the worst it can pay: the reserve
-is there for prices that move, and a limit does not. With a ``cash_reserve`` of 0 the broker cuts buys to cash, and only
-shorts must show it here.
+The *reference* is the last known price. An order is judged at its limit where it has one, a stop that buys at the
+higher of trigger and reference, a trailing one where its stop would begin, everything else at the reference. A buy
+reserves that price times ``cash_reserve`` plus fees; one with a limit reserves the limit plus fees, which is the worst
+it can pay: the reserve is there for prices that move, and a limit does not. With a ``cash_reserve`` of 0 the broker
+cuts buys to cash, and only shorts must show it here.
 
 An exit's limit may lie as far on the patient side of the reference as its owner likes (a take-profit), and its stop
 anywhere: the collar stops only a price that gives money away.
@@ -36,8 +37,10 @@ from actors.risk.fees import FeeEstimate
 from actors.risk.form import Denial, Split, bad_price, economic_key, plain, seconds
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
+from actors.risk.terms import bad_terms, is_plain, worst_px
 from actors.risk.trading_state import ACTIVE, KILLED, StateKeeper
 from actors.values.fixed import FIXED_MAX, SCALE, div_round, fmt, mul, to_fixed
+from actors.values.margin import initial
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
 
@@ -150,7 +153,7 @@ class Gate:
         if order.malformed is not None:
             return Denial(*order.malformed)
         qty = order.qty
-        denial = self._form(order, qty, order.limit_px, order.stop_px) or self._duplicate(order, now)
+        denial = self._form(order, qty, order.limit_px, order.stop_px, now) or self._duplicate(order, now)
         if denial is not None:
             return denial
         return self._judge(order, qty, qty, order.limit_px, order.stop_px, now, None)
@@ -160,7 +163,7 @@ class Gate:
     ) -> int | Denial:
         """Judge the complete new terms of a working order; what it holds already counts as free."""
         order = working.order
-        denial = self._form(order, qty, limit_px, stop_px)
+        denial = self._form(order, qty, limit_px, stop_px, None)
         if denial is not None:
             return denial
         leaves = qty - working.cum
@@ -176,7 +179,7 @@ class Gate:
     # -- form ------------------------------------------------------------------------------------------------------
 
     def _form(  # noqa: PLR0911 - one return per check
-        self, order: SubmitOrder, qty: int, limit_px: int | None, stop_px: int | None
+        self, order: SubmitOrder, qty: int, limit_px: int | None, stop_px: int | None, now: int | None
     ) -> Denial | None:
         symbol = order.symbol
         if order.portfolio not in self._guards:
@@ -193,9 +196,14 @@ class Gate:
         if qty <= 0 or (qty % lot and not order.reduce_only):
             reason = f"the quantity must be a positive multiple of {fmt(lot)}"
             return Denial("BAD_QTY", reason, fmt(qty), fmt(lot))
-        if order.type is _MARKET and limit_px is None and stop_px is None:
+        plain = is_plain(order)
+        if plain and order.type is _MARKET and limit_px is None and stop_px is None:
             return None
-        return bad_price(order.type, limit_px, stop_px)
+        denial = bad_price(order.type, limit_px, stop_px)
+        if plain or denial is not None:
+            return denial
+        ref = self._prices.last(symbol)
+        return bad_terms(order, qty, limit_px, stop_px, ref=ref, lot=lot, now=now)
 
     def _duplicate(self, order: SubmitOrder, now: int) -> Denial | None:
         if order.client_order_id in self._seen:
@@ -242,14 +250,17 @@ class Gate:
             reducing = leaves <= closable
             entry = not reducing
             if entry and closable > 0 and (side == BUY or self._limits.allow_short):
-                return Split(closable)
+                return _flip(order, closable)
+        if order.terms is not None and order.terms.bracket is not None and not entry and own is None:
+            reason = "the order only closes what is held, and a bracket is for what an entry opens; leave it out"
+            return Denial("BAD_BRACKET", reason)
         ref = self._prices.last(symbol)
         denial = self._state(order, now, ref, entry=entry, reducing=reducing)
         if denial is not None:
             return denial
         px = limit_px or ref
-        if side == BUY and limit_px is None and stop_px is not None and stop_px > ref:
-            px = stop_px
+        if side == BUY and limit_px is None and order.type is not _MARKET:
+            px = worst_px(order, limit_px, stop_px, ref)
         if held + same + leaves > FIXED_MAX:
             reason = f"the position could grow beyond {fmt(FIXED_MAX)}, which is more than a run can count"
             return Denial("MAX_QTY", reason, fmt(held + same + leaves), fmt(FIXED_MAX))
@@ -375,7 +386,10 @@ class Gate:
             return 0
         value = mul(leaves, px)
         need = self._fees.of(value, leaves)
-        if order.side == SELL:
+        if self._exposure.is_margin:
+            firm = order.side == BUY and limit_px is not None
+            need += initial(order.side * leaves, px if firm else mul(px, max(reserve, SCALE)))
+        elif order.side == SELL:
             # Opening a short must leave half of its value free (Reg T); the proceeds come in on top and are tied up.
             need += mul(value, max(reserve, SCALE)) // 2
         elif limit_px is not None:
@@ -386,6 +400,20 @@ class Gate:
         if own is not None:
             free += own.reserved
         if need > free:
+            if self._exposure.is_margin:
+                reason = (
+                    f"the order needs {fmt(need)} of initial margin and fees and {fmt(free)} of equity is free for it;"
+                    " order less, or put cash in"
+                )
+                return Denial("BUYING_POWER", reason, fmt(need), fmt(free))
             reason = f"the order needs {fmt(need)} and {fmt(free)} is free; order less, or put cash in"
             return Denial("CASH", reason, fmt(need), fmt(free))
         return need
+
+
+def _flip(order: SubmitOrder, closable: int) -> Split | Denial:
+    """Return how an order that would turn the position is cut; in an OCO group its halves would cancel each other."""
+    if order.terms is not None and order.terms.oco_group:
+        reason = f"the order would flip the position, and one of an OCO group cannot be split; {fmt(closable)} close it"
+        return Denial("WOULD_FLIP", reason, fmt(order.qty), fmt(closable))
+    return Split(closable)

@@ -37,6 +37,7 @@ from actors.values import FixedPointError, Universe, parse_fixed
 from daemon.control.calls import Call
 from daemon.kernel.message import Message
 from daemon.system.desk_reply import Standing, reply_of
+from daemon.system.order_fields import ReadTime
 from daemon.system.order_form import TEXT_MAX, FieldError, read_replace, read_submit, read_text
 
 __all__ = ["METHODS", "Standing", "command_of", "operator_order_id", "params_digest", "reply_key", "reply_of"]
@@ -56,6 +57,7 @@ class _Terms(msgspec.Struct, frozen=True):
     portfolios: tuple[str, ...]
     decide_id: Callable[[Call], str]
     resolve: Resolve
+    read_time: ReadTime | None
 
 
 def operator_order_id(call: Call) -> str:
@@ -76,6 +78,7 @@ def command_of(
     portfolios: tuple[str, ...],
     decide_id: Callable[[Call], str] = operator_order_id,
     resolve: Resolve = str,
+    read_time: ReadTime | None = None,
 ) -> Message:
     """Return what a call puts into the core: a command, or a fact from the edge (``alert.ack``, ``alert.test``).
 
@@ -85,6 +88,7 @@ def command_of(
         portfolios: names; with one, a call need not say which.
         decide_id: names an order that was given no id.
         resolve: see :data:`Resolve`; by default the name is taken as it stands.
+        read_time: reads the end of a gtd order; see :func:`daemon.system.order_form.read_submit`.
 
     Raises:
         FieldError: a parameter is missing or cannot be used; it names the field and what to do.
@@ -93,7 +97,7 @@ def command_of(
     if build is None:
         message = f"{call.method} is nothing the core decides on"
         raise FieldError(message, field="method", code="UNKNOWN_METHOD", remedy="see tradingctl --help")
-    return build(call, _Terms(_index(universe), portfolios, decide_id, resolve))
+    return build(call, _Terms(_index(universe), portfolios, decide_id, resolve, read_time))
 
 
 def params_digest(call: Call) -> str:
@@ -149,7 +153,9 @@ def _submit(call: Call, terms: _Terms) -> SubmitOrder:
         message = f"the id {given!r} looks like one of the broker's own, so a cancel could mean either order"
         raise FieldError(message, field="id", code="BAD_ID", remedy="choose another, such as my-1")
     name = "" if given else terms.decide_id(call)
-    return read_submit(call.params, terms.symbols, terms.portfolios, reason=OPERATOR, of_order=name)
+    return read_submit(
+        call.params, terms.symbols, terms.portfolios, reason=OPERATOR, of_order=name, read_time=terms.read_time
+    )
 
 
 def _cancel(call: Call, terms: _Terms) -> CancelOrder:

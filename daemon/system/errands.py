@@ -68,7 +68,8 @@ class Errands:
         self._views = Views(self._state_dir / VIEWS, several=len(portfolios) > 1)
         zone = calendar_zone(running.settings.universe.calendar)
         self._kept = KeptReplies(self._state_dir / "ledger.db")
-        self._view_readers = view_readers(self._views, TimeReader(zone, zone))
+        read_time = TimeReader(zone, zone)
+        self._view_readers = view_readers(self._views, read_time)
         self._desk = LiveDesk(
             universe=universe,
             portfolios=portfolios,
@@ -86,6 +87,7 @@ class Errands:
             resolve=self._resolve,
             trading_state=lambda: TradingState(self._board().trading_state),
             knows_alert=self._knows_alert,
+            read_time=read_time,
             older=PastEvents(self._state_dir / "ledger.db", universe).since,
         )
 

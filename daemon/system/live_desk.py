@@ -33,6 +33,7 @@ from daemon.system.desk import METHODS, command_of
 from daemon.system.desk_reply import stands
 from daemon.system.event_lines import wanted_lines
 from daemon.system.live_core import LiveCore
+from daemon.system.order_fields import ReadTime
 
 FLAT_S: Final = 30.0
 FLAT_MAX_S: Final = 600.0
@@ -109,6 +110,7 @@ class LiveDesk:
         older: Callable[[int], tuple[list[dict[str, Any]], int]],
         trading_state: Callable[[], TradingState],
         knows_alert: Callable[[str], bool] = lambda _: True,
+        read_time: ReadTime | None = None,
     ) -> None:
         """Wire the desk; it takes calls once :meth:`open` was called."""
         self._universe = universe
@@ -122,6 +124,7 @@ class LiveDesk:
         self._older = older
         self._trading_state = trading_state
         self._knows_alert = knows_alert
+        self._read_time = read_time
         self._loop: asyncio.AbstractEventLoop | None = None
         self._flat: list[_Flattening] = []
         self._subscribers: list[Subscriber] = []
@@ -145,7 +148,9 @@ class LiveDesk:
             return
         if call.method in METHODS:
             try:
-                command = command_of(call, self._universe, self._portfolios, resolve=self._resolve)
+                command = command_of(
+                    call, self._universe, self._portfolios, resolve=self._resolve, read_time=self._read_time
+                )
             except TradingdError as error:
                 answer(refusal(error))
                 return

@@ -9,30 +9,33 @@ Numbers keep the decimals they were written with: read JSON with ``parse_float=D
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from decimal import Decimal
-from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Final
 
-from actors.messages.orders import BUY, SELL, OrderType, ReplaceOrder, SubmitOrder, TimeInForce
-from actors.values import FixedPointError, parse_fixed
+from actors.messages.orders import BUY, SELL, OrderTerms, OrderType, ReplaceOrder, SubmitOrder, TimeInForce
 from daemon.kernel.errors import UsageError
+from daemon.system.order_fields import TERM_FIELDS, TEXT_MAX, Fields, ReadTime, shown
+from daemon.system.when import TimeReader
 
-E = TypeVar("E", bound=StrEnum)
+__all__ = ["TEXT_MAX", "FieldError", "read_replace", "read_submit", "read_text"]
 
-TEXT_MAX: Final = 200
-"""Characters of an id or a reason: it is shown in tables, pages and terminals."""
-ORDER_FIELDS: Final = frozenset(
-    ("id", "symbol", "side", "qty", "type", "tif", "limit_px", "stop_px", "reduce_only", "portfolio")
-)
+ORDER_FIELDS: Final = TERM_FIELDS | {
+    "id",
+    "symbol",
+    "side",
+    "qty",
+    "type",
+    "tif",
+    "limit_px",
+    "stop_px",
+    "reduce_only",
+    "portfolio",
+    "algo",
+}
 REPLACE_FIELDS: Final = frozenset(("id", "qty", "limit_px", "stop_px"))
 _SIDES: Final = {"buy": BUY, "sell": SELL}
-_PRICE_STEP: Final = Decimal("0.00000001")
-_NO_PRICE: Final = 12
-"""Digits before the point of what is no price any more."""
-_DUST: Final = Decimal("1e-14")
-"""What float arithmetic may leave behind a price, as a fraction of it."""
+_TIFS: Final = {OrderType.MARKET_ON_OPEN: TimeInForce.OPG, OrderType.MARKET_ON_CLOSE: TimeInForce.CLS}
+"""What the time in force of an auction order is where it says none; a day order otherwise."""
 
 
 class FieldError(UsageError):
@@ -66,6 +69,7 @@ def read_submit(
     reason: str,
     of_order: str = "",
     dust: bool = False,
+    read_time: ReadTime | None = None,
 ) -> SubmitOrder:
     """Read the fields of an order.
 
@@ -76,6 +80,7 @@ def read_submit(
         reason: why the order is there, ``script`` or ``operator``.
         of_order: the client order id where the body need not have one, "" where it must.
         dust: drop what float arithmetic left behind the eighth decimal of a price; anything else is never rounded.
+        read_time: reads ``expire_at``; a time needs its offset and a date is New York's unless told.
 
     Raises:
         FieldError: no object, no id, no portfolio that is known.
@@ -83,30 +88,19 @@ def read_submit(
     if not isinstance(body, dict):
         raise FieldError("submit takes an object with id, symbol, side, qty", field="submit")
     order_id = read_text(body.get("id") or of_order, "an order needs an id, as text", field="id")
-    portfolio = body.get("portfolio", portfolios[0] if len(portfolios) == 1 else None)
-    if portfolio not in portfolios:
-        named = portfolio is not None
-        what = f"there is no portfolio {str(portfolio)[:40]!r}" if named else "the order does not say which portfolio"
-        remedy = f"name one of: {', '.join(portfolios)}"
-        raise FieldError(f"order {order_id}: {what}", field="portfolio", code="UNKNOWN_PORTFOLIO", remedy=remedy)
-    problems: list[tuple[str, str]] = []
-    unknown = [key for key in body if key not in ORDER_FIELDS]
-    if unknown:
-        problems.append(("BAD_FIELD", f"the field {unknown[0]} is not known or not supported for orders"))
+    portfolio = _portfolio(body, portfolios, order_id)
+    fields = Fields(body, dust=dust)
+    fields.only(ORDER_FIELDS, "BAD_FIELD", "the field {} is not known or not supported for orders")
     symbol = body.get("symbol")
     symbol_id = symbols.get(symbol, -1) if isinstance(symbol, str) else -1
     side = _SIDES.get(body["side"], 0) if isinstance(body.get("side"), str) else 0
     if not side:
-        problems.append(("BAD_SIDE", f"side is buy or sell, not {body.get('side')!r}"))
-    order_type = _enum(OrderType, body.get("type", "market"), OrderType.MARKET, "type", "BAD_TYPE", problems)
-    tif = _enum(TimeInForce, body.get("tif", "day"), TimeInForce.DAY, "tif", "BAD_TIF", problems)
-    qty = _number(body, "qty", "BAD_QTY", problems)
-    if qty is None and "qty" not in body:
-        problems.append(("BAD_QTY", "the order has no qty"))
-    reduce_only = body.get("reduce_only", False)
-    if not isinstance(reduce_only, bool):
-        problems.append(("BAD_FIELD", f"reduce_only is true or false, not {reduce_only!r}"))
-        reduce_only = False
+        fields.refuse("BAD_SIDE", f"side is buy or sell, not {shown(body.get('side'))}")
+    order_type = fields.choice(OrderType, "type", OrderType.MARKET, "BAD_TYPE")
+    tif = fields.choice(TimeInForce, "tif", _TIFS.get(order_type, TimeInForce.DAY), "BAD_TIF")
+    qty = fields.number("qty", "BAD_QTY")
+    if body.get("qty") is None:
+        fields.refuse("BAD_QTY", "the order has no qty")
     return SubmitOrder(
         client_order_id=order_id,
         portfolio=portfolio,
@@ -115,14 +109,28 @@ def read_submit(
         qty=qty or 0,
         type=order_type,
         tif=tif,
-        limit_px=_number(body, "limit_px", "BAD_PRICE", problems, dust=dust),
-        stop_px=_number(body, "stop_px", "BAD_PRICE", problems, dust=dust),
+        limit_px=fields.price("limit_px"),
+        stop_px=fields.price("stop_px"),
         reason=reason,
-        reduce_only=reduce_only,
+        reduce_only=fields.flag("reduce_only"),
         symbol_text="" if symbol_id >= 0 else str(symbol)[:TEXT_MAX],
-        malformed=problems[0] if problems else None,
+        terms=_terms(fields, read_time),
+        malformed=fields.problem,
         exempt=True,
     )
+
+
+def _portfolio(body: Mapping[str, object], portfolios: tuple[str, ...], order_id: str) -> str:
+    name = body.get("portfolio", portfolios[0] if len(portfolios) == 1 else None)
+    if isinstance(name, str) and name in portfolios:
+        return name
+    what = "the order does not say which portfolio" if name is None else f"there is no portfolio {str(name)[:40]!r}"
+    remedy = f"name one of: {', '.join(portfolios)}"
+    raise FieldError(f"order {order_id}: {what}", field="portfolio", code="UNKNOWN_PORTFOLIO", remedy=remedy)
+
+
+def _terms(fields: Fields, read_time: ReadTime | None) -> OrderTerms | None:
+    return fields.terms(read_time or TimeReader(None, "America/New_York"))
 
 
 def read_replace(body: object, *, dust: bool = False) -> ReplaceOrder:
@@ -134,44 +142,14 @@ def read_replace(body: object, *, dust: bool = False) -> ReplaceOrder:
     if not isinstance(body, dict) or not isinstance(body.get("id"), str):
         message = "replace takes an object with the id of an order and qty, limit_px or stop_px"
         raise FieldError(message, field="id")
-    problems: list[tuple[str, str]] = []
-    unknown = [key for key in body if key not in REPLACE_FIELDS]
-    if unknown:
-        problems.append(("BAD_FIELD", f"the field {unknown[0]} cannot be replaced"))
-    if not any(key in body for key in ("qty", "limit_px", "stop_px")):
-        problems.append(("BAD_FIELD", "a replace names qty, limit_px or stop_px"))
+    fields = Fields(body, dust=dust)
+    fields.only(REPLACE_FIELDS, "BAD_FIELD", "the field {} cannot be replaced")
+    if all(body.get(key) is None for key in ("qty", "limit_px", "stop_px")):
+        fields.refuse("BAD_FIELD", "a replace names qty, limit_px or stop_px")
     return ReplaceOrder(
         client_order_id=body["id"],
-        qty=_number(body, "qty", "BAD_QTY", problems),
-        limit_px=_number(body, "limit_px", "BAD_PRICE", problems, dust=dust),
-        stop_px=_number(body, "stop_px", "BAD_PRICE", problems, dust=dust),
-        malformed=problems[0] if problems else None,
+        qty=fields.number("qty", "BAD_QTY"),
+        limit_px=fields.price("limit_px"),
+        stop_px=fields.price("stop_px"),
+        malformed=fields.problem,
     )
-
-
-def _number(
-    body: dict[str, Any], key: str, code: str, problems: list[tuple[str, str]], *, dust: bool = False
-) -> int | None:
-    value = body.get(key)
-    if value is None:
-        return None
-    if isinstance(value, (bool, str)) and value not in ("NaN", "Infinity", "-Infinity"):
-        problems.append((code, f"{key} is a number, not {json.dumps(value)}"))
-        return None
-    if dust and isinstance(value, Decimal) and value.is_finite() and value.adjusted() < _NO_PRICE:
-        # 99.30000000000001 is what floats make of 3 x 33.1. What was meant to have more decimals stays, to be refused.
-        near = value.quantize(_PRICE_STEP)
-        value = near if abs(near - value) <= _DUST * abs(value) else value
-    try:
-        return parse_fixed(value)
-    except FixedPointError as error:
-        problems.append((code, f"{key}: {error}"))
-        return None
-
-
-def _enum(kind: type[E], value: object, default: E, name: str, code: str, problems: list[tuple[str, str]]) -> E:
-    try:
-        return kind(str(value))
-    except ValueError:
-        problems.append((code, f"{name} {value!r} is not one of {', '.join(kind)}"))
-        return default

@@ -143,9 +143,8 @@ def _read_line(
     at, after = _read_when(entry, parse_time)
     body = entry[verb]
     if verb == "submit":
-        return ScriptLine(
-            number, at, after, read_submit(body, symbols, portfolios, reason=BY, dust=True), Rank.PREDICTION
-        )
+        order = read_submit(body, symbols, portfolios, reason=BY, dust=True, read_time=parse_time)
+        return ScriptLine(number, at, after, order, Rank.PREDICTION)
     if verb == "cancel":
         order_id = read_text(body, "cancel takes the id of an order, as text", field="cancel")
         return ScriptLine(number, at, after, CancelOrder(order_id, BY), Rank.PREDICTION)

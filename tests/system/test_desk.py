@@ -109,7 +109,7 @@ def test_a_denied_order_is_a_result_with_code_and_remedy_not_an_error() -> None:
         ({"side": "long"}, "BAD_SIDE"),
         ({"symbol": "ZZZ"}, "UNKNOWN_SYMBOL"),
         ({"type": "magic"}, "BAD_TYPE"),
-        ({"bracket": {}}, "BAD_FIELD"),
+        ({"bracket": {}}, "BAD_BRACKET"),
         ({"qty": Decimal("NaN")}, "BAD_QTY"),
     ],
 )
@@ -133,10 +133,10 @@ def test_several_portfolios_must_be_told_apart() -> None:
 
 
 def test_an_order_the_broker_refuses_is_told_as_rejected() -> None:
-    """The gate let it pass, the broker does not have the type."""
+    """The gate lets it pass, the broker finds nothing that it could reduce."""
     house = House()
     house.bar(100, 200, 300)
-    result = house.submit(id="t", type="trailing_stop")
+    result = house.submit(id="t", side="sell", reduce_only=True)
     assert (result["status"], result["order_id"], result["client_order_id"]) == ("rejected", "O-1", "t")
     assert result["code"]
     assert result["reason"]
