@@ -158,7 +158,10 @@ def portfolio_specs(settings: Settings, registered: Mapping[str, str] | None = N
             cost_rate=parse_fixed(broker.commission_rate),
             cost_per_share=parse_fixed(broker.commission_per_share),
             cost_min=parse_fixed(broker.min_commission),
-            reuse_proceeds=broker.account == "cash",
+            reuse_proceeds=broker.account != "cash_strict",
+            borrow_rate=parse_fixed(broker.borrow_rate),
+            margin_rate=parse_fixed(broker.margin_rate) if broker.account == "margin" else 0,
+            margin=broker.account == "margin",
             lot_size=parse_fixed(portfolio.lot_size),
             allow_short=broker.allow_short,
         )

@@ -12,13 +12,13 @@ from actors.broker.market import MarketMemory
 from actors.broker.order_state import WorkingOrder
 from actors.broker.params import BrokerParams
 from actors.broker.resting import RestingOrders
-from actors.messages.portfolio import CashFlowed, PositionChanged
+from actors.messages.portfolio import CashFlowed, FinancingCharged, PositionChanged
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
 from daemon.kernel.actor import CoreActor, Health, evolves
 from daemon.kernel.errors import ConfigError
 
-ACCOUNTS: Final = ("cash", "cash_strict")
+ACCOUNTS: Final = ("cash", "cash_strict", "margin")
 
 
 class BrokerState(CoreActor):
@@ -86,6 +86,11 @@ class BrokerState(CoreActor):
         if account is None:
             account = self._accounts[event.portfolio] = Account()
         account.cash += event.amount
+
+    @evolves(FinancingCharged)
+    def financed(self, event: FinancingCharged) -> None:
+        """Take borrow fees and interest from the cash."""
+        self._accounts[event.portfolio].cash -= event.amount
 
     # -- snapshots -------------------------------------------------------------------------------------------------
 

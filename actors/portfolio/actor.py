@@ -33,6 +33,7 @@ from actors.messages.portfolio import (
     ClosePositions,
     DepositCash,
     EquityMarked,
+    FinancingCharged,
     FlattenEnded,
     FlattenStarted,
     PositionChanged,
@@ -45,7 +46,7 @@ from actors.portfolio.booking import RATIO_DIGITS, OrderFill, position_changed, 
 from actors.portfolio.closing import FLATTEN
 from actors.portfolio.excursions import Excursions
 from actors.portfolio.exits import adjust_exits, opening_exits
-from actors.portfolio.guarding import GuardDesk
+from actors.portfolio.financing import FinancingDesk
 from actors.portfolio.ledger import flow_postings
 from actors.portfolio.marks import Marks
 from actors.portfolio.params import PortfolioSpec
@@ -62,7 +63,7 @@ from daemon.kernel.ids import client_order_id
 from daemon.kernel.message import Command, Event
 
 
-class PortfolioActor(GuardDesk):
+class PortfolioActor(FinancingDesk):
     """Every portfolio of the run.
 
     Args:
@@ -85,6 +86,7 @@ class PortfolioActor(GuardDesk):
         TargetsProposed,
         FlattenStarted,
         FlattenEnded,
+        FinancingCharged,
     )
 
     def __init__(self, universe: Universe, specs: Sequence[PortfolioSpec], *, daily: bool) -> None:
@@ -162,6 +164,14 @@ class PortfolioActor(GuardDesk):
     def date(self, panel: SessionOpened | SessionClosed) -> None:
         """Remember the session decisions fall into."""
         self._marks.begin(panel.session.date)
+        self._note_night(panel)
+
+    @decides(SessionOpened)
+    def open_session(self, panel: SessionOpened, ctx: Context) -> None:
+        """Charge what was borrowed since the session before."""
+        del panel
+        for pf in self._portfolios:
+            self._charge_financing(pf, pf.cash, self._marks.px.item, ctx)
 
     # -- equity ----------------------------------------------------------------------------------------------------
 
@@ -413,6 +423,7 @@ class PortfolioActor(GuardDesk):
             "marks": self._marks.snapshot(),
             "excursions": self._excursions.snapshot(),
             "guarding": self._guard_snapshot(),
+            "nights": [self._nights.session, self._nights.days],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -433,6 +444,8 @@ class PortfolioActor(GuardDesk):
         self._marks.restore(state["marks"])
         self._excursions.restore(state["excursions"])
         self._guard_restore(state["guarding"])
+        # A snapshot of an older version has none: what it held short before its next session is not charged.
+        self._nights.session, self._nights.days = state.get("nights", (0, 0))
 
 
 def _gone(name: str, cash: int, positions: int) -> ConfigError:

@@ -29,8 +29,10 @@ class PortfolioSpec(msgspec.Struct, frozen=True):
         lot_size: smallest step of a quantity, units of 1e-8.
         allow_short: negative scores may open shorts; else they close.
         cost_min: smallest fee of an order, units of 1e-8.
-        reuse_proceeds: expected proceeds of sells may pay for buys of the same open (account ``cash``, not
-            ``cash_strict``).
+        reuse_proceeds: expected proceeds of sells may pay for buys of the same open (not in account ``cash_strict``).
+        borrow_rate: annual fee on the value of borrowed shares, units of 1e-8, 0 for none.
+        margin_rate: annual interest on a negative cash balance (account ``margin``), units of 1e-8, 0 for none.
+        margin: entries may use the equity beyond the initial requirement (account ``margin``), not only cash.
     """
 
     name: str
@@ -56,3 +58,6 @@ class PortfolioSpec(msgspec.Struct, frozen=True):
     allow_short: bool = False
     cost_min: int = 0
     reuse_proceeds: bool = True
+    borrow_rate: int = 0
+    margin_rate: int = 0
+    margin: bool = False

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from actors.messages.columns import F64, I64, unpack_f64, unpack_i32
 from actors.messages.orders import OrderReplaced, OrderType, SubmitOrder
-from actors.messages.portfolio import CashFlowed, PositionChanged, SessionRolled, TargetsProposed
+from actors.messages.portfolio import CashFlowed, FinancingCharged, PositionChanged, SessionRolled, TargetsProposed
 from actors.portfolio.accounts import CHART, Postings
 from actors.portfolio.params import PortfolioSpec
 from actors.portfolio.positions import Lot, Position, fold
@@ -198,6 +198,11 @@ class PortfolioState:
         self.peak = mul_ratio(self.peak, max(after, 0), before) if before > 0 and self.peak > 0 else max(after, 0)
         self.cash = event.cash
         self.flows += event.amount
+        self._post(event.postings)
+
+    def fold_financing(self, event: FinancingCharged) -> None:
+        """Borrow fees or interest were paid."""
+        self.cash = event.cash
         self._post(event.postings)
 
     def fold_roll(self, event: SessionRolled) -> None:
