@@ -225,6 +225,9 @@ class WorkingOrder:
         best: of a trail, the best price since it is armed, 0 while it is not: a fold of prices.
         arrival_px: the market's price when the order reached it, 0 before: a fold of prices.
         last_px, last_volume: of an order for the close, the last bar it could trade in: a fold of bars.
+        queue: of a limit that rests, what is ahead of it at its price in the book, None while that is not known: a fold
+            of ticks.
+        shown: what is left of the slice that an iceberg displays, 0 for other orders.
         cum_value: sum of the fills' values, each rounded to 1e-8 as it is booked.
         commission, regulatory: charged so far.
         section_31_raw, taf_raw: unrounded regulatory fees so far, units of 1e-16.
@@ -253,9 +256,11 @@ class WorkingOrder:
         "order_id",
         "portfolio",
         "qty",
+        "queue",
         "regulatory",
         "reserved",
         "section_31_raw",
+        "shown",
         "side",
         "state",
         "stop_px",
@@ -289,6 +294,8 @@ class WorkingOrder:
         self.taking = False
         self.best = self.arrival_px = self.last_px = 0
         self.last_volume: float | None = None
+        self.queue: int | None = None
+        self.shown = 0 if terms is None or terms.display_qty is None else min(terms.display_qty, order.qty)
         self.cum_qty = self.cum_value = self.fills = 0
         self.commission = self.regulatory = 0
         self.section_31_raw = self.taf_raw = 0
@@ -338,6 +345,8 @@ class WorkingOrder:
             self.last_px,
             self.last_volume,
             None if self.terms is self.order.terms else msgspec.msgpack.encode(self.terms),
+            self.queue,
+            self.shown,
         ]
 
     @classmethod
@@ -356,4 +365,5 @@ class WorkingOrder:
             self.symbol, self.best, self.arrival_px, self.last_px, self.last_volume = row[19:24]
             if row[24] is not None:
                 self.terms = _DECODE_TERMS.decode(row[24])
+            self.queue, self.shown = row[25:27]
         return self

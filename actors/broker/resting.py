@@ -76,6 +76,11 @@ class RestingOrders:
         found: Mapping[int, WorkingOrder] = self._by_symbol.get(symbol, {})
         return found.values()
 
+    @property
+    def symbols(self) -> Iterable[int]:
+        """Return the symbols that have working orders."""
+        return self._by_symbol.keys()
+
     def judge_arrival(self, order: WorkingOrder, last: int) -> None:
         """Note whether a limit takes liquidity at its first open: it does if it came in at or beyond the last price.
 

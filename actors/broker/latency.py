@@ -1,0 +1,46 @@
+"""How long an order, a cancel or a replace is on its way to the venue: fixed, plus a draw from the run's seed.
+
+The draw depends on the seed and the order's number alone, so nothing of it has to be kept: the same order is as slow
+in every replay, before and after a recovery. Only quotes and trades are met later for it; bars are too coarse.
+"""
+
+from __future__ import annotations
+
+from daemon.kernel.ids import rng
+
+
+class Latency:
+    """Nanoseconds from decision to venue, by order number."""
+
+    __slots__ = ("_base", "_drawn", "_jitter", "_seed")
+
+    def __init__(self, base_ns: int, jitter_ns: int, seed: int) -> None:
+        """Read the switches.
+
+        Args:
+            base_ns: what every order takes.
+            jitter_ns: up to so much more, uniformly.
+            seed: of the run.
+        """
+        self._base = base_ns
+        self._jitter = jitter_ns
+        self._seed = seed
+        self._drawn: dict[int, int] = {}
+
+    @property
+    def none(self) -> bool:
+        """Whether everything arrives at once."""
+        return not self._base and not self._jitter
+
+    def of(self, n: int) -> int:
+        """Return the latency of the order with number ``n`` and of what is asked of it later."""
+        if not self._jitter:
+            return self._base
+        drawn = self._drawn.get(n)
+        if drawn is None:
+            drawn = self._drawn[n] = self._base + rng(self._seed, "latency", n).randint(0, self._jitter)
+        return drawn
+
+    def forget(self, n: int) -> None:
+        """Let go of an order that has ended."""
+        self._drawn.pop(n, None)
