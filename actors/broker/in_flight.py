@@ -6,7 +6,7 @@ nothing left to cancel or replace: the fill wins, and the request is refused.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 

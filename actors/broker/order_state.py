@@ -4,7 +4,8 @@ Theory of operation
 -------------------
 The states are those of ``OrderStatus`` and, beside them, what only the two sides of a wire know: a cancel or a replace
 that is on its way. Such an order still works, so a fill that overtakes the request wins: a partial fill is kept and the
-request stays open, a complete fill ends the order and the request can only be refused. :func:`public_status` shows
+request stays open, a complete fill ends the order and the request can only be refused. So does what the venue changes of
+itself, an exit that shrinks with its sibling's fill: a cancel on its way stays on its way. :func:`public_status` shows
 people the nine statuses of the contract.
 
 ``replace`` changes an order in place and leaves it working, as the simulator does. ``replaced_by`` ends it in favour of
@@ -99,6 +100,7 @@ ORDER: Final[StateMachine[OrderState, OrderTrigger]] = StateMachine(
         (_S.NEW_PENDING_CANCEL, _T.FILL): _S.FILLED,
         (_S.NEW_PENDING_CANCEL, _T.REFUSE_REQUEST): _S.NEW,
         (_S.NEW_PENDING_CANCEL, _T.CANCEL): _S.CANCELED,
+        (_S.NEW_PENDING_CANCEL, _T.REPLACE): _S.NEW_PENDING_CANCEL,
         (_S.NEW_PENDING_CANCEL, _T.EXPIRE): _S.EXPIRED,
 
         (_S.PARTIAL_PENDING_CANCEL, _T.TRIGGER): _S.PARTIAL_PENDING_CANCEL,
@@ -106,6 +108,7 @@ ORDER: Final[StateMachine[OrderState, OrderTrigger]] = StateMachine(
         (_S.PARTIAL_PENDING_CANCEL, _T.FILL): _S.FILLED,
         (_S.PARTIAL_PENDING_CANCEL, _T.REFUSE_REQUEST): _S.PARTIALLY_FILLED,
         (_S.PARTIAL_PENDING_CANCEL, _T.CANCEL): _S.CANCELED,
+        (_S.PARTIAL_PENDING_CANCEL, _T.REPLACE): _S.PARTIAL_PENDING_CANCEL,
         (_S.PARTIAL_PENDING_CANCEL, _T.EXPIRE): _S.EXPIRED,
 
         (_S.NEW_PENDING_REPLACE, _T.TRIGGER): _S.NEW_PENDING_REPLACE,

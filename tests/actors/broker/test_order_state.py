@@ -32,6 +32,8 @@ def in_words() -> dict[tuple[OrderState, OrderTrigger], OrderState]:
                 said[state, T.REFUSE_REQUEST] = states[""]
             if pending != "cancel":  # a cancel is asked for once, also over a replace
                 said |= {(state, T.REQUEST_CANCEL): states["cancel"], (state, T.REPLACE): states[""]}
+            else:  # the venue may change the order meanwhile; the cancel stays on its way
+                said[state, T.REPLACE] = state
             if not pending:
                 said[state, T.REQUEST_REPLACE] = states["replace"]
             if pending == "replace":
