@@ -369,6 +369,8 @@ class OrderCancelRequested(Event, tag=56, frozen=True):
     client_order_id: str
     reason: str
     effective_ts: int
+    order_id: str = ""
+    cum_qty: int = 0
 
 
 class OrderReplaceRequested(Event, tag=57, frozen=True):
@@ -380,6 +382,8 @@ class OrderReplaceRequested(Event, tag=57, frozen=True):
     stop_px: int | None
     reserved: int
     effective_ts: int
+    order_id: str = ""
+    cum_qty: int = 0
 
 
 class OrderRestated(Event, tag=58, frozen=True):
