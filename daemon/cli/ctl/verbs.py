@@ -16,7 +16,12 @@ from daemon.kernel.errors import UsageError
 _ALIASES: Final = {("flatten", "deadline_s"): ("--deadline",)}
 _FOLDERS: Final = {("backup", "to")}
 """Parameters that are places here, where they are typed; the daemon stands somewhere else."""
+_PARTS: Final = {
+    ("order.submit", "bracket"): ("take_profit_px", "stop_px", "trail_amount", "trail_percent", "activation_px")
+}
+"""Numbers of which an object is made: each has a flag of its own beside the JSON of all of them."""
 _METAVARS: Final = {"text": "TEXT", "number": "N", "integer": "N", "object": "JSON", "texts": "TEXT"}
+_NUMBER: Final = Param("", "number", "")
 _BARE: Final = "bare_"  # prefix under which argparse keeps what came without its flag
 
 
@@ -56,6 +61,9 @@ def _add(made: argparse.ArgumentParser, method: Method, param: Param) -> None:
     else:
         metavar = "|".join(param.choices) or _METAVARS[param.type]
         made.add_argument(*flags, dest=param.name, type=_type(param), metavar=metavar, help=_doc(param))
+    for part in _PARTS.get((method.name, param.name), ()):
+        name = f"{param.name}_{part}"
+        made.add_argument(Param(name, "number", "").flag, dest=name, type=_type(_NUMBER), help=argparse.SUPPRESS)
 
 
 def _doc(param: Param) -> str:
@@ -131,6 +139,7 @@ def params(method: Method, known: argparse.Namespace) -> dict[str, Any]:
             value = os.path.abspath(os.path.expanduser(value))  # noqa: PTH100, PTH111 - pathlib costs a start of its own
         if param.type == "texts" and value is not None:
             value = [part.strip() for entry in value for part in entry.split(",") if part.strip()]
+        value = _assembled(method, param, known, value)
         if value is not None:
             found[param.name] = value
         elif param.required:
@@ -139,6 +148,19 @@ def params(method: Method, known: argparse.Namespace) -> dict[str, Any]:
                 f"{' '.join(method.verb)} needs {where}: {param.doc}", remedy=f"such as `{method.example}`"
             )
     return found
+
+
+def _assembled(method: Method, param: Param, known: argparse.Namespace, value: Any) -> Any:
+    """Return an object with the parts that were said by flags of their own put in."""
+    parts = {part: getattr(known, f"{param.name}_{part}") for part in _PARTS.get((method.name, param.name), ())}
+    for part, number in parts.items():
+        if number is None:
+            continue
+        value = {} if value is None else value
+        if part in value:
+            raise UsageError(f"{part} of {param.name} is given twice, in {param.flag} and as a flag of its own")
+        value[part] = number
+    return value
 
 
 def find(words: Sequence[str]) -> tuple[Method, list[str]] | None:
