@@ -24,7 +24,14 @@ from actors.messages.alerts import AlertAcknowledged, AlertRaised, AlertTested, 
 from actors.messages.inference import StrategyDisabled
 from actors.messages.market import BarPanel, SessionOpened
 from actors.messages.portfolio import CashFlowed, EquityMarked, FlattenEnded, PositionChanged, TradeClosed
-from actors.messages.risk import BreakerTripped, LimitBreached, LimitsChanged, TradingState, TradingStateChanged
+from actors.messages.risk import (
+    BreakerTripped,
+    LimitBreached,
+    LimitsChanged,
+    MarginCalled,
+    TradingState,
+    TradingStateChanged,
+)
 from actors.messages.runtime import MachineTrouble
 from actors.values.fixed import SCALE, mul, mul_ratio, to_fixed
 from actors.values.universe import Universe
@@ -128,6 +135,7 @@ class AlerterActor(EdgeActor):
             TradingStateChanged: self._state,
             LimitBreached: lambda event, _: rules.limit_breached(event),
             BreakerTripped: lambda event, _: rules.breaker_tripped(event),
+            MarginCalled: lambda event, _: rules.margin_called(event),
             StrategyDisabled: lambda event, _: rules.strategy_disabled(event),
             InputQuarantined: lambda event, _: rules.input_quarantined(event),
             FlattenEnded: self._flattened,

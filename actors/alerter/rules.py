@@ -11,7 +11,14 @@ from actors.alerter.severity import SEVERITY, of_state
 from actors.messages.alerts import AlertTested, Severity
 from actors.messages.inference import StrategyDisabled
 from actors.messages.portfolio import FlattenEnded, TradeClosed
-from actors.messages.risk import BreakerTripped, LimitBreached, LimitsChanged, TradingState, TradingStateChanged
+from actors.messages.risk import (
+    BreakerTripped,
+    LimitBreached,
+    LimitsChanged,
+    MarginCalled,
+    TradingState,
+    TradingStateChanged,
+)
 from actors.messages.runtime import MachineTrouble
 from daemon.kernel.message import InputQuarantined
 
@@ -80,6 +87,24 @@ def breaker_tripped(event: BreakerTripped) -> Draft:
         ),
         action_taken=_ACTIONS.get(event.action, event.action),
         next_command=reset if event.latched else "",
+    )
+
+
+def margin_called(event: MarginCalled) -> Draft:
+    """Equity of a margin account no longer keeps what it holds."""
+    sells = event.action == "liquidate"
+    return Draft(
+        key=f"margin_call:{event.portfolio}",
+        severity=SEVERITY["margin_call"],
+        title=title(f"{money(-event.excess)} below the margin requirement in {event.portfolio}"),
+        facts=(
+            ("equity", fmt(event.equity)),
+            ("requirement", fmt(event.requirement)),
+            ("excess", fmt(event.excess)),
+            ("portfolio", event.portfolio),
+        ),
+        action_taken="market orders reduce positions until it holds" if sells else "none; positions stay as they are",
+        next_command="tradingctl positions",
     )
 
 

@@ -11,6 +11,7 @@ SEVERITY: Final[dict[str, Severity]] = {
     "warn": Severity.WARNING,
     "block_entries": Severity.WARNING,
     "breaker": Severity.CRITICAL,
+    "margin_call": Severity.CRITICAL,
     "stop_loss": Severity.WARNING,
     "large_move": Severity.WARNING,
     "milestone": Severity.INFO,

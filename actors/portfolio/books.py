@@ -12,18 +12,27 @@ from typing import Final
 import msgspec
 
 from actors.messages.orders import OrderFilled, OrderPartiallyFilled
-from actors.messages.portfolio import CashFlowed, EquityMarked, PositionChanged, SessionRolled, TradeClosed
+from actors.messages.portfolio import (
+    CashFlowed,
+    EquityMarked,
+    FinancingCharged,
+    PositionChanged,
+    SessionRolled,
+    TradeClosed,
+)
 from actors.portfolio.accounts import (
+    BORROW,
     CHART,
     COMMISSION,
     IMPACT,
+    INTEREST,
     REGULATORY,
     SECURITIES,
     SLIPPAGE,
     SPREAD,
     cash_identity,
 )
-from actors.values.fixed import fmt, mul, mul_ratio
+from actors.values.fixed import SCALE, fmt, mul, mul_ratio
 from daemon.kernel.message import Message
 
 PROBLEMS_MAX: Final = 3
@@ -38,6 +47,7 @@ _CHECKS: Final = (
     "fifo_lots",
     "cash",
     "fees_and_costs",
+    "financing",
     "trades_allocate_fees",
     "marks",
     "cash_identity",
@@ -73,6 +83,7 @@ class PortfolioBooks(msgspec.Struct):
         cash: from flows and fills alone, without the postings.
         deposits: external flows, net.
         fees: commission and regulatory fees of all fills.
+        borrow, interest: what was charged for borrowed shares and money.
         traded_fees, traded_pnl: as its closed trades state them.
         holdings: by symbol id, flat ones included.
     """
@@ -85,6 +96,8 @@ class PortfolioBooks(msgspec.Struct):
     slippage: int = 0
     impact: int = 0
     commission: int = 0
+    borrow: int = 0
+    interest: int = 0
     traded_fees: int = 0
     traded_pnl: int = 0
     holdings: dict[int, Holding] = {}
@@ -126,7 +139,7 @@ class _Replay:
             self.problems["fills_booked_once"].append(f"{event.exec_id} was filled twice")
         self.open_fills[event.exec_id] = event
 
-    def post(self, event: PositionChanged | CashFlowed, what: str) -> PortfolioBooks:
+    def post(self, event: PositionChanged | CashFlowed | FinancingCharged, what: str) -> PortfolioBooks:
         books = self.books(event.portfolio)
         balances = books.balances
         total = 0
@@ -144,6 +157,25 @@ class _Replay:
         books = self.post(event, what)
         books.deposits += event.amount
         books.cash += event.amount
+        self.equal("cash", f"cash after {what}", event.cash, books.cash)
+
+    def financing(self, event: FinancingCharged) -> None:
+        """Actual days over 360 on what is borrowed: shares of a short position, or the cash below zero."""
+        what = f"{event.kind} of {event.portfolio} in {event.session}"
+        books = self.post(event, what)
+        expected = mul_ratio(event.base * event.days, event.rate, 360 * SCALE)
+        self.equal("financing", what, event.amount, expected)
+        if event.kind == "interest":
+            self.equal("financing", f"the debit balance behind {what}", event.base, -books.cash)
+            books.interest += event.amount
+        else:
+            holding = books.holdings.get(event.symbol)
+            if holding is None or holding.qty >= 0:
+                self.problems["financing"].append(f"{what} is charged where nothing is short")
+            books.borrow += event.amount
+        if event.base <= 0 or event.days <= 0:
+            self.problems["financing"].append(f"{what} is on {fmt(event.base)} for {event.days} days")
+        books.cash -= event.amount
         self.equal("cash", f"cash after {what}", event.cash, books.cash)
 
     def position(self, event: PositionChanged) -> None:
@@ -250,6 +282,8 @@ class _Replay:
                 (SPREAD, books.spread),
                 (SLIPPAGE, books.slippage),
                 (IMPACT, books.impact),
+                (BORROW, books.borrow),
+                (INTEREST, books.interest),
             ):
                 self.equal("fees_and_costs", f"{account} of {name}", balances.get(account, 0), expected)
             open_fees = sum(lot[2] for h in books.holdings.values() for lot in h.lots.values())
@@ -283,6 +317,8 @@ def replay_books(events: Iterable[Message]) -> Books:
                 replay.position(event)
             case CashFlowed():
                 replay.flow(event)
+            case FinancingCharged():
+                replay.financing(event)
             case TradeClosed():
                 replay.trade(event)
             case EquityMarked() | SessionRolled():

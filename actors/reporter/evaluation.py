@@ -226,7 +226,7 @@ def _inputs(record: RunRecord, c: Curve, trades: TradeColumns, costs: Costs, ben
 
 
 def _costs(costs: Costs) -> dict[str, float]:
-    names = ("commission", "regulatory", "spread", "slippage", "impact")
+    names = ("commission", "regulatory", "spread", "slippage", "impact", "borrow", "interest")
     out = {name: getattr(costs, name) / SCALE for name in names}
     out["total"] = sum(getattr(costs, name) for name in names) / SCALE
     out["traded_value"] = costs.traded_value / SCALE

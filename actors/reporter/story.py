@@ -22,12 +22,16 @@ from actors.messages.orders import (
     OrderPartiallyFilled,
     OrderRejected,
     OrderReplaced,
+    OrderRestated,
     OrderStatus,
+    OrderTriggered,
+    OrderType,
     SubmitOrder,
 )
 from actors.messages.portfolio import (
     CashFlowed,
     EquityMarked,
+    FinancingCharged,
     PositionChanged,
     SessionRolled,
     SignalsReady,
@@ -35,8 +39,40 @@ from actors.messages.portfolio import (
     TradeClosed,
 )
 from actors.messages.risk import BreakerReset, BreakerTripped, LimitBreached, TradingState, TradingStateChanged
+from actors.values.fixed import div_round, mul_ratio
 from daemon.journal.journal import StoredFrame
 from daemon.kernel.message import CommandRejected, Event, InputQuarantined
+
+
+class Trace(msgspec.Struct):
+    """What an order met on its way, for cost analysis; units of 1e-8, prices 0 where unknown.
+
+    Attributes:
+        decision_px, expected: as the acceptance tells them, after a split in the new shares.
+        arrival_px: of the market when the order reached it.
+        trigger_px: where its condition was met.
+        end_ts, end_px: stamp of its last fill, cancellation or expiry, 0 while it works; the price then.
+        value: sum of quantity x price of the fills, units of 1e-16.
+        commission, regulatory, spread, slippage, impact: of the fills.
+        first_fill_ts, last_fill_ts: 0 without fills.
+        split: whether a split changed its shares.
+    """
+
+    decision_px: int = 0
+    expected: int = 0
+    arrival_px: int = 0
+    trigger_px: int = 0
+    end_ts: int = 0
+    end_px: int = 0
+    value: int = 0
+    commission: int = 0
+    regulatory: int = 0
+    spread: int = 0
+    slippage: int = 0
+    impact: int = 0
+    first_fill_ts: int = 0
+    last_fill_ts: int = 0
+    split: bool = False
 
 
 class OrderRow(msgspec.Struct):
@@ -52,6 +88,7 @@ class OrderRow(msgspec.Struct):
     reason: str
     cum_qty: int = 0
     avg_px: int | None = None
+    trace: Trace = msgspec.field(default_factory=Trace)
 
 
 class Holding(msgspec.Struct):
@@ -74,7 +111,7 @@ class EquityPoint(msgspec.Struct, frozen=True):
 
 
 class Costs(msgspec.Struct):
-    """Costs of all fills, and their value; units of 1e-8."""
+    """Costs of all fills, their value, and what was paid for borrowed shares and money; units of 1e-8."""
 
     commission: int = 0
     regulatory: int = 0
@@ -83,6 +120,8 @@ class Costs(msgspec.Struct):
     impact: int = 0
     traded_value: int = 0
     fills: int = 0
+    borrow: int = 0
+    interest: int = 0
 
 
 class SessionActivity(msgspec.Struct):
@@ -132,6 +171,8 @@ class Story:
             OrderCanceled: self._canceled,
             OrderExpired: self._expired,
             OrderReplaced: self._replaced,
+            OrderTriggered: self._triggered,
+            OrderRestated: self._restated,
             OrderCancelRejected: lambda _ts, event: self._refuse("cancel or replace", event.code),
             CommandRejected: lambda _ts, event: self._refuse(event.actor, event.code),
             InputQuarantined: lambda _ts, event: self._refuse("quarantine", f"{event.actor}: {event.error}"),
@@ -141,6 +182,7 @@ class Story:
             SessionRolled: self._rolled,
             EquityMarked: self._marked,
             CashFlowed: self._flowed,
+            FinancingCharged: self._financed,
             SignalsReady: self._signals,
             PredictionsScored: self._score,
             TargetsProposed: self._targets,
@@ -220,6 +262,7 @@ class Story:
         self.orders[order.client_order_id] = OrderRow(
             order, ts, event.order_id, OrderStatus.NEW, order.qty, order.limit_px, order.stop_px, order.reason
         )
+        self.orders[order.client_order_id].trace = Trace(decision_px=event.ref_px, expected=event.expected_cost)
 
     def _rejected(self, ts: int, event: OrderRejected) -> None:
         self._refuse("broker", event.code)
@@ -237,6 +280,7 @@ class Story:
             row.cum_qty = event.cum_qty
             row.avg_px = event.avg_px
             row.status = OrderStatus.PARTIALLY_FILLED if event.leaves_qty else OrderStatus.FILLED
+            _trace_fill(row.trace, ts, event)
         value = event.last_qty * event.last_px // 100_000_000
         fees = event.commission + event.regulatory
         costs, pending = self.costs, self._pending
@@ -250,17 +294,43 @@ class Story:
         pending.traded_value += value
         pending.costs += fees + event.spread + event.slippage + event.impact
 
-    def _ended(self, client_order_id: str, status: OrderStatus, reason: str) -> None:
-        row = self.orders.get(client_order_id)
+    def _ended(self, ts: int, event: OrderCanceled | OrderExpired, status: OrderStatus) -> None:
+        row = self.orders.get(event.client_order_id)
         if row is not None:
             row.status = status
-            row.reason = reason
+            row.reason = event.reason
+            trace = row.trace
+            trace.end_ts, trace.end_px = ts, event.px
+            trace.arrival_px = trace.arrival_px or event.arrival_px
 
-    def _canceled(self, _ts: int, event: OrderCanceled) -> None:
-        self._ended(event.client_order_id, OrderStatus.CANCELED, event.reason)
+    def _canceled(self, ts: int, event: OrderCanceled) -> None:
+        self._ended(ts, event, OrderStatus.CANCELED)
 
-    def _expired(self, _ts: int, event: OrderExpired) -> None:
-        self._ended(event.client_order_id, OrderStatus.EXPIRED, event.reason)
+    def _expired(self, ts: int, event: OrderExpired) -> None:
+        self._ended(ts, event, OrderStatus.EXPIRED)
+
+    def _triggered(self, _ts: int, event: OrderTriggered) -> None:
+        row = self.orders.get(event.client_order_id)
+        if row is not None:
+            row.trace.trigger_px = event.level
+            if row.order.type is OrderType.TRAILING_STOP:
+                row.stop_px = event.level  # where the trail stood is told only here
+
+    def _restated(self, _ts: int, event: OrderRestated) -> None:
+        """Take over an order's terms after a corporate action; a split restates the prices met before, too."""
+        row = self.orders.get(event.client_order_id)
+        if row is None:
+            return
+        trace = row.trace
+        if event.reason == "split" and event.qty:
+            for name in ("decision_px", "arrival_px", "trigger_px"):
+                setattr(trace, name, mul_ratio(getattr(trace, name), row.qty, event.qty))
+            trace.split = True
+        row.qty, row.cum_qty = event.qty, event.cum_qty
+        row.limit_px, row.stop_px = event.limit_px, event.stop_px
+        row.order = msgspec.structs.replace(row.order, symbol=event.symbol, terms=event.terms)
+        if event.cum_qty:
+            row.avg_px = div_round(trace.value, event.cum_qty)
 
     def _replaced(self, _ts: int, event: OrderReplaced) -> None:
         row = self.orders.get(event.client_order_id)
@@ -290,6 +360,12 @@ class Story:
         if event.portfolio not in self.opening:
             self.opening[event.portfolio] = EquityPoint(ts, 0, event.cash, event.cash, 0, 0)
 
+    def _financed(self, _ts: int, event: FinancingCharged) -> None:
+        if event.kind == "borrow":
+            self.costs.borrow += event.amount
+        else:
+            self.costs.interest += event.amount
+
     def _signals(self, ts: int, event: SignalsReady) -> None:
         if not self.signals:
             self.first_signal_ts = ts
@@ -306,6 +382,20 @@ class Story:
     def _failed(self, _ts: int, event: StrategyFailed) -> None:
         key = event.strategy, event.error
         self.failures[key] = self.failures.get(key, 0) + 1
+
+
+def _trace_fill(trace: Trace, ts: int, event: Fill) -> None:
+    trace.value += event.last_qty * event.last_px
+    trace.commission += event.commission
+    trace.regulatory += event.regulatory
+    trace.spread += event.spread
+    trace.slippage += event.slippage
+    trace.impact += event.impact
+    trace.arrival_px = trace.arrival_px or event.arrival_px
+    trace.first_fill_ts = trace.first_fill_ts or ts
+    trace.last_fill_ts = ts
+    if not event.leaves_qty:
+        trace.end_ts = ts
 
 
 def gather(frames: Iterable[StoredFrame]) -> Story:

@@ -117,7 +117,7 @@ def _idle_row(doc: dict[str, Any]) -> list[tuple[str, str]]:
 def _cost_text(doc: dict[str, Any]) -> str:
     costs, start = doc["costs"], doc["period"]["start_equity"]
     share = f" ({_pct(costs['total'] / start)} of the starting cash)" if start else ""
-    names = ("commission", "regulatory", "spread", "slippage", "impact")
+    names = ("commission", "regulatory", "spread", "slippage", "impact", "borrow", "interest")
     parts = ", ".join(f"{name} {costs[name]:,.0f}" for name in names if costs[name])
     return f"{costs['total']:,.2f}{share}" + (f": {parts}" if parts else "")
 

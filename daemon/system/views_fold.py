@@ -34,6 +34,7 @@ from actors.messages.orders import (
 from actors.messages.portfolio import (
     CashFlowed,
     EquityMarked,
+    FinancingCharged,
     PositionChanged,
     SessionRolled,
     SignalsReady,
@@ -168,6 +169,7 @@ class ViewFold:
             OrderCancelRejected: lambda e: self._say(e.client_order_id, {"code": e.code, "reason": e.reason}),
             PositionChanged: self._position,
             CashFlowed: lambda e: self._post(e.portfolio, e.postings, None),
+            FinancingCharged: lambda e: self._post(e.portfolio, e.postings, None),
             TradeClosed: self._trade,
             EquityMarked: self._marked,
             SessionRolled: self._rolled,
