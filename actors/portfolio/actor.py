@@ -23,6 +23,7 @@ from actors.messages.orders import (
     OrderPartiallyFilled,
     OrderRejected,
     OrderReplaced,
+    OrderRestated,
     OrderType,
     ReplaceOrder,
     SubmitOrder,
@@ -32,10 +33,13 @@ from actors.messages.portfolio import (
     CashFlowed,
     ClosePositions,
     DepositCash,
+    DividendAccrued,
+    DividendPaid,
     EquityMarked,
     FinancingCharged,
     FlattenEnded,
     FlattenStarted,
+    PositionAdjusted,
     PositionChanged,
     SessionRolled,
     SignalsReady,
@@ -44,9 +48,9 @@ from actors.messages.portfolio import (
 )
 from actors.portfolio.booking import RATIO_DIGITS, OrderFill, position_changed, trade_closed
 from actors.portfolio.closing import FLATTEN
+from actors.portfolio.corporate_desk import CorporateDesk
 from actors.portfolio.excursions import Excursions
 from actors.portfolio.exits import adjust_exits, opening_exits
-from actors.portfolio.financing import FinancingDesk
 from actors.portfolio.ledger import flow_postings
 from actors.portfolio.marks import Marks
 from actors.portfolio.params import PortfolioSpec
@@ -63,7 +67,7 @@ from daemon.kernel.ids import client_order_id
 from daemon.kernel.message import Command, Event
 
 
-class PortfolioActor(FinancingDesk):
+class PortfolioActor(CorporateDesk):
     """Every portfolio of the run.
 
     Args:
@@ -87,6 +91,9 @@ class PortfolioActor(FinancingDesk):
         FlattenStarted,
         FlattenEnded,
         FinancingCharged,
+        PositionAdjusted,
+        DividendAccrued,
+        DividendPaid,
     )
 
     def __init__(self, universe: Universe, specs: Sequence[PortfolioSpec], *, daily: bool) -> None:
@@ -123,8 +130,7 @@ class PortfolioActor(FinancingDesk):
 
     def equity(self, name: str) -> int:
         """Return a portfolio's equity at the last known prices, units of 1e-8."""
-        pf = self.portfolio(name)
-        return pf.cash + pf.valuation(self._marks.px, self._marks.px_f)[1]
+        return self.portfolio(name).equity(self._marks.px, self._marks.px_f)
 
     def health(self) -> Health:
         """Say how much is held and what is being closed."""
@@ -168,10 +174,10 @@ class PortfolioActor(FinancingDesk):
 
     @decides(SessionOpened)
     def open_session(self, panel: SessionOpened, ctx: Context) -> None:
-        """Charge what was borrowed since the session before."""
-        del panel
+        """Charge what was borrowed since the session before, then pay the dividends that are due."""
         for pf in self._portfolios:
-            self._charge_financing(pf, pf.cash, self._marks.px.item, ctx)
+            cash = self._charge_financing(pf, pf.cash, self._marks.px.item, ctx)
+            self._pay_dividends(pf, cash, panel.session.date, ctx)
 
     # -- equity ----------------------------------------------------------------------------------------------------
 
@@ -183,7 +189,8 @@ class PortfolioActor(FinancingDesk):
         px, px_f = self._marks.px, self._marks.px_f
         for pf in self._portfolios:
             gross, net = pf.valuation(px, px_f)
-            ctx.emit(EquityMarked(pf.name, pf.cash + net, pf.cash, gross, net))
+            accrued = pf.dividends.total
+            ctx.emit(EquityMarked(pf.name, pf.cash + net + accrued, pf.cash, gross, net, accrued))
         if self._flattening:
             self._close_more(ctx)
 
@@ -192,7 +199,8 @@ class PortfolioActor(FinancingDesk):
         """State the closing equity, which is the next session's baseline."""
         for pf in self._portfolios:
             gross, net = pf.valuation(self._marks.px, self._marks.px_f)
-            equity = pf.cash + net
+            accrued = pf.dividends.total
+            equity = pf.cash + net + accrued
             peak = max(pf.peak, equity)
             drawdown = round(equity / peak - 1.0, RATIO_DIGITS) + 0.0 if peak > 0 else 0.0
             ctx.emit(
@@ -206,6 +214,7 @@ class PortfolioActor(FinancingDesk):
                     flows=pf.flows,
                     peak=peak,
                     drawdown=drawdown,
+                    accrued=accrued,
                 )
             )
 
@@ -242,7 +251,7 @@ class PortfolioActor(FinancingDesk):
                 reason=command.reason,
                 cash=pf.cash + amount,
                 postings=flow_postings(amount),
-                equity=pf.cash + pf.valuation(self._marks.px, self._marks.px_f)[1],
+                equity=pf.equity(self._marks.px, self._marks.px_f),
             )
         )
 
@@ -333,6 +342,12 @@ class PortfolioActor(FinancingDesk):
         pf, working = self._orders[event.client_order_id]
         pf.fold_replaced(working, event)
 
+    @evolves(OrderRestated)
+    def fold_restated(self, event: OrderRestated) -> None:
+        """A corporate action changed an order."""
+        pf, working = self._orders[event.client_order_id]
+        pf.fold_restated(working, event)
+
     @evolves(OrderFilled, OrderExpired)
     def fold_ended(self, event: OrderFilled | OrderExpired) -> None:
         """An order is no longer open."""
@@ -376,7 +391,7 @@ class PortfolioActor(FinancingDesk):
     def decide(self, event: SignalsReady, ctx: Context) -> None:
         """Propose targets and send the orders that lead there."""
         for pf, views in self._followers.get(event.strategy, ()):
-            equity = pf.cash + pf.valuation(self._marks.px, self._marks.px_f)[1]
+            equity = pf.equity(self._marks.px, self._marks.px_f)
             marks = self._marks
             market = Market(marks.px, marks.session, marks.number, equity, marks.closes(), self._tradable)
             result = plan(pf, views, event, market)
@@ -423,6 +438,7 @@ class PortfolioActor(FinancingDesk):
             "marks": self._marks.snapshot(),
             "excursions": self._excursions.snapshot(),
             "guarding": self._guard_snapshot(),
+            "tradable": self._tradable.tobytes(),
             "nights": [self._nights.session, self._nights.days],
         }
 
@@ -444,6 +460,8 @@ class PortfolioActor(FinancingDesk):
         self._marks.restore(state["marks"])
         self._excursions.restore(state["excursions"])
         self._guard_restore(state["guarding"])
+        if "tradable" in state:  # a snapshot of an older version knows of no delisting
+            self._tradable = np.frombuffer(state["tradable"], dtype=np.bool_).copy()
         # A snapshot of an older version has none: what it held short before its next session is not charged.
         self._nights.session, self._nights.days = state.get("nights", (0, 0))
 

@@ -51,6 +51,17 @@ class Excursions:
             if row is not None:
                 self._late.append((lot, row))
 
+    def gather(self, symbol: int, lots: Iterable[Lot]) -> None:
+        """Hand what has run so far to all lots in a symbol, which a corporate action is about to change."""
+        high, low = self.high.item(symbol), self.low.item(symbol)
+        for lot in lots:
+            lot.high = max(lot.high, high)
+            lot.low = min(lot.low, low)
+
+    def restart(self, symbol: int, px: float) -> None:
+        """Run anew from a price that every lot in the symbol has seen."""
+        self.high[symbol] = self.low[symbol] = px
+
     def range_of(self, lot: Lot, exit_px: float, px_source: str, now: int) -> tuple[float, float]:
         """Return the (lowest, highest) price known between the entry of a lot and its exit now."""
         symbol = lot.symbol

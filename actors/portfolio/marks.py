@@ -9,6 +9,7 @@ import numpy as np
 from actors.messages.columns import F64, I64
 from actors.messages.market import BarPanel
 from actors.values import PanelRing
+from actors.values.corporate import dividend_px, split_px
 from actors.values.fixed import SCALE
 
 
@@ -60,6 +61,28 @@ class Marks:
         if not self.px.item(symbol):
             self.px[symbol] = px
             self.px_f[symbol] = px / SCALE
+
+    def split(self, symbol: int, numerator: int, denominator: int) -> None:
+        """Say what is known of a symbol in the units behind a split."""
+        self._set(symbol, split_px(self.px.item(symbol), numerator, denominator))
+        if self._ring is not None:
+            self._ring.scale(symbol, "close", denominator / numerator)
+
+    def pay(self, symbol: int, per_share: int) -> None:
+        """Take a dividend off the last price; closes for volatilities stay as they traded."""
+        self._set(symbol, dividend_px(self.px.item(symbol), per_share))
+
+    def move(self, symbol: int, new: int) -> None:
+        """Let another symbol go on where this one ends; one that had no price leaves the other's as it is."""
+        if self.px.item(symbol):
+            self._set(new, self.px.item(symbol))
+            self._set(symbol, 0)
+        if self._ring is not None:
+            self._ring.move(symbol, new)
+
+    def _set(self, symbol: int, px: int) -> None:
+        self.px[symbol] = px
+        self.px_f[symbol] = px / SCALE
 
     def closes(self) -> F64 | None:
         """Return the closes kept, ``[rows, N]`` and oldest first, None where nobody asked for any."""

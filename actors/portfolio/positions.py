@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import msgspec
 
-from actors.messages.portfolio import PositionChanged
+from actors.messages.portfolio import PositionAdjusted, PositionChanged
 from actors.values.fixed import mul, mul_ratio
 from actors.values.lots import portions
 
@@ -200,3 +200,17 @@ def fold(position: Position, event: PositionChanged, px: float) -> Lot | None:
     )
     lots.append(lot)
     return lot
+
+
+def fold_lots(position: Position, event: PositionAdjusted, lots: dict[str, Lot]) -> None:
+    """Apply a corporate action; ``lots`` are those there were, by id, of which the position keeps the adjusted ones."""
+    kept = []
+    for lot_id, qty, px, cost, fees in event.lots:
+        lot = lots[lot_id]
+        lot.symbol, lot.qty, lot.px, lot.cost, lot.fees = event.new_symbol, qty, px, cost, fees
+        kept.append(lot)
+    position.lots = kept
+    position.qty = event.qty
+    position.cost = event.cost
+    position.realized += event.realized
+    position.realized_fifo += event.realized_fifo

@@ -10,11 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.messages.columns import F64, I64, unpack_f64, unpack_i32
-from actors.messages.orders import OrderReplaced, OrderType, SubmitOrder
-from actors.messages.portfolio import CashFlowed, FinancingCharged, PositionChanged, SessionRolled, TargetsProposed
+from actors.messages.orders import OrderReplaced, OrderRestated, OrderType, SubmitOrder
+from actors.messages.portfolio import (
+    CashFlowed,
+    DividendAccrued,
+    DividendPaid,
+    FinancingCharged,
+    PositionAdjusted,
+    PositionChanged,
+    SessionRolled,
+    TargetsProposed,
+)
 from actors.portfolio.accounts import CHART, Postings
+from actors.portfolio.dividends import Dividends
 from actors.portfolio.params import PortfolioSpec
-from actors.portfolio.positions import Lot, Position, fold
+from actors.portfolio.positions import Lot, Position, fold, fold_lots
 from actors.portfolio.settlement import Unsettled
 from actors.portfolio.swept import SweptExits
 from actors.portfolio.views import Views
@@ -106,6 +116,8 @@ class PortfolioState:
         self.closings = 0
         """Closing orders so far, which tells their ids apart."""
         self.unsettled = Unsettled()
+        self.dividends = Dividends()
+        """What is due of dividends and not paid yet, part of the equity."""
         self.n_lots = 0
         self._shares: I64 = np.zeros(n_symbols, dtype=np.int64)
         self._sizes: I64 = np.zeros(n_symbols, dtype=np.int64)
@@ -184,6 +196,10 @@ class PortfolioState:
                 gross += abs(value)
         return gross, net
 
+    def equity(self, marks: I64, marks_f: F64) -> int:
+        """Return cash, positions at these prices (as in :meth:`valuation`) and dividends due, units of 1e-8."""
+        return self.cash + self.valuation(marks, marks_f)[1] + self.dividends.total
+
     def _working(self) -> Iterator[Working]:
         yield from self.entries.values()
         for group in self.exits.values():
@@ -233,6 +249,51 @@ class PortfolioState:
                     self.swept.fold_closed(lot_id)
         self._count(symbol, old, event.qty)
         return opened
+
+    def fold_adjusted(self, event: PositionAdjusted) -> None:
+        """A corporate action changed a position, or moved it to another symbol."""
+        symbol, new = event.symbol, event.new_symbol
+        source = self.positions.get(symbol) or Position(symbol)
+        target = self.positions.setdefault(new, Position(new))
+        before = len(source.lots) + (len(target.lots) if new != symbol else 0)
+        old = target.qty
+        if new != symbol:
+            # The lots keep what they cost, so what average cost and lots have realised apart moves with them.
+            self._count(symbol, source.qty, 0)
+            target.realized += source.realized
+            target.realized_fifo += source.realized_fifo
+            self.positions.pop(symbol, None)
+        fold_lots(target, event, {lot.lot_id: lot for lot in (*target.lots, *source.lots)})
+        self.n_lots += len(target.lots) - before
+        self._post(event.postings)
+        self.cash = event.cash
+        if self.swept:
+            left = [lot.lot_id for lot in target.lots]
+            for lot_id, _ in event.closed:
+                if lot_id not in left:
+                    self.swept.fold_closed(lot_id)
+        self._count(new, old, event.qty)
+
+    def fold_renamed(self, symbol: int, new: int) -> None:
+        """A symbol is another one from now on: views, targets and tries to close follow."""
+        for views in self.views:
+            views.move(symbol, new)
+        targets = self.targets
+        if symbol in targets:
+            targets[new] = targets.pop(symbol)
+        if self.flattening is not None and symbol in self.flattening.tries:
+            self.flattening.tries[new] = self.flattening.tries.pop(symbol)
+
+    def fold_accrued(self, event: DividendAccrued) -> None:
+        """A dividend is due."""
+        self.dividends.fold_accrued(event)
+        self._post(event.postings)
+
+    def fold_paid(self, event: DividendPaid) -> None:
+        """A dividend became cash."""
+        self.dividends.fold_paid(event)
+        self._post(event.postings)
+        self.cash = event.cash
 
     def _post(self, postings: Postings) -> None:
         balances = self.balances
@@ -291,6 +352,14 @@ class PortfolioState:
         working.reserved = working.base_reserved = event.reserved
         working.base_leaves = event.qty - working.cum
 
+    def fold_restated(self, working: Working, event: OrderRestated) -> None:
+        """A corporate action changed a working order; cash set aside for what is open of it stays so."""
+        leaves = event.qty - event.cum_qty
+        working.base_leaves = mul_ratio(working.base_leaves, leaves, working.leaves or 1)
+        working.symbol, working.qty, working.cum = event.symbol, event.qty, event.cum_qty
+        if working.base_reserved:
+            working.reserved = mul_ratio(working.base_reserved, leaves, working.base_leaves or 1)
+
     def fold_ended(self, working: Working) -> None:
         """An order is terminal."""
         if working.exit_of:
@@ -335,6 +404,7 @@ class PortfolioState:
             "closings": self.closings,
             "flattening": None if self.flattening is None else _flattening_out(self.flattening),
             "unsettled": self.unsettled.entries,
+            "dividends": self.dividends.snapshot(),
             "swept": self.swept.snapshot(),
             "positions": [msgspec.to_builtins(p) for p in self.positions.values()],
             "targets": [[symbol, weight] for symbol, weight in self.targets.items()],
@@ -353,8 +423,8 @@ class PortfolioState:
         self.peak = state["peak"]
         self.closed = state["closed"]
         self.prior = state.get("prior", 0)  # a snapshot of an older version has none
-        saved = map(int, state["balances"])  # a snapshot of an older version ends before the accounts that came since
-        self.balances = dict.fromkeys(CHART, 0) | dict(zip(CHART, saved, strict=False))
+        amounts = map(int, state["balances"])  # an older version's end before the accounts that came since
+        self.balances = dict.fromkeys(CHART, 0) | dict(zip(CHART, amounts, strict=False))
         self.closings = state["closings"]
         flattening = state["flattening"]
         if flattening is not None:
@@ -362,6 +432,7 @@ class PortfolioState:
             self.flattening = Flattening(reason, ended, dict(tries))
         self.unsettled.entries = [list(entry) for entry in state["unsettled"]]
         self.swept.restore(state["swept"])
+        self.dividends.restore(state.get("dividends", []))  # a snapshot of an older version has none
         for raw in state["positions"]:
             position = msgspec.convert(raw, Position)
             self.positions[position.symbol] = position

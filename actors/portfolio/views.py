@@ -71,6 +71,14 @@ class Views:
         self.confidence[symbol] = np.nan
         self.hold[symbol] = False
 
+    def move(self, symbol: int, new: int) -> None:
+        """Let the view of a symbol, if there is one, be that of another, as a rename does."""
+        if np.isfinite(self.score.item(symbol)):
+            self.score[new] = self.score[symbol]
+            self.confidence[new] = self.confidence[symbol]
+            self.hold[new] = self.hold[symbol]
+        self.forget(symbol)
+
     def snapshot(self) -> list[Any]:
         """Return plain values."""
         return [self.rebalanced, self.score.tobytes(), self.confidence.tobytes(), self.hold.tobytes()]

@@ -39,7 +39,8 @@ def split_lots(lots: Iterable[tuple[str, int]], numerator: int, denominator: int
 
     Args:
         lots: (lot_id, signed quantity), oldest first, all of one sign.
-        numerator, denominator: new shares per old ones, both above 0.
+        numerator: new shares, above 0 ...
+        denominator: ... for so many old ones, above 0.
         lot_size: smallest step of a position, units of 1e-8.
     """
     scaled: list[tuple[str, int]] = []

@@ -67,6 +67,17 @@ class PanelRing:
         if self.rows < length:
             self.rows += 1
 
+    def scale(self, symbol: int, field: str, by: float) -> None:
+        """Multiply what is held of one symbol, as a split does; views handed out before show it, too."""
+        self._blocks[field][:, symbol] *= by
+
+    def move(self, symbol: int, new: int) -> None:
+        """Let the rows of one symbol stand under another, whose own are kept where the first has none; clear it."""
+        for block in self._blocks.values():
+            column = block[:, symbol]
+            block[:, new] = np.where(np.isnan(column), block[:, new], column)
+            block[:, symbol] = np.nan
+
     def view(self, field: str, rows: int | None = None) -> F64:
         """Return the last ``rows`` (default: all held) as a read-only ``[rows, N]`` view, oldest first.
 

@@ -387,7 +387,7 @@ def _portfolio(pf: PortfolioState, core: Core, gross: int, net: int, *, in_sessi
     return PortfolioFacts(
         name=pf.name,
         cash=pf.cash,
-        equity=pf.cash + net,
+        equity=pf.cash + net + pf.dividends.total,
         gross=gross,
         net=net,
         day_base=(pf.prior if ended and pf.prior else pf.closed) + pf.flows,
