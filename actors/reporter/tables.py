@@ -63,7 +63,8 @@ def cell(text: str) -> str:
     return text
 
 
-def _table(header: str, rows: Iterable[str]) -> str:
+def table(header: str, rows: Iterable[str]) -> str:
+    """Return a header and its rows as a file."""
     return "\n".join((header, *rows, ""))
 
 
@@ -79,7 +80,7 @@ def equity_csv(curve: Curve, marks: Sequence[EquityPoint] | None = None) -> str:
     else:
         points = [*curve.points[:1], *marks]
         depth = drawdowns(np.array([p.equity / SCALE for p in points])).tolist()
-    return _table(EQUITY, (_equity_row(p, d) for p, d in zip(points, depth, strict=True)))
+    return table(EQUITY, (_equity_row(p, d) for p, d in zip(points, depth, strict=True)))
 
 
 def _equity_row(p: EquityPoint, depth: float) -> str:
@@ -102,12 +103,12 @@ def orders_csv(story: Story, symbols: Sequence[str], several: bool = False) -> s
             f"{fmt(row.cum_qty)},{_px(row.avg_px)},{cell(row.reason)},{cell(order.strategy)},{cell(order.parent_id)}"
         )
         rows.append(f"{line},{cell(order.portfolio)}" if several else line)
-    return _table(ORDERS + _extra(several), rows)
+    return table(ORDERS + _extra(several), rows)
 
 
 def fills_csv(story: Story, symbols: Sequence[str], several: bool = False) -> str:
     """Return every fill in order of time; ``fee`` is commission and regulatory fees."""
-    return _table(FILLS + _extra(several), (_fill_row(ts, f, symbols, several) for ts, f in story.fills))
+    return table(FILLS + _extra(several), (_fill_row(ts, f, symbols, several) for ts, f in story.fills))
 
 
 def _fill_row(ts: int, f: OrderFilled | OrderPartiallyFilled, symbols: Sequence[str], several: bool) -> str:
@@ -128,7 +129,7 @@ def trades_csv(story: Story, symbols: Sequence[str], several: bool = False) -> s
             f"{number(t.mfe)},{number(t.entry_confidence)},{cell(t.exit_reason)},{cell(t.strategy)}"
         )
         rows.append(f"{line},{cell(t.portfolio)}" if several else line)
-    return _table(TRADES + _extra(several), rows)
+    return table(TRADES + _extra(several), rows)
 
 
 def position_rows(story: Story, last: F64) -> list[tuple[str, int, int, int | None, int | None, int | None, int]]:
@@ -156,7 +157,7 @@ def positions_csv(story: Story, symbols: Sequence[str], last: F64, several: bool
     for portfolio, symbol, qty, average, market, unrealized, realized in position_rows(story, last):
         line = f"{symbols[symbol]},{fmt(qty)},{_px(average)},{_px(market)},{_px(unrealized)},{fmt(realized)}"
         rows.append(f"{line},{cell(portfolio)}" if several else line)
-    return _table(POSITIONS + _extra(several), rows)
+    return table(POSITIONS + _extra(several), rows)
 
 
 def predictions_csv(story: Story, symbols: Sequence[str]) -> str:
@@ -188,7 +189,7 @@ def predictions_csv(story: Story, symbols: Sequence[str]) -> str:
                 f"{head},{names[i]},{middle},{action},{number(score)},{number(confidence)},{number(p_up)},{fmt(px)},"
                 f"{target},{number(real)},{number(trad)},{'true' if hit > 0 else 'false' if hit < 0 else ''}"
             )
-    return _table(PREDICTIONS, rows)
+    return table(PREDICTIONS, rows)
 
 
 def _optional(column: bytes, n: int) -> Sequence[float | None]:
@@ -223,7 +224,7 @@ def signals_csv(story: Story, symbols: Sequence[str], gates: tuple[float, float]
                 f"{head},{names[i]},{number(score)},{number(confidence)},{number(p_up)},{horizon},{gate},"
                 f"{cell(reason) if reason else ''}"
             )
-    return _table(SIGNALS, rows)
+    return table(SIGNALS, rows)
 
 
 def alerts_csv(alerts: Sequence[AlertRaised]) -> str:
@@ -235,13 +236,13 @@ def alerts_csv(alerts: Sequence[AlertRaised]) -> str:
             f"{format_ts(a.ts)},{a.severity},{cell(a.key)},{cell(a.title)},{cell(facts)},{cell(a.action_taken)},"
             f"{cell(a.next_command)},{a.count},{cell(a.alert_id)}"
         )
-    return _table(ALERTS, rows)
+    return table(ALERTS, rows)
 
 
 def benchmark_csv(stamps: Sequence[int], returns: F64) -> str:
     """Return the primary benchmark's returns by session close, for ``tradingd calc metrics --benchmark``."""
     pairs = zip(stamps, returns.tolist(), strict=True)
-    return _table(BENCHMARK, (f"{format_ts(ts)},{number(r)}" for ts, r in pairs if math.isfinite(r)))
+    return table(BENCHMARK, (f"{format_ts(ts)},{number(r)}" for ts, r in pairs if math.isfinite(r)))
 
 
 def portfolios_csv(curves: dict[str, Curve]) -> str:
@@ -251,7 +252,7 @@ def portfolios_csv(curves: dict[str, Curve]) -> str:
         depth = drawdowns(curve.index).tolist()
         for p, d in zip(curve.points, depth, strict=True):
             rows.append(f"{cell(name)},{_equity_row(p, d)}")
-    return _table(f"portfolio,{EQUITY}", rows)
+    return table(f"portfolio,{EQUITY}", rows)
 
 
 def last_closes(universe: Universe, closes: F64) -> F64:

@@ -1,0 +1,268 @@
+"""Transaction cost analysis: what each order lost against trading at once, at the price it was decided on.
+
+Implementation shortfall (Perold, "The Implementation Shortfall: Paper versus Reality", Journal of Portfolio Management
+14(3), 1988; in four parts as Kissell expands it). With side s (+1 buy, -1 sell), ordered quantity Q, fills q_i at p_i,
+F = sum q_i, the decision's price P_d, the market's price P_a when the order reached it, and the price P_end when what
+was left of it ended:
+
+    delay = s F (P_a - P_d)            execution = s sum q_i (p_i - P_a)
+    opportunity = s (Q - F) (P_end - P_d)                fees = commission + regulatory fees
+
+Their sum is the shortfall, exactly: it is what a paper portfolio that trades Q at P_d gains more than the real one.
+Positive is a cost. Execution holds the half spread, slippage and impact that the fills name; the rest is ``timing``,
+what the market did between arrival and fill. Everything is computed in whole units of 1e-16 (a price times a quantity)
+and never rounded. Where a price is not known, what needs it is None and never 0; an order counts in sums only if all
+four parts are known, so that sums add up, too.
+
+Two kinds of orders are told apart:
+
+* One that waits for a price of its own (stop, touch, trailing, take profit, exits of a bracket or lot) decides when
+  that price is met: P_d = P_a = the price of its trigger, or its limit. What the market did before was the plan and no
+  cost of trading; and where the price never comes nothing is missed.
+* One that ended because another did its work, or because nothing was left to do (:data:`EXCUSED`), misses nothing.
+
+A replaced order keeps its decision and is measured by its last quantity. A split restates prices and quantities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from actors.values.fixed import SCALE
+
+FINE: Final = SCALE * SCALE
+"""Units in one: prices times quantities."""
+
+WAITING: Final = frozenset(
+    ("stop", "stop_limit", "trailing_stop", "market_if_touched", "limit_if_touched", "take_profit")
+)
+"""Types of orders that wait for a price of their own."""
+
+EXITS: Final = frozenset(("stop_loss", "take_profit"))
+"""Reasons of orders that do, too."""
+
+EXCUSED: Final = frozenset(
+    ("OCO", "BRACKET_CLOSED", "LOT_CLOSED", "REDUCE_ONLY_FLAT", "NO_POSITION", "split", "rename", "delist")
+)
+"""Reasons of an end after which nothing is missed."""
+
+PARTS: Final = ("delay", "execution", "opportunity", "fees")
+EXECUTION: Final = ("spread", "slippage", "impact", "timing")
+BENCHMARKS: Final = ("arrival", "vwap", "close")
+GROUPS: Final = ("strategy", "symbol", "hour", "type")
+
+
+class ParentOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order and what became of it. Prices, quantities and money in units of 1e-8, None where unknown.
+
+    Attributes:
+        order_id, client_order_id, portfolio, symbol, type, strategy, status: as in ``orders.csv``.
+        ts: when it was accepted, nanoseconds UTC.
+        hour: of that, on the exchange's clock, 0 to 23.
+        side: +1 or -1.
+        qty, filled: ordered and filled.
+        value: sum of quantity x price of the fills, units of 1e-16.
+        decision_px, arrival_px, end_px: the stamps of the module's text.
+        fees: commission and regulatory.
+        spread, slippage, impact: what the fills name of each.
+        missed: whether what is not filled was wanted; see the module.
+        expected, paid: estimate at acceptance, and what it turned out to be (without regulatory fees).
+        vwap: average price of all trading between acceptance and last fill, weighted by volume, a float.
+        close: last price of the session of the last fill.
+    """
+
+    order_id: str
+    client_order_id: str
+    ts: int
+    symbol: str
+    side: int
+    type: str
+    status: str
+    qty: int
+    hour: int = 0
+    portfolio: str = ""
+    strategy: str = ""
+    filled: int = 0
+    value: int = 0
+    decision_px: int | None = None
+    arrival_px: int | None = None
+    end_px: int | None = None
+    fees: int = 0
+    spread: int | None = None
+    slippage: int | None = None
+    impact: int | None = None
+    missed: bool = True
+    expected: int | None = None
+    paid: int | None = None
+    vwap: float | None = None
+    close: int | None = None
+
+
+class Shortfall(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of one order's shortfall, units of 1e-16, None where unknown; positive is a cost.
+
+    ``timing`` is what of the execution the known ones of spread, slippage and impact do not explain. ``arrival``,
+    ``vwap`` (a float) and ``close`` are what the fills cost against those prices.
+    """
+
+    delay: int | None
+    execution: int | None
+    opportunity: int | None
+    fees: int
+    total: int | None
+    spread: int | None
+    slippage: int | None
+    impact: int | None
+    timing: int | None
+    arrival: int | None
+    vwap: float | None
+    close: int | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all four parts are known."""
+        return self.delay is not None and self.execution is not None and self.opportunity is not None
+
+
+def shortfall(order: ParentOrder) -> Shortfall:
+    """Take an order's shortfall apart."""
+    side, filled, value = order.side, order.filled, order.value
+    decision, arrival = order.decision_px, order.arrival_px
+    missing = order.qty - filled if order.missed else 0
+    delay = execution = opportunity = total = None
+    if not filled:
+        delay = execution = 0
+    elif arrival is not None:
+        execution = side * (value - filled * arrival)
+        if decision is not None:
+            delay = side * filled * (arrival - decision)
+    if not missing:
+        opportunity = 0
+    elif decision is not None and order.end_px is not None:
+        opportunity = side * missing * (order.end_px - decision)
+    fees = order.fees * SCALE
+    if opportunity is not None and (decision is not None or not filled):
+        total = (side * (value - filled * (decision or 0)) if filled else 0) + opportunity + fees
+    named = [None if part is None else part * SCALE for part in (order.spread, order.slippage, order.impact)]
+    timing = None if execution is None else execution - sum(part or 0 for part in named)
+    return Shortfall(
+        delay=delay,
+        execution=execution,
+        opportunity=opportunity,
+        fees=fees,
+        total=total,
+        spread=named[0],
+        slippage=named[1],
+        impact=named[2],
+        timing=timing,
+        arrival=execution if filled else None,
+        vwap=side * (value / FINE - filled / SCALE * order.vwap) if filled and order.vwap is not None else None,
+        close=side * (value - filled * order.close) if filled and order.close is not None else None,
+    )
+
+
+class Analysis(msgspec.Struct, frozen=True):
+    """Every order with its shortfall, in order of time."""
+
+    rows: Sequence[tuple[ParentOrder, Shortfall]]
+
+    @classmethod
+    def of(cls, orders: Iterable[ParentOrder]) -> Analysis:
+        """Analyse orders."""
+        return cls([(order, shortfall(order)) for order in orders])
+
+    def document(self) -> dict[str, Any]:
+        """Return the sums as plain values: money, and bps weighted by value; None where nothing is known."""
+        by: dict[str, Any] = {}
+        for name in GROUPS:
+            found: dict[str, list[tuple[ParentOrder, Shortfall]]] = {}
+            key: Callable[[ParentOrder], str] = _KEYS[name]
+            for order, parts in self.rows:
+                found.setdefault(key(order), []).append((order, parts))
+            by[name] = {label: _sums(rows) for label, rows in sorted(found.items())}
+        return _sums(self.rows) | {
+            "of_execution": _execution(self.rows),
+            "benchmarks": {name: _against(self.rows, name) for name in BENCHMARKS},
+            "expected": _expected(self.rows),
+            "by": by,
+        }
+
+
+_KEYS: Final[dict[str, Callable[[ParentOrder], str]]] = {
+    "strategy": lambda order: order.strategy,
+    "symbol": lambda order: order.symbol,
+    "hour": lambda order: f"{order.hour:02d}",
+    "type": lambda order: order.type,
+}
+_Rows = Sequence[tuple[ParentOrder, Shortfall]]
+
+
+def _known(rows: _Rows) -> list[tuple[ParentOrder, Shortfall]]:
+    """Return the orders that the broker took and whose parts are all known."""
+    return [(o, p) for o, p in rows if p.complete and o.status not in ("denied", "rejected")]
+
+
+def _sums(rows: _Rows) -> dict[str, Any]:
+    """Count orders and add up the parts of those whose parts are all known.
+
+    ``ordered`` is the sum of Q x P_d, which the bps are of.
+    """
+    counts = dict.fromkeys(("filled", "partially_filled", "canceled", "expired", "rejected", "denied"), 0)
+    for order, _ in rows:
+        if order.status in counts:
+            counts[order.status] += 1
+    known = _known(rows)
+    out: dict[str, Any] = {"orders": len(rows), **counts, "analysed": len(known)}
+    out["value"] = sum(order.value for order, _ in rows) / FINE
+    ordered = sum(order.qty * order.decision_px for order, _ in known if order.decision_px is not None)
+    out["ordered"] = ordered / FINE
+    total = 0
+    for name in PARTS:
+        part = sum(getattr(parts, name) for _, parts in known)
+        total += part
+        out[name] = part / FINE if known else None
+    out["total"] = total / FINE if known else None
+    out["bps"] = 10_000 * total / ordered if ordered else None
+    return out
+
+
+def _execution(rows: _Rows) -> dict[str, float | None]:
+    known = _known(rows)
+    out: dict[str, float | None] = {}
+    for name in EXECUTION:
+        values = [value for _, parts in known if (value := getattr(parts, name)) is not None]
+        out[name] = sum(values) / FINE if values else None
+    return out
+
+
+def _against(rows: _Rows, name: str) -> dict[str, Any]:
+    """Return what the fills cost against one benchmark, and in bps of the fills' value."""
+    found = [(order, value) for order, parts in rows if (value := getattr(parts, name)) is not None]
+    money = sum(value if name == "vwap" else value / FINE for _, value in found)
+    traded = sum(order.value for order, _ in found) / FINE
+    return {
+        "orders": len(found),
+        "money": money if found else None,
+        "bps": 10_000 * money / traded if traded else None,
+    }
+
+
+def _expected(rows: _Rows) -> dict[str, Any]:
+    """Compare what orders were expected to cost with what they did, over those that filled whole."""
+    found = [
+        (order.expected, order.paid, order.value)
+        for order, _ in rows
+        if order.expected is not None and order.paid is not None and order.filled == order.qty
+    ]
+    expected, paid = sum(e for e, _, _ in found), sum(p for _, p, _ in found)
+    traded = sum(v for _, _, v in found)
+    return {
+        "orders": len(found),
+        "expected": expected / SCALE if found else None,
+        "paid": paid / SCALE if found else None,
+        "expected_bps": 10_000 * expected * SCALE / traded if traded else None,
+        "paid_bps": 10_000 * paid * SCALE / traded if traded else None,
+    }

@@ -1,0 +1,204 @@
+"""A run's orders as cost analysis wants them, and ``tca.csv``."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from actors.messages.orders import OrderStatus
+from actors.reporter.story import OrderRow, Story
+from actors.reporter.tables import cell, last_closes, number, table
+from actors.reporter.tca import EXCUSED, EXITS, FINE, WAITING, Analysis, ParentOrder, Shortfall
+from actors.values.fixed import SCALE, fmt, to_fixed
+from actors.values.time import SECOND_NS, format_ts
+from actors.values.universe import Universe
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+
+HEADER: Final = (
+    "ts,order_id,client_order_id,symbol,side,type,strategy,status,qty,filled_qty,decision_px,arrival_px,avg_px,end_px,"
+    "delay,execution,opportunity,fees,total,total_bps,spread,slippage,impact,timing,expected_cost,paid_cost,"
+    "vwap,close_px,arrival_cost,vwap_cost,close_cost"
+)
+
+
+class Traded(msgspec.Struct, frozen=True):
+    """All trading in a symbol: ``ts [n]`` ascending, when it was known; price and volume ``[n]`` of bars or prints."""
+
+    ts: I64
+    price: F64
+    volume: F64
+
+    def vwap(self, after: int, until: int) -> float | None:
+        """Return the average price in (after, until], weighted by volume; None where nothing known was traded."""
+        rows = slice(int(np.searchsorted(self.ts, after, "right")), int(np.searchsorted(self.ts, until, "right")))
+        price, volume = self.price[rows], self.volume[rows]
+        known = np.isfinite(price) & (volume > 0)
+        weight = float(volume[known].sum())
+        return float((price[known] * volume[known]).sum()) / weight if weight > 0 else None
+
+
+TradedOf = Callable[[Collection[int]], Mapping[int, Traded]]
+"""Looks up the trading in some symbols, by id."""
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What of the market orders are compared with.
+
+    Attributes:
+        universe: of the run.
+        zone: of the exchange.
+        session_dates, session_closes: as in the run's record.
+        traded: all trading, or None where no volume is known.
+    """
+
+    universe: Universe
+    zone: str
+    session_dates: I64
+    session_closes: F64
+    traded: TradedOf | None = None
+
+
+def analyse(story: Story, around: Surroundings) -> Analysis:
+    """Analyse every order of a run."""
+    wanted = {row.order.symbol for row in story.orders.values() if row.trace.last_fill_ts}
+    traded = around.traded(sorted(wanted)) if around.traded is not None and wanted else {}
+    zone = ZoneInfo(around.zone)
+    last = last_closes(around.universe, around.session_closes)
+    days = sorted({(p.ts, p.session) for points in story.closes.values() for p in points})
+    at = {date: i for i, date in enumerate(around.session_dates.tolist())}
+
+    def close_of(row: OrderRow) -> int | None:
+        i = bisect_left(days, (row.trace.last_fill_ts, 0))
+        found = at.get(days[i][1]) if i < len(days) else None
+        return None if found is None else _fixed(around.session_closes[found, row.order.symbol])
+
+    def parent(row: OrderRow) -> ParentOrder:
+        order, trace = row.order, row.trace
+        symbol = order.symbol
+        closing = fills = None
+        if trace.last_fill_ts and not trace.split:
+            closing = close_of(row)
+            fills = traded.get(symbol)
+        working = row.status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
+        end = trace.end_px or (_fixed(last[symbol]) if working and 0 <= symbol < last.size else None)
+        decision, arrival = stamps(row)
+        return ParentOrder(
+            order_id=row.order_id,
+            client_order_id=order.client_order_id,
+            ts=row.ts,
+            hour=datetime.fromtimestamp(row.ts // SECOND_NS, UTC).astimezone(zone).hour,
+            portfolio=order.portfolio,
+            symbol=around.universe.symbols[symbol] if symbol >= 0 else order.symbol_text,
+            side=order.side,
+            type=str(order.type),
+            strategy=order.strategy,
+            status=str(row.status),
+            qty=row.qty,
+            filled=row.cum_qty,
+            value=trace.value,
+            decision_px=decision,
+            arrival_px=arrival,
+            end_px=end or None,
+            fees=trace.commission + trace.regulatory,
+            spread=trace.spread,
+            slippage=trace.slippage,
+            impact=trace.impact,
+            missed=is_missed(row),
+            expected=trace.expected if trace.decision_px else None,
+            paid=trace.spread + trace.slippage + trace.impact + trace.commission if trace.last_fill_ts else None,
+            vwap=fills.vwap(row.ts, trace.last_fill_ts) if fills is not None else None,
+            close=closing,
+        )
+
+    return Analysis.of(parent(row) for row in story.orders.values())
+
+
+def _fixed(price: float) -> int | None:
+    return to_fixed(float(price)) if np.isfinite(price) and price > 0 else None
+
+
+def waits(row: OrderRow) -> bool:
+    """Tell whether an order waits for a price of its own."""
+    order = row.order
+    return (
+        order.type.value in WAITING
+        or order.reason in EXITS
+        or (order.terms is not None and order.terms.bracket_of != "")
+    )
+
+
+def stamps(row: OrderRow) -> tuple[int | None, int | None]:
+    """Return the decision's price and the market's price at arrival, None where unknown."""
+    trace = row.trace
+    if waits(row):
+        own = trace.trigger_px or (row.limit_px if row.stop_px is None else None) or None
+        return own, own
+    return trace.decision_px or None, trace.arrival_px or None
+
+
+def is_missed(row: OrderRow) -> bool:
+    """Tell whether what was not filled was wanted when the order ended."""
+    if row.status is OrderStatus.REPLACED or row.reason in EXCUSED:
+        return False
+    return not waits(row) or row.trace.trigger_px > 0
+
+
+def fine(value: int | None) -> str:
+    """Format units of 1e-16 as a plain decimal, "" for None."""
+    if value is None:
+        return ""
+    whole, rest = divmod(abs(value), FINE)
+    sign = "-" if value < 0 else ""
+    return f"{sign}{whole}.{rest:016d}".rstrip("0").rstrip(".")
+
+
+def _px(value: int | None) -> str:
+    return "" if value is None else fmt(value)
+
+
+def tca_csv(analysis: Analysis, several: bool = False) -> str:
+    """Return one row an order; ``several`` adds the portfolio's name."""
+    header = HEADER + (",portfolio" if several else "")
+    return table(header, (_row(o, p) + (f",{cell(o.portfolio)}" if several else "") for o, p in analysis.rows))
+
+
+def _row(o: ParentOrder, p: Shortfall) -> str:
+    base = o.qty * o.decision_px if o.decision_px is not None else 0
+    bps = 10_000 * p.total / base if p.total is not None and base else None
+    average = o.value / o.filled / SCALE if o.filled else None
+    cells = (
+        format_ts(o.ts),
+        o.order_id,
+        cell(o.client_order_id),
+        cell(o.symbol),
+        {1: "buy", -1: "sell"}.get(o.side, ""),
+        o.type,
+        cell(o.strategy),
+        o.status,
+        fmt(o.qty),
+        fmt(o.filled),
+        _px(o.decision_px),
+        _px(o.arrival_px),
+        number(average),
+        _px(o.end_px),
+        *(fine(part) for part in (p.delay, p.execution, p.opportunity, p.fees, p.total)),
+        number(bps),
+        *(fine(part) for part in (p.spread, p.slippage, p.impact, p.timing)),
+        _px(o.expected),
+        _px(o.paid),
+        number(o.vwap),
+        _px(o.close),
+        fine(p.arrival),
+        number(p.vwap),
+        fine(p.close),
+    )
+    return ",".join(cells)
