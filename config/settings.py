@@ -400,7 +400,8 @@ def playback_tree(settings: Settings) -> dict[str, Any]:
     """
     playback = settings.feed.playback
     files = {name: [path.name for path in getattr(playback, name)] for name in ("bars", "quotes", "trades", "news")}
-    return files | playback.model_dump(mode="json", by_alias=True, exclude={*files, "speed"})
+    later = {name: [path.name for path in paths] for name in ("status",) if (paths := getattr(playback, name))}
+    return files | later | playback.model_dump(mode="json", by_alias=True, exclude={*files, "speed", "status"})
 
 
 def settings_digest(settings: Settings) -> str:

@@ -3,13 +3,15 @@
 Everything is looked at once when a recording is opened; afterwards ticks are read again in blocks while they are
 played, so that a file of any length fits, and playing can begin at any place without decoding what lies before it.
 
-At one instant the order is: the opening of a session, quotes, trades, headlines, bars, the closing. A bar that ends
-exactly at the opening belongs to the time before it, and where one session closes and the next opens at the same
-instant, ticks of that instant belong to the next. With bars alone the stream is that of :meth:`History.inputs`.
+At one instant the order is: the opening of a session, changes of status, quotes, trades, headlines, bars, the closing.
+A bar that ends exactly at the opening belongs to the time before it, and where one session closes and the next opens at
+the same instant, ticks of that instant belong to the next. With bars alone the stream is that of
+:meth:`History.inputs`.
 """
 
 from __future__ import annotations
 
+import functools
 import heapq
 import operator
 from collections.abc import Iterator
@@ -23,8 +25,9 @@ from actors.feed.history import History, HistorySpec, open_history
 from actors.feed.quality import QualityReport
 from actors.feed.replaying import merge_sessions, remapped, shifted
 from actors.feed.session import SessionTable, date_to_day, day_text, days_to_dates, session_table
+from actors.feed.statuses import Jump, StatusStream, open_statuses
 from actors.feed.tickstream import TickStream, open_ticks
-from actors.messages.market import SessionClosed, SessionOpened
+from actors.messages.market import SessionClosed, SessionOpened, TradingStatus
 from actors.values.session import Session
 from actors.values.time import DAY_NS, LATEST_NS, Interval, parse_interval
 from actors.values.universe import Adjustment, Universe
@@ -32,6 +35,7 @@ from daemon.kernel.errors import OperatorError, UsageError
 from daemon.kernel.message import Market
 
 WEEK_NS: Final = 7 * DAY_NS
+_BEFORE_DAYS: Final = 14
 TICK_INTERVAL: Final = parse_interval("1m")
 """What counts as the interval of a recording without bars."""
 
@@ -42,6 +46,7 @@ class RecordingSpec(msgspec.Struct, frozen=True):
     Attributes:
         bars: paths of bar files (CSV, CSV.gz, Parquet, tapes), or of folders of tapes.
         quotes, trades, news: paths of files of quotes, trades and headlines.
+        status: paths of files of trading status.
         source: ``sp500`` for the embedded bars, "" for files.
         symbols: the universe; empty for every symbol there is.
         from_date, to_date: exchange dates ``YYYYMMDD``, both included; None for no bound.
@@ -71,6 +76,7 @@ class RecordingSpec(msgspec.Struct, frozen=True):
     benchmark: str | None = None
     sectors: dict[str, str] = {}
     loop: bool = False
+    status: tuple[str, ...] = ()
 
 
 class Resume(msgspec.Struct, frozen=True):
@@ -101,24 +107,32 @@ class Recording:
     """
 
     def __init__(
-        self, spec: RecordingSpec, history: History | None, ticks: TickStream, table: SessionTable, universe: Universe
+        self,
+        spec: RecordingSpec,
+        history: History | None,
+        ticks: TickStream,
+        statuses: StatusStream,
+        table: SessionTable,
+        universe: Universe,
     ) -> None:
         """Take over what :func:`open_recording` prepared."""
         self._spec = spec
         self._ticks = ticks
+        self._statuses = statuses
         self.history = history
         self.universe = universe
         self.sessions: tuple[Session, ...] = table.sessions() if history is None else history.sessions
         self.interval = TICK_INTERVAL if history is None else history.interval
-        self.digests = {**({} if history is None else history.digests), **ticks.digests}
+        self.digests = {**({} if history is None else history.digests), **ticks.digests, **statuses.digests}
         self.label = ", ".join([*([] if history is None else [history.label]), *ticks.paths])
-        self.quality = _joined(None if history is None else history.quality, ticks.quality)
-        self.notices = (*(() if history is None else history.notices), *ticks.notices)
+        qualities = [part.quality for part in (history, ticks, statuses) if part is not None]
+        self.quality = functools.reduce(_joined, qualities)
+        self.notices = (*(() if history is None else history.notices), *ticks.notices, *statuses.notices)
         self.n_instants = 0 if history is None else history.n_instants
         self.n_bars = 0 if history is None else history.n_bars
         self.close_only = history is not None and history.close_only
         self.volume_known = history is not None and history.volume_known
-        self.n_inputs = self.n_instants + 2 * len(self.sessions) + ticks.n_inputs
+        self.n_inputs = self.n_instants + 2 * len(self.sessions) + ticks.n_inputs + statuses.n_inputs
         self.first_start = self.sessions[0].open_ts if history is None else history.first_start
 
     def inputs(self, after: Resume | None = None) -> Iterator[Market]:
@@ -150,6 +164,7 @@ class Recording:
             interval=None if self.history is None else self.interval,
             benchmark=None,
             news=(),
+            status=(),
             loop=False,
         )
         try:
@@ -158,7 +173,9 @@ class Recording:
             if error.code != "NO_DATA":
                 raise
             return
-        yield from remapped(before.inputs(), before.universe, self.universe)
+        # What the guard against jumps halted there is history, too.
+        inputs = (message for message in before.inputs() if not isinstance(message, TradingStatus))
+        yield from remapped(inputs, before.universe, self.universe)
 
     def session_opens(self) -> tuple[I64, F64]:
         """Return exchange dates ``[S]`` and first opens of bars ``[S, N]``, NaN where there is none."""
@@ -180,6 +197,8 @@ class Recording:
         """Yield one pass; what is stamped before ``since`` may be left out."""
         frame = self._calendar(since) if self.history is None else self.history.inputs(since)
         streams = self._ticks.streams(since)
+        if self._statuses.n_inputs:
+            streams = [self._statuses.stream(since), *streams]
         if not streams:
             return frame
         ticks = streams[0] if len(streams) == 1 else heapq.merge(*streams, key=operator.attrgetter("ts"))
@@ -200,7 +219,10 @@ class Recording:
         head = next(self._pass(None), None)
         first = self.sessions[0].open_ts if head is None else head.ts
         last = max(
-            self.sessions[-1].close_ts, self._ticks.last_ts, 0 if self.history is None else self.history.last_end
+            self.sessions[-1].close_ts,
+            self._ticks.last_ts,
+            self._statuses.last_ts,
+            0 if self.history is None else self.history.last_end,
         )
         step = ((last - first) // WEEK_NS + 1) * WEEK_NS
         turn = 0 if after is None else max(0, (after.ts - first) // step)
@@ -224,15 +246,13 @@ def _skipped(inputs: Iterator[Market], after: Resume) -> Iterator[Market]:
     yield from inputs
 
 
-def _joined(bars: QualityReport | None, ticks: QualityReport) -> QualityReport:
-    if bars is None:
-        return ticks
+def _joined(one: QualityReport, other: QualityReport) -> QualityReport:
     return QualityReport(
-        rows_read=bars.rows_read + ticks.rows_read,
-        rows_filtered=bars.rows_filtered + ticks.rows_filtered,
-        rows_rejected=bars.rows_rejected + ticks.rows_rejected,
-        rows_used=bars.rows_used + ticks.rows_used,
-        rejects=bars.rejects + ticks.rejects,
+        rows_read=one.rows_read + other.rows_read,
+        rows_filtered=one.rows_filtered + other.rows_filtered,
+        rows_rejected=one.rows_rejected + other.rows_rejected,
+        rows_used=one.rows_used + other.rows_used,
+        rejects=one.rejects + other.rejects,
     )
 
 
@@ -285,7 +305,12 @@ def _settled(
 ) -> Recording:
     table = session_table(spec.calendar, *days)
     ticks.play(universe, table)
-    return Recording(spec, history, ticks, table, universe)
+    statuses = open_statuses(spec.status, tz=spec.tz, calendar=spec.calendar)
+    jumps: list[Jump] = []
+    # Before the first day that a calendar knows there is nothing that could still hold.
+    before = session_table(spec.calendar, days[0] - _BEFORE_DAYS, days[0] - 1) if spec.status else table.between(0, 0)
+    statuses.play(universe, table, before, jumps, loop=spec.loop)
+    return Recording(spec, history, ticks, statuses, table, universe)
 
 
 def _of_bars(spec: RecordingSpec) -> HistorySpec:
@@ -306,7 +331,7 @@ def _of_bars(spec: RecordingSpec) -> HistorySpec:
 
 
 def _refuse_twice(spec: RecordingSpec) -> None:
-    paths = [*spec.quotes, *spec.trades, *spec.news]
+    paths = [*spec.quotes, *spec.trades, *spec.news, *spec.status]
     for i, path in enumerate(paths):
         if path in paths[:i] or path in spec.bars:
             message = f"the file {path} is given twice"

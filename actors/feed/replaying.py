@@ -10,7 +10,15 @@ import numpy as np
 
 from actors.feed.panel import freeze
 from actors.feed.session import date_to_day, days_to_dates
-from actors.messages.market import BarPanel, NewsItem, QuotePanel, SessionClosed, SessionOpened, TradePanel
+from actors.messages.market import (
+    BarPanel,
+    NewsItem,
+    QuotePanel,
+    SessionClosed,
+    SessionOpened,
+    TradePanel,
+    TradingStatus,
+)
 from actors.values.session import Session
 from actors.values.time import DAY_NS
 from actors.values.universe import Universe
@@ -94,7 +102,9 @@ def remapped(inputs: Iterator[Market], old: Universe, new: Universe) -> Iterator
     ids = np.array([index[symbol] for symbol in old.symbols], dtype=np.int32)
     same = old.symbols == new.symbols
     for message in inputs:
-        if same or not isinstance(message, BarPanel | QuotePanel | TradePanel):
+        if isinstance(message, TradingStatus) and message.symbol >= 0:
+            yield msgspec.structs.replace(message, symbol=int(ids[message.symbol]))
+        elif same or not isinstance(message, BarPanel | QuotePanel | TradePanel):
             opened = isinstance(message, SessionOpened)
             yield msgspec.structs.replace(message, first_opens=(), first_end=0) if opened else message
         elif isinstance(message, BarPanel):

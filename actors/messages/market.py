@@ -109,6 +109,8 @@ class TradingStatus(Market, tag=16, frozen=True):
             sales restricted); anything else is unknown and means halted.
         lower, upper: price bands, units of 1e-8.
         reason: why, as the source says it.
+        carried: it was said before the first session of the run and still holds: a short-sale restriction of the
+            session before then ends with the first.
     """
 
     symbol: int
@@ -116,6 +118,7 @@ class TradingStatus(Market, tag=16, frozen=True):
     lower: int | None = None
     upper: int | None = None
     reason: str = ""
+    carried: bool = False
 
 
 class CorporateAction(Market, tag=17, frozen=True):

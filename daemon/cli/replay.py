@@ -64,6 +64,10 @@ def replay(
     ] = None,
     trades: Annotated[list[Path] | None, typer.Option(metavar="PATH", help="Trades: ts symbol price size.")] = None,
     news: Annotated[list[Path] | None, typer.Option(metavar="PATH", help="Headlines: ts symbols headline.")] = None,
+    status: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="Halts, LULD bands, SSR: ts symbol state, optional lower upper reason."),
+    ] = None,
     source: Annotated[
         str | None, typer.Option(metavar="NAME", help="Embedded data instead of --bars: sp500.", show_default=False)
     ] = None,
@@ -119,6 +123,7 @@ def replay(
         quotes=tuple(quotes or ()),
         trades=tuple(trades or ()),
         news=tuple(news or ()),
+        status=tuple(status or ()),
         adjustment=parse_adjustment(adjustment),
         tz=parse_zone(tz),
         orders=orders,

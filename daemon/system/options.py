@@ -26,6 +26,7 @@ class ReplayOptions:
         source: name of an embedded data set (``sp500``), or None; never beside ``bars``.
         bars: bar files, in the order given.
         quotes, trades, news: files of quotes, trades and headlines, in the order given.
+        status: files of trading status, in the order given.
         adjustment: what the prices of ``bars`` have folded in; None where the source states it itself.
         tz: IANA zone of times without an offset; None refuses such times.
         orders: JSON lines of a scripted trader.
@@ -56,3 +57,4 @@ class ReplayOptions:
     quotes: tuple[Path, ...] = ()
     trades: tuple[Path, ...] = ()
     news: tuple[Path, ...] = ()
+    status: tuple[Path, ...] = ()

@@ -333,6 +333,7 @@ def _recording_spec(options: ReplayOptions, settings: Settings) -> RecordingSpec
         quotes=tuple(str(path) for path in options.quotes),
         trades=tuple(str(path) for path in options.trades),
         news=tuple(str(path) for path in options.news),
+        status=tuple(str(path) for path in options.status),
         source=options.source or "",
         symbols=settings.universe.symbols,
         from_date=options.date_from,

@@ -94,6 +94,7 @@ def open_data(settings: Settings, *, seed: int) -> Data:
             quotes=tuple(str(path) for path in playback.quotes),
             trades=tuple(str(path) for path in playback.trades),
             news=tuple(str(path) for path in playback.news),
+            status=tuple(str(path) for path in playback.status),
             source=playback.source,
             symbols=settings.universe.symbols,
             from_date=playback.from_day,
