@@ -56,7 +56,7 @@ NO_TOUCH: Final = Touch(0, 0)
 class Book:
     """Quotes and prints of one session, N symbols; a session begins with an empty book."""
 
-    __slots__ = ("_ask", "_ask_size", "_bid", "_bid_size", "_print", "_print_size", "_taken", "prints_known")
+    __slots__ = ("_ask", "_ask_size", "_bid", "_bid_size", "_print", "_print_size", "_taken", "active", "prints_known")
 
     def __init__(self, n_symbols: int) -> None:
         self._bid: F64 = np.full(n_symbols, np.nan)
@@ -67,6 +67,8 @@ class Book:
         self._print_size: F64 = np.full(n_symbols, np.nan)
         self._taken: dict[int, list[int]] = {}
         """By symbol what was taken at the present bid and at the present ask, units of 1e-8 shares."""
+        self.active = False
+        """Whether anything ticked in this session."""
         self.prints_known = False
         """Whether the run has had prints at all."""
 
@@ -131,10 +133,12 @@ class Book:
         for column in (self._bid, self._ask, self._bid_size, self._ask_size, self._print, self._print_size):
             column.fill(np.nan)
         self._taken.clear()
+        self.active = False
 
     def note_quotes(self, panel: QuotePanel) -> None:
         """Fold quotes; one symbol, as nearly every tick is, goes without fancy indexing."""
         ids = panel.ids
+        self.active = True
         if self._taken:
             self._renew(panel)
         if ids.size == 1:
@@ -166,7 +170,7 @@ class Book:
 
     def note_trades(self, panel: TradePanel) -> None:
         """Fold prints; of several of one symbol the last counts."""
-        self.prints_known = True
+        self.active = self.prints_known = True
         ids = panel.ids
         if ids.size == 1:
             symbol = ids.item(0)
@@ -187,14 +191,14 @@ class Book:
         """Return plain values."""
         columns = (self._bid, self._ask, self._bid_size, self._ask_size, self._print, self._print_size)
         taken = [[symbol, *sides] for symbol, sides in self._taken.items()]
-        return [[column.tobytes() for column in columns], taken, self.prints_known]
+        return [[column.tobytes() for column in columns], taken, self.active, self.prints_known]
 
     def restore(self, state: list[Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
         columns = [np.frombuffer(raw, dtype=np.float64).copy() for raw in state[0]]
         self._bid, self._ask, self._bid_size, self._ask_size, self._print, self._print_size = columns
         self._taken = {symbol: [bid, ask] for symbol, bid, ask in state[1]}
-        self.prints_known = state[2]
+        self.active, self.prints_known = state[2:]
 
 
 def _fixed(value: float) -> int:

@@ -4,8 +4,8 @@ Theory of operation
 -------------------
 The states are those of ``OrderStatus`` and, beside them, what only the two sides of a wire know: a cancel or a replace
 that is on its way. Such an order still works, so a fill that overtakes the request wins: a partial fill is kept and the
-request stays open, a complete fill ends the order and the request can only be refused. So does what the venue changes of
-itself, an exit that shrinks with its sibling's fill: a cancel on its way stays on its way. :func:`public_status` shows
+request stays open, a complete fill ends the order and the request can only be refused. A cancel stays on its way, too,
+when the venue changes the order of itself: an exit that shrinks with its sibling's fill. :func:`public_status` shows
 people the nine statuses of the contract.
 
 ``replace`` changes an order in place and leaves it working, as the simulator does. ``replaced_by`` ends it in favour of
