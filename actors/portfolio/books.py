@@ -14,16 +14,20 @@ import msgspec
 from actors.messages.orders import OrderFilled, OrderPartiallyFilled
 from actors.messages.portfolio import (
     CashFlowed,
+    DividendAccrued,
+    DividendPaid,
     EquityMarked,
     FinancingCharged,
+    PositionAdjusted,
     PositionChanged,
     SessionRolled,
     TradeClosed,
 )
 from actors.portfolio.accounts import (
     BORROW,
-    CHART,
     COMMISSION,
+    DIVIDENDS,
+    DIVIDENDS_RECEIVABLE,
     IMPACT,
     INTEREST,
     REGULATORY,
@@ -32,6 +36,8 @@ from actors.portfolio.accounts import (
     SPREAD,
     cash_identity,
 )
+from actors.portfolio.bookkeeping import Holding, PortfolioBooks
+from actors.portfolio.books_actions import ActionBooks
 from actors.values.fixed import SCALE, fmt, mul, mul_ratio
 from daemon.kernel.message import Message
 
@@ -49,6 +55,8 @@ _CHECKS: Final = (
     "fees_and_costs",
     "financing",
     "trades_allocate_fees",
+    "corporate_actions",
+    "dividends",
     "marks",
     "cash_identity",
 )
@@ -60,47 +68,6 @@ class Check(msgspec.Struct, frozen=True):
     name: str
     ok: bool
     detail: str
-
-
-class Holding(msgspec.Struct):
-    """One symbol: signed quantity, signed cost and realised profit by average cost, the same by lots.
-
-    ``lots`` maps lot id -> [signed quantity, signed entry value, entry fees].
-    """
-
-    qty: int = 0
-    cost: int = 0
-    realized: int = 0
-    realized_fifo: int = 0
-    lots: dict[str, list[int]] = {}
-
-
-class PortfolioBooks(msgspec.Struct):
-    """One portfolio's books.
-
-    Attributes:
-        balances: account -> amount, debit positive; sums to zero.
-        cash: from flows and fills alone, without the postings.
-        deposits: external flows, net.
-        fees: commission and regulatory fees of all fills.
-        borrow, interest: what was charged for borrowed shares and money.
-        traded_fees, traded_pnl: as its closed trades state them.
-        holdings: by symbol id, flat ones included.
-    """
-
-    balances: dict[str, int] = {}
-    cash: int = 0
-    deposits: int = 0
-    fees: int = 0
-    spread: int = 0
-    slippage: int = 0
-    impact: int = 0
-    commission: int = 0
-    borrow: int = 0
-    interest: int = 0
-    traded_fees: int = 0
-    traded_pnl: int = 0
-    holdings: dict[int, Holding] = {}
 
 
 class Books(msgspec.Struct):
@@ -115,42 +82,16 @@ class Books(msgspec.Struct):
         return all(check.ok for check in self.checks)
 
 
-class _Replay:
+class _Replay(ActionBooks):
     def __init__(self) -> None:
-        self.portfolios: dict[str, PortfolioBooks] = {}
+        super().__init__(_CHECKS)
         self.open_fills: dict[str, OrderFilled | OrderPartiallyFilled] = {}
         self.booked: dict[str, None] = {}
-        self.counts = dict.fromkeys(_CHECKS, 0)
-        self.problems: dict[str, list[str]] = {name: [] for name in _CHECKS}
-
-    def books(self, name: str) -> PortfolioBooks:
-        found = self.portfolios.get(name)
-        if found is None:
-            found = self.portfolios[name] = PortfolioBooks()
-        return found
-
-    def equal(self, check: str, what: str, found: int, expected: int) -> None:
-        self.counts[check] += 1
-        if found != expected:
-            self.problems[check].append(f"{what} is {fmt(found)}, not {fmt(expected)}")
 
     def fill(self, event: OrderFilled | OrderPartiallyFilled) -> None:
         if event.exec_id in self.open_fills or event.exec_id in self.booked:
             self.problems["fills_booked_once"].append(f"{event.exec_id} was filled twice")
         self.open_fills[event.exec_id] = event
-
-    def post(self, event: PositionChanged | CashFlowed | FinancingCharged, what: str) -> PortfolioBooks:
-        books = self.books(event.portfolio)
-        balances = books.balances
-        total = 0
-        for account, amount in event.postings:
-            total += amount
-            if account not in CHART:
-                self.problems["accounts_in_chart"].append(f"{what} posts to {account!r}")
-            balances[account] = balances.get(account, 0) + amount
-        self.counts["accounts_in_chart"] += 1
-        self.equal("postings_sum_to_zero", f"the sum of {what}", total, 0)
-        return books
 
     def flow(self, event: CashFlowed) -> None:
         what = f"a flow of {fmt(event.amount)} in {event.portfolio}"
@@ -260,7 +201,9 @@ class _Replay:
     def mark(self, event: EquityMarked | SessionRolled) -> None:
         books = self.books(event.portfolio)
         self.equal("marks", f"cash in a mark of {event.portfolio}", event.cash, books.cash)
-        self.equal("marks", f"equity of {event.portfolio}", event.equity, event.cash + event.net)
+        due = sum(amount for _, amount, _ in books.due)
+        self.equal("marks", f"dividends due in a mark of {event.portfolio}", event.accrued, due)
+        self.equal("marks", f"equity of {event.portfolio}", event.equity, event.cash + event.net + event.accrued)
         if not abs(event.net) <= event.gross:
             self.problems["marks"].append(f"{event.portfolio} is net {fmt(event.net)} of gross {fmt(event.gross)}")
 
@@ -271,7 +214,10 @@ class _Replay:
             balances = books.balances
             self.equal("postings_sum_to_zero", f"the trial balance of {name}", sum(balances.values()), 0)
             self.equal(
-                "cash_identity", f"cash + cost - deposits - realised + fees of {name}", cash_identity(balances), 0
+                "cash_identity",
+                f"cash + cost + dividends due - deposits - earned + spent of {name}",
+                cash_identity(balances),
+                0,
             )
             cost = sum(h.cost for h in books.holdings.values())
             self.equal("cash_identity", f"securities of {name}", balances.get(SECURITIES, 0), cost)
@@ -284,6 +230,8 @@ class _Replay:
                 (IMPACT, books.impact),
                 (BORROW, books.borrow),
                 (INTEREST, books.interest),
+                (DIVIDENDS, -books.dividends),
+                (DIVIDENDS_RECEIVABLE, sum(amount for _, amount, _ in books.due)),
             ):
                 self.equal("fees_and_costs", f"{account} of {name}", balances.get(account, 0), expected)
             open_fees = sum(lot[2] for h in books.holdings.values() for lot in h.lots.values())
@@ -319,6 +267,12 @@ def replay_books(events: Iterable[Message]) -> Books:
                 replay.flow(event)
             case FinancingCharged():
                 replay.financing(event)
+            case PositionAdjusted():
+                replay.adjusted(event)
+            case DividendAccrued():
+                replay.accrued(event)
+            case DividendPaid():
+                replay.paid(event)
             case TradeClosed():
                 replay.trade(event)
             case EquityMarked() | SessionRolled():

@@ -39,7 +39,8 @@ from actors.portfolio.accounts import (
     Postings,
     cash_identity,
 )
-from actors.portfolio.books import Books, Check, PortfolioBooks, replay_books
+from actors.portfolio.bookkeeping import PortfolioBooks
+from actors.portfolio.books import Books, Check, replay_books
 
 __all__ = [
     "BORROW",
