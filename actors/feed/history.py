@@ -131,6 +131,10 @@ class History:
         """Return exchange dates ``[S]`` (``YYYYMMDD``) and last closes ``[S, N]``, NaN where a symbol had no bar."""
         return self._dates(), self._panels.session_prices("close")
 
+    def traded(self, symbol: int) -> tuple[I64, F64, F64] | None:
+        """Return when each bar of a symbol was known, its average price and its volume; None without volumes."""
+        return self._panels.traded(symbol)
+
     def benchmark_closes(self) -> tuple[str, I64, F64] | None:
         """Return (label, dates ``[B]``, closes ``[B]``) of the benchmark within the sessions, or None without one."""
         return self._benchmark

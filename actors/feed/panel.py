@@ -145,6 +145,22 @@ class PanelSource:
             )
             lo = hi
 
+    def traded(self, symbol: int) -> tuple[I64, F64, F64] | None:
+        """Return one symbol's bars: when each was known, its average price, its volume; None without volumes.
+
+        The average price is the source's where it has one, else the mean of high, low and close.
+        """
+        if self._volume is None:
+            return None
+        rows = np.flatnonzero(self._ids == symbol)
+        instants = np.searchsorted(np.array(self._offsets), rows, "right") - 1
+        _, high, low, close = (column[rows] for column in self._prices)
+        price = (high + low + close) / 3.0
+        known = self._extras[0] if self._extras else None
+        if known is not None:
+            price = np.where(np.isfinite(known[rows]), known[rows], price)
+        return np.array(self._end)[instants], price, self._volume[rows]
+
     @property
     def first_start(self) -> int:
         """Start of the first bar, nanoseconds UTC."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import heapq
 import operator
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import msgspec
@@ -188,6 +188,18 @@ class Recording:
     def benchmark_closes(self) -> tuple[str, I64, F64] | None:
         """Return (label, dates ``[B]``, closes ``[B]``) of the benchmark within the sessions, or None without one."""
         return None if self.history is None else self.history.benchmark_closes()
+
+    def traded(self, symbols: Collection[int]) -> dict[int, tuple[I64, F64, F64]]:
+        """Return all trading in some symbols: when it was known, prices and volumes, ``[n]`` each, ascending.
+
+        Prints where the symbol has any, else bars; a symbol of which no volume is known is left out.
+        """
+        found = self._ticks.traded(symbols)
+        for symbol in symbols:
+            bars = self.history.traded(symbol) if self.history is not None and symbol not in found else None
+            if bars is not None:
+                found[symbol] = bars
+        return found
 
     def _unknown(self) -> tuple[I64, F64]:
         dates = np.array([session.date for session in self.sessions], dtype=np.int64)

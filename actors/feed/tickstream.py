@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from actors.feed.bars import I32, I64, Bool
+from actors.feed.bars import F64, I32, I64, Bool
 from actors.feed.quality import QualityReport, Reject
 from actors.feed.session import SessionTable, calendar_zone
 from actors.feed.survey import Scope, Survey, judge, placed
@@ -171,6 +171,25 @@ class TickStream:
     def _trades(self, since: int | None) -> Iterator[TickRows]:
         for rows, playable in self._blocks("trades", since):
             yield rows.take(playable if since is None else playable & (rows.ts >= since))
+
+    def traded(self, symbols: Collection[int]) -> dict[int, tuple[I64, F64, F64]]:
+        """Read the trades again; return stamps, prices and sizes of those symbols that have any."""
+        wanted = np.array(sorted(symbols), dtype=np.int32)
+        parts: dict[int, list[tuple[I64, F64, F64]]] = {}
+        for block in self._trades(None):
+            rows = block.take(np.isin(block.ids, wanted))
+            for symbol in np.unique(rows.ids).tolist():
+                mine = rows.ids == symbol
+                columns = rows.ts[mine], rows.cols["price"][mine], rows.cols["size"][mine]
+                parts.setdefault(symbol, []).append(columns)
+        return {
+            symbol: (
+                np.concatenate([ts for ts, _, _ in found]),
+                np.concatenate([price for _, price, _ in found]),
+                np.concatenate([size for _, _, size in found]),
+            )
+            for symbol, found in parts.items()
+        }
 
     def _items(self, since: int | None) -> Iterator[Market]:
         """Merge the files by time; within an instant files follow each other."""

@@ -24,6 +24,8 @@ from actors.reporter.performance import (
 from actors.reporter.record import SURVIVORSHIP, RunRecord
 from actors.reporter.scoreboard import Criterion, plain, scoreboard
 from actors.reporter.story import Costs, SessionActivity, Story
+from actors.reporter.tca import Analysis
+from actors.reporter.tca_orders import Surroundings, analyse
 from actors.values.fixed import SCALE
 from actors.values.time import format_ts
 
@@ -49,6 +51,7 @@ class Evaluation(msgspec.Struct, frozen=True):
         costs: money by account.
         positions: ``[n]`` number of positions at each close.
         activity: how many signals became orders and fills, and what stopped the others.
+        tca: every order against trading at once.
     """
 
     curve: Curve
@@ -63,6 +66,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     costs: dict[str, float]
     positions: F64
     activity: dict[str, Any]
+    tca: Analysis
 
 
 def _rows(matrix: F64, dates: I64, wanted: I64) -> F64:
@@ -179,7 +183,12 @@ def evaluate(record: RunRecord, story: Story) -> Evaluation:
         costs=_costs(story.costs),
         positions=positions,
         activity=_activity(story),
+        tca=analyse(story, _surroundings(record)),
     )
+
+
+def _surroundings(record: RunRecord) -> Surroundings:
+    return Surroundings(record.universe, record.zone, record.session_dates, record.session_closes, record.traded)
 
 
 def _activity(story: Story) -> dict[str, Any]:
@@ -264,7 +273,7 @@ def document(record: RunRecord, e: Evaluation) -> dict[str, Any]:
         "metrics": e.metrics,
         "scoreboard": plain(e.scoreboard),
         "predictions": e.predictions,
-        "costs": e.costs,
+        "costs": {**e.costs, "shortfall": e.tca.document()},
         "activity": e.activity,
         "benchmarks": [
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,6 +63,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         close_only, volume_known: of the bars.
         oos_from: first out-of-sample session YYYYMMDD, 0 for all; the scoreboard looks at nothing before it.
         equity_rows: ``session`` or ``bar``, rows of ``equity.csv``.
+        zone: of the exchange, for hours of the day.
+        traded: looks up all trading in some symbols, by id: stamps, prices and volumes; None where it is not recorded.
         periods: sessions a year.
         rf: annual risk-free rate.
     """
@@ -98,6 +101,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     volume_known: bool = True
     oos_from: int = 0
     equity_rows: str = "session"
+    zone: str = "America/New_York"
+    traded: Callable[[Collection[int]], Mapping[int, tuple[I64, F64, F64]]] | None = None
     periods: float = 252.0
     rf: float = 0.02
 

@@ -16,6 +16,7 @@ from actors.reporter.events import write_events
 from actors.reporter.performance import curve
 from actors.reporter.record import SURVIVORSHIP, RunRecord, RunResult
 from actors.reporter.story import EquityPoint, Story, gather
+from actors.reporter.tca_orders import tca_csv
 from actors.values.plain import without_exponents
 from actors.values.time import format_ts
 from daemon.journal.journal import StoredFrame
@@ -89,6 +90,7 @@ def _tables(record: RunRecord, story: Story, e: Evaluation) -> dict[str, str]:
         "orders.csv": tables.orders_csv(story, symbols, several),
         "fills.csv": tables.fills_csv(story, symbols, several),
         "trades.csv": tables.trades_csv(story, symbols, several),
+        "tca.csv": tca_csv(e.tca, several),
         "positions.csv": tables.positions_csv(story, symbols, last, several),
         "predictions.csv": tables.predictions_csv(story, symbols),
         "signals.csv": tables.signals_csv(story, symbols, record.gates),

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from actors.messages.alerts import AlertRaised
 from actors.messages.columns import unpack_f64, unpack_i32, unpack_i64
-from actors.messages.orders import OrderFilled, OrderPartiallyFilled
+from actors.messages.orders import OrderFilled, OrderPartiallyFilled, OrderTerms
 from actors.reporter.analytics.drawdown import drawdowns
 from actors.reporter.performance import Curve, model_of, realized_of
-from actors.reporter.story import EquityPoint, Story
+from actors.reporter.stamps import stamps
+from actors.reporter.story import EquityPoint, OrderRow, Story
 from actors.values.fixed import SCALE, div_round, fmt, mul, to_fixed
 from actors.values.time import format_ts
 from actors.values.universe import Universe
@@ -26,9 +29,9 @@ F64 = npt.NDArray[np.float64]
 EQUITY = "ts,equity,cash,gross,net,drawdown"
 ORDERS = (
     "order_id,client_order_id,ts,symbol,side,type,tif,qty,limit_px,stop_px,"
-    "status,cum_qty,avg_px,reason,strategy,parent_id"
+    "status,cum_qty,avg_px,reason,strategy,parent_id,terms,decision_px,arrival_px,end_ts,end_px,expected_cost"
 )
-FILLS = "ts,order_id,exec_id,symbol,side,qty,price,px_source,fee,liquidity"
+FILLS = "ts,order_id,exec_id,symbol,side,qty,price,px_source,fee,liquidity,ref_px,spread,slippage,impact,commission"
 TRADES = (
     "symbol,side,qty,entry_ts,entry_px,exit_ts,exit_px,fees,pnl,return,mae,mfe,entry_confidence,exit_reason,strategy"
 )
@@ -92,7 +95,11 @@ def _extra(several: bool) -> str:
 
 
 def orders_csv(story: Story, symbols: Sequence[str], several: bool = False) -> str:
-    """Return every order in order of time, denied ones included; ``several`` adds the portfolio's name."""
+    """Return every order in order of time, denied ones included; ``several`` adds the portfolio's name.
+
+    ``terms`` is JSON of what an order says beyond the other columns. ``decision_px`` and the columns behind it are
+    those of cost analysis, empty where unknown; ``end_ts`` is the order's last fill, cancellation or expiry.
+    """
     rows = []
     for row in story.orders.values():
         order = row.order
@@ -100,10 +107,46 @@ def orders_csv(story: Story, symbols: Sequence[str], several: bool = False) -> s
         line = (
             f"{row.order_id},{cell(order.client_order_id)},{format_ts(row.ts)},{cell(symbol)},{_SIDES[order.side]},"
             f"{order.type},{order.tif},{fmt(row.qty)},{_px(row.limit_px)},{_px(row.stop_px)},{row.status},"
-            f"{fmt(row.cum_qty)},{_px(row.avg_px)},{cell(row.reason)},{cell(order.strategy)},{cell(order.parent_id)}"
+            f"{fmt(row.cum_qty)},{_px(row.avg_px)},{cell(row.reason)},{cell(order.strategy)},{cell(order.parent_id)},"
+            f"{_terms(order.terms)},{_trace(row)}"
         )
         rows.append(f"{line},{cell(order.portfolio)}" if several else line)
     return table(ORDERS + _extra(several), rows)
+
+
+def _trace(row: OrderRow) -> str:
+    decision, arrival = stamps(row)
+    trace = row.trace
+    expected = trace.expected if trace.decision_px else None
+    return (
+        f"{_px(decision)},{_px(arrival)},{format_ts(trace.end_ts) if trace.end_ts else ''},"
+        f"{_px(trace.end_px or None)},{_px(expected)}"
+    )
+
+
+def _terms(terms: OrderTerms | None) -> str:
+    """Return the terms an order has as a cell of JSON, "" without any."""
+    if terms is None:
+        return ""
+    return cell(msgspec.json.encode(terms_dict(terms)).decode())
+
+
+def terms_dict(terms: msgspec.Struct) -> dict[str, Any]:
+    """Return the fields that say something, amounts as plain decimals and times as RFC 3339."""
+    out: dict[str, Any] = {}
+    for field in msgspec.structs.fields(terms):
+        value = getattr(terms, field.name)
+        if value == field.default:
+            continue
+        if isinstance(value, msgspec.Struct):
+            out[field.name] = terms_dict(value)
+        elif field.name == "expire_ts":
+            out["expire_at"] = format_ts(value)
+        elif isinstance(value, int) and not isinstance(value, bool):
+            out[field.name] = msgspec.Raw(fmt(value).encode())
+        else:
+            out[field.name] = value
+    return out
 
 
 def fills_csv(story: Story, symbols: Sequence[str], several: bool = False) -> str:
@@ -114,7 +157,8 @@ def fills_csv(story: Story, symbols: Sequence[str], several: bool = False) -> st
 def _fill_row(ts: int, f: OrderFilled | OrderPartiallyFilled, symbols: Sequence[str], several: bool) -> str:
     line = (
         f"{format_ts(ts)},{f.order_id},{f.exec_id},{symbols[f.symbol]},{_SIDES[f.side]},{fmt(f.last_qty)},"
-        f"{fmt(f.last_px)},{f.px_source},{fmt(f.commission + f.regulatory)},{f.liquidity}"
+        f"{fmt(f.last_px)},{f.px_source},{fmt(f.commission + f.regulatory)},{f.liquidity},"
+        f"{fmt(f.ref_px)},{fmt(f.spread)},{fmt(f.slippage)},{fmt(f.impact)},{fmt(f.commission)}"
     )
     return f"{line},{cell(f.portfolio)}" if several else line
 

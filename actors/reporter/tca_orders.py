@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.messages.orders import OrderStatus
+from actors.reporter.stamps import is_missed, stamps
 from actors.reporter.story import OrderRow, Story
 from actors.reporter.tables import cell, last_closes, number, table
-from actors.reporter.tca import EXCUSED, EXITS, FINE, WAITING, Analysis, ParentOrder, Shortfall
+from actors.reporter.tca import FINE, Analysis, ParentOrder, Shortfall
 from actors.values.fixed import SCALE, fmt, to_fixed
 from actors.values.time import SECOND_NS, format_ts
 from actors.values.universe import Universe
@@ -46,8 +47,8 @@ class Traded(msgspec.Struct, frozen=True):
         return float((price[known] * volume[known]).sum()) / weight if weight > 0 else None
 
 
-TradedOf = Callable[[Collection[int]], Mapping[int, Traded]]
-"""Looks up the trading in some symbols, by id."""
+TradedOf = Callable[[Collection[int]], Mapping[int, tuple[I64, F64, F64]]]
+"""Looks up the trading in some symbols, by id: what :class:`Traded` is made of."""
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -70,7 +71,8 @@ class Surroundings(msgspec.Struct, frozen=True):
 def analyse(story: Story, around: Surroundings) -> Analysis:
     """Analyse every order of a run."""
     wanted = {row.order.symbol for row in story.orders.values() if row.trace.last_fill_ts}
-    traded = around.traded(sorted(wanted)) if around.traded is not None and wanted else {}
+    found = around.traded(sorted(wanted)) if around.traded is not None and wanted else {}
+    traded = {symbol: Traded(*columns) for symbol, columns in found.items()}
     zone = ZoneInfo(around.zone)
     last = last_closes(around.universe, around.session_closes)
     days = sorted({(p.ts, p.session) for points in story.closes.values() for p in points})
@@ -124,32 +126,6 @@ def analyse(story: Story, around: Surroundings) -> Analysis:
 
 def _fixed(price: float) -> int | None:
     return to_fixed(float(price)) if np.isfinite(price) and price > 0 else None
-
-
-def waits(row: OrderRow) -> bool:
-    """Tell whether an order waits for a price of its own."""
-    order = row.order
-    return (
-        order.type.value in WAITING
-        or order.reason in EXITS
-        or (order.terms is not None and order.terms.bracket_of != "")
-    )
-
-
-def stamps(row: OrderRow) -> tuple[int | None, int | None]:
-    """Return the decision's price and the market's price at arrival, None where unknown."""
-    trace = row.trace
-    if waits(row):
-        own = trace.trigger_px or (row.limit_px if row.stop_px is None else None) or None
-        return own, own
-    return trace.decision_px or None, trace.arrival_px or None
-
-
-def is_missed(row: OrderRow) -> bool:
-    """Tell whether what was not filled was wanted when the order ended."""
-    if row.status is OrderStatus.REPLACED or row.reason in EXCUSED:
-        return False
-    return not waits(row) or row.trace.trigger_px > 0
 
 
 def fine(value: int | None) -> str:

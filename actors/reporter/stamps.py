@@ -1,0 +1,33 @@
+"""The prices that an order is measured against, out of what its events tell; see :mod:`actors.reporter.tca`."""
+
+from __future__ import annotations
+
+from actors.messages.orders import OrderStatus
+from actors.reporter.story import OrderRow
+from actors.reporter.tca import EXCUSED, EXITS, WAITING
+
+
+def waits(row: OrderRow) -> bool:
+    """Tell whether an order waits for a price of its own."""
+    order = row.order
+    return (
+        order.type.value in WAITING
+        or order.reason in EXITS
+        or (order.terms is not None and order.terms.bracket_of != "")
+    )
+
+
+def stamps(row: OrderRow) -> tuple[int | None, int | None]:
+    """Return the decision's price and the market's price at arrival, None where unknown."""
+    trace = row.trace
+    if waits(row):
+        own = trace.trigger_px or (row.limit_px if row.stop_px is None else None) or None
+        return own, own
+    return trace.decision_px or None, trace.arrival_px or None
+
+
+def is_missed(row: OrderRow) -> bool:
+    """Tell whether what was not filled was wanted when the order ended."""
+    if row.status is OrderStatus.REPLACED or row.reason in EXCUSED:
+        return False
+    return not waits(row) or row.trace.trigger_px > 0
