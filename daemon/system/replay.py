@@ -323,6 +323,8 @@ class _Run:
             close_only=recording.close_only,
             volume_known=recording.volume_known,
             equity_rows=settings.reporter.equity,
+            zone=calendar_zone(settings.universe.calendar),
+            traded=recording.traded,
             rf=float(settings.reporter.risk_free_rate),
         )
 
