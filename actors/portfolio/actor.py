@@ -237,7 +237,7 @@ class PortfolioActor(CorporateDesk):
         if amount == 0:
             message = f"a flow of 0 into {pf.name} is no flow"
             raise OperatorError(message, code="BAD_AMOUNT", remedy="name an amount above or below 0")
-        free = pf.cash - sum(w.reserved for w in pf.entries.values())
+        free = min(pf.cash, pf.entitled(self._marks.px)) - sum(w.reserved for w in pf.entries.values())
         if amount < 0 and -amount > free:
             message = f"{pf.name} has {fmt(free)} of free cash, less than the {fmt(-amount)} asked for"
             raise OperatorError(message, code="INSUFFICIENT_CASH", remedy="take out less, or cancel or sell first")

@@ -329,8 +329,9 @@ def _drafts(pf: PortfolioState, steps: list[_Step], market: Market, cancels: lis
     budget = _budget(pf, market, cancels)
     if spec.reuse_proceeds:
         budget += sum(proceeds(spec, s.px, s.reduce) for s in sells)
-    # The gate reserves nothing for a cover, and what the short ties up stays so until it is bought back.
-    budget -= sum(max(0, need(spec, s.px, s.reduce) - tied_up(mul(s.px, s.reduce))) for s in covers)
+    if not spec.margin:
+        # The gate reserves nothing for a cover, and what the short ties up stays so until it is bought back.
+        budget -= sum(max(0, need(spec, s.px, s.reduce) - tied_up(mul(s.px, s.reduce))) for s in covers)
     wants = [Want(s.px, s.extend, s.side == SELL) for s in opens]
     for step, qty in zip(opens, bound_entries(spec, wants, budget), strict=True):
         if qty and mul(step.px, qty) >= spec.min_order_value:
@@ -349,12 +350,16 @@ def _draft(step: _Step, qty: int, leg: str, *, reduce_only: bool) -> Draft:
 def _budget(pf: PortfolioState, market: Market, cancels: list[Working]) -> int:
     """Return the cash new entries may reserve.
 
-    Cash, less what has not settled, working orders reserve and shorts tie up, plus what working sells will bring.
+    Cash, less what has not settled, working orders reserve and shorts tie up, plus what working sells will bring. In a
+    margin account the equity beyond the initial requirement stands for the cash and what is tied up of it.
     """
     spec = pf.spec
     gone = dict.fromkeys(w.client_order_id for w in cancels)
-    budget = pf.cash - sum(tied_up(mul(-pf.qty(s), int(market.marks[s]))) for s in pf.shorts())
-    budget -= pf.unsettled.total(market.number)
+    if spec.margin:
+        budget = pf.entitled(market.marks)
+    else:
+        budget = pf.cash - sum(tied_up(mul(-pf.qty(s), int(market.marks[s]))) for s in pf.shorts())
+        budget -= pf.unsettled.total(market.number)
     for working in pf.entries.values():
         if working.client_order_id in gone:
             continue

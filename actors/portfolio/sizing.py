@@ -9,6 +9,7 @@ import msgspec
 
 from actors.portfolio.params import PortfolioSpec
 from actors.values.fixed import FIXED_MAX, SCALE, mul
+from actors.values.margin import initial
 
 WEIGHT_UNIT: Final = 10**9
 """Weights and fractions are counted in units of their ninth digit, so that no float touches money."""
@@ -48,17 +49,24 @@ def fees(spec: PortfolioSpec, value: int, qty: int) -> int:
 def need(spec: PortfolioSpec, px: int, qty: int, *, short: bool = False) -> int:
     """Return the cash the gate reserves for opening ``qty`` at a reference of ``px``.
 
-    A buy reserves value x reserve + fees; a short half of the value (the margin beyond its own proceeds) + fees.
+    A buy reserves value x reserve + fees; a short half of the value (the margin beyond its own proceeds) + fees. In a
+    margin account both reserve the initial requirement + fees.
     """
     value = mul(px, qty)
+    if spec.margin:
+        return initial(-qty if short else qty, mul(px, spec.cash_reserve)) + fees(spec, value, qty)
     reserve = mul(value, spec.cash_reserve)
     return (reserve // 2 if short else reserve) + fees(spec, value, qty)
 
 
 def proceeds(spec: PortfolioSpec, px: int, qty: int) -> int:
-    """Return the cash to count on from selling ``qty``: as far below the reference as a buy reserves above it."""
+    """Return the cash to count on from selling ``qty``: as far below the reference as a buy reserves above it.
+
+    In a margin account half of the value was available before.
+    """
     value = mul(px, qty)
-    return max(0, mul(value, 2 * SCALE - spec.cash_reserve) - fees(spec, value, qty))
+    had = value - value // 2 if spec.margin else 0
+    return max(0, mul(value, 2 * SCALE - spec.cash_reserve) - fees(spec, value, qty) - had)
 
 
 def tied_up(value: int) -> int:

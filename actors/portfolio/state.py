@@ -29,6 +29,7 @@ from actors.portfolio.settlement import Unsettled
 from actors.portfolio.swept import SweptExits
 from actors.portfolio.views import Views
 from actors.values.fixed import SCALE, mul, mul_ratio
+from actors.values.margin import margin_of
 
 EXIT_REASONS: Final = ("stop_loss", "take_profit")
 
@@ -199,6 +200,17 @@ class PortfolioState:
     def equity(self, marks: I64, marks_f: F64) -> int:
         """Return cash, positions at these prices (as in :meth:`valuation`) and dividends due, units of 1e-8."""
         return self.cash + self.valuation(marks, marks_f)[1] + self.dividends.total
+
+    def entitled(self, marks: I64) -> int:
+        """Return the cash that is the portfolio's own: in a margin account the equity beyond the initial requirement.
+
+        Args:
+            marks: last prices by symbol in units of 1e-8.
+        """
+        if not self.spec.margin:
+            return self.cash
+        held = margin_of((self.qty(symbol), marks.item(symbol)) for symbol in self.held())
+        return self.cash + held.net - held.initial
 
     def _working(self) -> Iterator[Working]:
         yield from self.entries.values()

@@ -1,0 +1,139 @@
+"""What the fills of an instant may spend: cash, or in a margin account the equity beyond the initial requirement.
+
+A purse lives for one instant. It begins with an account as it is, which is not changed, and counts along.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from actors.broker.account import Account
+from actors.broker.lots import Stake
+from actors.messages.market import I32, I64, BarPanel
+from actors.values.fixed import mul
+from actors.values.margin import initial
+
+
+class MarginPrices:
+    """Last prices that margin is measured with: those known before the instant whose fills are judged.
+
+    A bar's own close is folded behind its fills, so that no fill at an open borrows against what comes later.
+    """
+
+    __slots__ = ("_px",)
+
+    def __init__(self, n_symbols: int) -> None:
+        """Start knowing nothing."""
+        self._px: I64 = np.zeros(n_symbols, dtype=np.int64)
+
+    def fold_bars(self, panel: BarPanel) -> None:
+        """Take over the closes of bars whose fills are done."""
+        self._px[panel.ids] = panel.close_fx
+
+    def fold(self, ids: I32, prices: I64) -> None:
+        """Take over prices in units of 1e-8 of ticks whose fills are done; where a symbol repeats, the last one."""
+        self._px[ids] = prices
+
+    def fold_action(self, symbol: int, numerator: int, denominator: int, renamed_to: int | None = None) -> None:
+        """Take over a split (new shares for old ones) or a new symbol, which has the price of the old one."""
+        px = self.last(symbol)
+        if renamed_to is not None:
+            self._px[renamed_to] = px
+        elif numerator:
+            self._px[symbol] = px * denominator // numerator
+
+    def last(self, symbol: int) -> int:
+        """Return the last price, 0 where none was seen."""
+        return self._px.item(symbol)
+
+    def snapshot(self) -> bytes:
+        """Return plain values."""
+        return self._px.tobytes()
+
+    def restore(self, state: Any) -> None:
+        """Take over what :meth:`snapshot` gave."""
+        self._px = np.frombuffer(state, dtype=np.int64).copy()
+
+
+class Purse:
+    """What one account has left in an instant: spendable cash, and its stakes by symbol as far as looked at."""
+
+    __slots__ = ("account", "cash", "stakes")
+
+    def __init__(self, account: Account) -> None:
+        """Start with the account as it is; it is not changed."""
+        self.account = account
+        self.cash = account.cash - account.unsettled_total
+        self.stakes: dict[int, Stake] = {}
+
+    def stake(self, symbol: int) -> Stake:
+        """Return the position in a symbol, fills of this instant included."""
+        stake = self.stakes.get(symbol)
+        if stake is None:
+            account = self.account
+            stake = self.stakes[symbol] = Stake(account.positions.get(symbol, 0), account.lots.get(symbol))
+        return stake
+
+    def pays(self, symbol: int, qty: int, ref: int, cash: int) -> bool:
+        """Tell whether a fill may happen: what brings cash in always may, what takes some out must find it.
+
+        Args:
+            symbol: of the fill.
+            qty: signed quantity.
+            ref: market price at which the fill happens, before costs.
+            cash: what comes in, fees deducted; negative: what goes out.
+        """
+        del symbol, qty, ref
+        return cash >= 0 or self.cash + cash >= 0
+
+
+class MarginPurse(Purse):
+    """The purse of a margin account: a fill that adds to a position must leave the initial requirement covered.
+
+    Cash may become negative by it, which is what is borrowed. What only reduces a position is never refused. Other
+    symbols count at their last known prices, the symbol of the fill at the market price it is filled at.
+    """
+
+    __slots__ = ("_counted", "_free", "_prices", "_refs")
+
+    def __init__(self, account: Account, prices: MarginPrices) -> None:
+        """Start with the account and the prices as they are; neither is changed."""
+        super().__init__(account)
+        self._prices = prices
+        self._refs: dict[int, int] = {}
+        self._counted: dict[int, tuple[int, int, int]] = {}
+        """By symbol: quantity, price, and what they add to the equity beyond the requirement."""
+        self._free = 0
+        for symbol, qty in account.positions.items():
+            self._count(symbol, qty)
+
+    def _count(self, symbol: int, qty: int) -> int:
+        """Count a position as it is; return what it adds."""
+        px = self._refs.get(symbol) or self._prices.last(symbol)
+        counted = self._counted.get(symbol)
+        if counted is not None:
+            if counted[0] == qty and counted[1] == px:
+                return counted[2]
+            self._free -= counted[2]
+        adds = _adds(qty, px)
+        self._counted[symbol] = qty, px, adds
+        self._free += adds
+        return adds
+
+    def pays(self, symbol: int, qty: int, ref: int, cash: int) -> bool:
+        """Tell whether a fill reduces a position, or leaves the initial requirement of all positions covered."""
+        held = self.stake(symbol).held
+        after = held + qty
+        if held * qty < 0 and abs(qty) <= abs(held):
+            return True
+        self._refs[symbol] = ref
+        for other, stake in self.stakes.items():
+            self._count(other, stake.held)
+        return self.cash + cash + self._free - self._counted[symbol][2] + _adds(after, ref) >= 0
+
+
+def _adds(qty: int, px: int) -> int:
+    """Return what a position adds to the equity beyond the initial requirement; a short takes from it."""
+    return mul(qty, px) - initial(qty, px) if qty else 0
