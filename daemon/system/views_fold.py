@@ -6,7 +6,6 @@ keeps between two flushes is only what spares it a look into the database: open 
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -21,106 +20,51 @@ from actors.messages.orders import (
     OrderAccepted,
     OrderCanceled,
     OrderCancelRejected,
+    OrderCancelRequested,
     OrderDenied,
     OrderExpired,
     OrderFilled,
     OrderPartiallyFilled,
     OrderRejected,
     OrderReplaced,
+    OrderReplaceRequested,
+    OrderRestated,
     OrderStatus,
     OrderTriggered,
     SubmitOrder,
 )
 from actors.messages.portfolio import (
     CashFlowed,
+    DividendAccrued,
+    DividendPaid,
     EquityMarked,
     FinancingCharged,
+    PositionAdjusted,
     PositionChanged,
     SessionRolled,
     SignalsReady,
     TargetsProposed,
     TradeClosed,
 )
-from actors.values.fixed import fmt
-from actors.values.time import MINUTE_NS
+from actors.values.fixed import div_round, fmt
+from actors.values.time import MINUTE_NS, format_ts
 from daemon.journal.journal import StoredFrame
 from daemon.kernel.message import Event
+from daemon.system.views_tables import (
+    OPEN,
+    ORDER_COLUMNS,
+    STATEMENTS,
+    UPSERT_ORDER,
+    UPSERT_POSITION,
+    OrderRow,
+    PositionRow,
+    finite,
+    terms_of,
+    text_of,
+)
 
-OPEN: Final = (OrderStatus.NEW.value, OrderStatus.PARTIALLY_FILLED.value, OrderStatus.PENDING_NEW.value)
 CACHED_MAX: Final = 50_000
 """Open orders kept in memory; beyond that they are looked up again."""
-
-_ORDER_COLUMNS: Final = (
-    "n, seq, changed, order_id, client_order_id, ts, portfolio, symbol, side, type, tif, qty, limit_px, stop_px,"
-    " status, cum_qty, avg_px, reason, strategy, parent_id, decision, confidence, lot_id, purpose, reserved, open, dup"
-)
-_STATEMENTS: Final[dict[str, str]] = {
-    "events": "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-    "postings": "INSERT INTO postings VALUES (?, ?, ?, ?, ?, ?)",
-    "fills": "INSERT INTO fills VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "trades": "INSERT INTO trades VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "snapshots": "INSERT OR REPLACE INTO portfolio_snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-    "metrics": "INSERT OR REPLACE INTO performance_metrics VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "decisions": "INSERT INTO decisions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
-    "scored": "INSERT OR REPLACE INTO scored VALUES (?, ?, ?, ?, ?)",
-    "targets": "INSERT OR REPLACE INTO targets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "acks": "INSERT OR IGNORE INTO alert_acks VALUES (?, ?, ?, ?)",
-}
-_UPSERT_ORDER: Final = f"INSERT OR REPLACE INTO orders ({_ORDER_COLUMNS}) VALUES ({', '.join('?' * 27)})"  # noqa: S608 - constants
-_UPSERT_POSITION: Final = "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-
-
-class OrderRow(msgspec.Struct):
-    """A row of ``orders``, in the order of its columns."""
-
-    n: int
-    seq: int
-    changed: int
-    order_id: str
-    client_order_id: str
-    ts: int
-    portfolio: str
-    symbol: str
-    side: int
-    type: str
-    tif: str
-    qty: int
-    limit_px: int | None
-    stop_px: int | None
-    status: str
-    cum_qty: int
-    avg_px: int | None
-    reason: str
-    strategy: str
-    parent_id: str
-    decision: int
-    confidence: float | None
-    lot_id: str
-    purpose: str
-    reserved: int | None
-    open: int
-    dup: int
-
-
-class PositionRow(msgspec.Struct):
-    """A row of ``positions``, in the order of its columns."""
-
-    portfolio: str
-    symbol: str
-    symbol_id: int
-    qty: int
-    cost: int
-    realized: int
-    last_px: int
-    ts: int
-
-
-def _text(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _finite(values: Sequence[float]) -> list[float | None]:
-    return [v if math.isfinite(v) else None for v in values]
 
 
 class ViewFold:
@@ -148,7 +92,7 @@ class ViewFold:
                 "SELECT portfolio, max(session), equity FROM performance_metrics GROUP BY portfolio"
             )
         }
-        self._buffers: dict[str, list[Any]] = {name: [] for name in _STATEMENTS}
+        self._buffers: dict[str, list[Any]] = {name: [] for name in STATEMENTS}
         self._marks: dict[tuple[str, int, int], tuple[Any, ...]] = {}
         self._fills: dict[str, list[Any]] = {}
         self._names: Sequence[str] = ()
@@ -166,9 +110,19 @@ class ViewFold:
             OrderCanceled: lambda e: self._ended(e, OrderStatus.CANCELED),
             OrderExpired: lambda e: self._ended(e, OrderStatus.EXPIRED),
             OrderReplaced: self._replaced,
+            OrderCancelRequested: lambda e: self._say(
+                e.client_order_id, {"reason": e.reason, "effective_at": format_ts(e.effective_ts)}
+            ),
+            OrderReplaceRequested: lambda e: self._say(
+                e.client_order_id, {**_terms(e), "effective_at": format_ts(e.effective_ts)}
+            ),
+            OrderRestated: self._restated,
             OrderCancelRejected: lambda e: self._say(e.client_order_id, {"code": e.code, "reason": e.reason}),
             PositionChanged: self._position,
+            PositionAdjusted: self._adjusted,
             CashFlowed: lambda e: self._post(e.portfolio, e.postings, None),
+            DividendAccrued: lambda e: self._post(e.portfolio, e.postings, None),
+            DividendPaid: lambda e: self._post(e.portfolio, e.postings, None),
             FinancingCharged: lambda e: self._post(e.portfolio, e.postings, None),
             TradeClosed: self._trade,
             EquityMarked: self._marked,
@@ -202,12 +156,12 @@ class ViewFold:
     def flush(self, generation: str, digest: bytes, boot: str) -> None:
         """Write everything buffered and how far it goes; the caller's transaction makes it one step."""
         db = self._db
-        db.executemany(_UPSERT_ORDER, [msgspec.structs.astuple(row) for row in self._touched.values()])
-        db.executemany(_UPSERT_POSITION, [msgspec.structs.astuple(row) for row in self._moved.values()])
+        db.executemany(UPSERT_ORDER, [msgspec.structs.astuple(row) for row in self._touched.values()])
+        db.executemany(UPSERT_POSITION, [msgspec.structs.astuple(row) for row in self._moved.values()])
         self._buffers["snapshots"] += self._marks.values()
         for name, rows in self._buffers.items():
             if rows:
-                db.executemany(_STATEMENTS[name], rows)
+                db.executemany(STATEMENTS[name], rows)
         db.execute(
             "INSERT OR REPLACE INTO meta VALUES (1, ?, ?, ?, ?, ?)", (generation, self.seq, self.ts, digest, boot)
         )
@@ -239,7 +193,7 @@ class ViewFold:
         """Let the event in hand stand in the life of an order."""
         row = self._buffers["events"][self._n]
         row[6] = client_order_id
-        row[7] = None if data is None else _text(data)
+        row[7] = None if data is None else text_of(data)
 
     def _cause(self, index: int) -> None:
         cause = self._events[index] if index >= 0 else None
@@ -251,7 +205,7 @@ class ViewFold:
         row = self._orders.get(client_order_id)
         if row is None:
             found = self._db.execute(
-                f"SELECT {_ORDER_COLUMNS} FROM orders WHERE client_order_id = ? AND dup = 0",  # noqa: S608 - constants
+                f"SELECT {ORDER_COLUMNS} FROM orders WHERE client_order_id = ? AND dup = 0",  # noqa: S608 - constants
                 (client_order_id,),
             ).fetchone()
             if found is None:
@@ -302,6 +256,8 @@ class ViewFold:
             reserved,
             0,
             int(dup),
+            "" if order.terms is None else order.terms.oco_group,
+            terms_of(order.terms),
         )
         if not dup:
             self._orders[client] = row
@@ -318,9 +274,12 @@ class ViewFold:
     def _accepted(self, event: OrderAccepted) -> None:
         order = event.order
         self._new(order, event.order_id, OrderStatus.NEW, order.reason, event.reserved)
-        self._say(
-            order.client_order_id, {"order_id": event.order_id, "qty": fmt(order.qty), "reserved": fmt(event.reserved)}
-        )
+        told = {"order_id": event.order_id, "qty": fmt(order.qty), "reserved": fmt(event.reserved)}
+        if event.ref_px:
+            told |= {"ref_px": fmt(event.ref_px), "expected_cost": fmt(event.expected_cost)}
+        if order.terms is not None and order.terms.bracket_of:
+            told["bracket_of"] = order.terms.bracket_of
+        self._say(order.client_order_id, told)
 
     def _rejected(self, event: OrderRejected) -> None:
         self._new(event.order, event.order_id, OrderStatus.REJECTED, f"{event.code}: {event.reason}", None)
@@ -369,32 +328,54 @@ class ViewFold:
             self._touch(row)
 
     def _replaced(self, event: OrderReplaced) -> None:
-        terms = {
-            "qty": fmt(event.qty),
-            "limit_px": None if event.limit_px is None else fmt(event.limit_px),
-            "stop_px": None if event.stop_px is None else fmt(event.stop_px),
-        }
-        self._say(event.client_order_id, {"order_id": event.order_id, **terms})
+        self._say(event.client_order_id, {"order_id": event.order_id, **_terms(event)})
         row = self._find(event.client_order_id)
         if row is not None:
             row.qty, row.limit_px, row.stop_px, row.reserved = event.qty, event.limit_px, event.stop_px, event.reserved
             self._touch(row)
 
+    def _restated(self, event: OrderRestated) -> None:
+        """A corporate action: the order goes on under its new symbol, in new shares."""
+        self._say(event.client_order_id, {**_terms(event), "cum_qty": fmt(event.cum_qty), "reason": event.reason})
+        row = self._find(event.client_order_id)
+        if row is not None:
+            row.symbol = self._names[event.symbol]
+            row.qty, row.cum_qty, row.limit_px, row.stop_px = event.qty, event.cum_qty, event.limit_px, event.stop_px
+            row.terms = terms_of(event.terms)
+            self._touch(row)
+
     # -- books -----------------------------------------------------------------------------------------------------
 
     def _position(self, event: PositionChanged) -> None:
-        symbol = self._names[event.symbol]
-        key = event.portfolio, symbol
-        row = self._positions.get(key)
-        if row is None:
-            row = self._positions[key] = PositionRow(event.portfolio, symbol, event.symbol, 0, 0, 0, 0, 0)
+        row = self._at(event.portfolio, event.symbol)
         row.qty, row.cost, row.last_px, row.ts = event.qty, event.cost, event.px, self.ts
         row.realized += event.realized
-        self._moved[key] = row
+        self._moved[row.portfolio, row.symbol] = row
         fill = self._fills.get(event.exec_id)
         if fill is not None:  # a fill and its booking stand in one frame
             fill[-3:] = event.qty, event.cash, event.realized
         self._post(event.portfolio, event.postings, event.exec_id)
+
+    def _adjusted(self, event: PositionAdjusted) -> None:
+        """A corporate action: the position stands under its new symbol, in new shares; nothing was traded."""
+        old = self._at(event.portfolio, event.symbol)
+        row = old if event.new_symbol == event.symbol else self._at(event.portfolio, event.new_symbol)
+        if row is not old:
+            old.qty = old.cost = 0
+            row.last_px, old.ts = old.last_px, self.ts
+        row.qty, row.cost, row.ts = event.qty, event.cost, self.ts
+        row.last_px = event.px or div_round(row.last_px * event.denominator, event.numerator)
+        old.realized += event.realized
+        for moved in (old, row):
+            self._moved[moved.portfolio, moved.symbol] = moved
+        self._post(event.portfolio, event.postings, None)
+
+    def _at(self, portfolio: str, symbol: int) -> PositionRow:
+        name = self._names[symbol]
+        row = self._positions.get((portfolio, name))
+        if row is None:
+            row = self._positions[portfolio, name] = PositionRow(portfolio, name, symbol, 0, 0, 0, 0, 0)
+        return row
 
     def _post(self, portfolio: str, postings: tuple[tuple[str, int], ...], exec_id: str | None) -> None:
         rows = self._buffers["postings"]
@@ -449,28 +430,37 @@ class ViewFold:
         nothing: list[float | None] = [None] * len(ids)
         cells = zip(
             [self._names[i] for i in ids],
-            _finite(unpack_f64(e.score).tolist()),
-            _finite(unpack_f64(e.confidence).tolist()),
-            _finite(unpack_f64(e.p_up).tolist()) if e.p_up else nothing,
+            finite(unpack_f64(e.score).tolist()),
+            finite(unpack_f64(e.confidence).tolist()),
+            finite(unpack_f64(e.p_up).tolist()) if e.p_up else nothing,
             unpack_i64(e.price).tolist(),
-            _finite(unpack_f64(e.expected_bps).tolist()) if e.expected_bps else nothing,
+            finite(unpack_f64(e.expected_bps).tolist()) if e.expected_bps else nothing,
             e.reasons or ("",) * len(ids),
             strict=True,
         )
-        text = _text(list(cells))
+        text = text_of(list(cells))
         self._buffers["decisions"].append(
             (self.seq, self.ts, e.strategy, e.decision, e.horizon, e.model or e.strategy, text)
         )
 
     def _scored(self, e: PredictionsScored) -> None:
-        realized = _finite(unpack_f64(e.realized).tolist())
-        tradable = _finite(unpack_f64(e.realized_tradable).tolist())
+        realized = finite(unpack_f64(e.realized).tolist())
+        tradable = finite(unpack_f64(e.realized_tradable).tolist())
         names = [self._names[i] for i in unpack_i32(e.ids).tolist()]
         scores = {name: pair for name, *pair in zip(names, realized, tradable, strict=True)}
-        self._buffers["scored"].append((e.strategy or e.model, e.decision, e.horizon, self.seq, _text(scores)))
+        self._buffers["scored"].append((e.strategy or e.model, e.decision, e.horizon, self.seq, text_of(scores)))
 
     def _targets(self, e: TargetsProposed) -> None:
         weights = unpack_f64(e.weights).tolist()
         names = [self._names[i] for i in unpack_i32(e.ids).tolist()]
         row = (e.portfolio, e.strategy, e.decision, self.seq, self.ts, e.reason, e.cut_buy, e.cut_sell)
-        self._buffers["targets"].append((*row, _text(dict(zip(names, weights, strict=True)))))
+        self._buffers["targets"].append((*row, text_of(dict(zip(names, weights, strict=True)))))
+
+
+def _terms(event: OrderReplaced | OrderReplaceRequested | OrderRestated) -> dict[str, str | None]:
+    """Return quantity and prices of an order as plain decimals."""
+    return {
+        "qty": fmt(event.qty),
+        "limit_px": None if event.limit_px is None else fmt(event.limit_px),
+        "stop_px": None if event.stop_px is None else fmt(event.stop_px),
+    }

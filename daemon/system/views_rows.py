@@ -325,7 +325,8 @@ def plain(value: float | None) -> msgspec.Raw | None:
 
 
 def order_row(row: sqlite3.Row) -> dict[str, Any]:
-    """Return a row of ``orders.csv``."""
+    """Return a row of ``orders.csv``, and beside it the terms of an order that has some."""
+    terms = {} if row["terms"] is None else {"terms": msgspec.Raw(row["terms"].encode())}
     return {
         "order_id": row["order_id"] or None,
         "client_order_id": row["client_order_id"],
@@ -343,6 +344,7 @@ def order_row(row: sqlite3.Row) -> dict[str, Any]:
         "reason": row["reason"],
         "strategy": row["strategy"],
         "parent_id": row["parent_id"],
+        **terms,
     }
 
 

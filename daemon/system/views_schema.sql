@@ -32,7 +32,7 @@ CREATE TABLE postings (
     portfolio TEXT    NOT NULL,
     account   TEXT    NOT NULL,
     amount    INTEGER NOT NULL,  -- debit positive
-    exec_id   TEXT               -- of the fill, NULL for an external flow
+    exec_id   TEXT               -- of the fill, NULL where nothing was traded
 ) STRICT;
 
 -- n numbers orders in the order in which they first appeared; dup is 1 for a resend that was refused under a used id.
@@ -63,7 +63,9 @@ CREATE TABLE orders (
     purpose         TEXT    NOT NULL,  -- why it was sent
     reserved        INTEGER,
     open            INTEGER NOT NULL,
-    dup             INTEGER NOT NULL
+    dup             INTEGER NOT NULL,
+    oco_group       TEXT    NOT NULL,
+    terms           TEXT              -- JSON of what it says beyond these columns, NULL for nothing
 ) STRICT;
 CREATE UNIQUE INDEX orders_client ON orders (client_order_id) WHERE dup = 0;
 CREATE INDEX orders_id ON orders (order_id) WHERE order_id <> '';
@@ -72,6 +74,7 @@ CREATE INDEX orders_symbol ON orders (symbol, n);
 CREATE INDEX orders_portfolio ON orders (portfolio, n);
 CREATE INDEX orders_strategy ON orders (strategy, n) WHERE strategy <> '';
 CREATE INDEX orders_parent ON orders (parent_id) WHERE parent_id <> '';
+CREATE INDEX orders_oco ON orders (oco_group) WHERE oco_group <> '';
 CREATE INDEX orders_ts ON orders (ts);
 
 CREATE TABLE fills (

@@ -17,6 +17,7 @@ from daemon.system.views_rows import Views, amount, fill_row, order_row, plain, 
 
 SCHEMA: Final = "tradingd.why/1"
 _COSTS: Final = ("commission", "regulatory", "spread", "slippage", "impact")
+_AMOUNTS: Final = frozenset(("qty", "cum_qty", "reserved", "limit_px", "stop_px", "level", "ref_px", "expected_cost"))
 _LIFE: Final[dict[str, str]] = {
     "OrderDenied": "denied",
     "OrderAccepted": "accepted",
@@ -28,9 +29,12 @@ _LIFE: Final[dict[str, str]] = {
     "OrderExpired": "expired",
     "OrderReplaced": "replaced",
     "OrderCancelRejected": "request_refused",
+    "OrderCancelRequested": "cancel_requested",
+    "OrderReplaceRequested": "replace_requested",
+    "OrderRestated": "restated",
 }
 CHAIN_MAX: Final = 50
-"""Children, trades and refusals of one order that are told."""
+"""Children, siblings, trades and refusals of one order that are told."""
 
 
 def why(views: Views, name: str) -> dict[str, Any]:
@@ -67,6 +71,8 @@ def why(views: Views, name: str) -> dict[str, Any]:
             "trades_closed": left,
             "trades_opened": entered,
             "exit_reason": left[-1]["exit_reason"] if left else entered[-1]["exit_reason"] if entered else None,
+            "parent": _parent(db, row),
+            "siblings": _siblings(db, row),
             "children": _children(db, row),
         }
 
@@ -140,9 +146,11 @@ def _checks(db: sqlite3.Connection, row: sqlite3.Row) -> list[dict[str, Any]]:
         kind, data = event["type"], msgspec.json.decode(event["data"]) if event["data"] else {}
         when = {"ts": format_ts(event["ts"]), "seq": event["seq"]}
         if kind == "OrderAccepted":
-            reserved = msgspec.Raw(data["reserved"].encode())
-            checks.append({"by": "risk", "verdict": "passed", "reserved": reserved, **when})
-            checks.append({"by": "broker", "verdict": "accepted", "order_id": data["order_id"], **when})
+            told = _amounts(data)
+            if "bracket_of" not in data:  # the exits of a bracket were judged with their entry
+                checks.append({"by": "risk", "verdict": "passed", "reserved": told["reserved"], **when})
+            own = {name: told[name] for name in ("order_id", "ref_px", "expected_cost", "bracket_of") if name in told}
+            checks.append({"by": "broker", "verdict": "accepted", **own, **when})
         elif kind == "OrderDenied":
             again = {"resend": True} if event["seq"] != row["seq"] else {}
             checks.append({"by": "risk", "verdict": "denied", **data, **again, **when})
@@ -161,10 +169,13 @@ def _life(db: sqlite3.Connection, row: sqlite3.Row) -> list[dict[str, Any]]:
         if word is None or (word == "denied" and event["seq"] != row["seq"]):
             continue
         data = msgspec.json.decode(event["data"]) if event["data"] else {}
-        amounts = {"qty", "reserved", "limit_px", "stop_px", "level"}
-        shown = {k: msgspec.Raw(v.encode()) if k in amounts and v is not None else v for k, v in data.items()}
-        life.append({"ts": format_ts(event["ts"]), "seq": event["seq"], "event": word, **shown})
+        life.append({"ts": format_ts(event["ts"]), "seq": event["seq"], "event": word, **_amounts(data)})
     return life
+
+
+def _amounts(data: dict[str, Any]) -> dict[str, Any]:
+    """Return an event's fields with amounts as plain numbers."""
+    return {k: msgspec.Raw(v.encode()) if k in _AMOUNTS and v is not None else v for k, v in data.items()}
 
 
 def _fill(row: sqlite3.Row) -> dict[str, Any]:
@@ -191,9 +202,27 @@ def _trades(db: sqlite3.Connection, fills: list[sqlite3.Row], column: str) -> li
 
 
 def _children(db: sqlite3.Connection, row: sqlite3.Row) -> list[dict[str, Any]]:
-    """Return orders named after this one: the opening half of a flip, replacements of a plan."""
+    """Return orders named after this one: the exits of its bracket, the opening half of a flip."""
     found = db.execute(
         "SELECT * FROM orders WHERE parent_id = ? AND parent_id <> '' ORDER BY n LIMIT ?",
         (row["client_order_id"], CHAIN_MAX),
     )
     return [order_row(child) for child in found]
+
+
+def _parent(db: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any] | None:
+    """Return the order this one is named after, such as the entry whose exit it is."""
+    found = db.execute(
+        "SELECT * FROM orders WHERE client_order_id = ? AND dup = 0 AND client_order_id <> ''", (row["parent_id"],)
+    ).fetchone()
+    return None if found is None else order_row(found)
+
+
+def _siblings(db: sqlite3.Connection, row: sqlite3.Row) -> list[dict[str, Any]]:
+    """Return the orders of which one's fill cancels or cuts the others: those of its OCO group, of its bracket."""
+    found = db.execute(
+        "SELECT * FROM orders WHERE dup = 0 AND n <> ?1 AND ((?2 <> '' AND oco_group = ?2 AND portfolio = ?3)"
+        " OR (?4 <> '' AND parent_id = ?4)) ORDER BY n LIMIT ?5",
+        (row["n"], row["oco_group"], row["portfolio"], row["parent_id"], CHAIN_MAX),
+    )
+    return [order_row(other) for other in found]

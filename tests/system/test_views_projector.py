@@ -451,7 +451,7 @@ def test_rejected_orders_and_portfolios_are_told_apart(tmp_path: Path) -> None:
     ledger = journal(tmp_path)
     house = House(sink=ledger, portfolios=("a", "b"))
     house.bar(100, 200, 300)
-    house.submit(id="t", type="trailing_stop", portfolio="b")
+    house.submit(id="t", side="sell", reduce_only=True, portfolio="b")
     house.submit(id="o", portfolio="a")
     projector = Projector(tmp_path)
     projector.catch_up()
