@@ -79,6 +79,7 @@ def broker_params(settings: Settings, *, seed: int = 0) -> BrokerParams:
         require_locate=broker.require_locate,
         hard_to_borrow=broker.hard_to_borrow,
         seed=seed,
+        ssr=broker.ssr,
         margin_call=broker.margin_call,
     )
 

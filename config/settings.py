@@ -245,6 +245,8 @@ class BrokerSettings(Section):
     """A short sale needs `locate = true` on the order."""
     hard_to_borrow: Names = ()
     """Symbols whose short sales need it in any case."""
+    ssr: Literal["flagged", "computed", "off"] = "flagged"
+    """What restricts short sales (Rule 201): a status that says so, also a fall of 10 % in a day, or nothing."""
     margin_call: Literal["liquidate", "warn"] = "liquidate"
     """What follows where equity of account `margin` falls below maintenance: `liquidate` reduces positions."""
 
@@ -361,6 +363,7 @@ _LATER: Final[dict[str, set[str]]] = {
         "margin_rate",
         "require_locate",
         "hard_to_borrow",
+        "ssr",
         "margin_call",
     },
 }

@@ -17,6 +17,7 @@ from typing import ClassVar
 from actors.broker.bar_desk import BarDesk
 from actors.broker.calendar_desk import CalendarDesk
 from actors.broker.intake import IntakeDesk
+from actors.broker.status_desk import StatusDesk
 from actors.messages.orders import (
     OrderAccepted,
     OrderCanceled,
@@ -27,11 +28,13 @@ from actors.messages.orders import (
     OrderRejected,
     OrderReplaced,
     OrderTriggered,
+    SymbolFrozen,
+    SymbolReleased,
 )
 from daemon.kernel.message import Command, Event
 
 
-class BrokerActor(IntakeDesk, BarDesk, CalendarDesk):
+class BrokerActor(IntakeDesk, BarDesk, CalendarDesk, StatusDesk):
     """The simulated broker for daily and intraday bars."""
 
     name = "broker"
@@ -46,4 +49,6 @@ class BrokerActor(IntakeDesk, BarDesk, CalendarDesk):
         OrderReplaced,
         OrderExpired,
         OrderCancelRejected,
+        SymbolFrozen,
+        SymbolReleased,
     )

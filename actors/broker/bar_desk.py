@@ -25,6 +25,8 @@ class BarDesk(BrokerState):
         """Fold volumes, count null ones, and let limits that met an open rest."""
         if self._resting.taking:
             self._resting.meet_open(panel)
+        if self._status.computes:
+            self._status.note_bar(panel)
         volume = panel.volume
         if volume is not None:
             total = np.add.reduce(volume)
@@ -42,6 +44,8 @@ class BarDesk(BrokerState):
         if not self._resting.orders:
             return
         rows = self._resting.hits(panel)
+        if not self._status.quiet:
+            rows = self._status.passing(panel, rows)
         if rows.size:
             execution = Execution(self._terms, self._accounts, panel.session)
             on_touch = self._params.fill_on_touch

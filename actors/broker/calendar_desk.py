@@ -19,6 +19,7 @@ class CalendarDesk(BrokerState):
     def note_open(self, message: SessionOpened) -> None:
         """Fold the session; free proceeds that settle today."""
         market, number = self._market, message.session.number
+        self._status.begin(number)
         if market.gap_to and (market.session_number < 0 or number <= market.session_number + 1):
             self._resting.told(market.gap_to)  # no session was missed in between
         market.session_number = number

@@ -37,6 +37,7 @@ class BrokerParams(msgspec.Struct, frozen=True):
         require_locate: a short sale needs the flag ``locate``.
         hard_to_borrow: symbols that need it in any case.
         seed: of the run.
+        ssr: what restricts short sales: ``flagged`` by statuses, ``computed`` also by a fall of ten percent, ``off``.
         margin_call: ``liquidate`` reduces positions of a margin account whose equity is below maintenance, ``warn``
             only says so.
     """
@@ -68,4 +69,5 @@ class BrokerParams(msgspec.Struct, frozen=True):
     require_locate: bool = False
     hard_to_borrow: tuple[str, ...] = ()
     seed: int = 0
+    ssr: str = "flagged"
     margin_call: str = "liquidate"

@@ -12,6 +12,7 @@ from actors.broker.market import MarketMemory
 from actors.broker.order_state import WorkingOrder
 from actors.broker.params import BrokerParams
 from actors.broker.resting import RestingOrders
+from actors.broker.status import MarketStatus
 from actors.messages.portfolio import CashFlowed, FinancingCharged, PositionChanged
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
@@ -48,6 +49,7 @@ class BrokerState(CoreActor):
         """Every client order id ever taken or refused, for duplicate detection."""
         self._next = 1
         self._market = MarketMemory(len(universe), keep_panel=params.same_event_fill)
+        self._status = MarketStatus(len(universe), params.ssr)
         self.null_volume_skips = 0
         """Order-bars that could not fill because the bar's volume is null."""
 
@@ -103,6 +105,7 @@ class BrokerState(CoreActor):
             "next": self._next,
             "accounts": {portfolio: account.to_row() for portfolio, account in self._accounts.items()},
             "market": self._market.snapshot(),
+            "status": self._status.snapshot(),
             "null_volume_skips": self.null_volume_skips,
             "adv": None if adv is None else adv.snapshot(),
         }
@@ -116,6 +119,8 @@ class BrokerState(CoreActor):
         self._next = state["next"]
         self._accounts = {portfolio: Account.from_row(row) for portfolio, row in state["accounts"].items()}
         self._market.restore(state["market"])
+        if "status" in state:  # snapshots of earlier versions know of none
+            self._status.restore(state["status"])
         self.null_volume_skips = state["null_volume_skips"]
         if self._terms.adv is not None:
             self._terms.adv.restore(state["adv"])

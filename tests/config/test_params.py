@@ -74,7 +74,7 @@ def test_frictionless_switches_off_every_cost_cap_and_exit() -> None:
     found = settings(profile="frictionless")
     broker = broker_params(found)
     kept = {"account": "cash", "lot_size": 10**8, "fill_on_touch": True, "impact": "none"}
-    kept |= {"spread_model": "fixed", "queue": True, "hard_to_borrow": (), "margin_call": "liquidate"}
+    kept |= {"spread_model": "fixed", "queue": True, "hard_to_borrow": (), "margin_call": "liquidate", "ssr": "flagged"}
     unused = {"impact_linear_rate", "impact_sqrt_rate"}
     for name, value in msgspec.structs.asdict(broker).items():
         if name not in unused:
@@ -98,6 +98,7 @@ DERIVED = {
         "spread_model": "broker.spread_model=dynamic",
         "hard_to_borrow": "broker.hard_to_borrow=GME",
         "margin_call": "broker.margin_call=warn",
+        "ssr": "broker.ssr=computed",
         "lot_size": "portfolio.lot_size=0.5",
         "account": "broker.account=margin",
         "impact": "broker.impact=none",

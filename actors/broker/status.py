@@ -1,0 +1,233 @@
+"""Who may trade, within which prices, and short or not: a fold of statuses, sessions and prices.
+
+Halts. While a symbol or the whole market is halted nothing of it is matched: no fill, no trigger, no trail that moves.
+A bar that overlaps a halt is not matched either, for nobody can say which of its prices were traded at while it lasted.
+What lifts a halt stands in :mod:`actors.values.halts`; a gap in the data lifts nothing.
+
+Bands (LULD). No purchase above the upper band, no sale below the lower one: what a taker would pay beyond is cut to the
+band, and a price that lies beyond it fills nothing. Bands hold until new ones or ``trading`` take their place.
+
+Short-sale restriction (Rule 201 of Regulation SHO). It holds for the rest of the session and for the next one. While
+it does, a short sale fills only as a limit that rests above the market and is met from below.
+
+Prices are ``int`` in units of 1e-8.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.messages.market import BarPanel, TradingStatus
+from actors.messages.orders import BUY, OrderType, SubmitOrder
+from actors.values.fixed import SCALE, fmt
+from actors.values.halts import LULD, MARKET, SSR, Halts
+
+I64 = npt.NDArray[np.int64]
+Bands = tuple[int | None, int | None]
+"""(lower, upper)"""
+
+SSR_RESTRICTED: Final = "SSR_RESTRICTED"
+FLAGGED: Final = "flagged"
+COMPUTED: Final = "computed"
+OFF: Final = "off"
+_SOON: Final = -2
+"""Last session of a restriction that was told before any session was seen: the first one."""
+_FALL: Final = (9, 10)
+"""At this fraction of the close before, or below, a fall restricts short sales: ten percent."""
+_PATIENT: Final = (OrderType.LIMIT, OrderType.TAKE_PROFIT)
+
+
+class MarketStatus:
+    """See the module.
+
+    Attributes:
+        quiet: nothing was ever halted and no symbol has bands: bars and ticks need not ask.
+        banded: some symbol has bands.
+        restricted: some short sales may be restricted.
+        computes: restrictions follow from prices, too, which must be shown to :meth:`note_prices`.
+        told: symbol -> state of those of which it was told that they are frozen.
+    """
+
+    __slots__ = (
+        "_bands",
+        "_close",
+        "_halts",
+        "_last",
+        "_mode",
+        "_released",
+        "_ssr",
+        "banded",
+        "computes",
+        "quiet",
+        "restricted",
+        "session",
+        "told",
+    )
+
+    def __init__(self, n_symbols: int, ssr: str) -> None:
+        """Begin with everything trading.
+
+        Args:
+            n_symbols: size of the universe.
+            ssr: ``flagged`` (restrictions come from statuses), ``computed`` (from prices as well) or ``off``.
+        """
+        self._mode = ssr
+        self._halts = Halts()
+        self._released: dict[int, int] = {}
+        """Symbol -> when its last halt ended, nanoseconds UTC."""
+        self._bands: dict[int, Bands] = {}
+        self._ssr: dict[int, int] = {}
+        """Symbol -> number of the last session of its restriction."""
+        self.told: dict[int, str] = {}
+        self.session = -1
+        self.computes = ssr == COMPUTED
+        count = n_symbols if self.computes else 0
+        self._last: I64 = np.zeros(count, dtype=np.int64)
+        self._close: I64 = np.zeros(count, dtype=np.int64)
+        self._look()
+
+    def _look(self) -> None:
+        self.banded = bool(self._bands)
+        self.restricted = bool(self._ssr)
+        self.quiet = not (self._halts.stopped or self._released or self._bands)
+
+    # -- folds -----------------------------------------------------------------------------------------------------
+
+    def fold(self, status: TradingStatus) -> None:
+        """Take over a status."""
+        symbol, state = status.symbol, status.state
+        if state == SSR:
+            self._restrict(symbol, carried=status.carried)
+        else:
+            banded = status.lower is not None or status.upper is not None
+            halted = symbol in self._halts.stopped
+            self._halts.fold(symbol, state, status.reason, banded=banded)
+            if halted and symbol not in self._halts.stopped:
+                self._released[symbol] = status.ts
+            if state == LULD and banded and symbol != MARKET:
+                self._bands[symbol] = (status.lower, status.upper)
+            else:
+                self._bands.pop(symbol, None)
+        self._look()
+
+    def _restrict(self, symbol: int, *, carried: bool = False) -> None:
+        if self._mode == OFF:
+            return
+        until = _SOON if self.session < 0 else self.session + (not carried)
+        self._ssr[symbol] = max(until, self._ssr.get(symbol, until))
+
+    def begin(self, number: int) -> None:
+        """A session begins; restrictions that ended with an earlier one are over."""
+        if number == self.session:
+            return
+        self.session = number
+        self._ssr = {s: number if until == _SOON else until for s, until in self._ssr.items()}
+        self._ssr = {symbol: until for symbol, until in self._ssr.items() if until >= number}
+        if self.computes:
+            self._close = self._last.copy()
+        self._look()
+
+    def note_bar(self, panel: BarPanel) -> None:
+        """Take over what a panel's symbols traded at; see :meth:`note_prices`."""
+        low: I64 = np.rint(panel.low * SCALE).astype(np.int64)
+        self.note_prices(panel.ids, low, panel.close_fx)
+
+    def note_prices(self, ids: npt.NDArray[np.int32], low: I64, last: I64) -> None:
+        """Take over what symbols traded at; one that fell ten percent below the close before is restricted.
+
+        Args:
+            ids: ``[K]`` symbols, without repeats.
+            low: ``[K]`` their lowest prices.
+            last: ``[K]`` their newest prices.
+        """
+        self._last[ids] = last
+        close = self._close[ids]
+        fell = (close > 0) & (low * _FALL[1] <= close * _FALL[0])
+        for symbol in ids[fell].tolist():
+            self._restrict(symbol)
+        self.restricted = bool(self._ssr)
+
+    def split(self, symbol: int, numerator: int, denominator: int) -> None:
+        """Take over a split: what the symbol closed at, in new shares."""
+        if self.computes:
+            for column in (self._last, self._close):
+                column[symbol] = int(column[symbol]) * denominator // numerator
+
+    # -- questions -------------------------------------------------------------------------------------------------
+
+    def open(self, symbol: int, since_ts: int) -> bool:
+        """Whether the symbol was matched without a break from ``since_ts`` (nanoseconds UTC) to now."""
+        stopped = self._halts.stopped
+        if stopped and (symbol in stopped or MARKET in stopped):
+            return False
+        released = self._released
+        return not released or (released.get(symbol, 0) <= since_ts and released.get(MARKET, 0) <= since_ts)
+
+    def passing(self, panel: BarPanel, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Return those of a panel's rows whose symbols were matched for the whole of the bar."""
+        start = panel.start_ts
+        open_rows = [row for row in rows.tolist() if self.open(row if panel.dense else panel.ids.item(row), start)]
+        return np.array(open_rows, dtype=np.intp)
+
+    def frozen(self, symbol: int) -> tuple[str, str] | None:
+        """Return (state, reason) where the symbol (-1: the market as a whole) is halted, else None."""
+        return self._halts.stopped.get(symbol)
+
+    def cap(self, symbol: int, side: int) -> int | None:
+        """Return the worst price a fill may have: the upper band of a purchase, the lower one of a sale."""
+        bands = self._bands.get(symbol)
+        return None if bands is None else bands[1] if side == BUY else bands[0]
+
+    def short_restricted(self, symbol: int) -> bool:
+        """Whether short sales of the symbol are restricted."""
+        ssr = self._ssr
+        return bool(ssr) and (symbol in ssr or MARKET in ssr)
+
+    def refuse_short(self, order: SubmitOrder, held: int, last: int) -> tuple[str, str] | None:
+        """Return (code, sentence) where an order would sell short at once what may not be, else None.
+
+        Args:
+            order: which comes in.
+            held: position in its symbol.
+            last: the bid where one is known, else the last price, 0 where there is neither.
+        """
+        if order.side == BUY or order.reduce_only or order.lot_id or not self.short_restricted(order.symbol):
+            return None
+        if order.qty <= held:
+            return None
+        if order.type in _PATIENT and order.limit_px is not None and last and order.limit_px > last:
+            return None
+        above = f" above {fmt(last)}" if last else ""
+        reason = f"short sales are restricted (Rule 201): sell what is held, or with a limit{above} that rests"
+        return SSR_RESTRICTED, reason
+
+    # -- snapshots -------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> list[Any]:
+        """Return plain values, equal for equal states."""
+        return [
+            self._halts.snapshot(),
+            [[symbol, ts] for symbol, ts in sorted(self._released.items())],
+            [[symbol, *bands] for symbol, bands in sorted(self._bands.items())],
+            [[symbol, until] for symbol, until in sorted(self._ssr.items())],
+            [[symbol, state] for symbol, state in sorted(self.told.items())],
+            self.session,
+            self._last.tobytes(),
+            self._close.tobytes(),
+        ]
+
+    def restore(self, state: list[Any]) -> None:
+        """Take over what :meth:`snapshot` gave."""
+        self._halts.restore(state[0])
+        self._released = dict(state[1])
+        self._bands = {symbol: (lower, upper) for symbol, lower, upper in state[2]}
+        self._ssr = dict(state[3])
+        self.told = dict(state[4])
+        self.session = state[5]
+        if self.computes and state[6]:
+            self._last = np.frombuffer(state[6], dtype=np.int64).copy()
+            self._close = np.frombuffer(state[7], dtype=np.int64).copy()
+        self._look()
