@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from actors.messages.orders import BUY, SELL, OrderType, SubmitOrder
+from actors.messages.orders import BUY, SELL, OrderType, SubmitOrder, TimeInForce
 from actors.messages.risk import TradingState
 from actors.risk.breakers import Guard
 from actors.risk.exposure import Book, Exposure, Holding, Working
@@ -412,7 +412,13 @@ class Gate:
 
 
 def _flip(order: SubmitOrder, closable: int) -> Split | Denial:
-    """Return how an order that would turn the position is cut; in an OCO group its halves would cancel each other."""
+    """Return how an order that would turn the position is cut.
+
+    In an OCO group its halves would cancel each other, and what fills whole or not at all cannot be two orders.
+    """
+    if order.tif is TimeInForce.FOK:
+        reason = f"the order would flip the position, and a fok order cannot be split; {fmt(closable)} close it"
+        return Denial("WOULD_FLIP", reason, fmt(order.qty), fmt(closable))
     if order.terms is not None and order.terms.oco_group:
         reason = f"the order would flip the position, and one of an OCO group cannot be split; {fmt(closable)} close it"
         return Denial("WOULD_FLIP", reason, fmt(order.qty), fmt(closable))
