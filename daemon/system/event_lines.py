@@ -42,7 +42,8 @@ def wanted_lines(types: Iterable[str], symbol: str) -> Callable[[dict[str, Any]]
         if chosen and line.get("type") not in chosen:
             return False
         order = line.get("order")  # what is asked for or refused stands in the order
-        return not symbol or symbol in (line.get("symbol"), order.get("symbol") if isinstance(order, dict) else None)
+        names = line.get("symbol"), line.get("new_symbol"), order.get("symbol") if isinstance(order, dict) else None
+        return not symbol or symbol in names
 
     return wanted
 

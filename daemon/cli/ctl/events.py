@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from daemon.cli.ctl import show, text
+from daemon.cli.ctl import show, text, told
 from daemon.cli.ctl.text import Paint
 from daemon.cli.ctl.wire import Number
 
@@ -14,12 +14,21 @@ _LISTED_MAX: Final = 3
 _FRAME: Final = {"schema", "seq", "type", "ts", "ts_event", "n", "source", "subscription"}
 _QUIET: Final = {
     "postings", "ids", "features", "reserved", "exempt", "lot_id", "ref_px", "avg_px", "commission", "regulatory",
-    "spread", "slippage", "impact", "liquidity", "px_source", "opened_fees", "realized_fifo", "exec_id",
+    "spread", "slippage", "impact", "liquidity", "px_source", "opened_fees", "realized_fifo", "exec_id", "arrival_px",
+    "expected_cost", "leg", "px",
 }  # fmt: skip
 _STYLES: Final = (
-    (re.compile(r"Killed|Denied|Rejected|Failed|Tripped|Lost|Quarantined|Poison|Abandoned|Breached"), "red"),
-    (re.compile(r"Canceled|Expired|Disabled|Degraded|Stale|Gap|Latch|StateChanged|Alert"), "yellow"),
-    (re.compile(r"Filled|Accepted|Reset|Enabled|Started|Connected|TradeClosed"), "green"),
+    (
+        re.compile(r"Killed|Denied|Rejected|Failed|Tripped|Lost|Quarantined|Poison|Abandoned|Breached|MarginCalled"),
+        "red",
+    ),
+    (
+        re.compile(
+            r"Canceled|Expired|Disabled|Degraded|Stale|Gap|Latch|StateChanged|Alert|Frozen|Restated|Revised|Adjusted"
+        ),
+        "yellow",
+    ),
+    (re.compile(r"Filled|Accepted|Reset|Enabled|Started|Connected|TradeClosed|Released|DividendPaid"), "green"),
     (re.compile(r"Equity|Session|Snapshot|Timer|Decision"), "dim"),
 )
 _DONE: Final = {"1": "buy", "-1": "sell"}
@@ -52,6 +61,9 @@ def what(event: dict[str, Any], paint: Paint) -> str:
         if isinstance(inner, dict):
             facts = {**facts, **inner}
             del facts[name]
+    sentence = told.sentence(str(event.get("type")), facts)
+    if sentence is not None:
+        return sentence
     order = facts.pop("order", None)
     if isinstance(order, dict):
         facts = {**order, **facts}

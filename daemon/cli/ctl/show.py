@@ -32,7 +32,7 @@ _HEADINGS: Final = {
 
 # What a person looking at a list needs, in reading order. The other fields follow; those of _QUIET only with --json.
 _FIRST: Final = {
-    "orders": "ts order_id symbol side qty type tif limit_px stop_px status cum_qty avg_px strategy reason",
+    "orders": "ts order_id symbol side qty type tif limit_px stop_px terms status cum_qty avg_px strategy reason",
     "fills": "ts order_id symbol side qty price fee liquidity px_source",
     "trades": "symbol side qty entry_ts entry_px exit_ts exit_px fees pnl return exit_reason strategy",
     "positions": "symbol qty avg_px market_px unrealized_pnl realized_pnl",
@@ -47,7 +47,7 @@ _FIRST: Final = {
 }
 # What is left out first where the terminal is too narrow for all of it.
 _SPARE: Final = {
-    "orders": "avg_px tif reason strategy cum_qty type",
+    "orders": "avg_px tif reason strategy cum_qty terms type",
     "fills": "px_source liquidity fee",
     "trades": "fees strategy side exit_reason",
     "alerts": "facts acknowledged state action_taken count next_command",
@@ -59,7 +59,7 @@ _SPARE: Final = {
 # Sentences, which may be cut, and what has to stay of them; other words are names and need this much.
 _PROSE: Final = {
     "title": 30, "detail": 24, "facts": 16, "reason": 11, "action_taken": 16, "next_command": 20, "meaning": 24,
-    "status": 8, "type": 8, "value": 10, "default": 8, "bounds": 12, "origin": 12, "headline": 30,
+    "status": 8, "type": 8, "terms": 12, "value": 10, "default": 8, "bounds": 12, "origin": 12, "headline": 30,
 }  # fmt: skip
 _NAME_LEAST: Final = 16
 LINES_AROUND: Final = 3
@@ -89,6 +89,10 @@ def cell(name: str, value: Any, paint: Paint, *, of: str = "") -> str:
     if isinstance(value, str) and value and _is_time(name):
         return text.moment(value)
     shown = text.listed(value)
+    if name == "terms" and isinstance(value, dict):
+        from daemon.cli.ctl import terms
+
+        return terms.words(value)
     if shown == text.NOTHING:
         return paint("dim", shown)
     return paint(colour(shown), shown) if isinstance(value, str) else shown

@@ -56,10 +56,21 @@ def _headline(order: dict[str, Any], paint: Paint) -> str:
     stop = "" if kind == "stop" else "stop "  # "stop 40", not "stop stop 40"
     terms += [stop + _price(order["stop_px"])] if order.get("stop_px") else []
     terms.append(clean(order.get("tif", "")))
+    terms.append(_terms(order))
     told = f"{paint('bold', name)}{number}: {' '.join(filter(None, terms))}: {paint(show.colour(status), status)}"
     if order.get("avg_px"):
         told += f", {grouped(order.get('cum_qty'))} at {_price(order['avg_px'])}"
     return told
+
+
+def _terms(order: dict[str, Any]) -> str:
+    """Return what else the order says, in brackets."""
+    if not order.get("terms"):
+        return ""
+    from daemon.cli.ctl import terms
+
+    said = terms.words(order["terms"])
+    return f"({said})" if said else ""
 
 
 def _deal(order: dict[str, Any], paint: Paint) -> str:
@@ -109,6 +120,12 @@ def _checks(story: dict[str, Any]) -> Iterator[Step]:
             words += f", {grouped(check['reserved'], 2)} reserved"
         if check.get("order_id"):
             words += f" as {clean(check['order_id'])}"
+        if check.get("bracket_of"):
+            words += f", an exit of {clean(check['bracket_of'])}"
+        if check.get("ref_px") is not None:
+            words += f" at a price of {_price(check['ref_px'])}"
+        if _is_something(check.get("expected_cost")):
+            words += f", expected to cost {grouped(check['expected_cost'], 2)}"
         if check.get("limit") not in (None, ""):
             words += f": {grouped(check.get('value', '?'))} against a limit of {grouped(check['limit'])}"
         again = " (a resend)" if check.get("resend") else ""
@@ -127,7 +144,9 @@ def _life(story: dict[str, Any]) -> Iterator[Step]:
             if event.get(field) is not None:
                 value = _price(event[field]) if field.endswith(("_px", "level")) else grouped(event[field])
                 told.append(f"{show.heading(field)} {value}")
-        yield Step(_ts(event), name, f"{', '.join(told)}{_because(event)}".lstrip(": "))
+        if event.get("effective_at"):
+            told.append(f"at the venue {text.moment(event['effective_at'])}")
+        yield Step(_ts(event), name.replace("_", " "), f"{', '.join(told)}{_because(event)}".lstrip(": "))
 
 
 def _fills(story: dict[str, Any], order: dict[str, Any]) -> Iterator[Step]:
@@ -171,13 +190,31 @@ def _end(story: dict[str, Any]) -> Iterator[Step]:
     for name, field in (("closed", "trades_closed"), ("opened", "trades_opened")):
         for trade in _objects(story.get(field)):
             yield Step("", name, _trade(trade), "dim")
-    for child in _objects(story.get("children")):
-        yield Step("", "child", f"{clean(child.get('client_order_id', '?'))}: {clean(child.get('status', '?'))}", "dim")
+    family = [("parent", [story.get("parent")]), ("sibling", story.get("siblings")), ("child", story.get("children"))]
+    for name, orders in family:
+        for order in _objects(orders):
+            yield Step("", name, _relative(order), "dim")
     signal = _object(story.get("decision"))
     if signal.get("realized") is not None:
         hit = "" if signal.get("hit") is None else ", right" if signal["hit"] is True else ", wrong"
         came = f"{percent(signal['realized'], sign=True)} over {clean(signal.get('horizon', '?'))}"
         yield Step("", "came true", f"{came}{hit}", "dim")
+
+
+def _relative(order: dict[str, Any]) -> str:
+    """Return a related order in a phrase: its name, its deal and how it stands."""
+    deal = _deal(order, Paint())
+    prices = [
+        f"{word} {_price(order[name])}"
+        for name, word in (("limit_px", "limit"), ("stop_px", "stop"))
+        if order.get(name)
+    ]
+    said = " ".join([deal, *prices]) if order.get("symbol") else ""
+    why = (
+        f" ({clean(order['reason'])})" if order.get("status") in {"canceled", "expired"} and order.get("reason") else ""
+    )
+    told = f"{clean(order.get('client_order_id', '?'))}: "
+    return f"{told}{f'{said}, ' if said else ''}{clean(order.get('status', '?'))}{why}"
 
 
 def _trade(trade: dict[str, Any]) -> str:
