@@ -43,7 +43,8 @@ class EquityFile(msgspec.Struct, frozen=True):
     net: F64 | None
 
 
-def _fail(path: Path, line: int, column: str, what: str, remedy: str = "") -> OperatorError:
+def bad_cell(path: Path, line: int, column: str, what: str, remedy: str = "") -> OperatorError:
+    """Return the error of a cell: file, line and column."""
     return OperatorError(f"{path}, line {line}, column {column}: {what}", code="BAD_FILE", remedy=remedy)
 
 
@@ -71,7 +72,12 @@ def _in_range(stamp: int, text: str) -> int:
     return stamp
 
 
-def _rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+def read_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Return the columns of a CSV and its rows with their lines.
+
+    Raises:
+        OperatorError: the file is missing, empty, or no CSV.
+    """
     try:
         if path.suffix == ".gz":
             with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as handle:
@@ -104,7 +110,12 @@ def _reader(path: Path, lines: list[str]) -> Iterator[tuple[int, list[str]]]:
         raise OperatorError(message, code="BAD_FILE", remedy="one row a line, cells separated by commas") from None
 
 
-def _find(path: Path, names: list[str], wanted: tuple[str, ...]) -> int:
+def find_column(path: Path, names: list[str], wanted: tuple[str, ...]) -> int:
+    """Return the place of the first of some names.
+
+    Raises:
+        OperatorError: none is there.
+    """
     for name in wanted:
         if name in names:
             return names.index(name)
@@ -112,33 +123,38 @@ def _find(path: Path, names: list[str], wanted: tuple[str, ...]) -> int:
     raise OperatorError(message, code="BAD_FILE", remedy=f"name one column {wanted[0]}")
 
 
-def _cell(path: Path, line: int, row: list[str], at: int, column: str) -> str:
+def cell_at(path: Path, line: int, row: list[str], at: int, column: str) -> str:
+    """Return a cell without blanks around it.
+
+    Raises:
+        OperatorError: the line is too short.
+    """
     if at >= len(row):
-        raise _fail(path, line, column, "the line is too short")
+        raise bad_cell(path, line, column, "the line is too short")
     return row[at].strip()
 
 
 def _number(path: Path, line: int, row: list[str], at: int, column: str) -> float:
-    text = _cell(path, line, row, at, column)
+    text = cell_at(path, line, row, at, column)
     try:
         value = float(text)
     except ValueError:
-        raise _fail(path, line, column, f"{text!r} is not a number") from None
+        raise bad_cell(path, line, column, f"{text!r} is not a number") from None
     if not math.isfinite(value):
-        raise _fail(path, line, column, f"{text!r} is not finite", "leave the row out or repair it")
+        raise bad_cell(path, line, column, f"{text!r} is not finite", "leave the row out or repair it")
     return value
 
 
 def _stamp(path: Path, line: int, row: list[str], at: int, column: str, previous: int | None) -> int:
-    text = _cell(path, line, row, at, column)
+    text = cell_at(path, line, row, at, column)
     try:
         stamp = parse_stamp(text)
     except ValueError:
         remedy = "write a date such as 2022-12-28 or a time with an offset such as 2022-12-28T21:00:00Z"
-        raise _fail(path, line, column, f"{text!r} is not a time", remedy) from None
+        raise bad_cell(path, line, column, f"{text!r} is not a time", remedy) from None
     if previous is not None and stamp <= previous:
         what = "the time repeats" if stamp == previous else "the time goes backward"
-        raise _fail(path, line, column, f"{what} ({text})", "sort the rows by time, one row an instant")
+        raise bad_cell(path, line, column, f"{what} ({text})", "sort the rows by time, one row an instant")
     return stamp
 
 
@@ -148,8 +164,8 @@ def read_wide(path: Path) -> Wide:
     Raises:
         OperatorError: the file is missing or empty, a cell is not a finite number, or times do not ascend.
     """
-    names, rows = _rows(path)
-    at = _find(path, names, _TIME_ALIASES)
+    names, rows = read_rows(path)
+    at = find_column(path, names, _TIME_ALIASES)
     columns = [(i, name) for i, name in enumerate(names) if i != at]
     if not columns:
         message = f"{path}, line 1: there is no column beside {names[at]}"
@@ -182,7 +198,7 @@ def read_returns(path: Path) -> Wide:
     series = wide.values[:, keep]
     if float(series.min()) < -1.0:
         line = int(np.argmax(series < -1.0)) + 2
-        raise _fail(path, line, wide.names[keep], "a loss of more than 100 %", "write fractions: 0.0123 is 1.23 %")
+        raise bad_cell(path, line, wide.names[keep], "a loss of more than 100 %", "write fractions: 0.0123 is 1.23 %")
     days = wide.stamps // _DAY_NS
     last = np.append(days[1:] != days[:-1], True)
     if not last.all():
@@ -199,8 +215,8 @@ def read_equity(path: Path) -> EquityFile:
     Raises:
         OperatorError: unreadable, fewer than two rows, an equity of zero or less.
     """
-    names, rows = _rows(path)
-    at, equity_at = _find(path, names, _TIME_ALIASES), _find(path, names, ("equity",))
+    names, rows = read_rows(path)
+    at, equity_at = find_column(path, names, _TIME_ALIASES), find_column(path, names, ("equity",))
     extras = [(name, names.index(name)) for name in ("gross", "net") if name in names]
     stamps: list[int] = []
     equity: list[float] = []
@@ -208,10 +224,12 @@ def read_equity(path: Path) -> EquityFile:
     for line, row in rows:
         stamp = _stamp(path, line, row, at, names[at], None)
         if stamps and stamp < stamps[-1]:
-            raise _fail(path, line, names[at], "the time goes backward", "sort the rows by time")
+            raise bad_cell(path, line, names[at], "the time goes backward", "sort the rows by time")
         value = _number(path, line, row, equity_at, "equity")
         if value <= 0:
-            raise _fail(path, line, "equity", f"{value!r} is not above zero", "returns of such a curve have no meaning")
+            raise bad_cell(
+                path, line, "equity", f"{value!r} is not above zero", "returns of such a curve have no meaning"
+            )
         stamps.append(stamp)
         equity.append(value)
         more.append([_number(path, line, row, i, name) for name, i in extras])
@@ -233,8 +251,8 @@ def read_trades(path: Path) -> TradeColumns:
     Raises:
         OperatorError: unreadable, or no column ``pnl``.
     """
-    names, rows = _rows(path)
-    pnl_at = _find(path, names, ("pnl",))
+    names, rows = read_rows(path)
+    pnl_at = find_column(path, names, ("pnl",))
     ret_at = names.index("return") if "return" in names else None
     both = "entry_ts" in names and "exit_ts" in names
     pnl: list[float] = []

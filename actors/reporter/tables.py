@@ -18,7 +18,7 @@ from actors.messages.columns import unpack_f64, unpack_i32, unpack_i64
 from actors.messages.orders import OrderFilled, OrderPartiallyFilled, OrderTerms
 from actors.reporter.analytics.drawdown import drawdowns
 from actors.reporter.performance import Curve, model_of, realized_of
-from actors.reporter.stamps import stamps
+from actors.reporter.stamps import is_missed, stamps
 from actors.reporter.story import EquityPoint, OrderRow, Story
 from actors.values.fixed import SCALE, div_round, fmt, mul, to_fixed
 from actors.values.time import format_ts
@@ -29,7 +29,7 @@ F64 = npt.NDArray[np.float64]
 EQUITY = "ts,equity,cash,gross,net,drawdown"
 ORDERS = (
     "order_id,client_order_id,ts,symbol,side,type,tif,qty,limit_px,stop_px,"
-    "status,cum_qty,avg_px,reason,strategy,parent_id,terms,decision_px,arrival_px,end_ts,end_px,expected_cost"
+    "status,cum_qty,avg_px,reason,strategy,parent_id,terms,decision_px,arrival_px,end_ts,end_px,missed_qty,expected_cost"
 )
 FILLS = "ts,order_id,exec_id,symbol,side,qty,price,px_source,fee,liquidity,ref_px,spread,slippage,impact,commission"
 TRADES = (
@@ -98,7 +98,8 @@ def orders_csv(story: Story, symbols: Sequence[str], several: bool = False) -> s
     """Return every order in order of time, denied ones included; ``several`` adds the portfolio's name.
 
     ``terms`` is JSON of what an order says beyond the other columns. ``decision_px`` and the columns behind it are
-    those of cost analysis, empty where unknown; ``end_ts`` is the order's last fill, cancellation or expiry.
+    those of cost analysis, empty where unknown; ``end_ts`` is the order's last fill, cancellation or expiry, and
+    ``missed_qty`` what was wanted and not filled.
     """
     rows = []
     for row in story.orders.values():
@@ -117,10 +118,11 @@ def orders_csv(story: Story, symbols: Sequence[str], several: bool = False) -> s
 def _trace(row: OrderRow) -> str:
     decision, arrival = stamps(row)
     trace = row.trace
+    missed = row.qty - row.cum_qty if is_missed(row) else 0
     expected = trace.expected if trace.decision_px else None
     return (
         f"{_px(decision)},{_px(arrival)},{format_ts(trace.end_ts) if trace.end_ts else ''},"
-        f"{_px(trace.end_px or None)},{_px(expected)}"
+        f"{_px(trace.end_px or None)},{fmt(missed)},{_px(expected)}"
     )
 
 

@@ -49,6 +49,9 @@ EXCUSED: Final = frozenset(
 )
 """Reasons of an end after which nothing is missed."""
 
+REFUSED: Final = ("denied", "rejected")
+"""Statuses of orders that never worked: they are counted and cost nothing."""
+
 PARTS: Final = ("delay", "execution", "opportunity", "fees")
 EXECUTION: Final = ("spread", "slippage", "impact", "timing")
 BENCHMARKS: Final = ("arrival", "vwap", "close")
@@ -202,7 +205,7 @@ _Rows = Sequence[tuple[ParentOrder, Shortfall]]
 
 def _known(rows: _Rows) -> list[tuple[ParentOrder, Shortfall]]:
     """Return the orders that the broker took and whose parts are all known."""
-    return [(o, p) for o, p in rows if p.complete and o.status not in ("denied", "rejected")]
+    return [(o, p) for o, p in rows if p.complete and o.status not in REFUSED]
 
 
 def _sums(rows: _Rows) -> dict[str, Any]:

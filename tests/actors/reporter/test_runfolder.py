@@ -38,7 +38,7 @@ from daemon.kernel.message import InputQuarantined
 HEADERS = {
     "equity.csv": "ts,equity,cash,gross,net,drawdown",
     "orders.csv": "order_id,client_order_id,ts,symbol,side,type,tif,qty,limit_px,stop_px,status,cum_qty,avg_px,reason,"
-    "strategy,parent_id,terms,decision_px,arrival_px,end_ts,end_px,expected_cost",
+    "strategy,parent_id,terms,decision_px,arrival_px,end_ts,end_px,missed_qty,expected_cost",
     "fills.csv": "ts,order_id,exec_id,symbol,side,qty,price,px_source,fee,liquidity,ref_px,spread,slippage,impact,"
     "commission",
     "trades.csv": "symbol,side,qty,entry_ts,entry_px,exit_ts,exit_px,fees,pnl,return,mae,mfe,entry_confidence,"
