@@ -85,7 +85,7 @@ def prepare(path: str) -> tuple[dict[BarType, Equity], list[Bar]]:
     instruments: dict[BarType, Equity] = {}
     bars: list[Bar] = []
     for symbol, part in frame.groupby("symbol", sort=True):
-        instrument = _equity(str(symbol))
+        instrument = equity(str(symbol))
         bar_type = BarType.from_str(f"{instrument.id}-1-{'DAY' if daily else 'MINUTE'}-LAST-EXTERNAL")
         instruments[bar_type] = instrument
         columns = part.set_index(stamp)[["open", "high", "low", "close", "volume"]]
@@ -94,7 +94,8 @@ def prepare(path: str) -> tuple[dict[BarType, Equity], list[Bar]]:
     return instruments, bars
 
 
-def _equity(symbol: str) -> Equity:
+def equity(symbol: str) -> Equity:
+    """Return a share in cents and whole numbers."""
     return Equity(
         instrument_id=InstrumentId(Symbol(symbol), VENUE),
         raw_symbol=Symbol(symbol),

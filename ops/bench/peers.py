@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from job import Result
 
@@ -71,15 +72,18 @@ def drive(python: Path, driver: str, bars: Path, repeats: int, *options: str) ->
     Raises:
         ContenderError: it failed or said nothing.
     """
-    command = [str(python), str(HERE / driver), "--bars", str(bars), "--repeats", str(repeats), *options]
-    return Result(**json.loads(_call(command, RUN_SECONDS).splitlines()[-1]))
+    return Result(**tell(python, driver, "--bars", str(bars), "--repeats", str(repeats), *options))
 
 
 def ask(python: Path, driver: str, bars: Path, *options: str) -> dict[str, float]:
     """Run a driver that answers something else than a result; raises as :func:`drive`."""
-    answer: dict[str, float] = json.loads(
-        _call([str(python), str(HERE / driver), "--bars", str(bars), *options], RUN_SECONDS).splitlines()[-1]
-    )
+    return tell(python, driver, "--bars", str(bars), *options)
+
+
+def tell(python: Path, driver: str, *options: str) -> dict[str, Any]:
+    """Run a driver with these options and return the object that it prints last; raises as :func:`drive`."""
+    said = _call([str(python), str(HERE / driver), *options], RUN_SECONDS)
+    answer: dict[str, Any] = json.loads(said.splitlines()[-1])
     return answer
 
 
