@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from actors.messages.inference import StrategyDisabled, StrategyEnabled
-from actors.messages.market import BarPanel, SessionClosed, SessionOpened
+from actors.messages.market import BarPanel, SessionClosed, SessionOpened, TradingStatus
 from actors.messages.orders import (
     CancelAll,
     OrderAccepted,
@@ -162,6 +162,11 @@ class RiskActor(MarginDesk):
     def bars(self, panel: BarPanel) -> None:
         """Fold last prices."""
         self._prices.fold_bars(panel)
+
+    @observes(TradingStatus)
+    def status(self, message: TradingStatus) -> None:
+        """Fold who may trade."""
+        self._prices.fold_status(message)
 
     @observes(SessionOpened)
     def opened(self, panel: SessionOpened) -> None:

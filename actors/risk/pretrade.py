@@ -5,7 +5,7 @@ Order of the checks and their codes; the first that fails speaks:
 1. form: the border's own code, ``UNKNOWN_PORTFOLIO``, ``UNKNOWN_SYMBOL``, ``NOT_TRADABLE``, ``BAD_SIDE``, ``BAD_QTY``,
    ``BAD_PRICE``, what :mod:`actors.risk.terms` says of all other terms, ``DUPLICATE``;
 2. state: ``KILLED``, ``HALTED``, ``REDUCING``, and for entries ``ENTRIES_BLOCKED``, ``STRATEGY_DISABLED``,
-   ``NO_REF_PRICE``, ``STALE_PRICE``;
+   ``SYMBOL_HALTED``, ``NO_REF_PRICE``, ``STALE_PRICE``;
 3. size: for entries ``MAX_QTY``, ``MIN_NOTIONAL``, ``MAX_NOTIONAL``; for all ``PRICE_COLLAR``, ``CONFIDENCE``;
 4. exposure: ``SHORT_NOT_ALLOWED``, and for entries ``MAX_POSITION``, ``MAX_POSITIONS``, ``CASH`` (margin
    accounts: ``BUYING_POWER``).
@@ -40,6 +40,7 @@ from actors.risk.prices import Prices
 from actors.risk.terms import bad_terms, is_plain, worst_px
 from actors.risk.trading_state import ACTIVE, KILLED, StateKeeper
 from actors.values.fixed import FIXED_MAX, SCALE, div_round, fmt, mul, to_fixed
+from actors.values.halts import HALTED, LULD
 from actors.values.margin import initial
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
@@ -285,7 +286,7 @@ class Gate:
             return Denial("SHORT_NOT_ALLOWED", reason, fmt(leaves), fmt(max(closable, 0)))
         return self._entry(order, leaves, limit_px, own, book, holding, held + same + leaves, ref, px)
 
-    def _state(  # noqa: PLR0911 - one return per check
+    def _state(  # noqa: C901, PLR0911 - one return per check
         self, order: SubmitOrder, now: int, ref: int, *, entry: bool, reducing: bool
     ) -> Denial | None:
         keeper = self._keeper
@@ -304,6 +305,8 @@ class Gate:
             reason = f"{order.strategy} is switched off ({self._disabled[order.strategy]}); enable it first"
             return Denial("STRATEGY_DISABLED", reason)
         symbol = order.symbol
+        if self._prices.halts.stopped and (denial := self._halted(symbol)) is not None:
+            return denial
         if not ref:
             if limits.require_reference:
                 reason = f"{self._symbols[symbol]} has no price yet; send the order after its first bar"
@@ -322,6 +325,16 @@ class Gate:
                 reason = f"the last price of {self._symbols[symbol]} is {value} s too old; wait for a fresh one"
                 return Denial("STALE_PRICE", reason, value, limit)
         return None
+
+    def _halted(self, symbol: int) -> Denial | None:
+        found = self._prices.halts.why(symbol)
+        if found is None:
+            return None
+        state, why = found
+        what = {HALTED: "halted", LULD: "paused"}.get(state, f"of unknown status {state!r}")
+        said = f" ({why})" if why else ""
+        reason = f"{self._symbols[symbol]} is {what}{said}; enter once it trades again, exits may wait for that"
+        return Denial("SYMBOL_HALTED", reason)
 
     def _size(self, qty: int, px: int, equity: int) -> Denial | None:
         # Compared as products of two fixed-point numbers: exact, and without a division.

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.messages.columns import pack_i64, unpack_i64
-from actors.messages.market import BarPanel, GapDetected, SessionClosed, SessionOpened
+from actors.messages.market import BarPanel, GapDetected, SessionClosed, SessionOpened, TradingStatus
+from actors.values.halts import Halts
 
 I64 = npt.NDArray[np.int64]
 
@@ -27,6 +28,7 @@ class Prices:
         session_date: exchange date YYYYMMDD of the newest session.
         gap_to: end of the newest gap in the data, nanoseconds UTC, 0 where there was none.
         missing: by symbol whether it has had no price since that gap; None where nobody waits for one.
+        halts: who may not trade.
     """
 
     __slots__ = (
@@ -38,6 +40,7 @@ class Prices:
         "_seen",
         "daily",
         "gap_to",
+        "halts",
         "missing",
         "now",
         "session",
@@ -57,9 +60,13 @@ class Prices:
         self._closed_ts = 0
         self.gap_to = 0
         self.missing: npt.NDArray[np.bool_] | None = None
+        self.halts = Halts()
 
     def fold_bars(self, panel: BarPanel) -> None:
         """Take over the closes of a panel; a dense one costs no copy."""
+        if panel.revision:
+            self._fold_revision(panel)
+            return
         if panel.session != self.session_date:
             self._begin(panel.session, panel.start_ts)
         ts = panel.ts
@@ -79,6 +86,30 @@ class Prices:
             self._owned = True
         self._px[panel.ids] = panel.close_fx
         self._seen[panel.ids] = mark
+
+    def _fold_revision(self, panel: BarPanel) -> None:
+        """Take over a late correction for those whose newest bar it is; it makes no price younger than its bar."""
+        self.now = max(self.now, panel.ts)
+        ids = panel.ids
+        if self.daily:
+            end = self.session
+            newest = np.full(len(ids), panel.session == self.session_date)
+        else:
+            end = panel.start_ts + self._interval
+            newest = self._seen[ids] <= end
+        ids = ids[newest]
+        if not len(ids):
+            return
+        if not self._owned:
+            self._px = self._px.copy()
+            self._owned = True
+        self._px[ids] = panel.close_fx[newest]
+        self._seen[ids] = end
+
+    def fold_status(self, status: TradingStatus) -> None:
+        """Take over who may trade."""
+        banded = status.lower is not None or status.upper is not None
+        self.halts.fold(status.symbol, status.state, status.reason, banded=banded)
 
     def fold_opened(self, panel: SessionOpened) -> None:
         """Begin a session."""
@@ -154,6 +185,7 @@ class Prices:
             "closed_ts": self._closed_ts,
             "gap_to": self.gap_to,
             "missing": None if self.missing is None else self.missing.tobytes(),
+            "halts": self.halts.snapshot(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -168,5 +200,6 @@ class Prices:
         self._open_ts = state["open_ts"]
         self._closed_ts = state["closed_ts"]
         self.gap_to = state["gap_to"]
+        self.halts.restore(state.get("halts", []))
         missing = state["missing"]
         self.missing = None if missing is None else np.frombuffer(missing, dtype=np.bool_).copy()
