@@ -8,14 +8,38 @@ from __future__ import annotations
 from typing import Final
 
 from actors.broker.account import Account
-from actors.broker.order_state import WorkingOrder
+from actors.broker.order_state import Auction, WorkingOrder
 from actors.broker.params import BrokerParams
-from actors.messages.orders import BUY, SELL, OrderType, RouteReplace, SubmitOrder, TimeInForce
+from actors.messages.orders import BUY, NO_TERMS, SELL, OrderType, RouteReplace, SubmitOrder, TimeInForce
 from actors.values.fixed import fmt
 from actors.values.universe import Universe
 
-TYPES: Final = (OrderType.MARKET, OrderType.LIMIT, OrderType.STOP)
-TIFS: Final = (TimeInForce.DAY, TimeInForce.GTC)
+_PRICES: Final[dict[OrderType, tuple[bool, bool]]] = {
+    OrderType.MARKET: (False, False),
+    OrderType.LIMIT: (True, False),
+    OrderType.STOP: (False, True),
+    OrderType.STOP_LIMIT: (True, True),
+    OrderType.TRAILING_STOP: (False, False),
+    OrderType.MARKET_IF_TOUCHED: (False, True),
+    OrderType.LIMIT_IF_TOUCHED: (True, True),
+    OrderType.TAKE_PROFIT: (True, False),
+    OrderType.MARKET_ON_OPEN: (False, False),
+    OrderType.MARKET_ON_CLOSE: (False, False),
+}
+"""Whether a type has a limit and a stop price (semantics section 2)."""
+_PLAIN: Final = (TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD)
+_ANY: Final = tuple(TimeInForce)
+_DATED: Final = TimeInForce.GTD
+_TIFS: Final[dict[OrderType, tuple[TimeInForce, ...]]] = {
+    OrderType.MARKET: _ANY,
+    OrderType.LIMIT: _ANY,
+    OrderType.TAKE_PROFIT: _ANY,
+    OrderType.MARKET_ON_OPEN: (TimeInForce.OPG, TimeInForce.DAY),
+    OrderType.MARKET_ON_CLOSE: (TimeInForce.CLS, TimeInForce.DAY),
+}
+"""Times in force a type has; all others have those that rest."""
+AUCTION_CUTOFF_NS: Final = 10 * 60 * 1_000_000_000
+"""So long before the close no order for the closing auction is taken."""
 
 REDUCE_ONLY_FLAT: Final = "REDUCE_ONLY_FLAT"
 LOT_CLOSED: Final = "LOT_CLOSED"
@@ -27,6 +51,8 @@ Refusal = tuple[str, str]
 def check_new(order: SubmitOrder, universe: Universe, account: Account, params: BrokerParams) -> Refusal | None:
     """Return why an order is refused, or None."""
     refusal = _check_kind(order, universe) or _check_terms(order.type, order.qty, order.limit_px, order.stop_px)
+    if refusal is None and (order.terms is not None or order.type is OrderType.TRAILING_STOP or order.tif is _DATED):
+        refusal = _check_extra(order)
     if refusal is not None:
         return refusal
     if order.lot_id or order.reduce_only:
@@ -61,12 +87,9 @@ def _check_kind(order: SubmitOrder, universe: Universe) -> Refusal | None:
         return "UNKNOWN_SYMBOL", f"symbol {order.symbol_text or order.symbol!r} is not in the universe"
     if not universe.is_tradable(order.symbol):
         return "NOT_TRADABLE", f"{universe.symbols[order.symbol]} is only observed and cannot be traded"
-    if order.type not in TYPES:
-        known = ", ".join(TYPES)
-        return "UNSUPPORTED_TYPE", f"orders of type {order.type} are not taken; use one of {known}"
-    if order.tif not in TIFS:
-        known = ", ".join(TIFS)
-        return "UNSUPPORTED_TIF", f"time in force {order.tif} is not taken; use one of {known}"
+    known = _TIFS.get(order.type, _PLAIN)
+    if order.tif not in known:
+        return "UNSUPPORTED_TIF", f"a {order.type} order cannot be {order.tif}; use one of {', '.join(known)}"
     if order.side not in (BUY, SELL):
         return "BAD_SIDE", f"side is {order.side}; +1 buys, -1 sells"
     return None
@@ -81,7 +104,7 @@ def check_replace(working: WorkingOrder, terms: RouteReplace, params: BrokerPara
     if refusal is None and terms.qty % params.lot_size and terms.qty != working.qty:
         refusal = "BAD_LOT", f"quantity {fmt(terms.qty)} is no multiple of the lot size {fmt(params.lot_size)}"
     if refusal is None and working.triggered and terms.stop_px != working.stop_px:
-        refusal = "ALREADY_TRIGGERED", "the stop was triggered and works as a market order; its price cannot change"
+        refusal = "ALREADY_TRIGGERED", "the condition was met and the order works without it; its price cannot change"
     return refusal
 
 
@@ -90,12 +113,52 @@ def _check_terms(kind: OrderType, qty: int, limit_px: int | None, stop_px: int |
         return "BAD_QTY", f"quantity {fmt(qty)} is not positive"
     if kind is OrderType.MARKET and limit_px is None and stop_px is None:
         return None
-    for name, price, wanted in (
-        ("limit", limit_px, kind is OrderType.LIMIT),
-        ("stop", stop_px, kind is OrderType.STOP),
-    ):
+    wants = _PRICES[kind]
+    for name, price, wanted in (("limit", limit_px, wants[0]), ("stop", stop_px, wants[1])):
         if wanted and (price is None or price <= 0):
             return f"BAD_{name.upper()}_PX", f"a {kind} order needs a positive {name} price"
         if not wanted and price is not None:
             return f"BAD_{name.upper()}_PX", f"a {kind} order has no {name} price"
     return None
+
+
+def _check_extra(order: SubmitOrder) -> Refusal | None:
+    """Check what only the terms of an order say; the gate has said it in more words."""
+    terms = order.terms or NO_TERMS
+    if order.type is OrderType.TRAILING_STOP and (terms.trail_amount is None) is (terms.trail_percent is None):
+        return "BAD_TRAIL", "a trailing_stop order needs one of trail_amount and trail_percent"
+    if (order.tif is TimeInForce.GTD) is (terms.expire_ts is None):
+        return "BAD_EXPIRY", "an order has expire_at if it is gtd, and only then"
+    if terms.bracket_of:
+        return "BAD_BRACKET", "only the broker makes the exits of a bracket"
+    if terms.bracket is not None and (order.reduce_only or order.lot_id):
+        return "BAD_BRACKET", "an order that only reduces has nothing that a bracket could protect"
+    return None
+
+
+def check_auction(order: WorkingOrder, now: int, session_close: int, *, close_only: bool) -> Refusal | None:
+    """Return why an order for an auction is refused, or None.
+
+    Args:
+        order: as it would work.
+        now: nanoseconds UTC.
+        session_close: of the session under way, 0 where none is.
+        close_only: whether the data have closes only.
+    """
+    if not order.auction:
+        return None
+    if close_only:
+        return "NO_AUCTIONS", "the data have closing prices only, so that no auction can be told from them"
+    if order.auction is Auction.CLOSE and now <= session_close < now + AUCTION_CUTOFF_NS:
+        return "AUCTION_CLOSED", "orders for the closing auction are taken until ten minutes before it"
+    return None
+
+
+def check_post_only(order: WorkingOrder, best: int) -> Refusal | None:
+    """Return why a post-only order is refused, or None; ``best`` is the price it would take at, 0 where unknown."""
+    if order.terms is None or not order.terms.post_only or order.limit_px is None or not best:
+        return None
+    if order.side * (order.limit_px - best) < 0:
+        return None
+    reason = f"the limit {fmt(order.limit_px)} would trade at once at {fmt(best)}, and the order may only rest"
+    return "POST_ONLY_WOULD_TAKE", reason

@@ -17,6 +17,7 @@ from typing import ClassVar
 from actors.broker.bar_desk import BarDesk
 from actors.broker.calendar_desk import CalendarDesk
 from actors.broker.intake import IntakeDesk
+from actors.broker.order_folds import OrderFolds
 from actors.broker.status_desk import StatusDesk
 from actors.messages.orders import (
     OrderAccepted,
@@ -34,7 +35,7 @@ from actors.messages.orders import (
 from daemon.kernel.message import Command, Event
 
 
-class BrokerActor(IntakeDesk, BarDesk, CalendarDesk, StatusDesk):
+class BrokerActor(IntakeDesk, OrderFolds, BarDesk, CalendarDesk, StatusDesk):
     """The simulated broker for daily and intraday bars."""
 
     name = "broker"

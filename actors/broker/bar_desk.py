@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from actors.broker.bars import match_bars
-from actors.broker.execution import Execution
+from actors.broker import trailing
+from actors.broker.bars import BarRules, BarWalk, arrival, bar_of
+from actors.broker.execution import FOK, IOC, Execution
+from actors.broker.order_state import Auction, Mode
+from actors.broker.panels import row_of, trades
+from actors.broker.path import Path
 from actors.broker.state import BrokerState
 from actors.messages.market import BarPanel
+from actors.messages.orders import TimeInForce
 from daemon.kernel.actor import Context, decides, observes, seals
 
 
@@ -22,7 +27,9 @@ class BarDesk(BrokerState):
 
     @seals(BarPanel)
     def seal_bar(self, panel: BarPanel) -> None:
-        """Fold volumes, count null ones, and let limits that met an open rest."""
+        """Fold volumes, count null ones, and let prices leave their marks on the working orders."""
+        if self._resting.unarrived or self._resting.trails or self._resting.auctions:
+            self._mark_orders(panel)
         if self._resting.taking:
             self._resting.meet_open(panel)
         if self._status.computes:
@@ -36,18 +43,62 @@ class BarDesk(BrokerState):
             if self._terms.adv is not None:
                 self._terms.adv.add(panel, volume, has_null=has_null)
 
+    def _mark_orders(self, panel: BarPanel) -> None:
+        """Fold where the market stood when orders reached it, the best prices of trails, the last bar of a session."""
+        resting = self._resting
+        for order in [*resting.unarrived.values(), *resting.trails.values(), *resting.auctions.values()]:
+            row = row_of(panel, order.symbol)
+            born = order.leg and order.accepted_ts == panel.ts
+            if row < 0 or not trades(panel, row) or self._book.ticked(order.symbol):
+                continue
+            if order.live_from <= panel.start_ts or born:
+                if not order.arrival_px:
+                    resting.arrived(order, arrival(panel, row))
+                if order.mode is Mode.TRAIL and (self._status.quiet or self._status.open(order.symbol, panel.start_ts)):
+                    bar = bar_of(panel, row)
+                    place = (abs(order.leg), order.arrival_px) if born else (1, bar.open)
+                    order.best = trailing.after(order, Path(bar, -order.leg or order.side), *place)
+            if order.auction is Auction.CLOSE and panel.ts <= (self._market.session_close or panel.ts):
+                order.last_px = panel.close_fx.item(row)
+                order.last_volume = None if panel.volume is None else panel.volume.item(row)
+
     # -- bars ------------------------------------------------------------------------------------------------------
 
     @decides(BarPanel)
     def on_bar(self, panel: BarPanel, ctx: Context) -> None:
         """Match resting orders against the bars."""
-        if not self._resting.orders:
+        resting = self._resting
+        if not resting.orders:
             return
-        rows = self._resting.hits(panel)
+        rows = resting.hits(panel)
         if not self._status.quiet:
             rows = self._status.passing(panel, rows)
-        if rows.size:
-            execution = Execution(self._terms, self._accounts, panel.session)
-            on_touch = self._params.fill_on_touch
-            match_bars(panel, rows.tolist(), self._resting, execution, on_touch=on_touch)
-            ctx.out += execution.events
+        if self._book.active:
+            rows = rows[[not self._book.ticked(symbol) for symbol in panel.ids[rows].tolist()]]
+        over = resting.next_expiry and resting.expired(panel.ts, at_once=False)
+        if not rows.size and not over and not resting.immediate and not resting.auctions:
+            return
+        execution = self._execution(panel.session, ctx.now)
+        for order in over or ():
+            execution.expire(order, "gtd")
+        market = self._market
+        rules = BarRules(self._params.fill_on_touch, market.session_open, market.session_close)
+        BarWalk(panel, resting, execution, rules).run(rows.tolist())
+        if resting.immediate or resting.auctions:
+            self._end_chances(panel, execution)
+        ctx.out += execution.events
+
+    def _end_chances(self, panel: BarPanel, execution: Execution) -> None:
+        """End what this bar was the only chance for: orders to fill at once, and those for the opening."""
+        for order in (*self._resting.immediate.values(), *self._resting.auctions.values()):
+            opening = order.auction is Auction.OPEN
+            since = self._market.session_open if opening else panel.start_ts
+            if order.auction is Auction.CLOSE or order.live_from > since or self._book.ticked(order.symbol):
+                continue
+            now = execution.now_of(order)
+            if now is None or row_of(panel, order.symbol) < 0:
+                continue
+            if opening:
+                execution.expire(now, "opg")
+            else:
+                execution.cancel(now, FOK if order.order.tif is TimeInForce.FOK else IOC)

@@ -1,23 +1,56 @@
-"""Walks the bars of one instant past the working orders, in the order in which fills happen."""
+"""Walks the bars of one instant past the working orders, in the order in which fills happen.
+
+First everything that meets an open: sales, then purchases, older orders first. Then the paths, all bars at the same
+pace: every order that waits has one next meeting; what a meeting leads to (a condition met, an exit that comes to life)
+may meet the rest of the same path. Last the closing auction, where the bar ends its session.
+"""
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable
 
+import msgspec
+
+from actors.broker import meeting
 from actors.broker.costs import half_spread
 from actors.broker.execution import Execution
-from actors.broker.matching import INTRABAR, OPEN, Bar, Match, match_limit, match_market, match_stop, path_time
-from actors.broker.order_state import WorkingOrder
+from actors.broker.matching import INTRABAR, OPEN, Bar, Match, match_limit, match_market, match_stop
+from actors.broker.order_state import Auction, Mode, WorkingOrder
+from actors.broker.path import Path
 from actors.broker.resting import RestingOrders
 from actors.messages.market import BarPanel
-from actors.messages.orders import OrderType
 from actors.values.fixed import SCALE
 
 AtOpen = tuple[int, int, int, WorkingOrder, Match]
 """(side, order number, row of the panel, order, match): sales sort first, then the older."""
 
-Inside = tuple[int, Bar, WorkingOrder, Match]
-"""(row of the panel, bar, order, match)"""
+Step = tuple[float, int, int, int, int, WorkingOrder, Match, Path]
+"""(time, age of the oldest order it hangs together with, 0 taker or 1 maker, age, row, order, match, path)."""
+
+
+class Waiting(msgspec.Struct, gc=False):
+    """An order that did not meet the open: live from ``px`` on ``leg``; ``match`` where it is known already."""
+
+    row: int
+    bar: Bar
+    order: WorkingOrder
+    match: Match | None = None
+    px: int = 0
+
+
+class BarRules(msgspec.Struct, frozen=True, gc=False):
+    """What holds for a whole panel.
+
+    Attributes:
+        on_touch: a limit fills where a bar only touches it.
+        session_open: when the session under way opened, nanoseconds UTC.
+        session_close: when it closes, 0 where none is under way.
+    """
+
+    on_touch: bool
+    session_open: int = 0
+    session_close: int = 0
 
 
 def quoted(panel: BarPanel, row: int, source: str) -> int | None:
@@ -28,110 +61,228 @@ def quoted(panel: BarPanel, row: int, source: str) -> int | None:
     return half_spread(bid.item(row), ask.item(row))
 
 
+def arrival(panel: BarPanel, row: int) -> int:
+    """Return the market's price when a bar begins: the mid of its first quotes where known, else its open."""
+    if panel.bid_open is not None and panel.ask_open is not None:
+        bid = panel.bid_open.item(row)
+        half = half_spread(bid, panel.ask_open.item(row))
+        if half is not None:
+            return round(bid * SCALE) + half
+    return round(panel.open.item(row) * SCALE)
+
+
+def bar_of(panel: BarPanel, row: int) -> Bar:
+    """Return one row of a panel."""
+    opened, high, low = (round(column.item(row) * SCALE) for column in (panel.open, panel.high, panel.low))
+    return Bar(opened, high, low, panel.close_fx.item(row), panel.close_only)
+
+
 def offer(panel: BarPanel, row: int, symbol: int, execution: Execution, used: int = 0) -> None:
     """Give the symbol's orders their share of the bar's volume, where volume is known."""
     if panel.volume is not None:
         execution.offer_volume(symbol, panel.volume.item(row), used)
 
 
-def match_bars(
-    panel: BarPanel, rows: list[int], resting: RestingOrders, execution: Execution, *, on_touch: bool
-) -> None:
-    """Fill what the bars of ``rows`` fill: sales at the open, purchases at the open, then along the paths.
+class BarWalk:
+    """One panel's walk past the working orders."""
 
-    Args:
-        panel: the instant.
-        rows: its rows that may touch an order, ascending.
-        resting: the working orders.
-        execution: takes the fills.
-        on_touch: whether a limit fills where a bar only touches it.
-    """
-    opens: list[AtOpen] = []
-    inside: list[Inside] = []
-    volume = panel.volume
-    choice = False
-    for row in rows:
-        symbol = row if panel.dense else panel.ids.item(row)
-        if volume is not None:
-            traded = volume.item(row)
-            if not traded > 0:  # also true for NaN
+    __slots__ = ("_closing", "_execution", "_has_quotes", "_opens", "_panel", "_resting", "_rules", "_waiting")
+
+    def __init__(self, panel: BarPanel, resting: RestingOrders, execution: Execution, rules: BarRules) -> None:
+        """Begin a walk.
+
+        Args:
+            panel: the instant.
+            resting: the working orders.
+            execution: takes the fills.
+            rules: of the instant.
+        """
+        self._panel = panel
+        self._resting = resting
+        self._execution = execution
+        self._rules = rules
+        self._has_quotes = panel.bid_open is not None or panel.bid_close is not None
+        self._opens: list[AtOpen] = []
+        self._waiting: list[Waiting] = []
+        self._closing: list[AtOpen] = []
+
+    def run(self, rows: list[int]) -> None:
+        """Fill what the bars of ``rows`` (ascending; they may touch an order) fill."""
+        panel = self._panel
+        volume = panel.volume
+        choice = False
+        for row in rows:
+            symbol = row if panel.dense else panel.ids.item(row)
+            if volume is not None:
+                traded = volume.item(row)
+                if not traded > 0:  # also true for NaN
+                    continue
+                self._execution.offer_volume(symbol, traded)
+            choice |= self._meet_open(row, self._resting.of(symbol))
+        self._opens.sort()  # an order's number is unique, so nothing behind it is compared
+        if choice:
+            _worse_leg_first(self._opens)
+        execution = self._execution
+        for _, _, row, order, match in self._opens:
+            if execution.ended or execution.present:
+                now = execution.now_of(order)
+                if now is None:
+                    continue
+                order = now  # noqa: PLW2901 - the same order, as it is by now
+            self._meet(row, order, match)
+        if self._waiting:
+            self._walk()
+        for _, _, row, order, match in sorted(self._closing):
+            now = execution.now_of(order)
+            if now is not None:
+                self._fill(row, now, match)
+
+    # -- the open --------------------------------------------------------------------------------------------------
+
+    def _meet_open(self, row: int, orders: Iterable[WorkingOrder]) -> bool:
+        """Sort one symbol's orders into those that meet the open and others; tell whether a resting exit meets it."""
+        choice = False
+        panel, rules = self._panel, self._rules
+        start_ts, on_touch = panel.start_ts, rules.on_touch
+        open_px = round(panel.open.item(row) * SCALE)
+        bar: Bar | None = None
+        for order in orders:
+            if order.auction and not self._in_auction(row, order):
                 continue
-            execution.offer_volume(symbol, traded)
-        choice |= _meet_all(panel, row, resting.of(symbol), opens, inside, on_touch=on_touch)
-    opens.sort()  # an order's number is unique, so nothing behind it is compared
-    if choice:
-        _worse_leg_first(opens)
-    has_quotes = panel.bid_open is not None or panel.bid_close is not None
-    for _, _, row, order, match in opens:
-        execution.fill(order, match, quoted(panel, row, match.source) if has_quotes else None)
-    if inside:
-        _fill_inside(panel, inside, execution)
-
-
-def _meet_all(
-    panel: BarPanel,
-    row: int,
-    orders: Iterable[WorkingOrder],
-    opens: list[AtOpen],
-    inside: list[Inside],
-    *,
-    on_touch: bool,
-) -> bool:
-    """Add what one symbol's bar meets to ``opens`` and ``inside``; tell whether an exit that rests meets its open."""
-    choice = False
-    start_ts = panel.start_ts
-    open_px = round(panel.open.item(row) * SCALE)
-    bar: Bar | None = None
-    for order in orders:
-        if order.live_from > start_ts:
-            continue
-        match: Match | None
-        if order.market:
-            match = match_market(open_px, close_only=panel.close_only)
-        else:
+            if order.live_from > start_ts:
+                continue
+            match: Match | None
+            mode = order.mode
+            if mode is Mode.MARKET:
+                match = match_market(open_px, close_only=panel.close_only)
+                self._opens.append((order.side, order.n, row, order, match))
+                continue
             if bar is None:
                 high, low = round(panel.high.item(row) * SCALE), round(panel.low.item(row) * SCALE)
                 bar = Bar(open_px, high, low, panel.close_fx.item(row), panel.close_only)
-            if order.limit_px is not None:
+            if mode is Mode.LIMIT:
+                assert order.limit_px is not None  # noqa: S101 - acceptance checked it; mypy cannot know
                 match = match_limit(order.side, order.limit_px, bar, on_touch=on_touch, taking=order.taking)
-            else:
-                assert order.stop_px is not None  # noqa: S101 - acceptance takes no fourth type; mypy cannot know
+            elif mode is Mode.STOP:
+                assert order.stop_px is not None  # noqa: S101
                 match = match_stop(order.side, order.stop_px, bar)
+            else:
+                match = meeting.at(order, bar, open_px, on_touch=on_touch)
+                if match is None:
+                    self._waiting.append(Waiting(row, bar, order, px=open_px))
+                    continue
             if match is None:
                 continue
             if match.source == INTRABAR:
-                inside.append((row, bar, order, match))
+                if not (order.immediate or order.auction):  # those had their one chance at the open
+                    self._waiting.append(Waiting(row, bar, order, match))
                 continue
-            choice |= match.maker and order.order.lot_id != ""
-        opens.append((order.side, order.n, row, order, match))
-    return choice
+            choice |= match.maker and bool(order.order.lot_id or order.linked)
+            self._opens.append((order.side, order.n, row, order, match))
+        return choice
+
+    def _in_auction(self, row: int, order: WorkingOrder) -> bool:
+        """Tell whether an auction order is for this bar's open; one for the close waits until the bar is over."""
+        panel, rules = self._panel, self._rules
+        if order.auction is Auction.OPEN:
+            return order.live_from <= rules.session_open
+        if panel.ts == rules.session_close:
+            match = meeting.in_close(order, panel.close_fx.item(row), on_touch=rules.on_touch)
+            if match is not None:
+                self._closing.append((order.side, order.n, row, order, match))
+        return False
+
+    # -- meetings --------------------------------------------------------------------------------------------------
+
+    def _fill(self, row: int, order: WorkingOrder, match: Match) -> None:
+        half = quoted(self._panel, row, match.source) if self._has_quotes else None
+        at = 0 if order.arrival_px else arrival(self._panel, row)
+        self._execution.fill(order, match, half, at)
+
+    def _meet(self, row: int, order: WorkingOrder, match: Match) -> None:
+        """Fill an order at the open, or let it work as a limit where that is what its condition leads to."""
+        execution = self._execution
+        if match.triggers and order.limit_px is not None:
+            changed = execution.trigger(order, match.ref)
+            if changed is None:
+                return
+            bar = bar_of(self._panel, row)
+            limit = meeting.at(changed, bar, match.ref, on_touch=self._rules.on_touch)
+            if limit is None:
+                self._waiting.append(Waiting(row, bar, changed, px=match.ref))
+                return
+            order, match = changed, limit
+        self._fill(row, order, match)
+        for born in execution.born:
+            self._waiting.append(Waiting(row, bar_of(self._panel, row), born.order, px=match.ref))
+        execution.born.clear()
+
+    # -- the paths -------------------------------------------------------------------------------------------------
+
+    def _walk(self) -> None:
+        """Let the paths meet what waits, in the order in which they do; positions are those behind the open."""
+        execution = self._execution
+        steps: list[Step] = []
+        for waiting in self._waiting:
+            order = execution.now_of(waiting.order)
+            if order is None:
+                continue
+            # Whoever is flat is hurt by the side that is worse for what the order would open.
+            held = execution.held(order.portfolio, order.symbol) or order.side
+            path = Path(waiting.bar, held)
+            match = waiting.match
+            if match is None:
+                match = meeting.along(order, path, 1, waiting.px, on_touch=self._rules.on_touch)
+            else:
+                match = meeting.placed(order, match, path)
+            if match is not None:
+                steps.append(self._entry(waiting.row, order, match, path))
+        heapq.heapify(steps)
+        while steps:
+            _, _, _, _, row, order, match, path = heapq.heappop(steps)
+            now = execution.now_of(order)
+            if now is None:
+                continue
+            self._step(steps, row, now, match, path)
+
+    def _step(self, steps: list[Step], row: int, order: WorkingOrder, match: Match, path: Path) -> None:
+        """Do what the next meeting leads to, and add the meetings that follow from it."""
+        execution, on_touch = self._execution, self._rules.on_touch
+        leg = abs(match.leg)
+        if match.triggers and order.limit_px is not None:
+            changed = execution.trigger(order, match.ref)
+            follow = [] if changed is None else [changed]
+        else:
+            self._fill(row, order, match)
+            follow = [born.order for born in execution.born]
+            execution.born.clear()
+        for changed in follow:
+            found = meeting.along(changed, path, leg, match.ref, on_touch=on_touch)
+            if found is not None:
+                heapq.heappush(steps, self._entry(row, changed, found, path))
+
+    def _entry(self, row: int, order: WorkingOrder, match: Match, path: Path) -> Step:
+        time = path.time(abs(match.leg), match.ref)
+        return time, self._execution.kin(order), int(match.maker), order.n, row, order, match, path
 
 
 def _worse_leg_first(opens: list[AtOpen]) -> None:
-    """Put in order the exits of one lot that meet the same open: the one that pays for liquidity, then the other.
+    """Put in order the exits that meet the same open and of which one ends the other: first the one that pays.
 
     No path decides between them, so the account gets the worse; other orders keep their places. Inside a bar the path
     always decides: a stop lies on the one side of the open, a target on the other.
     """
     places: dict[str, list[int]] = {}
     for place, (_, _, _, order, _) in enumerate(opens):
-        if order.order.lot_id:
-            places.setdefault(order.order.lot_id, []).append(place)
+        kin = order.order.lot_id or meeting.family(order)
+        if kin:
+            places.setdefault(kin, []).append(place)
     for taken in places.values():
         legs = sorted((opens[place] for place in taken), key=lambda leg: leg[4].maker)
         for place, leg in zip(taken, legs, strict=True):
             opens[place] = leg
 
 
-def _fill_inside(panel: BarPanel, inside: list[Inside], execution: Execution) -> None:
-    """Fill what the paths meet, in the order in which they do; positions are those after the open."""
-    timed: list[tuple[float, int, int, WorkingOrder, Match]] = []
-    for row, bar, order, match in inside:
-        # Whoever is flat is hurt by the side that is worse for what the order would open.
-        held = execution.held(order.portfolio, order.symbol) or order.side
-        rising = (order.side < 0) == (order.order.type is OrderType.LIMIT)
-        when = path_time(match.ref, bar, rising=rising, position=held)
-        timed.append((when, order.n, row, order, match))
-    timed.sort()
-    for _, _, row, order, match in timed:
-        execution.fill(order, match, quoted(panel, row, match.source))
+def closing_match(order: WorkingOrder, *, on_touch: bool) -> Match | None:
+    """Return where an order for the close trades at a session's end whose last bar came earlier, None where not."""
+    return meeting.in_close(order, order.last_px, on_touch=on_touch) if order.last_px else None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from actors.broker.order_state import WorkingOrder
+from actors.broker.bars import closing_match
+from actors.broker.execution import Execution
+from actors.broker.order_state import Auction
+from actors.broker.resting import LASTING
 from actors.broker.state import BrokerState
 from actors.messages.market import GapDetected, SessionClosed, SessionOpened
-from actors.messages.orders import (
-    OrderExpired,
-    TimeInForce,
-)
 from daemon.kernel.actor import Context, decides, observes, seals
 
 
@@ -23,6 +22,7 @@ class CalendarDesk(BrokerState):
         if market.gap_to and (market.session_number < 0 or number <= market.session_number + 1):
             self._resting.told(market.gap_to)  # no session was missed in between
         market.session_number = number
+        market.session_open = message.session.open_ts
         if self._is_another(message) and self._terms.adv is not None:
             self._terms.adv.end_session()  # the close of the session before was never seen
         for account in self._accounts.values():
@@ -53,31 +53,71 @@ class CalendarDesk(BrokerState):
 
     @decides(SessionClosed)
     def on_close(self, message: SessionClosed, ctx: Context) -> None:
-        """Expire DAY orders; those that came in behind this close, which may be told late, are for the next session."""
-        self._expire_day(ctx, message.session.close_ts)
+        """Hold the closing auction for what no bar ended the session with; expire what the session ends.
+
+        Orders that came in behind this close, which may be told late, are for the next session.
+        """
+        if not self._resting.orders:
+            return
+        execution = self._execution(message.session.date, ctx.now)
+        self._close_auction(execution, message.session.close_ts)
+        self._end_session(execution, message.session.close_ts)
+        ctx.out += execution.events
+
+    def _close_auction(self, execution: Execution, close: int) -> None:
+        """Fill orders for the close at the last bars, in which the session's last price stands."""
+        waiting = []
+        for order in self._resting.auctions.values():
+            if order.auction is not Auction.CLOSE or order.accepted_ts > close or self._book.ticked(order.symbol):
+                continue
+            match = closing_match(order, on_touch=self._params.fill_on_touch)
+            if match is not None and self._status.open(order.symbol, close):
+                waiting.append((order.side, order.n, order, match))
+                if order.last_volume is not None:
+                    used = self._market.used.get(order.symbol, 0)
+                    execution.offer_volume(order.symbol, order.last_volume, used)
+        for _, _, order, match in sorted(waiting):
+            execution.fill(order, match, None, match.ref)
 
     @decides(SessionOpened)
     def on_open(self, message: SessionOpened, ctx: Context) -> None:
-        """Expire DAY orders of sessions whose close was never seen, or that were missed as a whole."""
-        if self._is_another(message):
-            self._expire_day(ctx, self._market.session_close)
+        """Expire orders of sessions whose close was never seen, or that were missed as a whole."""
+        another = self._is_another(message)
+        if not (another or self._market.gap_to or self._resting.dated):
+            return
+        execution = self._execution(message.session.date, ctx.now)
+        if another:
+            self._end_session(execution, self._market.session_close)
         if self._market.gap_to:
             for working in self._resting.untold():  # none of them was accepted by that close
-                self._expire(ctx, working)
+                if execution.now_of(working) is not None:
+                    execution.expire(working, working.order.tif.value)
+        self._end_dated(execution, message.ts)
+        ctx.out += execution.events
 
     @decides(GapDetected)
     def on_gap(self, _message: GapDetected, ctx: Context) -> None:
-        """Expire DAY orders of a session that ended within the gap; they must not meet a later session's bars."""
+        """Expire orders of a session that ended within the gap; they must not meet a later session's bars."""
         close = self._market.session_close
         if close and self._market.gap_to >= close:
-            self._expire_day(ctx, close)
+            execution = self._execution(self._market.date, ctx.now)
+            self._end_session(execution, close)
+            ctx.out += execution.events
 
-    def _expire_day(self, ctx: Context, close: int) -> None:
-        """Expire DAY orders accepted by ``close``."""
+    def _end_session(self, execution: Execution, close: int) -> None:
+        """Expire what a session that ends at ``close`` ends: whatever does not outlive one and came in by then.
+
+        An order for an opening waits for the next one where it came in behind this session's.
+        """
+        opened = self._market.session_open
         for working in self._resting.orders.values():
-            if working.order.tif is TimeInForce.DAY and working.accepted_ts <= close:
-                self._expire(ctx, working)
+            tif = working.order.tif
+            until = opened if working.auction is Auction.OPEN else close
+            if tif not in LASTING and working.accepted_ts <= until and execution.now_of(working) is not None:
+                execution.expire(working, tif.value)
+        self._end_dated(execution, close)
 
-    @staticmethod
-    def _expire(ctx: Context, working: WorkingOrder) -> None:
-        ctx.emit(OrderExpired(working.order_id, working.order.client_order_id, working.cum_qty, "day"))
+    def _end_dated(self, execution: Execution, now: int) -> None:
+        for working in self._resting.expired(now, at_once=True):
+            if execution.now_of(working) is not None:
+                execution.expire(working, "gtd")

@@ -11,6 +11,11 @@ Limits of a fill, in this order:
 * Participation: at most this share of the bar's volume, all orders together; what is beyond it keeps working.
 * Cash: a fill that would make the spendable cash negative is cut to the largest quantity that cash pays, fees included;
   the rest is cancelled, for nothing says that money will come. In ``cash_strict`` unsettled proceeds are not spendable.
+* ``fok``: what is left of the order after these must be all of it, else it is cancelled whole.
+
+A fill of a linked order (:mod:`actors.broker.links`) has consequences in the same instant: exits come to life, siblings
+shrink or end. They are stated as events at once, and what they leave behind for the rest of the instant is in
+:attr:`Execution.born`, :attr:`Execution.ended` and :attr:`Execution.present`.
 """
 
 from __future__ import annotations
@@ -25,17 +30,26 @@ from actors.broker.acceptance import LOT_CLOSED, REDUCE_ONLY_FLAT
 from actors.broker.account import Account
 from actors.broker.adv import AverageVolume
 from actors.broker.costs import CostModel, Price
+from actors.broker.following import Following
+from actors.broker.links import Links
 from actors.broker.lots import Stake
 from actors.broker.matching import Match
 from actors.broker.order_state import WorkingOrder
 from actors.broker.params import BrokerParams
-from actors.messages.orders import BUY, OrderCanceled, OrderFilled, OrderPartiallyFilled, OrderTriggered
+from actors.messages.orders import (
+    BUY,
+    OrderFilled,
+    OrderPartiallyFilled,
+    OrderTriggered,
+    TimeInForce,
+)
 from actors.values.fixed import SCALE, div_round, mul
 from daemon.kernel.ids import exec_id
-from daemon.kernel.message import Event
 
 NO_POSITION: Final = "NO_POSITION"
 INSUFFICIENT_CASH: Final = "INSUFFICIENT_CASH"
+FOK: Final = "FOK"
+IOC: Final = "IOC"
 
 
 class Terms:
@@ -85,25 +99,45 @@ class Purse:
         return stake
 
 
-class Execution:
+class Execution(Following):
     """The budgets of one instant and the events so far."""
 
-    __slots__ = ("_accounts", "_purses", "_session", "_terms", "_volume", "events")
+    __slots__ = (
+        "_accounts",
+        "_purses",
+        "_session",
+        "_terms",
+        "_volume",
+    )
 
-    def __init__(self, terms: Terms, accounts: Mapping[str, Account], session: int) -> None:
+    def __init__(
+        self,
+        terms: Terms,
+        accounts: Mapping[str, Account],
+        session: int,
+        *,
+        links: Links | None = None,
+        orders: Mapping[str, WorkingOrder] | None = None,
+        number: int = 0,
+        now: int = 0,
+    ) -> None:
         """Start with the accounts as they are.
 
         Args:
             terms: of the run.
             accounts: by portfolio; read only.
             session: trade date YYYYMMDD.
+            links: which orders hang together; read only.
+            orders: the working orders by client order id; read only.
+            number: of the next order that is accepted.
+            now: stamp of the instant.
         """
+        super().__init__(links, orders, number, now)
         self._terms = terms
         self._accounts = accounts
         self._session = session
         self._purses: dict[str, Purse] = {}
         self._volume: dict[int, int] = {}
-        self.events: list[Event] = []
 
     def offer_volume(self, symbol: int, volume: float, used: int = 0) -> None:
         """Give the symbol's orders their share of a bar's volume, less what its earlier fills took."""
@@ -122,8 +156,35 @@ class Execution:
             purse = self._purses[portfolio] = Purse(self._accounts[portfolio])
         return purse
 
-    def fill(self, order: WorkingOrder, match: Match, half_quoted: int | None) -> None:
-        """Fill as much of an order as the limits allow, and state what becomes of the rest."""
+    def trigger(self, order: WorkingOrder, level: int) -> WorkingOrder | None:
+        """State that a condition was met; return the order as it works from then on, None where nothing is left of it.
+
+        An order that has nothing to close any more ends instead, and was never triggered.
+        """
+        room, bound = order.leaves, ""
+        if order.order.lot_id:
+            room, bound = self._room(order, self._purse(order.portfolio).stake(order.symbol))
+        if bound == LOT_CLOSED and room <= 0:
+            self.cancel(order, bound)
+            return None
+        self.events.append(OrderTriggered(order.order_id, order.order.client_order_id, level))
+        changed = order.copy()
+        changed.trigger()
+        self.present[order.n] = changed
+        return changed
+
+    def fill(self, order: WorkingOrder, match: Match, half_quoted: int | None, arrival: int = 0) -> None:
+        """Fill as much of an order as the limits allow, and state what becomes of the rest.
+
+        Args:
+            order: as it is now.
+            match: at what price.
+            half_quoted: half of the quoted spread, None where it is not known.
+            arrival: the market's price when the order reached it, if that was now.
+        """
+        if not order.arrival_px and arrival:
+            order = order.copy()
+            order.arrival_px = arrival
         submitted = order.order
         symbol = order.symbol
         purse = self._purses.get(order.portfolio) or self._purse(order.portfolio)
@@ -133,27 +194,33 @@ class Execution:
         if order.side != BUY or submitted.reduce_only or submitted.lot_id:
             room, bound = self._room(order, stake)
             qty = min(leaves, room)
-        if order.stop_px is not None and not order.triggered and (room > 0 or bound != LOT_CLOSED):
+        if match.triggers and (room > 0 or bound != LOT_CLOSED):
             self.events.append(OrderTriggered(order.order_id, submitted.client_order_id, match.ref))
         if qty <= 0:
-            self._cancel(order, 0, bound)
+            self.cancel(order, bound)
             return
         offered = self._volume.get(symbol)
         if offered is not None and offered < qty:
             qty = offered - offered % self._terms.lot_size
-            if not qty:
-                return
+        whole = submitted.tif is TimeInForce.FOK
+        if whole and qty < leaves:
+            self.cancel(order, FOK)
+            return
+        if not qty:
+            return
         try:
             fill = self._quote(order, match, qty, half_quoted)
             if fill.cash < 0 and purse.cash + fill.cash < 0:
-                self._fill_affordable(order, match, qty, half_quoted, purse, stake)
+                self._fill_affordable(order, match, 0 if whole else qty, half_quoted, purse, stake)
                 return
         except fees.FeeScheduleError as error:
-            self._cancel(order, 0, error.message)
+            self.cancel(order, error.message)
             return
         self._book(order, match, fill, purse, stake)
         if qty == room < leaves:
-            self._cancel(order, qty, bound)
+            self.cancel(order, bound, qty)
+        if order.linked:
+            self.follow(order, qty, match)
 
     def _room(self, order: WorkingOrder, stake: Stake) -> tuple[int, str]:
         """Return how much an order may fill as far as lot and position go, and the reason that ends what is beyond."""
@@ -166,14 +233,10 @@ class Execution:
             return order.leaves, ""
         return stake.held, NO_POSITION
 
-    def _cancel(self, order: WorkingOrder, filled_now: int, reason: str) -> None:
-        client_order_id = order.order.client_order_id
-        self.events.append(OrderCanceled(order.order_id, client_order_id, order.cum_qty + filled_now, reason))
-
     def _fill_affordable(
         self, order: WorkingOrder, match: Match, qty: int, half_quoted: int | None, purse: Purse, stake: Stake
     ) -> None:
-        """Fill the largest quantity below ``qty`` that cash pays, if any, and cancel the rest."""
+        """Fill the largest quantity below ``qty`` (0: nothing) that cash pays, if any, and cancel the rest."""
         best: Fill | None = None
         # A sale that cash cannot pay is one whose fees exceed its proceeds; less of it would not help.
         if order.side == BUY:
@@ -186,9 +249,13 @@ class Execution:
                     low, best = middle, trial
                 else:
                     high = middle
+        filled = 0
         if best is not None:
+            filled = best.qty
             self._book(order, match, best, purse, stake)
-        self._cancel(order, 0 if best is None else best.qty, INSUFFICIENT_CASH)
+        self.cancel(order, INSUFFICIENT_CASH, filled)
+        if filled and order.linked:
+            self.follow(order, filled, match)
 
     def _quote(self, order: WorkingOrder, match: Match, qty: int, half_quoted: int | None) -> Fill:
         """Price a fill of exactly ``qty``."""
@@ -222,6 +289,7 @@ class Execution:
         if fill.cash < 0 or not self._terms.strict:
             purse.cash += fill.cash
         name = exec_id(order.order_id, order.fills + 1)
+        held = stake.held
         stake.trade(name, side * qty, submitted.lot_id)
         volume = self._volume
         if symbol in volume:
@@ -233,6 +301,9 @@ class Execution:
         else:
             avg_px = div_round((order.cum_value + fill.value) * SCALE, cum_qty)
         kind = OrderPartiallyFilled if leaves else OrderFilled
+        if not leaves:
+            self.ended.add(order.n)
+        closes = held * stake.held <= 0 and held != 0
         self.events.append(
             kind(
                 order.order_id,
@@ -259,5 +330,8 @@ class Execution:
                 submitted.lot_id,
                 submitted.confidence,
                 submitted.exempt,
+                order.arrival_px,
             )
         )
+        if closes:
+            self.closed_out(order.portfolio, symbol, side)

@@ -16,10 +16,12 @@ class MarketMemory:
     Attributes:
         date: trade date of the last panel, YYYYMMDD.
         session_number: of the session under way or last seen, -1 before the first.
+        session_open: stamp of its open, 0 before the first.
         session_close: stamp of the close of the session under way, 0 between sessions.
         gap_to: end of the newest gap in the data, 0 where there was none.
         panel: the last panel, kept only where orders may fill at the event they arrive with.
-        used: volume that fills took from that panel, by symbol, units of 1e-8 shares.
+        used: volume that fills took from the last panel, by symbol, units of 1e-8 shares.
+        close_only: whether the last panel had closes only.
     """
 
     def __init__(self, n_symbols: int, *, keep_panel: bool) -> None:
@@ -29,7 +31,9 @@ class MarketMemory:
         self._owned = True
         self.date = 0
         self.session_number = -1
+        self.session_open = 0
         self.session_close = 0
+        self.close_only = False
         self.gap_to = 0
         self.panel: BarPanel | None = None
         self.used: dict[int, int] = {}
@@ -37,8 +41,10 @@ class MarketMemory:
     def note(self, panel: BarPanel) -> None:
         """Fold a panel."""
         self.date = panel.session
+        self.close_only = panel.close_only
         if self._keep_panel:
             self.panel = panel
+        if self.used:
             self.used = {}
         if panel.dense:
             # Panels are read-only and never change, so a dense one's closes need no copy.
@@ -56,20 +62,21 @@ class MarketMemory:
 
     def take_volume(self, symbol: int, qty: int) -> None:
         """Note a fill against the present panel."""
-        if self._keep_panel:
-            self.used[symbol] = self.used.get(symbol, 0) + qty
+        self.used[symbol] = self.used.get(symbol, 0) + qty
 
     def snapshot(self) -> list[Any]:
         """Return plain values."""
         panel = None if self.panel is None else pack_panel(self.panel)
         used = list(self.used.items())
-        times = [self.date, self.session_number, self.session_close, self.gap_to]
+        times = [self.date, self.session_number, self.session_close, self.gap_to, self.session_open, self.close_only]
         return [self._last_fx.tobytes(), times, panel, used]
 
     def restore(self, state: list[Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
         self._last_fx = np.frombuffer(state[0], dtype=np.int64)
         self._owned = False
-        self.date, self.session_number, self.session_close, self.gap_to = state[1]
+        self.date, self.session_number, self.session_close, self.gap_to = state[1][:4]
+        if len(state[1]) > 4:
+            self.session_open, self.close_only = state[1][4:]
         self.panel = None if state[2] is None else unpack_panel(state[2])
         self.used = dict(state[3])

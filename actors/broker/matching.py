@@ -40,11 +40,15 @@ class Match(msgspec.Struct, frozen=True, gc=False):
         ref: reference price.
         source: ``open``, ``intrabar`` or ``close``, as in a fill's ``px_source``.
         maker: whether the order rested and was met, rather than taking liquidity.
+        triggers: whether this meets the condition of an order that waits for one.
+        leg: of a bar's path (1 to 3), negative where the path goes to the low first; 0 where there is no path.
     """
 
     ref: int
     source: str
     maker: bool
+    triggers: bool = False
+    leg: int = 0
 
 
 def match_market(open_px: int, *, close_only: bool) -> Match:
@@ -75,31 +79,8 @@ def match_limit(side: int, limit: int, bar: Bar, *, on_touch: bool, taking: bool
 def match_stop(side: int, stop: int, bar: Bar) -> Match | None:
     """Return where a stop order triggers and trades, or None; it always takes liquidity."""
     if side * (bar.open - stop) >= 0:
-        return Match(bar.open, CLOSE if bar.close_only else OPEN, maker=False)
+        return Match(bar.open, CLOSE if bar.close_only else OPEN, maker=False, triggers=True)
     beyond = bar.high - stop if side > 0 else stop - bar.low
     if beyond >= 0:
-        return Match(stop, INTRABAR, maker=False)
+        return Match(stop, INTRABAR, maker=False, triggers=True)
     return None
-
-
-def path_time(level: int, bar: Bar, *, rising: bool, position: int) -> float:
-    """Return when the path first comes to ``level``: 1 to 2 on the way to the first extreme, 2 to 3 to the other.
-
-    Every bar of an instant is walked at the same pace, so that the answer also orders the fills of different symbols.
-
-    Args:
-        level: a price inside the bar, other than its open.
-        bar: the bar.
-        rising: whether the level lies above the open (buy stops, sell limits) or below.
-        position: what is held; its sign decides a tie of the extremes.
-    """
-    up = bar.high - bar.open
-    down = bar.open - bar.low
-    high_first = up < down or (up == down and position < 0)
-    if rising:
-        if high_first:
-            return 1 + (level - bar.open) / up
-        return 2 + (level - bar.low) / (up + down)
-    if high_first:
-        return 2 + (bar.high - level) / (up + down)
-    return 1 + (bar.open - level) / down

@@ -227,6 +227,7 @@ class WorkingOrder:
         taking: a limit that was marketable when it arrived and has not yet seen an open it did not cross.
         best: of a trail, the best price since it is armed, 0 while it is not: a fold of prices.
         arrival_px: the market's price when the order reached it, 0 before: a fold of prices.
+        leg: where on the path of the bar an exit came to life in which it did, as in ``OrderAccepted``; 0 elsewhere.
         last_px, last_volume: of an order for the close, the last bar it could trade in: a fold of bars.
         queue: of a limit that rests, what is ahead of it at its price in the book, None while that is not known: a fold
             of ticks.
@@ -249,6 +250,7 @@ class WorkingOrder:
         "last_px",
         "last_volume",
         "leaves",
+        "leg",
         "limit_px",
         "linked",
         "live_from",
@@ -295,13 +297,18 @@ class WorkingOrder:
         self.state = OrderState.NEW
         self.triggered = False
         self.taking = False
-        self.best = self.arrival_px = self.last_px = 0
+        self.best = self.arrival_px = self.last_px = self.leg = 0
         self.last_volume: float | None = None
         self.queue: int | None = None
         self.shown = 0 if terms is None or terms.display_qty is None else min(terms.display_qty, order.qty)
         self.cum_qty = self.cum_value = self.fills = 0
         self.commission = self.regulatory = 0
         self.section_31_raw = self.taf_raw = 0
+
+    @property
+    def expire_ts(self) -> int | None:
+        """Stamp up to which it may fill, None where no date ends it."""
+        return None if self.terms is None else self.terms.expire_ts
 
     def advance(self, trigger: OrderTrigger) -> None:
         """Move along the table."""
@@ -364,7 +371,7 @@ class WorkingOrder:
             self.trigger()
         self.cum_qty, self.cum_value, self.fills, self.commission, self.regulatory = row[12:17]
         self.section_31_raw, self.taf_raw = int(row[17]), int(row[18])
-        if len(row) > 19:  # noqa: PLR2004 - rows of older versions end here
+        if len(row) > 19:
             self.symbol, self.best, self.arrival_px, self.last_px, self.last_volume = row[19:24]
             if row[24] is not None:
                 self.terms = _DECODE_TERMS.decode(row[24])

@@ -9,15 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.broker.account import Account
-from actors.broker.order_state import UNTIL_TOLD, WorkingOrder
+from actors.broker.order_state import UNTIL_TOLD, Mode, WorkingOrder
 from actors.broker.panels import row_of, trades
 from actors.messages.market import BarPanel
-from actors.messages.orders import OrderType, TimeInForce
+from actors.messages.orders import TimeInForce
 from actors.values.fixed import SCALE
 
 F64 = npt.NDArray[np.float64]
 
 _INF: Final = float("inf")
+LASTING: Final = (TimeInForce.GTC, TimeInForce.GTD)
+"""Times in force that outlive a session."""
 # A bar's floats and an order's integers are compared exactly later; this first test must only never miss. One unit
 # covers the rounding to 1e-8, five units in the last place cover the division.
 _WIDE: Final = 1e-15
@@ -36,6 +38,16 @@ class RestingOrders:
         """By client order id."""
         self.taking: dict[int, WorkingOrder] = {}
         """Limits that were marketable when they came in and have not met an open yet, by number."""
+        self.unarrived: dict[int, WorkingOrder] = {}
+        """Orders that have not met a price yet, by number; as the following ones."""
+        self.immediate: dict[int, WorkingOrder] = {}
+        self.auctions: dict[int, WorkingOrder] = {}
+        self.trails: dict[int, WorkingOrder] = {}
+        """Trailing stops whose condition was not met yet."""
+        self.dated: dict[int, WorkingOrder] = {}
+        """Orders that end at a date of their own."""
+        self.next_expiry = 0
+        """The earliest of those dates, 0 where there is none."""
         self._by_symbol: dict[int, dict[int, WorkingOrder]] = {}
         self._up = np.full(n_symbols, _INF)
         self._down = np.full(n_symbols, -_INF)
@@ -53,6 +65,18 @@ class RestingOrders:
         by_number[order.n] = order
         if order.taking:
             self.taking[order.n] = order
+        if not order.arrival_px:
+            self.unarrived[order.n] = order
+        if order.immediate:
+            self.immediate[order.n] = order
+        if order.auction:
+            self.auctions[order.n] = order
+        if order.terms is not None:
+            if order.mode is Mode.TRAIL:
+                self.trails[order.n] = order
+            if order.terms.expire_ts is not None:
+                self.dated[order.n] = order
+                self._find_expiry()
         self._dirty[symbol] = None
 
     def remove(self, order: WorkingOrder) -> None:
@@ -65,7 +89,43 @@ class RestingOrders:
             del self._by_symbol[symbol]
         if order.taking:
             del self.taking[order.n]
+        if not order.arrival_px:
+            del self.unarrived[order.n]
+        if order.immediate:
+            del self.immediate[order.n]
+        if order.auction:
+            del self.auctions[order.n]
+        if order.terms is not None:
+            self.trails.pop(order.n, None)
+            if self.dated.pop(order.n, None) is not None:
+                self._find_expiry()
         self._dirty[symbol] = None
+
+    def _find_expiry(self) -> None:
+        self.next_expiry = min((order.expire_ts or 0 for order in self.dated.values()), default=0)
+
+    def expired(self, now: int, *, at_once: bool) -> list[WorkingOrder]:
+        """Return the orders whose own date is over at ``now``, oldest first.
+
+        Args:
+            now: nanoseconds UTC.
+            at_once: whether nothing that is known at ``now`` can fill them any more.
+        """
+        if not self.next_expiry or (now <= self.next_expiry and not (at_once and now == self.next_expiry)):
+            return []
+        limit = now if at_once else now - 1
+        return [order for order in self.dated.values() if (order.expire_ts or 0) <= limit]
+
+    def arrived(self, order: WorkingOrder, px: int) -> None:
+        """Note the market's price when an order reached it."""
+        order.arrival_px = px
+        self.unarrived.pop(order.n, None)
+
+    def triggered(self, order: WorkingOrder) -> None:
+        """Let an order work as what is behind its condition."""
+        order.trigger()
+        self.trails.pop(order.n, None)
+        self._dirty[order.symbol] = None
 
     def touch(self, order: WorkingOrder) -> None:
         """Note that an order's terms changed."""
@@ -89,7 +149,8 @@ class RestingOrders:
             last: last price, 0 where none is known: then it may take, too.
         """
         self.taking.pop(order.n, None)
-        order.taking = order.limit_px is not None and (not last or order.side * (order.limit_px - last) >= 0)
+        limit = order.limit_px if order.mode is Mode.LIMIT else None
+        order.taking = limit is not None and (not last or order.side * (limit - last) >= 0)
         if order.taking:
             self.taking[order.n] = order
 
@@ -118,7 +179,7 @@ class RestingOrders:
         the session under way, which closes at ``session_close`` (0: none is), only if it came in behind that close.
         """
         for order in self.orders.values():
-            if order.order.tif is TimeInForce.DAY and not order.accepted_ts <= session_close:
+            if order.order.tif not in LASTING and not order.accepted_ts <= session_close:
                 order.live_from = UNTIL_TOLD
             else:
                 order.live_from = max(order.live_from, to_ts)
@@ -163,12 +224,15 @@ class RestingOrders:
 
 def touch_level(order: WorkingOrder) -> tuple[float, bool]:
     """Return a float price from which an order may trade, a hair too near, and whether prices must rise to it."""
-    if order.market:
-        return -_INF, True
-    if order.order.type is OrderType.LIMIT:
+    mode = order.mode
+    if mode is Mode.LIMIT and not order.auction:
         level, rising = order.limit_px, order.side < 0
-    else:
+    elif mode is Mode.STOP:
         level, rising = order.stop_px, order.side > 0
+    elif mode is Mode.TOUCH:
+        level, rising = order.stop_px, order.side < 0
+    else:  # trades at any price, or has to look at every one
+        return -_INF, True
     assert level is not None  # noqa: S101 - acceptance checked the price; mypy cannot know
     if rising:
         return (level - 1) / SCALE * (1 - _WIDE), True

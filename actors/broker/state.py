@@ -6,8 +6,10 @@ from typing import Any, Final
 
 from actors.broker.account import Account
 from actors.broker.adv import AverageVolume
+from actors.broker.book import Book
 from actors.broker.costs import CostModel
-from actors.broker.execution import Terms
+from actors.broker.execution import Execution, Terms
+from actors.broker.links import Links
 from actors.broker.market import MarketMemory
 from actors.broker.order_state import WorkingOrder
 from actors.broker.params import BrokerParams
@@ -44,14 +46,32 @@ class BrokerState(CoreActor):
         adv = AverageVolume(len(universe), daily=daily) if params.impact == "sqrt" else None
         self._terms = Terms(params, CostModel(params), adv)
         self._resting = RestingOrders(len(universe))
+        self._links = Links()
         self._accounts: dict[str, Account] = {}
         self._seen = SeenIds()
         """Every client order id ever taken or refused, for duplicate detection."""
         self._next = 1
         self._market = MarketMemory(len(universe), keep_panel=params.same_event_fill)
         self._status = MarketStatus(len(universe), params.ssr)
+        self._book = Book(len(universe))
         self.null_volume_skips = 0
         """Order-bars that could not fill because the bar's volume is null."""
+
+    def _execution(self, session: int, now: int) -> Execution:
+        """Return the budgets of an instant stamped ``now`` on the trade date ``session`` (YYYYMMDD)."""
+        return Execution(
+            self._terms,
+            self._accounts,
+            session,
+            links=self._links,
+            orders=self._resting.orders,
+            number=self._next,
+            now=now,
+        )
+
+    def _last(self, symbol: int) -> int:
+        """Return the last price known, units of 1e-8: the mid of a quote, else a print or close; 0 where none is."""
+        return (self._book.reference(symbol) if self._book.active else 0) or self._market.last(symbol)
 
     # -- views -----------------------------------------------------------------------------------------------------
 
@@ -101,6 +121,7 @@ class BrokerState(CoreActor):
         adv = self._terms.adv
         return {
             "orders": [order.to_row() for order in self._resting.orders.values()],
+            "links": self._links.snapshot(),
             "seen": self._seen.snapshot(),
             "next": self._next,
             "accounts": {portfolio: account.to_row() for portfolio, account in self._accounts.items()},
@@ -116,6 +137,7 @@ class BrokerState(CoreActor):
         self._seen.restore(state["seen"])
         for row in state["orders"]:
             self._resting.add(WorkingOrder.from_row(row))
+        self._links.restore(state.get("links", []), self._resting.orders.values())
         self._next = state["next"]
         self._accounts = {portfolio: Account.from_row(row) for portfolio, row in state["accounts"].items()}
         self._market.restore(state["market"])

@@ -11,7 +11,8 @@ from typing import Final
 
 import pytest
 
-from actors.broker.matching import Bar, match_limit, match_market, match_stop, path_time
+from actors.broker.matching import Bar, match_limit, match_market, match_stop
+from actors.broker.path import Path
 from tests.actors.broker.desk import FREE, PLAN, Desk, fills, fx, with_params
 
 BUY, SELL = 1, -1
@@ -63,6 +64,14 @@ TABLE: Final[dict[str, Case]] = {
     "stop sell, gap down": ("stop", SELL, 99, (97, 98, 96, 97), (97, "open"), (96.934816, "taker")),
     "stop sell, gap up": ("stop", SELL, 99, (104, 105, 103, 104), None, None),
 }
+
+
+def path_time(level: int, bar: Bar, *, rising: bool, position: int) -> float:
+    """Return when a bar's path first comes to a level inside it."""
+    path = Path(bar, position)
+    leg = path.reach(level, 1, rising=rising, beyond=False)
+    assert leg is not None
+    return path.time(leg, level)
 
 
 def run(case: Case, profile: str):

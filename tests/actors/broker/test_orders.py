@@ -36,10 +36,11 @@ def test_an_accepted_order_has_a_number_for_an_id_and_the_stamp_of_its_arrival()
 @pytest.mark.parametrize(
     ("code", "words", "order"),
     [
-        ("UNSUPPORTED_TYPE", "trailing_stop", {"type": OrderType.TRAILING_STOP}),
-        ("UNSUPPORTED_TYPE", "stop_limit", {"type": OrderType.STOP_LIMIT}),
-        ("UNSUPPORTED_TIF", "ioc", {"tif": TimeInForce.IOC}),
-        ("UNSUPPORTED_TIF", "opg", {"tif": TimeInForce.OPG}),
+        ("BAD_TRAIL", "trail_amount", {"type": OrderType.TRAILING_STOP}),
+        ("BAD_LIMIT_PX", "positive limit", {"type": OrderType.STOP_LIMIT, "stop_px": fx(1)}),
+        ("UNSUPPORTED_TIF", "stop order cannot be ioc", {"type": OrderType.STOP, "tif": TimeInForce.IOC}),
+        ("UNSUPPORTED_TIF", "cannot be cls", {"type": OrderType.MARKET_ON_OPEN, "tif": TimeInForce.CLS}),
+        ("BAD_EXPIRY", "expire_at", {"tif": TimeInForce.GTD}),
         ("UNKNOWN_ACCOUNT", "nobody", {"portfolio": "nobody"}),
         ("UNKNOWN_SYMBOL", "ZZZ", {"symbol": -1, "symbol_text": "ZZZ"}),
         ("UNKNOWN_SYMBOL", "2", {"symbol": 2}),
@@ -91,8 +92,8 @@ def test_a_client_order_id_works_once_whatever_became_of_it(end):
 
 def test_accounts_and_impacts_that_do_not_exist_are_configuration_errors():
     """Said at composition, not at the first fill."""
-    with pytest.raises(ConfigError, match="margin"):
-        BrokerActor(Universe(("A",)), with_params(account="margin"), daily=True)
+    with pytest.raises(ConfigError, match="credit"):
+        BrokerActor(Universe(("A",)), with_params(account="credit"), daily=True)
     with pytest.raises(ConfigError, match="cubic"):
         BrokerActor(Universe(("A",)), with_params(impact="cubic"), daily=True)
 

@@ -1,0 +1,131 @@
+"""What becomes of the working orders: the folds of order events."""
+
+from __future__ import annotations
+
+from actors.broker import fees, trailing
+from actors.broker.order_state import UNTIL_TOLD, OrderTrigger, WorkingOrder
+from actors.broker.state import BrokerState
+from actors.messages.orders import (
+    BUY,
+    OrderAccepted,
+    OrderCanceled,
+    OrderExpired,
+    OrderFilled,
+    OrderPartiallyFilled,
+    OrderRejected,
+    OrderReplaced,
+    OrderTriggered,
+)
+from actors.values.fixed import SCALE, mul
+from actors.values.settlement import settlement_sessions
+from daemon.kernel.actor import evolves
+
+
+class OrderFolds(BrokerState):
+    """Keeps the working orders."""
+
+    @evolves(OrderAccepted)
+    def accepted(self, event: OrderAccepted) -> None:
+        """Work an order."""
+        order = WorkingOrder(self._next, event.order, event.reserved, event.ts)
+        self._next += 1
+        self._seen.add(event.order.client_order_id)
+        if event.leg:
+            order.leg = event.leg
+            order.arrival_px = event.ref_px
+        self._resting.add(order)
+        if order.terms is not None:
+            trailing.begin(order, event.ref_px)
+            if order.linked:
+                self._links.accepted(order)
+        if order.limit_px is not None and not event.leg:
+            self._resting.judge_arrival(order, self._last(order.symbol))
+
+    @evolves(OrderRejected)
+    def rejected(self, event: OrderRejected) -> None:
+        """Use up the number; a refused client order id cannot be used again."""
+        self._next += 1
+        self._seen.add(event.order.client_order_id)
+
+    @evolves(OrderTriggered)
+    def triggered(self, event: OrderTriggered) -> None:
+        """Let an order work as what is behind its condition."""
+        order = self._resting.orders[event.client_order_id]
+        order.advance(OrderTrigger.TRIGGER)
+        self._resting.triggered(order)
+
+    @evolves(OrderReplaced)
+    def replaced(self, event: OrderReplaced) -> None:
+        """Give an order its new terms; they rest from now on, unless only its quantity is smaller.
+
+        An exit whose entry fills on keeps its place, too.
+        """
+        order = self._resting.orders[event.client_order_id]
+        order.advance(OrderTrigger.REPLACE)
+        exit_of = order.terms.bracket_of if order.terms is not None else ""
+        if (event.limit_px, event.stop_px) == (order.limit_px, order.stop_px) and (event.qty <= order.qty or exit_of):
+            order.leaves += event.qty - order.qty
+            order.qty = event.qty
+            order.reserved = event.reserved
+            return
+        order.qty = event.qty
+        order.leaves = event.qty - order.cum_qty
+        order.limit_px = event.limit_px
+        order.stop_px = event.stop_px
+        order.reserved = event.reserved
+        if order.live_from != UNTIL_TOLD:
+            order.live_from = event.ts
+        self._resting.touch(order)
+        self._resting.judge_arrival(order, self._last(order.symbol))
+
+    @evolves(OrderCanceled)
+    def canceled(self, event: OrderCanceled) -> None:
+        """Let go of an order."""
+        order = self._resting.orders[event.client_order_id]
+        order.advance(OrderTrigger.CANCEL)
+        self._end(order)
+
+    @evolves(OrderExpired)
+    def expired(self, event: OrderExpired) -> None:
+        """Let go of an order."""
+        order = self._resting.orders[event.client_order_id]
+        order.advance(OrderTrigger.EXPIRE)
+        self._end(order)
+
+    @evolves(OrderPartiallyFilled, OrderFilled)
+    def filled(self, event: OrderPartiallyFilled | OrderFilled) -> None:
+        """Book a fill in the order and in the account."""
+        order = self._resting.orders[event.client_order_id]
+        qty = event.last_qty
+        value = qty * event.last_px // SCALE if qty % SCALE == 0 else mul(qty, event.last_px)
+        charged = event.commission + event.regulatory
+        cash = -event.side * value - charged
+        account = self._accounts[event.portfolio]
+        account.trade(event.symbol, event.side * qty, cash)
+        if cash > 0 and self._terms.strict:
+            account.hold_back(self._market.session_number + settlement_sessions(self._market.date), cash)
+        self._market.take_volume(event.symbol, qty)
+        if order.linked:
+            self._links.filled(order, qty)
+        if not event.leaves_qty:
+            order.advance(OrderTrigger.FILL)
+            self._end(order)
+            return
+        if not order.arrival_px and event.arrival_px:
+            self._resting.arrived(order, event.arrival_px)
+        order.advance(OrderTrigger.PARTIAL_FILL)
+        order.fills += 1
+        order.cum_qty = event.cum_qty
+        order.leaves = event.leaves_qty
+        order.cum_value += value
+        order.commission += event.commission
+        if event.side != BUY and self._params.regulatory_fees:
+            rates = fees.rates_on(self._market.date)
+            order.section_31_raw += value * rates.section_31
+            order.taf_raw += qty * rates.taf
+            order.regulatory += event.regulatory
+
+    def _end(self, order: WorkingOrder) -> None:
+        self._resting.remove(order)
+        if order.linked:
+            self._links.ended(order)
