@@ -22,8 +22,16 @@ from actors.alerter.dedupe import Dedupe
 from actors.alerter.params import AlertParams
 from actors.messages.alerts import AlertAcknowledged, AlertRaised, AlertTested, Severity
 from actors.messages.inference import StrategyDisabled
-from actors.messages.market import BarPanel, SessionOpened
-from actors.messages.portfolio import CashFlowed, EquityMarked, FlattenEnded, PositionChanged, TradeClosed
+from actors.messages.market import BarPanel, CorporateAction, SessionOpened
+from actors.messages.orders import SymbolFrozen
+from actors.messages.portfolio import (
+    CashFlowed,
+    EquityMarked,
+    FlattenEnded,
+    PositionAdjusted,
+    PositionChanged,
+    TradeClosed,
+)
 from actors.messages.risk import (
     BreakerTripped,
     LimitBreached,
@@ -139,6 +147,8 @@ class AlerterActor(EdgeActor):
             StrategyDisabled: lambda event, _: rules.strategy_disabled(event),
             InputQuarantined: lambda event, _: rules.input_quarantined(event),
             FlattenEnded: self._flattened,
+            SymbolFrozen: self._frozen,
+            PositionAdjusted: self._adjusted,
             LimitsChanged: lambda event, _: rules.limits_changed(event),
             MachineTrouble: lambda event, _: rules.machine_trouble(event),
             AlertTested: lambda event, _: rules.alert_tested(event),
@@ -161,7 +171,24 @@ class AlerterActor(EdgeActor):
             return self._bars(panel)
         if type(panel) is SessionOpened and panel.session.date != self._session:
             self._begin(panel.session.date)
+        elif type(panel) is CorporateAction:
+            self._reprice(panel)
         return []
+
+    def _reprice(self, action: CorporateAction) -> None:
+        """Say the last close in the units of the session that is about to begin: a split is no large move."""
+        symbol = action.symbol
+        last = int(self._last[symbol])
+        if not last:
+            return
+        if not self._owned:
+            self._last, self._owned = self._last.copy(), True
+        if action.kind == "split":
+            self._last[symbol] = mul_ratio(last, action.denominator, action.numerator)
+        elif action.kind == "dividend":
+            self._last[symbol] = max(last - action.value, 1)
+        elif action.kind == "rename" and action.renamed_to is not None:
+            self._last[action.renamed_to] = last
 
     def _begin(self, date: int) -> None:
         """Start a session: the closes so far are what moves are measured from."""
@@ -246,14 +273,30 @@ class AlerterActor(EdgeActor):
 
     def _position(self, event: PositionChanged, events: list[Event]) -> rules.Draft | None:
         del events
-        key = (event.portfolio, event.symbol)
-        if event.qty:
-            if key not in self._positions:
-                self._holders[event.symbol] += 1
-            self._positions[key] = event.qty
-        elif self._positions.pop(key, 0):
-            self._holders[event.symbol] -= 1
+        self._holds(event.portfolio, event.symbol, event.qty)
         return None
+
+    def _holds(self, portfolio: str, symbol: int, qty: int) -> None:
+        key = (portfolio, symbol)
+        if qty:
+            if key not in self._positions:
+                self._holders[symbol] += 1
+            self._positions[key] = qty
+        elif self._positions.pop(key, 0):
+            self._holders[symbol] -= 1
+
+    def _adjusted(self, event: PositionAdjusted, events: list[Event]) -> rules.Draft | None:
+        del events
+        if event.new_symbol != event.symbol:
+            self._holds(event.portfolio, event.symbol, 0)
+        self._holds(event.portfolio, event.new_symbol, event.qty)
+        return rules.position_adjusted(event, self._symbols[event.symbol], self._symbols[event.new_symbol])
+
+    def _frozen(self, event: SymbolFrozen, events: list[Event]) -> rules.Draft | None:
+        del events
+        if event.symbol < 0:
+            return rules.symbol_frozen(event, "", held=True)
+        return rules.symbol_frozen(event, self._symbols[event.symbol], held=bool(self._holders[event.symbol]))
 
     def _trade(self, event: TradeClosed, events: list[Event]) -> rules.Draft | None:
         del events

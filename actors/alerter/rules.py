@@ -10,7 +10,8 @@ from actors.alerter.rendering import fmt, money, percent, plain, title
 from actors.alerter.severity import SEVERITY, of_state
 from actors.messages.alerts import AlertTested, Severity
 from actors.messages.inference import StrategyDisabled
-from actors.messages.portfolio import FlattenEnded, TradeClosed
+from actors.messages.orders import SymbolFrozen
+from actors.messages.portfolio import FlattenEnded, PositionAdjusted, TradeClosed
 from actors.messages.risk import (
     BreakerTripped,
     LimitBreached,
@@ -22,6 +23,8 @@ from actors.messages.risk import (
 from actors.messages.runtime import MachineTrouble
 from daemon.kernel.message import InputQuarantined
 
+DOUBTED: Final = "jump"
+"""Why a symbol is frozen whose price moved as no price does."""
 TEST: Final = "test"
 """Key of test alerts, which stand for no condition."""
 
@@ -197,6 +200,46 @@ def input_quarantined(event: InputQuarantined) -> Draft:
         facts=(("actor", event.actor), ("input", event.message_type), ("error", event.error)),
         action_taken="the input changed nothing; the actor goes on degraded",
         next_command="tradingctl actors",
+    )
+
+
+def symbol_frozen(event: SymbolFrozen, symbol: str, *, held: bool) -> Draft:
+    """Nothing of a symbol, or of the whole market, is matched any more; prices nobody can believe are our concern."""
+    doubted = event.reason == DOUBTED
+    what = symbol or "the whole market"
+    said = "prices that cannot be believed" if doubted else event.state
+    return Draft(
+        key=f"frozen:{symbol}",
+        severity=Severity.WARNING if doubted or held else Severity.INFO,
+        title=title(f"{what} is frozen: {said}"),
+        facts=(("symbol", symbol), ("state", event.state), ("reason", event.reason)),
+        action_taken="no order of it is matched, triggered or trailed; cancels pass",
+        next_command="tradingctl positions" if doubted else "",
+    )
+
+
+def position_adjusted(event: PositionAdjusted, symbol: str, new_symbol: str) -> Draft:
+    """A corporate action changed what is held."""
+    said = {
+        "split": f"split {event.numerator} for {event.denominator}",
+        "rename": f"called {new_symbol} now",
+        "delist": "delisted",
+    }.get(event.kind, event.kind)
+    return Draft(
+        key=f"corporate_action:{event.portfolio}:{symbol}:{event.kind}",
+        severity=Severity.WARNING if event.kind == "delist" else Severity.INFO,
+        title=title(f"{symbol} {said}: {event.portfolio} holds {fmt(event.qty)} {new_symbol}"),
+        facts=(
+            ("kind", event.kind),
+            ("symbol", symbol),
+            ("new_symbol", new_symbol),
+            ("qty", fmt(event.qty)),
+            ("cost", fmt(event.cost)),
+            ("paid", fmt(event.paid)),
+            ("portfolio", event.portfolio),
+        ),
+        action_taken="position, lots and working orders were changed with it",
+        next_command="tradingctl positions",
     )
 
 

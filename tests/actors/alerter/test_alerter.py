@@ -17,8 +17,16 @@ from actors.messages.alerts import AlertAcknowledged, AlertRaised, AlertTested, 
 from actors.messages.control import Halt
 from actors.messages.inference import StrategyDisabled
 from actors.messages.limits import RiskLimits
-from actors.messages.market import BarPanel, SessionOpened
-from actors.messages.portfolio import CashFlowed, EquityMarked, FlattenEnded, PositionChanged, TradeClosed
+from actors.messages.market import BarPanel, CorporateAction, SessionOpened
+from actors.messages.orders import SymbolFrozen
+from actors.messages.portfolio import (
+    CashFlowed,
+    EquityMarked,
+    FlattenEnded,
+    PositionAdjusted,
+    PositionChanged,
+    TradeClosed,
+)
 from actors.messages.risk import BreakerTripped, LimitBreached, LimitsChanged, TradingState, TradingStateChanged
 from actors.messages.runtime import MachineTrouble
 from actors.values.fixed import SCALE, to_fixed
@@ -485,3 +493,54 @@ def test_a_change_of_limits_is_told_with_what_changed():
     (alert,) = feeder.events(LimitsChanged(old, new, "anna", "d" * 64))
     assert alert.title == "1 risk limits changed by anna"
     assert alert.facts == (("max_positions", "10 -> 5"), ("by", "anna"), ("config", "d" * 64))
+
+
+def adjusted(kind, qty, *, new_symbol=0, numerator=1, denominator=1):
+    """Return what a corporate action left of a position in AAPL."""
+    return PositionAdjusted(
+        "main", 0, kind, new_symbol, to_fixed(qty), 0, 0, 0, 0, (), (), numerator=numerator, denominator=denominator
+    )
+
+
+@pytest.mark.parametrize(
+    ("held", "event", "severity", "words"),
+    [
+        (0, SymbolFrozen(0, "halted", "T1"), "info", "AAPL is frozen: halted"),
+        (5, SymbolFrozen(0, "halted", "T1"), "warning", "AAPL is frozen: halted"),
+        (0, SymbolFrozen(0, "halted", "jump"), "warning", "AAPL is frozen: prices that cannot be believed"),
+        (0, SymbolFrozen(-1, "halted", "MWC1"), "warning", "the whole market is frozen: halted"),
+        (5, adjusted("split", 20, numerator=4), "info", "AAPL split 4 for 1: main holds 20 AAPL"),
+        (5, adjusted("rename", 5, new_symbol=1), "info", "AAPL called MSFT now: main holds 5 MSFT"),
+        (5, adjusted("delist", 0), "warning", "AAPL delisted: main holds 0 AAPL"),
+    ],
+)
+def test_freezes_and_corporate_actions_are_told(held, event, severity, words):
+    """A freeze of what nobody holds is news; of what is held, of everything, or for want of belief a warning."""
+    feeder = Feeder()
+    if held:
+        feeder.hold(0, held)
+    (alert,) = feeder.events(event)
+    assert (alert.severity, alert.title) == (severity, words)
+
+
+def test_a_split_a_dividend_and_a_new_name_are_no_large_moves():
+    """400 before a 4:1 split is 100 after it, less 8 of dividend 92; the new name begins where the old one ended.
+
+    AAPL: 400 -> 400 x 1/4 - 8 = 92; at 96 it moved by 4/92 = 4.3 %, below the 5 % limit; at 97 by 5.4 %.
+    """
+    feeder = Feeder(large_move=0.05)
+    feeder.bar(400, 100, 50)
+    feeder.hold(0, 5)
+    feeder.alerter.observe(CorporateAction(feeder.ts, 20200104, 0, "split", 4 * SCALE, numerator=4, denominator=1))
+    feeder.alerter.observe(CorporateAction(feeder.ts, 20200104, 0, "dividend", 8 * SCALE))
+    feeder.events(adjusted("split", 20, numerator=4))
+    feeder.open()
+    assert feeder.bar(96, 100, 50) == []
+    (alert,) = feeder.bar(97, 100, 50)
+    assert alert.title == "+5.4% move of AAPL, 20 shares held"
+    feeder.alerter.observe(CorporateAction(feeder.ts, 20200105, 0, "rename", 0, renamed_to=1))
+    feeder.events(adjusted("rename", 20, new_symbol=1))
+    feeder.open()
+    assert feeder.bar(None, 97, 50) == []
+    (alert,) = feeder.bar(None, 90, 50)
+    assert alert.title == "-7.2% move of MSFT, 20 shares held"
