@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from daemon.cli import costs
 from daemon.cli.render import say_json
 from daemon.kernel.errors import UsageError
 from daemon.system.options import DEFAULT_SEED
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Recompute the numbers of a report from files; JSON on stdout.", no_args_is_help=True, rich_markup_mode=None
+)
+
+app.command("cost", short_help="What a trade would cost, part by part.", epilog=costs.COST_EXAMPLE)(costs.cost)
+app.command("tca", short_help="What trades cost against the price they were decided on.", epilog=costs.TCA_EXAMPLE)(
+    costs.tca
 )
 
 Json = Annotated[bool, typer.Option("--json", help="JSON is the only output; accepted for symmetry.")]
