@@ -50,6 +50,8 @@ class PlaybackSettings(Section):
     """Files of headlines."""
     status: Paths = ()
     """Files of trading status: halts, LULD bands, short-sale restrictions."""
+    actions: Paths = ()
+    """Files of corporate actions: splits, dividends, renames, delistings."""
     source: Literal["", "sp500"] = ""
     """Embedded data instead of files of bars."""
     speed: Annotated[Decimal | Literal["max"], Pace("1000000000")] = Decimal(1)

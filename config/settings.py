@@ -403,8 +403,9 @@ def playback_tree(settings: Settings) -> dict[str, Any]:
     """
     playback = settings.feed.playback
     files = {name: [path.name for path in getattr(playback, name)] for name in ("bars", "quotes", "trades", "news")}
-    later = {name: [path.name for path in paths] for name in ("status",) if (paths := getattr(playback, name))}
-    return files | later | playback.model_dump(mode="json", by_alias=True, exclude={*files, "speed", "status"})
+    later = ("status", "actions")  # where there are none, digests of earlier versions hold
+    files |= {name: [path.name for path in paths] for name in later if (paths := getattr(playback, name))}
+    return files | playback.model_dump(mode="json", by_alias=True, exclude={*files, *later, "speed"})
 
 
 def settings_digest(settings: Settings) -> str:

@@ -6,7 +6,7 @@ stands in ``quality`` and, as sentences, in ``notices``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -25,6 +25,9 @@ from actors.values.time import Interval
 from actors.values.universe import Adjustment, Universe
 from daemon.kernel.errors import OperatorError, UsageError
 from daemon.kernel.message import Market
+
+Targets = Callable[[Iterable[str], int, int], tuple[str, ...]]
+"""Gives what symbols are renamed to from a first to a last day since 1970-01-01."""
 
 INDEX_MARK: Final = "^"
 """Symbols that start with it are indices: observed, never traded."""
@@ -46,6 +49,7 @@ class HistorySpec(msgspec.Struct, frozen=True):
         extended_hours: replay bars outside the regular session too.
         benchmark: a symbol of the data, or None: the index of the embedded data, nothing for files.
         sectors: symbol -> sector.
+        targets: tells which symbols join the universe although they may have no bar, or None.
     """
 
     bars: tuple[str, ...] = ()
@@ -60,6 +64,7 @@ class HistorySpec(msgspec.Struct, frozen=True):
     extended_hours: bool = False
     benchmark: str | None = None
     sectors: dict[str, str] = {}
+    targets: Targets | None = None
 
 
 class History:
@@ -307,7 +312,7 @@ def _assemble(
     bars = Bars(good.ids, start, bar_ends(start, opens, closes, plan.source), session, good.cols)
     if plan.aggregate:
         bars = aggregate(bars, opens, closes, plan.wanted)
-    universe, member, notices = _universe(spec, loaded, good, bars)
+    universe, member, notices = _universe(spec, loaded, good, bars, table)
     in_universe = member[bars.ids] >= 0
     first, last = int(bars.session[in_universe].min()), int(bars.session[in_universe].max())
     benchmark = _benchmark(spec, loaded, bars, table, first, last)
@@ -337,11 +342,18 @@ def _assemble(
     )
 
 
-def _universe(spec: HistorySpec, loaded: Loaded, good: RawBars, bars: Bars) -> tuple[Universe, I32, list[str]]:
+def _universe(
+    spec: HistorySpec, loaded: Loaded, good: RawBars, bars: Bars, table: SessionTable
+) -> tuple[Universe, I32, list[str]]:
     """Return the universe, symbol id of the data -> id of the universe (-1: not in it), and notices."""
     asked = dict.fromkeys(spec.symbols or good.symbols)
     with_bars = [good.symbols[i] for i in np.unique(bars.ids).tolist()]
-    position = {s: i for i, s in enumerate(s for s in with_bars if s in asked)}
+    names = [s for s in with_bars if s in asked]
+    if spec.targets is not None and names:
+        days = table.days[bars.session]
+        joined = spec.targets(asked, int(days.min()), int(days.max()))
+        names = sorted({**dict.fromkeys(names), **dict.fromkeys(joined)})
+    position = {s: i for i, s in enumerate(names)}
     symbols = tuple(position)
     notices = []
     absent = [s for s in asked if s not in position]

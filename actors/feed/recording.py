@@ -3,9 +3,9 @@
 Everything is looked at once when a recording is opened; afterwards ticks are read again in blocks while they are
 played, so that a file of any length fits, and playing can begin at any place without decoding what lies before it.
 
-At one instant the order is: the opening of a session, changes of status, quotes, trades, headlines, bars, the closing.
-A bar that ends exactly at the opening belongs to the time before it, and where one session closes and the next opens at
-the same instant, ticks of that instant belong to the next. With bars alone the stream is that of
+At one instant the order is: corporate actions, the opening of a session, changes of status, quotes, trades, headlines,
+bars, the closing. A bar that ends exactly at the opening belongs to the time before it, and where one session closes
+and the next opens at the same instant, ticks of that instant belong to the next. With bars alone the stream is that of
 :meth:`History.inputs`.
 """
 
@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from actors.feed.actions import ActionStream, open_actions
 from actors.feed.bars import F64, I64
 from actors.feed.history import History, HistorySpec, open_history
 from actors.feed.quality import QualityReport
@@ -47,6 +48,8 @@ class RecordingSpec(msgspec.Struct, frozen=True):
         bars: paths of bar files (CSV, CSV.gz, Parquet, tapes), or of folders of tapes.
         quotes, trades, news: paths of files of quotes, trades and headlines.
         status: paths of files of trading status.
+        actions: paths of files of corporate actions.
+        follow_renames: symbols that those of the universe are renamed to belong to it, too.
         source: ``sp500`` for the embedded bars, "" for files.
         symbols: the universe; empty for every symbol there is.
         from_date, to_date: exchange dates ``YYYYMMDD``, both included; None for no bound.
@@ -77,6 +80,8 @@ class RecordingSpec(msgspec.Struct, frozen=True):
     sectors: dict[str, str] = {}
     loop: bool = False
     status: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    follow_renames: bool = True
 
 
 class Resume(msgspec.Struct, frozen=True):
@@ -112,6 +117,7 @@ class Recording:
         history: History | None,
         ticks: TickStream,
         statuses: StatusStream,
+        actions: ActionStream,
         table: SessionTable,
         universe: Universe,
     ) -> None:
@@ -119,20 +125,31 @@ class Recording:
         self._spec = spec
         self._ticks = ticks
         self._statuses = statuses
+        self._actions = actions
         self.history = history
         self.universe = universe
         self.sessions: tuple[Session, ...] = table.sessions() if history is None else history.sessions
         self.interval = TICK_INTERVAL if history is None else history.interval
-        self.digests = {**({} if history is None else history.digests), **ticks.digests, **statuses.digests}
+        self.digests = {
+            **({} if history is None else history.digests),
+            **ticks.digests,
+            **statuses.digests,
+            **actions.digests,
+        }
         self.label = ", ".join([*([] if history is None else [history.label]), *ticks.paths])
-        qualities = [part.quality for part in (history, ticks, statuses) if part is not None]
+        qualities = [part.quality for part in (history, ticks, statuses, actions) if part is not None]
         self.quality = functools.reduce(_joined, qualities)
-        self.notices = (*(() if history is None else history.notices), *ticks.notices, *statuses.notices)
+        self.notices = (
+            *(() if history is None else history.notices),
+            *ticks.notices,
+            *statuses.notices,
+            *actions.notices,
+        )
         self.n_instants = 0 if history is None else history.n_instants
         self.n_bars = 0 if history is None else history.n_bars
         self.close_only = history is not None and history.close_only
         self.volume_known = history is not None and history.volume_known
-        self.n_inputs = self.n_instants + 2 * len(self.sessions) + ticks.n_inputs + statuses.n_inputs
+        self.n_inputs = self.n_instants + 2 * len(self.sessions) + ticks.n_inputs + statuses.n_inputs + actions.n_inputs
         self.first_start = self.sessions[0].open_ts if history is None else history.first_start
 
     def inputs(self, after: Resume | None = None) -> Iterator[Market]:
@@ -165,6 +182,7 @@ class Recording:
             benchmark=None,
             news=(),
             status=(),
+            follow_renames=False,
             loop=False,
         )
         try:
@@ -208,6 +226,8 @@ class Recording:
     def _pass(self, since: int | None) -> Iterator[Market]:
         """Yield one pass; what is stamped before ``since`` may be left out."""
         frame = self._calendar(since) if self.history is None else self.history.inputs(since)
+        if self._actions.n_inputs:
+            frame = self._actions.lay(frame)
         streams = self._ticks.streams(since)
         if self._statuses.n_inputs:
             streams = [self._statuses.stream(since), *streams]
@@ -283,10 +303,18 @@ def open_recording(spec: RecordingSpec) -> Recording:
             remedy="give --bars PATH, --source sp500, --quotes or --trades",
         )
     _refuse_twice(spec)
+    actions = open_actions(spec.actions, calendar=spec.calendar)
+    follow = spec.follow_renames and bool(spec.actions)
+    if spec.symbols and follow:
+        asked = [None if d is None else date_to_day(d) for d in (spec.from_date, spec.to_date)]
+        targets = actions.targets(spec.symbols, *asked)
+        spec = msgspec.structs.replace(spec, symbols=(*spec.symbols, *targets))
     if spec.bars or spec.source:
-        history = open_history(_of_bars(spec))
+        of_bars = _of_bars(spec)
+        history = open_history(msgspec.structs.replace(of_bars, targets=actions.targets) if follow else of_bars)
         days = date_to_day(history.sessions[0].date), date_to_day(history.sessions[-1].date)
-        return _settled(spec, history, _ticks(spec, days, history.universe.symbols), days, history.universe)
+        ticks = _ticks(spec, days, history.universe.symbols)
+        return _settled(spec, history, ticks, actions, days, history.universe)
     first_day, last_day = (None if d is None else date_to_day(d) for d in (spec.from_date, spec.to_date))
     if first_day is not None and last_day is not None and first_day > last_day:
         message = f"--from {day_text(first_day)} is after --to {day_text(last_day)}"
@@ -295,7 +323,8 @@ def open_recording(spec: RecordingSpec) -> Recording:
     if ticks.days is None:
         message = f"{', '.join(ticks.paths)} have no usable row in the sessions of {spec.calendar} that were asked for"
         raise OperatorError(message, code="NO_DATA", remedy="choose other symbols, dates or universe.calendar")
-    return _settled(spec, None, ticks, ticks.days, _universe(spec, ticks))
+    joined = actions.targets(ticks.symbols, *ticks.days) if follow else ()
+    return _settled(spec, None, ticks, actions, ticks.days, _universe(spec, ticks, joined))
 
 
 def _ticks(spec: RecordingSpec, days: tuple[int | None, int | None], symbols: tuple[str, ...] | None) -> TickStream:
@@ -313,16 +342,23 @@ def _ticks(spec: RecordingSpec, days: tuple[int | None, int | None], symbols: tu
 
 
 def _settled(
-    spec: RecordingSpec, history: History | None, ticks: TickStream, days: tuple[int, int], universe: Universe
+    spec: RecordingSpec,
+    history: History | None,
+    ticks: TickStream,
+    actions: ActionStream,
+    days: tuple[int, int],
+    universe: Universe,
 ) -> Recording:
     table = session_table(spec.calendar, *days)
     ticks.play(universe, table)
     statuses = open_statuses(spec.status, tz=spec.tz, calendar=spec.calendar)
     jumps: list[Jump] = []
     # Before the first day that a calendar knows there is nothing that could still hold.
-    before = session_table(spec.calendar, days[0] - _BEFORE_DAYS, days[0] - 1) if spec.status else table.between(0, 0)
+    needed = spec.status or spec.actions
+    before = session_table(spec.calendar, days[0] - _BEFORE_DAYS, days[0] - 1) if needed else table.between(0, 0)
+    actions.play(universe, table, before)
     statuses.play(universe, table, before, jumps, loop=spec.loop)
-    return Recording(spec, history, ticks, statuses, table, universe)
+    return Recording(spec, history, ticks, statuses, actions, table, universe)
 
 
 def _of_bars(spec: RecordingSpec) -> HistorySpec:
@@ -343,15 +379,15 @@ def _of_bars(spec: RecordingSpec) -> HistorySpec:
 
 
 def _refuse_twice(spec: RecordingSpec) -> None:
-    paths = [*spec.quotes, *spec.trades, *spec.news, *spec.status]
+    paths = [*spec.quotes, *spec.trades, *spec.news, *spec.status, *spec.actions]
     for i, path in enumerate(paths):
         if path in paths[:i] or path in spec.bars:
             message = f"the file {path} is given twice"
             raise OperatorError(message, code="GIVEN_TWICE", remedy="name it once")
 
 
-def _universe(spec: RecordingSpec, ticks: TickStream) -> Universe:
-    symbols = tuple(sorted(ticks.symbols))
+def _universe(spec: RecordingSpec, ticks: TickStream, joined: tuple[str, ...]) -> Universe:
+    symbols = tuple(sorted({**ticks.symbols, **dict.fromkeys(joined)}))
     absent = [symbol for symbol in spec.symbols if symbol not in symbols]
     if absent:
         ticks.notices.append(

@@ -12,6 +12,7 @@ from actors.feed.panel import freeze
 from actors.feed.session import date_to_day, days_to_dates
 from actors.messages.market import (
     BarPanel,
+    CorporateAction,
     NewsItem,
     QuotePanel,
     SessionClosed,
@@ -91,6 +92,9 @@ def shifted(inputs: Iterator[Market], turn: int, days: int, sessions: int) -> It
             changes["session"] = Session(later(was.date), was.open_ts + by, was.close_ts + by, was.number + numbers)
             if isinstance(message, SessionOpened):  # what only the first session of a run may know
                 changes |= {"first_opens": (), "first_end": 0}
+        elif isinstance(message, CorporateAction):
+            pay_date = None if message.pay_date is None else later(message.pay_date)
+            changes |= {"ex_date": later(message.ex_date), "pay_date": pay_date}
         elif isinstance(message, NewsItem):
             changes["news_id"] = f"{message.news_id}~{turn}"
         yield msgspec.structs.replace(message, **changes)
@@ -104,6 +108,10 @@ def remapped(inputs: Iterator[Market], old: Universe, new: Universe) -> Iterator
     for message in inputs:
         if isinstance(message, TradingStatus) and message.symbol >= 0:
             yield msgspec.structs.replace(message, symbol=int(ids[message.symbol]))
+        elif isinstance(message, CorporateAction):
+            target = message.renamed_to
+            moved_to = None if target is None else int(ids[target])
+            yield msgspec.structs.replace(message, symbol=int(ids[message.symbol]), renamed_to=moved_to)
         elif same or not isinstance(message, BarPanel | QuotePanel | TradePanel):
             opened = isinstance(message, SessionOpened)
             yield msgspec.structs.replace(message, first_opens=(), first_end=0) if opened else message

@@ -68,6 +68,12 @@ def replay(
         list[Path] | None,
         typer.Option(metavar="PATH", help="Halts, LULD bands, SSR: ts symbol state, optional lower upper reason."),
     ] = None,
+    actions: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH", help="Splits, dividends, renames, delistings: ex_date symbol kind value pay_date."
+        ),
+    ] = None,
     source: Annotated[
         str | None, typer.Option(metavar="NAME", help="Embedded data instead of --bars: sp500.", show_default=False)
     ] = None,
@@ -124,6 +130,7 @@ def replay(
         trades=tuple(trades or ()),
         news=tuple(news or ()),
         status=tuple(status or ()),
+        actions=tuple(actions or ()),
         adjustment=parse_adjustment(adjustment),
         tz=parse_zone(tz),
         orders=orders,

@@ -27,6 +27,7 @@ class ReplayOptions:
         bars: bar files, in the order given.
         quotes, trades, news: files of quotes, trades and headlines, in the order given.
         status: files of trading status, in the order given.
+        actions: files of corporate actions, in the order given.
         adjustment: what the prices of ``bars`` have folded in; None where the source states it itself.
         tz: IANA zone of times without an offset; None refuses such times.
         orders: JSON lines of a scripted trader.
@@ -58,3 +59,4 @@ class ReplayOptions:
     trades: tuple[Path, ...] = ()
     news: tuple[Path, ...] = ()
     status: tuple[Path, ...] = ()
+    actions: tuple[Path, ...] = ()

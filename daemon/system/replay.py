@@ -336,6 +336,7 @@ def _recording_spec(options: ReplayOptions, settings: Settings) -> RecordingSpec
         trades=tuple(str(path) for path in options.trades),
         news=tuple(str(path) for path in options.news),
         status=tuple(str(path) for path in options.status),
+        actions=tuple(str(path) for path in options.actions),
         source=options.source or "",
         symbols=settings.universe.symbols,
         from_date=options.date_from,

@@ -95,6 +95,7 @@ def open_data(settings: Settings, *, seed: int) -> Data:
             trades=tuple(str(path) for path in playback.trades),
             news=tuple(str(path) for path in playback.news),
             status=tuple(str(path) for path in playback.status),
+            actions=tuple(str(path) for path in playback.actions),
             source=playback.source,
             symbols=settings.universe.symbols,
             from_date=playback.from_day,

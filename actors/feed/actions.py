@@ -1,0 +1,142 @@
+"""Corporate actions of several files, laid before the openings of the sessions in which they take effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from actors.feed.quality import QualityReport
+from actors.feed.session import SessionTable, calendar_zone, days_to_dates
+from actors.messages.market import CorporateAction, SessionOpened
+from actors.values.universe import Adjustment, Universe
+from daemon.kernel.message import Market
+
+if TYPE_CHECKING:
+    from actors.feed.ports.actions import ActionFile, ActionRow
+
+SPLIT: Final = "split"
+DIVIDEND: Final = "dividend"
+RENAME: Final = "rename"
+_BOOKED: Final = {
+    Adjustment.RAW: (SPLIT, DIVIDEND, RENAME, "delist"),
+    Adjustment.SPLIT: (DIVIDEND, RENAME, "delist"),
+    Adjustment.TOTAL: (RENAME, "delist"),
+}
+"""What prices do not contain already; what becomes of a symbol no price can."""
+
+
+class ActionStream:
+    """Files of corporate actions, read; see :func:`open_actions`.
+
+    Attributes:
+        paths: of all files.
+        digests: SHA-256 by path.
+        notices: what the operator should know.
+        quality: what became of every row.
+        n_inputs: inputs of one pass.
+    """
+
+    def __init__(self, files: Sequence[ActionFile]) -> None:
+        """Take over files that were read."""
+        self._files = tuple(files)
+        self.paths = tuple(file.path for file in files)
+        self.digests = {file.path: file.digest for file in files}
+        self.notices = [notice for file in files for notice in file.notices]
+        self.quality = QualityReport(0, 0, 0, 0)
+        self.n_inputs = 0
+        self._by_date: dict[int, list[CorporateAction]] = {}
+
+    def targets(self, symbols: Iterable[str], first_day: int | None, last_day: int | None) -> tuple[str, ...]:
+        """Return what symbols are renamed to between two days (since 1970-01-01; None: no bound), in order of dates.
+
+        A new name may be renamed in its turn.
+        """
+        known = dict.fromkeys(symbols)
+        found: dict[str, None] = {}
+        for row in self._rows():
+            inside = (first_day is None or row.day >= first_day) and (last_day is None or row.day <= last_day)
+            if row.kind == RENAME and inside and row.symbol in known and row.target not in known:
+                known[row.target] = found[row.target] = None
+        return tuple(found)
+
+    def play(self, universe: Universe, table: SessionTable, before: SessionTable) -> None:
+        """Settle what is played, and in which session.
+
+        Args:
+            universe: whose symbols count, and whose adjustment says what its prices contain already.
+            table: the sessions played, at least one.
+            before: the sessions of the days before, of which the last ends where the first one played begins.
+        """
+        index = universe.index()
+        booked = _BOOKED[universe.adjustment]
+        earliest = int(before.days[-1]) + 1 if len(before) else int(table.days[0])
+        read = elsewhere = 0
+        adjusted: dict[str, int] = {}
+        for row in self._rows():
+            read += 1
+            at = int(np.searchsorted(table.days, row.day, "left"))
+            missing = row.symbol not in index or (row.kind == RENAME and row.target not in index)
+            if missing or row.day < earliest or at == len(table):
+                elsewhere += 1
+            elif row.kind not in booked:
+                adjusted[row.kind] = adjusted.get(row.kind, 0) + 1
+            else:
+                date = int(days_to_dates(table.days[at : at + 1])[0])
+                self._by_date.setdefault(date, []).append(_message(row, index, int(table.open_ts[at]), date))
+        self.n_inputs = sum(len(rows) for rows in self._by_date.values())
+        self.quality = QualityReport(read, read - self.n_inputs, 0, self.n_inputs)
+        if adjusted:
+            rows = ", ".join(f"{count:,} {kind}{'s' * (count > 1)}" for kind, count in adjusted.items())
+            self.notices.append(f"not booked, because {universe.adjustment.value}-adjusted prices contain them: {rows}")
+        if elsewhere:
+            rows = f"{elsewhere:,} corporate action{'s' * (elsewhere > 1)}"
+            self.notices.append(f"{rows} of other symbols or dates than those played")
+
+    def of(self, date: int) -> Sequence[CorporateAction]:
+        """Return what takes effect at the opening of the session of a date YYYYMMDD, in order."""
+        return self._by_date.get(date, ())
+
+    def lay(self, frame: Iterator[Market]) -> Iterator[Market]:
+        """Put the actions before the openings of their sessions."""
+        for message in frame:
+            if type(message) is SessionOpened:
+                yield from self.of(message.session.date)
+            yield message
+
+    def _rows(self) -> list[ActionRow]:
+        """Return the rows of all files by ex-date; those of one date in order of files and lines."""
+        return sorted((row for file in self._files for row in file.rows), key=lambda row: row.day)
+
+
+def _message(row: ActionRow, index: dict[str, int], open_ts: int, date: int) -> CorporateAction:
+    return CorporateAction(
+        ts=open_ts,
+        ex_date=date,
+        symbol=index[row.symbol],
+        kind=row.kind,
+        value=row.value,
+        pay_date=row.pay_date,
+        renamed_to=index[row.target] if row.kind == RENAME else None,
+        numerator=row.ratio[0],
+        denominator=row.ratio[1],
+    )
+
+
+def open_actions(paths: Sequence[str], *, calendar: str) -> ActionStream:
+    """Read files of corporate actions.
+
+    Args:
+        paths: of the files.
+        calendar: its name.
+
+    Raises:
+        OperatorError: a file that cannot be read, or a line that makes no sense, which is named.
+    """
+    if not paths:
+        return ActionStream(())
+    from actors.feed.ports.actions import ActionFile  # noqa: PLC0415 - polars only where files are read
+
+    zone = calendar_zone(calendar)
+    return ActionStream([ActionFile(path, zone=zone) for path in paths])
