@@ -526,7 +526,7 @@ def test_freezes_and_corporate_actions_are_told(held, event, severity, words):
 def test_a_split_a_dividend_and_a_new_name_are_no_large_moves():
     """400 before a 4:1 split is 100 after it, less 8 of dividend 92; the new name begins where the old one ended.
 
-    AAPL: 400 -> 400 x 1/4 - 8 = 92; at 96 it moved by 4/92 = 4.3 %, below the 5 % limit; at 97 by 5.4 %.
+    AAPL: 400 -> 400 x 1/4 - 8 = 92; at 96 it moved by 4/92 = 4.3 %, below the 5 % limit; at 97 by 5.43 %.
     """
     feeder = Feeder(large_move=0.05)
     feeder.bar(400, 100, 50)
@@ -537,10 +537,10 @@ def test_a_split_a_dividend_and_a_new_name_are_no_large_moves():
     feeder.open()
     assert feeder.bar(96, 100, 50) == []
     (alert,) = feeder.bar(97, 100, 50)
-    assert alert.title == "+5.4% move of AAPL, 20 shares held"
+    assert alert.title == "+5.43% move of AAPL, 20 shares held"
     feeder.alerter.observe(CorporateAction(feeder.ts, 20200105, 0, "rename", 0, renamed_to=1))
     feeder.events(adjusted("rename", 20, new_symbol=1))
     feeder.open()
     assert feeder.bar(None, 97, 50) == []
     (alert,) = feeder.bar(None, 90, 50)
-    assert alert.title == "-7.2% move of MSFT, 20 shares held"
+    assert alert.title == "-7.22% move of MSFT, 20 shares held"
