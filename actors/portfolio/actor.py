@@ -57,6 +57,7 @@ from actors.portfolio.params import PortfolioSpec
 from actors.portfolio.planning import Draft, Market, plan
 from actors.portfolio.positions import Booking, Lot, book
 from actors.portfolio.state import EXIT_REASONS, PortfolioState, Working
+from actors.portfolio.tick_desk import TickDesk
 from actors.portfolio.validation import AMOUNT_MAX, check_specs
 from actors.portfolio.views import Views
 from actors.values import Universe
@@ -67,7 +68,7 @@ from daemon.kernel.ids import client_order_id
 from daemon.kernel.message import Command, Event
 
 
-class PortfolioActor(CorporateDesk):
+class PortfolioActor(CorporateDesk, TickDesk):
     """Every portfolio of the run.
 
     Args:
@@ -186,13 +187,7 @@ class PortfolioActor(CorporateDesk):
         """State every portfolio's equity at the new prices."""
         if panel.daily is not self._daily:
             return
-        px, px_f = self._marks.px, self._marks.px_f
-        for pf in self._portfolios:
-            gross, net = pf.valuation(px, px_f)
-            accrued = pf.dividends.total
-            ctx.emit(EquityMarked(pf.name, pf.cash + net + accrued, pf.cash, gross, net, accrued))
-        if self._flattening:
-            self._close_more(ctx)
+        self._state_equity(ctx)
 
     @decides(SessionClosed)
     def roll(self, panel: SessionClosed, ctx: Context) -> None:

@@ -5,7 +5,8 @@ to the older lots and the run starts again. So a bar costs two array operations,
 
 Only prices known to lie between entry and exit count, which errs towards the smaller excursion. Of the entry bar:
 all of it for a fill at its open, else the fill's price and the close. Of the exit bar: all of it for a fill at its
-close, the open and the fill's price for a fill inside it, nothing but the fill's price for one at its open.
+close, the open and the fill's price for a fill inside it, nothing but the fill's price for one at its open. Of ticks
+the last prices count that came while the lot was held.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from actors.messages.columns import F64
+from actors.messages.columns import F64, I32
 from actors.messages.market import BarPanel
 from actors.portfolio.positions import Lot
 
@@ -75,6 +76,25 @@ class Excursions:
                 high = max(high, top.item(row))
                 low = min(low, bottom.item(row))
         return low, high
+
+    def touch(self, ids: I32, px: F64) -> None:
+        """Fold the last prices of some symbols behind a tick.
+
+        Args:
+            ids: ``[K]`` symbols; one may stand there more than once.
+            px: ``[N]`` last prices of all symbols.
+        """
+        high, low = self.high, self.low
+        if ids.size == 1:
+            symbol = ids.item(0)
+            now = px.item(symbol)
+            if now > high.item(symbol):
+                high[symbol] = now
+            elif now < low.item(symbol):
+                low[symbol] = now
+            return
+        high[ids] = np.maximum(high[ids], px[ids])
+        low[ids] = np.minimum(low[ids], px[ids])
 
     def seal(self, panel: BarPanel, lots_in: Callable[[int], Iterable[Lot]], *, held: bool) -> None:
         """Fold a finished bar; ``lots_in(symbol)`` yields every lot in a symbol, ``held`` says whether there is any."""

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from actors.messages.columns import F64, I64
-from actors.messages.market import BarPanel
-from actors.values import PanelRing
+from actors.messages.market import BarPanel, QuotePanel, TradePanel
+from actors.values import MINUTE_NS, PanelRing
 from actors.values.corporate import dividend_px, split_px
 from actors.values.fixed import SCALE
+from actors.values.tick_prices import TickPrices
 
 
 class Marks:
@@ -21,9 +22,11 @@ class Marks:
         px_f: the same as floats; they only bound sums and never become money.
         session: exchange date YYYYMMDD of the newest bar, open or close.
         number: of that session in the run, from 1.
+        minute: since 1970, in which the equity was stated last.
+        bars_in: the last session that had a bar inside it: there bars state the equity.
     """
 
-    __slots__ = ("_ring", "number", "px", "px_f", "session")
+    __slots__ = ("_ring", "_ticks", "bars_in", "minute", "number", "px", "px_f", "session")
 
     def __init__(self, n_symbols: int, rows: int) -> None:
         """Allocate; ``rows`` of closes are kept, 0 for none."""
@@ -31,12 +34,17 @@ class Marks:
         self.px_f: F64 = np.zeros(n_symbols)
         self.session = 0
         self.number = 0
+        self.minute = 0
+        self.bars_in = 0
+        self._ticks = TickPrices(n_symbols)
         self._ring = PanelRing(n_symbols, rows, ("close",)) if rows else None
 
     def fold(self, panel: BarPanel) -> None:
         """Take over a panel's closes. A latecomer (revision > 0) corrects the marks but is no further row of closes."""
         if panel.session != self.session:
             self.begin(panel.session)
+        if not panel.daily:
+            self.bars_in = panel.session
         ring = self._ring
         if panel.dense:
             self.px[:] = panel.close_fx
@@ -55,6 +63,40 @@ class Marks:
         if session != self.session:
             self.session = session
             self.number += 1
+            self._ticks.begin()
+
+    def fold_quotes(self, panel: QuotePanel) -> None:
+        """Take over what quotes say about last prices; one symbol, as nearly every tick is, goes without arrays."""
+        ids = panel.ids
+        if ids.size == 1:
+            symbol = ids.item(0)
+            px = self._ticks.quoted(symbol, panel.bid_px.item(0), panel.ask_px.item(0))
+            if px:
+                self.px[symbol] = px
+                self.px_f[symbol] = px / SCALE
+            return
+        found, prices = self._ticks.many_quoted(ids, panel.bid_px, panel.ask_px)
+        self.px[found] = prices
+        self.px_f[found] = prices / SCALE
+
+    def fold_trades(self, panel: TradePanel) -> None:
+        """Take over the last prints."""
+        ids = panel.ids
+        if ids.size == 1:
+            symbol = ids.item(0)
+            self.px[symbol] = self._ticks.printed(symbol, panel.price.item(0))
+            self.px_f[symbol] = panel.price.item(0)
+            return
+        self.px[ids] = self._ticks.many_printed(ids, panel.price)
+        self.px_f[ids] = panel.price
+
+    def turns(self, ts: int) -> bool:
+        """Fold a tick's stamp; tell whether it begins a minute in which no bar will state the equity."""
+        minute = ts // MINUTE_NS
+        if minute == self.minute:
+            return False
+        self.minute = minute
+        return self.bars_in != self.session
 
     def fold_fill(self, symbol: int, px: int) -> None:
         """A symbol that no bar has marked yet is worth what it was traded at."""
@@ -92,7 +134,8 @@ class Marks:
         """Return plain values; the ring travels along, so nothing needs to be warmed up."""
         closes = self.closes()
         rows = closes.tobytes() if closes is not None else b""
-        return [self.session, self.number, self.px.tobytes(), self.px_f.tobytes(), rows]
+        ticks = [self.minute, self.bars_in, self._ticks.snapshot()]
+        return [self.session, self.number, self.px.tobytes(), self.px_f.tobytes(), rows, *ticks]
 
     def restore(self, state: list[Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
@@ -103,3 +146,6 @@ class Marks:
         if self._ring is not None:
             for row in np.frombuffer(state[4], dtype=np.float64).reshape(-1, len(self.px)):
                 self._ring.push(None, {"close": row})
+        if len(state) > 5:  # a snapshot of an older version knows of no ticks
+            self.minute, self.bars_in = state[5:7]
+            self._ticks.restore(state[7])
