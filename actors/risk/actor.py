@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from actors.messages.inference import StrategyDisabled, StrategyEnabled
-from actors.messages.market import BarPanel, SessionClosed, SessionOpened, TradingStatus
+from actors.messages.market import BarPanel, QuotePanel, SessionClosed, SessionOpened, TradePanel, TradingStatus
 from actors.messages.orders import (
     CancelAll,
     OrderAccepted,
@@ -162,6 +162,16 @@ class RiskActor(MarginDesk):
     def bars(self, panel: BarPanel) -> None:
         """Fold last prices."""
         self._prices.fold_bars(panel)
+
+    @observes(QuotePanel)
+    def quotes(self, panel: QuotePanel) -> None:
+        """Fold last prices."""
+        self._prices.fold_quotes(panel)
+
+    @observes(TradePanel)
+    def prints(self, panel: TradePanel) -> None:
+        """Fold last prices."""
+        self._prices.fold_trades(panel)
 
     @observes(TradingStatus)
     def status(self, message: TradingStatus) -> None:

@@ -2,7 +2,7 @@
 
 On daily data age is counted in sessions, on intraday data in nanoseconds of open market: the hours between a close
 and the next open make nothing stale, and a bar's own length is added to what is allowed, because a price that is
-known every minute cannot be fresher than a minute (``semantics.md`` section 4).
+known every minute cannot be fresher than a minute (``semantics.md`` section 4). Ticks are as old as they are.
 """
 
 from __future__ import annotations
@@ -13,10 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.messages.columns import pack_i64, unpack_i64
-from actors.messages.market import BarPanel, GapDetected, SessionClosed, SessionOpened, TradingStatus
+from actors.messages.market import (
+    BarPanel,
+    GapDetected,
+    QuotePanel,
+    SessionClosed,
+    SessionOpened,
+    TradePanel,
+    TradingStatus,
+)
 from actors.values.halts import Halts
+from actors.values.tick_prices import TickPrices
 
 I64 = npt.NDArray[np.int64]
+I32 = npt.NDArray[np.int32]
 
 
 class Prices:
@@ -38,6 +48,7 @@ class Prices:
         "_owned",
         "_px",
         "_seen",
+        "_ticks",
         "daily",
         "gap_to",
         "halts",
@@ -55,6 +66,7 @@ class Prices:
         self._px: I64 = np.zeros(n_symbols, dtype=np.int64)
         self._seen: I64 = np.zeros(n_symbols, dtype=np.int64)
         self._owned = True
+        self._ticks = TickPrices(n_symbols)
         self._interval = 0
         self._open_ts = 0
         self._closed_ts = 0
@@ -86,6 +98,45 @@ class Prices:
             self._owned = True
         self._px[panel.ids] = panel.close_fx
         self._seen[panel.ids] = mark
+
+    def fold_quotes(self, panel: QuotePanel) -> None:
+        """Take over what quotes say about last prices; a quote also says that the last print still stands."""
+        ids = panel.ids
+        if ids.size != 1:
+            found, prices = self._ticks.many_quoted(ids, panel.bid_px, panel.ask_px)
+            self._freshen(panel.ts, ids[(panel.bid_px > 0) & (panel.bid_px <= panel.ask_px)])
+            self._px[found] = prices
+            return
+        bid, ask = panel.bid_px.item(0), panel.ask_px.item(0)
+        if not 0 < bid <= ask:  # also true for NaN
+            return
+        symbol = ids.item(0)
+        self._freshen(panel.ts, symbol)
+        px = self._ticks.quoted(symbol, bid, ask)
+        if px:
+            self._px[symbol] = px
+
+    def fold_trades(self, panel: TradePanel) -> None:
+        """Take over the last prints."""
+        ids = panel.ids
+        if ids.size != 1:
+            self._freshen(panel.ts, ids)
+            self._px[ids] = self._ticks.many_printed(ids, panel.price)
+            return
+        symbol = ids.item(0)
+        self._freshen(panel.ts, symbol)
+        self._px[symbol] = self._ticks.printed(symbol, panel.price.item(0))
+
+    def _freshen(self, ts: int, ids: I32 | int) -> None:
+        """Note that the prices of some symbols, or of one, are those of ``ts``."""
+        self.now = ts
+        if not self._owned:
+            self._px = self._px.copy()
+            self._owned = True
+        # The length of a bar is taken off every price's age; a tick has none.
+        self._seen[ids] = self.session if self.daily else ts - self._interval
+        if self.missing is not None and ts > self.gap_to:
+            self.missing[ids] = False
 
     def _fold_revision(self, panel: BarPanel) -> None:
         """Take over a late correction for those whose newest bar it is; it makes no price younger than its bar."""
@@ -171,6 +222,7 @@ class Prices:
         self.session += 1
         self.session_date = date
         self._open_ts = ts
+        self._ticks.begin()
 
     def snapshot(self) -> dict[str, Any]:
         """Return plain values."""
@@ -186,6 +238,7 @@ class Prices:
             "gap_to": self.gap_to,
             "missing": None if self.missing is None else self.missing.tobytes(),
             "halts": self.halts.snapshot(),
+            "ticks": self._ticks.snapshot(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -201,5 +254,6 @@ class Prices:
         self._closed_ts = state["closed_ts"]
         self.gap_to = state["gap_to"]
         self.halts.restore(state.get("halts", []))
+        self._ticks.restore(state.get("ticks", b""))
         missing = state["missing"]
         self.missing = None if missing is None else np.frombuffer(missing, dtype=np.bool_).copy()
