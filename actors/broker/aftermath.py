@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import Any
 
 from actors.broker.costs import CostModel
-from actors.messages.orders import Fill
 
 
 class Aftermath:
@@ -29,11 +28,10 @@ class Aftermath:
         """Return by how much earlier fills make a purchase (+1) or a sale (-1) worse."""
         return max(0, side * self.pressures.get(symbol, 0))
 
-    def add(self, fill: Fill) -> None:
-        """Fold a fill; a maker's has no impact."""
-        if fill.impact > 0:
-            symbol, side = fill.symbol, fill.side
-            stays = self._costs.stays(fill.impact, fill.last_qty, self.against(symbol, side))
+    def trade(self, symbol: int, side: int, qty: int, impact: int) -> None:
+        """Fold a fill that paid so much money of impact; a maker's has none."""
+        if impact > 0:
+            stays = self._costs.stays(impact, qty, self.against(symbol, side))
             self.pressures[symbol] = self.pressures.get(symbol, 0) + side * stays
 
     def clear(self) -> None:

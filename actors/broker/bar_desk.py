@@ -23,6 +23,8 @@ class BarDesk(BrokerState):
     def note_bar(self, panel: BarPanel) -> None:
         """Fold what later decisions need of a bar."""
         self._market.note(panel)
+        if self._terms.spreads is not None:
+            self._terms.spreads.event(panel.start_ts, panel.ts)
         self._resting.refresh()
 
     @seals(BarPanel)
@@ -34,6 +36,8 @@ class BarDesk(BrokerState):
             self._resting.meet_open(panel)
         if self._status.computes:
             self._status.note_bar(panel)
+        if self._terms.spreads is not None:
+            self._terms.spreads.add(panel)
         volume = panel.volume
         if volume is not None:
             total = np.add.reduce(volume)

@@ -25,6 +25,10 @@ class CalendarDesk(BrokerState):
         market.session_open = message.session.open_ts
         if self._is_another(message) and self._terms.adv is not None:
             self._terms.adv.end_session()  # the close of the session before was never seen
+        if self._terms.spreads is not None:
+            self._terms.spreads.session(message.session.open_ts, message.session.close_ts)
+        if self._terms.aftermath is not None:
+            self._terms.aftermath.clear()
         for account in self._accounts.values():
             account.settle(message.session.number)
 

@@ -29,6 +29,7 @@ from actors.broker import fees
 from actors.broker.acceptance import LOT_CLOSED, REDUCE_ONLY_FLAT
 from actors.broker.account import Account
 from actors.broker.adv import AverageVolume
+from actors.broker.aftermath import Aftermath
 from actors.broker.costs import CostModel, Price
 from actors.broker.following import Following
 from actors.broker.links import Links
@@ -36,6 +37,7 @@ from actors.broker.lots import Stake
 from actors.broker.matching import Match
 from actors.broker.order_state import WorkingOrder
 from actors.broker.params import BrokerParams
+from actors.broker.spreads import DynamicSpread
 from actors.messages.orders import (
     BUY,
     OrderFilled,
@@ -55,12 +57,33 @@ IOC: Final = "IOC"
 class Terms:
     """What stays the same for a whole run, laid out for the path of every fill."""
 
-    __slots__ = ("adv", "allow_short", "costs", "lot_size", "participation", "regulatory", "strict")
+    __slots__ = (
+        "adv",
+        "aftermath",
+        "allow_short",
+        "costs",
+        "lot_size",
+        "participation",
+        "regulatory",
+        "shaped",
+        "spreads",
+        "strict",
+    )
 
-    def __init__(self, params: BrokerParams, costs: CostModel, adv: AverageVolume | None) -> None:
-        """Read the switches; ``adv`` is None where no cost depends on it."""
+    def __init__(
+        self,
+        params: BrokerParams,
+        costs: CostModel,
+        adv: AverageVolume | None,
+        spreads: DynamicSpread | None = None,
+        aftermath: Aftermath | None = None,
+    ) -> None:
+        """Read the switches; ``adv``, ``spreads`` and ``aftermath`` are None where no cost depends on them."""
         self.costs = costs
         self.adv = adv
+        self.spreads = spreads
+        self.aftermath = aftermath
+        self.shaped = spreads is not None or aftermath is not None or params.slippage_volume_share > 0
         self.participation = params.participation
         self.lot_size = params.lot_size
         self.allow_short = params.allow_short
@@ -104,9 +127,11 @@ class Execution(Following):
 
     __slots__ = (
         "_accounts",
+        "_aftermath",
         "_purses",
         "_session",
         "_terms",
+        "_traded",
         "_volume",
     )
 
@@ -138,10 +163,15 @@ class Execution(Following):
         self._session = session
         self._purses: dict[str, Purse] = {}
         self._volume: dict[int, int] = {}
+        self._traded: dict[int, int] = {}
+        after = terms.aftermath
+        self._aftermath = None if after is None else Aftermath(terms.costs, dict(after.pressures))
 
     def offer_volume(self, symbol: int, volume: float, used: int = 0) -> None:
         """Give the symbol's orders their share of a bar's volume, less what its earlier fills took."""
         participation = self._terms.participation
+        if self._terms.shaped:
+            self._traded[symbol] = round(volume * SCALE)
         if participation:
             share = round(volume * SCALE) * participation // SCALE
             self._volume[symbol] = max(0, share - used) if used else share
@@ -265,7 +295,10 @@ class Execution(Following):
             price = Price(match.ref, 0, 0, 0)
         else:
             adv = terms.adv.of(order.symbol) if terms.adv is not None else 0
-            price = terms.costs.take(match.ref, side, qty, order.limit_px, half_quoted, adv)
+            if terms.shaped:
+                price = self._shaped(order, match, qty, half_quoted, adv)
+            else:
+                price = terms.costs.take(match.ref, side, qty, order.limit_px, half_quoted, adv)
         px = price.px
         value = qty * px // SCALE if qty % SCALE == 0 else mul(qty, px)
         commission = terms.costs.commission_due(order.cum_qty + qty, order.cum_value + value) - order.commission
@@ -278,6 +311,15 @@ class Execution(Following):
             # A maximum that falls between two fills of one order takes nothing back.
             regulatory = max(0, due - order.regulatory)
         return Fill(qty, price, value, commission, regulatory, value - commission - regulatory)
+
+    def _shaped(self, order: WorkingOrder, match: Match, qty: int, half_quoted: int | None, adv: int) -> Price:
+        """Price a fill whose costs depend on more than its own size: volume, volatility, the hour, earlier fills."""
+        terms, symbol, side = self._terms, order.symbol, order.side
+        spread = None if terms.spreads is None else terms.spreads.rate(symbol, match.source)
+        pressure = 0 if self._aftermath is None else self._aftermath.against(symbol, side)
+        volume = self._traded.get(symbol, 0)
+        limit = order.limit_px
+        return terms.costs.take(match.ref, side, qty, limit, half_quoted, adv, volume, spread, pressure)
 
     def _book(self, order: WorkingOrder, match: Match, fill: Fill, purse: Purse, stake: Stake) -> None:
         """State the fill and spend the budgets."""
@@ -333,5 +375,7 @@ class Execution(Following):
                 order.arrival_px,
             )
         )
+        if self._aftermath is not None:
+            self._aftermath.trade(symbol, side, qty, price.impact)
         if closes:
             self.closed_out(order.portfolio, symbol, side)

@@ -71,21 +71,23 @@ class IntakeDesk(BrokerState):
             order = msgspec.structs.replace(order, qty=room)
         last = self._last(order.symbol)
         if order.terms is not None or order.tif in _AUCTIONS or order.type in _AUCTION_TYPES:
-            refusal = self._check_place(WorkingOrder(number, order, reserved, ctx.now), last, ctx.now)
+            refusal = self._check_place(WorkingOrder(number, order, reserved, ctx.now), ctx.now)
             if refusal is not None:
                 ctx.emit(OrderRejected(order_id, order, *refusal))
                 return
-        ctx.emit(OrderAccepted(order_id, order, reserved, ctx.now, last))
+        ctx.emit(OrderAccepted(order_id, order, reserved, ctx.now, last, self.expected_cost(order, last)))
         if self._params.same_event_fill and order.type is OrderType.MARKET:
             self._fill_at_close(WorkingOrder(number, order, reserved, ctx.now), ctx)
 
-    def _check_place(self, order: WorkingOrder, last: int, now: int) -> Refusal | None:
+    def _check_place(self, order: WorkingOrder, now: int) -> Refusal | None:
         """Return why an order does not fit where the market stands, or None."""
         market = self._market
-        best = self._book.touch(order.symbol).opposite(order.side) or last
-        return check_auction(order, now, market.session_close, close_only=market.close_only) or check_post_only(
-            order, best
-        )
+        refusal = check_auction(order, now, market.session_close, close_only=market.close_only)
+        return refusal or check_post_only(order, order.limit_px, self._opposite(order))
+
+    def _opposite(self, order: WorkingOrder) -> int:
+        """Return the price an order would take at: the other side's quote, else the last price; 0 where none is."""
+        return self._book.touch(order.symbol).opposite(order.side) or self._market.last(order.symbol)
 
     def _fill_at_close(self, order: WorkingOrder, ctx: Context) -> None:
         """Fill a market order at the close of the bars it arrived with, if its symbol traded then."""
@@ -110,6 +112,8 @@ class IntakeDesk(BrokerState):
             ctx.emit(OrderCancelRejected(client_order_id, *self._not_working(client_order_id)))
             return
         refusal = check_replace(working, command, self._params)
+        if refusal is None and working.terms is not None and working.terms.post_only:
+            refusal = check_post_only(working, command.limit_px, self._opposite(working))
         if refusal is not None:
             ctx.emit(OrderCancelRejected(client_order_id, *refusal))
             return

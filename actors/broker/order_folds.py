@@ -30,7 +30,8 @@ class OrderFolds(BrokerState):
         order = WorkingOrder(self._next, event.order, event.reserved, event.ts)
         self._next += 1
         self._seen.add(event.order.client_order_id)
-        if event.leg:
+        exit_of = event.order.terms.bracket_of if event.order.terms is not None else ""
+        if exit_of:  # it is at the venue when it comes to life
             order.leg = event.leg
             order.arrival_px = event.ref_px
         self._resting.add(order)
@@ -38,7 +39,7 @@ class OrderFolds(BrokerState):
             trailing.begin(order, event.ref_px)
             if order.linked:
                 self._links.accepted(order)
-        if order.limit_px is not None and not event.leg:
+        if order.limit_px is not None and not exit_of:
             self._resting.judge_arrival(order, self._last(order.symbol))
 
     @evolves(OrderRejected)
@@ -105,6 +106,8 @@ class OrderFolds(BrokerState):
         if cash > 0 and self._terms.strict:
             account.hold_back(self._market.session_number + settlement_sessions(self._market.date), cash)
         self._market.take_volume(event.symbol, qty)
+        if self._terms.aftermath is not None:
+            self._terms.aftermath.trade(event.symbol, event.side, qty, event.impact)
         if order.linked:
             self._links.filled(order, qty)
         if not event.leaves_qty:

@@ -6,16 +6,21 @@ from typing import Any, Final
 
 from actors.broker.account import Account
 from actors.broker.adv import AverageVolume
+from actors.broker.aftermath import Aftermath
 from actors.broker.book import Book
 from actors.broker.costs import CostModel
 from actors.broker.execution import Execution, Terms
 from actors.broker.links import Links
 from actors.broker.market import MarketMemory
+from actors.broker.matching import CLOSE
 from actors.broker.order_state import WorkingOrder
 from actors.broker.params import BrokerParams
 from actors.broker.resting import RestingOrders
+from actors.broker.spreads import DynamicSpread
 from actors.broker.status import MarketStatus
+from actors.messages.orders import SubmitOrder
 from actors.messages.portfolio import CashFlowed, FinancingCharged, PositionChanged
+from actors.values.fixed import div_round
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
 from daemon.kernel.actor import CoreActor, Health, evolves
@@ -44,7 +49,10 @@ class BrokerState(CoreActor):
         self._universe = universe
         self._params = params
         adv = AverageVolume(len(universe), daily=daily) if params.impact == "sqrt" else None
-        self._terms = Terms(params, CostModel(params), adv)
+        costs = CostModel(params)
+        spreads = DynamicSpread(params.spread_rate, len(universe)) if params.spread_model == "dynamic" else None
+        aftermath = Aftermath(costs) if params.impact_permanent and params.impact != "none" else None
+        self._terms = Terms(params, costs, adv, spreads, aftermath)
         self._resting = RestingOrders(len(universe))
         self._links = Links()
         self._accounts: dict[str, Account] = {}
@@ -68,6 +76,26 @@ class BrokerState(CoreActor):
             number=self._next,
             now=now,
         )
+
+    def expected_cost(self, order: SubmitOrder, ref: int) -> int:
+        """Return what an order would cost at a price, regulatory fees apart; 0 where no price is known.
+
+        A limit order that is not marketable there is expected to rest. How much volume there will be to trade with is
+        not known, so no slippage by volume is expected.
+        """
+        if ref <= 0:
+            return 0
+        terms, symbol, side, limit = self._terms, order.symbol, order.side, order.limit_px
+        adv = terms.adv.of(symbol) if terms.adv is not None else 0
+        half = rate = None
+        pressure = 0
+        if self._book.active and (touch := self._book.touch(symbol)).whole:
+            half = div_round(touch.ask - touch.bid, 2)
+        if terms.shaped:
+            rate = None if terms.spreads is None else terms.spreads.rate(symbol, CLOSE)
+            pressure = 0 if terms.aftermath is None else terms.aftermath.against(symbol, side)
+        costs = terms.costs
+        return costs.estimate(side, order.qty, ref, adv, limit, half, spread_rate=rate, pressure=pressure).total
 
     def _last(self, symbol: int) -> int:
         """Return the last price known, units of 1e-8: the mid of a quote, else a print or close; 0 where none is."""
@@ -129,6 +157,8 @@ class BrokerState(CoreActor):
             "status": self._status.snapshot(),
             "null_volume_skips": self.null_volume_skips,
             "adv": None if adv is None else adv.snapshot(),
+            "spreads": None if self._terms.spreads is None else self._terms.spreads.snapshot(),
+            "aftermath": None if self._terms.aftermath is None else self._terms.aftermath.snapshot(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -146,3 +176,7 @@ class BrokerState(CoreActor):
         self.null_volume_skips = state["null_volume_skips"]
         if self._terms.adv is not None:
             self._terms.adv.restore(state["adv"])
+        if self._terms.spreads is not None:
+            self._terms.spreads.restore(state["spreads"])
+        if self._terms.aftermath is not None:
+            self._terms.aftermath.restore(state["aftermath"])
