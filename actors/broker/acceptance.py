@@ -43,6 +43,7 @@ AUCTION_CUTOFF_NS: Final = 10 * 60 * 1_000_000_000
 
 REDUCE_ONLY_FLAT: Final = "REDUCE_ONLY_FLAT"
 LOT_CLOSED: Final = "LOT_CLOSED"
+NO_AUCTIONS: Final = "NO_AUCTIONS"
 
 Refusal = tuple[str, str]
 """(code, sentence)"""
@@ -148,17 +149,23 @@ def check_auction(order: WorkingOrder, now: int, session_close: int, *, close_on
     if not order.auction:
         return None
     if close_only:
-        return "NO_AUCTIONS", "the data have closing prices only, so that no auction can be told from them"
+        return NO_AUCTIONS, "the data have closing prices only, so that no auction can be told from them"
     if order.auction is Auction.CLOSE and now <= session_close < now + AUCTION_CUTOFF_NS:
         return "AUCTION_CLOSED", "orders for the closing auction are taken until ten minutes before it"
     return None
 
 
-def check_post_only(order: WorkingOrder, best: int) -> Refusal | None:
-    """Return why a post-only order is refused, or None; ``best`` is the price it would take at, 0 where unknown."""
-    if order.terms is None or not order.terms.post_only or order.limit_px is None or not best:
+def check_post_only(order: WorkingOrder, limit_px: int | None, best: int) -> Refusal | None:
+    """Return why a limit is refused for an order that may only rest, or None.
+
+    Args:
+        order: it may be one that may take, which is never refused.
+        limit_px: as it would be.
+        best: the price it would take at, 0 where unknown.
+    """
+    if order.terms is None or not order.terms.post_only or limit_px is None or not best:
         return None
-    if order.side * (order.limit_px - best) < 0:
+    if order.side * (limit_px - best) < 0:
         return None
-    reason = f"the limit {fmt(order.limit_px)} would trade at once at {fmt(best)}, and the order may only rest"
+    reason = f"the limit {fmt(limit_px)} would trade at once at {fmt(best)}, and the order may only rest"
     return "POST_ONLY_WOULD_TAKE", reason

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import msgspec
 
 from actors.broker import meeting
+from actors.broker.acceptance import NO_AUCTIONS
 from actors.broker.costs import half_spread
 from actors.broker.execution import Execution
 from actors.broker.matching import INTRABAR, OPEN, Bar, Match, match_limit, match_market, match_stop
@@ -184,6 +185,9 @@ class BarWalk:
     def _in_auction(self, row: int, order: WorkingOrder) -> bool:
         """Tell whether an auction order is for this bar's open; one for the close waits until the bar is over."""
         panel, rules = self._panel, self._rules
+        if panel.close_only:
+            self._execution.cancel(order, NO_AUCTIONS)
+            return False
         if order.auction is Auction.OPEN:
             return order.live_from <= rules.session_open
         if panel.ts == rules.session_close:

@@ -53,7 +53,7 @@ class Match(msgspec.Struct, frozen=True, gc=False):
 
 def match_market(open_px: int, *, close_only: bool) -> Match:
     """Return where a market order that was live before the bar trades: at its open, or its only price."""
-    return Match(open_px, CLOSE if close_only else OPEN, maker=False)
+    return Match(open_px, CLOSE if close_only else OPEN, maker=False, leg=1)
 
 
 def match_limit(side: int, limit: int, bar: Bar, *, on_touch: bool, taking: bool) -> Match | None:
@@ -69,7 +69,7 @@ def match_limit(side: int, limit: int, bar: Bar, *, on_touch: bool, taking: bool
     """
     gap = side * (limit - bar.open)
     if gap > 0 or (gap == 0 and on_touch):
-        return Match(bar.open, CLOSE if bar.close_only else OPEN, maker=not taking)
+        return Match(bar.open, CLOSE if bar.close_only else OPEN, maker=not taking, leg=1)
     beyond = limit - bar.low if side > 0 else bar.high - limit
     if beyond > 0 or (beyond == 0 and on_touch):
         return Match(limit, INTRABAR, maker=True)
@@ -79,7 +79,7 @@ def match_limit(side: int, limit: int, bar: Bar, *, on_touch: bool, taking: bool
 def match_stop(side: int, stop: int, bar: Bar) -> Match | None:
     """Return where a stop order triggers and trades, or None; it always takes liquidity."""
     if side * (bar.open - stop) >= 0:
-        return Match(bar.open, CLOSE if bar.close_only else OPEN, maker=False, triggers=True)
+        return Match(bar.open, CLOSE if bar.close_only else OPEN, maker=False, triggers=True, leg=1)
     beyond = bar.high - stop if side > 0 else stop - bar.low
     if beyond >= 0:
         return Match(stop, INTRABAR, maker=False, triggers=True)
