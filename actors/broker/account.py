@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from actors.broker.lots import Lots, OpenLot, close_lots, lot_left
+from actors.messages.portfolio import PositionAdjusted
 
 
 class Account:
@@ -49,6 +50,16 @@ class Account:
             lots[opened[0]] = OpenLot(*opened)
         elif not lots:
             del self.lots[symbol]
+
+    def adjusted(self, event: PositionAdjusted) -> None:
+        """Take over what a corporate action left of a position, under the symbol that it has from now on."""
+        self.cash += event.paid
+        self.positions.pop(event.symbol, None)
+        self.lots.pop(event.symbol, None)
+        if event.qty:
+            self.positions[event.new_symbol] = event.qty
+        if event.lots:
+            self.lots[event.new_symbol] = {lot_id: OpenLot(lot_id, qty) for lot_id, qty, *_ in event.lots}
 
     def hold_back(self, session: int, amount: int) -> None:
         """Keep sale proceeds from being spent until ``session``."""

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from actors.broker.bar_desk import BarDesk
 from actors.broker.calendar_desk import CalendarDesk
+from actors.broker.corporate_desk import CorporateDesk
 from actors.broker.intake import IntakeDesk
 from actors.broker.order_folds import OrderFolds
 from actors.broker.status_desk import StatusDesk
@@ -28,6 +29,7 @@ from actors.messages.orders import (
     OrderPartiallyFilled,
     OrderRejected,
     OrderReplaced,
+    OrderRestated,
     OrderTriggered,
     SymbolFrozen,
     SymbolReleased,
@@ -35,7 +37,7 @@ from actors.messages.orders import (
 from daemon.kernel.message import Command, Event
 
 
-class BrokerActor(IntakeDesk, OrderFolds, BarDesk, CalendarDesk, StatusDesk):
+class BrokerActor(IntakeDesk, OrderFolds, BarDesk, CalendarDesk, StatusDesk, CorporateDesk):
     """The simulated broker for daily and intraday bars."""
 
     name = "broker"
@@ -50,6 +52,7 @@ class BrokerActor(IntakeDesk, OrderFolds, BarDesk, CalendarDesk, StatusDesk):
         OrderReplaced,
         OrderExpired,
         OrderCancelRejected,
+        OrderRestated,
         SymbolFrozen,
         SymbolReleased,
     )

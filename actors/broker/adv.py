@@ -85,6 +85,19 @@ class AverageVolume:
             mean = np.where(known, rows, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
         return mean
 
+    def split(self, symbol: int, numerator: int, denominator: int) -> None:
+        """Count what is known of a symbol in the shares behind a split."""
+        self._rows[:, symbol] *= numerator / denominator
+        self._today[symbol] *= numerator / denominator
+        self._means = None
+
+    def move(self, symbol: int, new: int) -> None:
+        """Let another symbol go on where this one ends; sessions that only the other knows stay its own."""
+        rows = self._rows
+        rows[:, new] = np.where(np.isnan(rows[:, symbol]), rows[:, new], rows[:, symbol])
+        rows[:, symbol] = np.nan
+        self._means = None
+
     def snapshot(self) -> list[Any]:
         """Return plain values."""
         return [

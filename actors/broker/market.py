@@ -60,6 +60,19 @@ class MarketMemory:
         """Return the last close in units of 1e-8, 0 where none was seen."""
         return int(self._last_fx[symbol])
 
+    def set_last(self, symbol: int, px: int) -> None:
+        """Say the last price in other units."""
+        if not self._owned:
+            self._last_fx = self._last_fx.copy()
+            self._owned = True
+        self._last_fx[symbol] = px
+
+    def move(self, symbol: int, new: int) -> None:
+        """Let another symbol go on where this one ends; one that had no price leaves the other's as it is."""
+        if self.last(symbol):
+            self.set_last(new, self.last(symbol))
+            self.set_last(symbol, 0)
+
     def take_volume(self, symbol: int, qty: int) -> None:
         """Note a fill against the present panel."""
         self.used[symbol] = self.used.get(symbol, 0) + qty

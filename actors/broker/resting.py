@@ -127,6 +127,17 @@ class RestingOrders:
         self.trails.pop(order.n, None)
         self._dirty[order.symbol] = None
 
+    def rename(self, order: WorkingOrder, symbol: int) -> None:
+        """Let an order work in another symbol, in its place among the orders there."""
+        del self._by_symbol[order.symbol][order.n]
+        if not self._by_symbol[order.symbol]:
+            del self._by_symbol[order.symbol]
+        self._dirty[order.symbol] = None
+        order.symbol = symbol
+        there = {**self._by_symbol.get(symbol, {}), order.n: order}
+        self._by_symbol[symbol] = dict(sorted(there.items()))
+        self._dirty[symbol] = None
+
     def touch(self, order: WorkingOrder) -> None:
         """Note that an order's terms changed."""
         self._dirty[order.symbol] = None
