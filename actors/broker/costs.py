@@ -6,7 +6,7 @@ slippage, then spread. A sale's price stays positive. A limit that rested trades
 
 * Half spread: half of the quoted spread where one is known at the bar's end that was traded at, else half of
   ``spread_rate``, or of the rate that :mod:`actors.broker.spreads` makes of it under ``dynamic``. A ``spread_rate`` of
-  0 switches the spread off, quoted or not (``frictionless``).
+  0 switches the spread off, quoted or not (``frictionless``). Who meets a quote itself, on ticks, always pays its half.
 * Slippage: ``slippage_rate``, and ``slippage_volume_share`` x (fill quantity / volume of the bar or print)^2, the form
   of ``VolumeShareSlippage`` in zipline (zipline/finance/slippage.py: price x price_impact x volume_share^2); its share
   counts the earlier fills of the bar too, ours the fill alone. Nothing where the volume is not known.
@@ -116,6 +116,8 @@ class CostModel:
         volume: int = 0,
         spread_rate: int | None = None,
         pressure: int = 0,
+        *,
+        at_touch: bool = False,
     ) -> Price:
         """Price a fill that takes liquidity.
 
@@ -129,10 +131,11 @@ class CostModel:
             volume: of the bar or print that is traded at, units of 1e-8 shares, 0 where unknown.
             spread_rate: full spread where no quote is known, None: that of the schedule.
             pressure: how far earlier fills of the session pushed the price against this side, units of 1e-8.
+            at_touch: the order meets a quote and not a bar: its spread is paid whatever the schedule says.
         """
         # Roundings are written out, half to even: (n + half a unit) // unit, less one on a tie that went to odd.
         half = slip = hit = 0
-        if self._spread_rate:
+        if self._spread_rate or at_touch:
             if half_quoted is None:
                 rate = self._spread_rate if spread_rate is None else spread_rate
                 half, rest = divmod(ref * rate + SCALE, _TWO)

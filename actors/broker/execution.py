@@ -11,6 +11,7 @@ Limits of a fill, in this order:
 * Participation: at most this share of the bar's volume, all orders together; what is beyond it keeps working.
 * Cash: a fill that would make the spendable cash negative is cut to the largest quantity that cash pays, fees included;
   the rest is cancelled, for nothing says that money will come. In ``cash_strict`` unsettled proceeds are not spendable.
+  In a margin account cash may become negative as far as the initial requirement allows (:mod:`actors.broker.purse`).
 * ``fok``: what is left of the order after these must be all of it, else it is cancelled whole.
 
 A fill of a linked order (:mod:`actors.broker.links`) has consequences in the same instant: exits come to life, siblings
@@ -30,6 +31,7 @@ from actors.broker.acceptance import LOT_CLOSED, REDUCE_ONLY_FLAT
 from actors.broker.account import Account
 from actors.broker.adv import AverageVolume
 from actors.broker.aftermath import Aftermath
+from actors.broker.book import QUOTE
 from actors.broker.costs import CostModel, Price
 from actors.broker.following import Following
 from actors.broker.links import Links
@@ -37,6 +39,8 @@ from actors.broker.lots import Stake
 from actors.broker.matching import Match
 from actors.broker.order_state import WorkingOrder
 from actors.broker.params import BrokerParams
+from actors.broker.purse import MarginPrices, MarginPurse, Purse
+from actors.broker.shorting import NO_LOCATE, Locates
 from actors.broker.spreads import DynamicSpread
 from actors.messages.orders import (
     BUY,
@@ -50,6 +54,7 @@ from daemon.kernel.ids import exec_id
 
 NO_POSITION: Final = "NO_POSITION"
 INSUFFICIENT_CASH: Final = "INSUFFICIENT_CASH"
+INSUFFICIENT_MARGIN: Final = "INSUFFICIENT_MARGIN"
 FOK: Final = "FOK"
 IOC: Final = "IOC"
 
@@ -62,7 +67,9 @@ class Terms:
         "aftermath",
         "allow_short",
         "costs",
+        "locates",
         "lot_size",
+        "margin",
         "participation",
         "regulatory",
         "shaped",
@@ -77,8 +84,17 @@ class Terms:
         adv: AverageVolume | None,
         spreads: DynamicSpread | None = None,
         aftermath: Aftermath | None = None,
+        *,
+        margin: MarginPrices | None = None,
+        locates: Locates | None = None,
     ) -> None:
-        """Read the switches; ``adv``, ``spreads`` and ``aftermath`` are None where no cost depends on them."""
+        """Read the switches; ``adv``, ``spreads`` and ``aftermath`` are None where no cost depends on them.
+
+        Likewise ``margin``, the prices that initial requirements are measured with, where an account has only its cash,
+        and ``locates`` where nothing has to be located before it is sold short.
+        """
+        self.margin = margin
+        self.locates = locates
         self.costs = costs
         self.adv = adv
         self.spreads = spreads
@@ -100,26 +116,6 @@ class Fill(msgspec.Struct, frozen=True, gc=False):
     commission: int
     regulatory: int
     cash: int
-
-
-class Purse:
-    """What one account has left in an instant: spendable cash, and its stakes by symbol as far as looked at."""
-
-    __slots__ = ("account", "cash", "stakes")
-
-    def __init__(self, account: Account) -> None:
-        """Start with the account as it is; it is not changed."""
-        self.account = account
-        self.cash = account.cash - account.unsettled_total
-        self.stakes: dict[int, Stake] = {}
-
-    def stake(self, symbol: int) -> Stake:
-        """Return the position in a symbol, fills of this instant included."""
-        stake = self.stakes.get(symbol)
-        if stake is None:
-            account = self.account
-            stake = self.stakes[symbol] = Stake(account.positions.get(symbol, 0), account.lots.get(symbol))
-        return stake
 
 
 class Execution(Following):
@@ -176,6 +172,20 @@ class Execution(Following):
             share = round(volume * SCALE) * participation // SCALE
             self._volume[symbol] = max(0, share - used) if used else share
 
+    def allow(self, symbol: int, qty: int | None, traded: int = 0) -> None:
+        """Give the symbol's next fill a quantity of its own, None for no bound.
+
+        Args:
+            symbol: its id.
+            qty: what a quote or print has left, units of 1e-8 shares.
+            traded: size of that quote or print, which slippage by volume is measured by; 0 where it is not known.
+        """
+        self._traded[symbol] = traded
+        if qty is None:
+            self._volume.pop(symbol, None)
+        else:
+            self._volume[symbol] = qty
+
     def held(self, portfolio: str, symbol: int) -> int:
         """Return the position, fills of this instant included."""
         return self._purse(portfolio).stake(symbol).held
@@ -183,7 +193,9 @@ class Execution(Following):
     def _purse(self, portfolio: str) -> Purse:
         purse = self._purses.get(portfolio)
         if purse is None:
-            purse = self._purses[portfolio] = Purse(self._accounts[portfolio])
+            account, margin = self._accounts[portfolio], self._terms.margin
+            purse = Purse(account) if margin is None else MarginPurse(account, margin)
+            self._purses[portfolio] = purse
         return purse
 
     def trigger(self, order: WorkingOrder, level: int) -> WorkingOrder | None:
@@ -240,7 +252,11 @@ class Execution(Following):
             return
         try:
             fill = self._quote(order, match, qty, half_quoted)
-            if fill.cash < 0 and purse.cash + fill.cash < 0:
+            if (
+                fill.cash < 0 and purse.cash + fill.cash < 0
+                if self._terms.margin is None
+                else not purse.pays(symbol, order.side * qty, match.ref, fill.cash)
+            ):
                 self._fill_affordable(order, match, 0 if whole else qty, half_quoted, purse, stake)
                 return
         except fees.FeeScheduleError as error:
@@ -259,8 +275,13 @@ class Execution(Following):
             return stake.left(submitted.lot_id, order.side), LOT_CLOSED
         if submitted.reduce_only:
             return -order.side * stake.held, REDUCE_ONLY_FLAT
-        if order.side == BUY or self._terms.allow_short:
+        if order.side == BUY:
             return order.leaves, ""
+        if self._terms.allow_short:
+            locates = self._terms.locates
+            if locates is None or not locates.missing(submitted):
+                return order.leaves, ""
+            return stake.held, NO_LOCATE
         return stake.held, NO_POSITION
 
     def _fill_affordable(
@@ -268,14 +289,15 @@ class Execution(Following):
     ) -> None:
         """Fill the largest quantity below ``qty`` (0: nothing) that cash pays, if any, and cancel the rest."""
         best: Fill | None = None
+        margin = self._terms.margin is not None
         # A sale that cash cannot pay is one whose fees exceed its proceeds; less of it would not help.
-        if order.side == BUY:
+        if order.side == BUY or margin:
             lot = self._terms.lot_size
             low, high = 0, -(-qty // lot)  # low lots are affordable, high lots are not
             while high - low > 1:
                 middle = (low + high) // 2
                 trial = self._quote(order, match, middle * lot, half_quoted)
-                if purse.cash + trial.cash >= 0:
+                if purse.pays(order.symbol, order.side * trial.qty, match.ref, trial.cash):
                     low, best = middle, trial
                 else:
                     high = middle
@@ -283,7 +305,7 @@ class Execution(Following):
         if best is not None:
             filled = best.qty
             self._book(order, match, best, purse, stake)
-        self.cancel(order, INSUFFICIENT_CASH, filled)
+        self.cancel(order, INSUFFICIENT_MARGIN if margin else INSUFFICIENT_CASH, filled)
         if filled and order.linked:
             self.follow(order, filled, match)
 
@@ -291,7 +313,9 @@ class Execution(Following):
         """Price a fill of exactly ``qty``."""
         terms = self._terms
         side = order.side
-        if match.maker:
+        if match.source == QUOTE:
+            price = self._at_touch(order, match, qty, half_quoted or 0)
+        elif match.maker:
             price = Price(match.ref, 0, 0, 0)
         else:
             adv = terms.adv.of(order.symbol) if terms.adv is not None else 0
@@ -311,6 +335,16 @@ class Execution(Following):
             # A maximum that falls between two fills of one order takes nothing back.
             regulatory = max(0, due - order.regulatory)
         return Fill(qty, price, value, commission, regulatory, value - commission - regulatory)
+
+    def _at_touch(self, order: WorkingOrder, match: Match, qty: int, half: int) -> Price:
+        """Price a fill at a quote: half its spread in any case; what takes pays slippage and impact on top."""
+        if match.maker:
+            return Price(match.ref + order.side * half, mul(qty, half), 0, 0)
+        terms, symbol = self._terms, order.symbol
+        adv = terms.adv.of(symbol) if terms.adv is not None else 0
+        pressure = 0 if self._aftermath is None else self._aftermath.against(symbol, order.side)
+        limit, volume = order.limit_px, self._traded.get(symbol, 0)
+        return terms.costs.take(match.ref, order.side, qty, limit, half, adv, volume, pressure=pressure, at_touch=True)
 
     def _shaped(self, order: WorkingOrder, match: Match, qty: int, half_quoted: int | None, adv: int) -> Price:
         """Price a fill whose costs depend on more than its own size: volume, volatility, the hour, earlier fills."""
