@@ -38,6 +38,8 @@ class BarDesk(BrokerState):
             self._status.note_bar(panel)
         if self._terms.spreads is not None:
             self._terms.spreads.add(panel)
+        if self._terms.margin is not None:
+            self._terms.margin.fold_bars(panel)
         volume = panel.volume
         if volume is not None:
             total = np.add.reduce(volume)

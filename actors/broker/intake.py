@@ -62,6 +62,9 @@ class IntakeDesk(BrokerState):
             ctx.emit(OrderRejected(order_id, order, "UNKNOWN_ACCOUNT", reason))
             return
         refusal = check_new(order, self._universe, account, self._params)
+        if refusal is None and self._terms.locates is not None:
+            held = account.positions.get(order.symbol, 0)
+            refusal = self._terms.locates.refuse(order, held, self._resting.of(order.symbol))
         if refusal is not None:
             ctx.emit(OrderRejected(order_id, order, *refusal))
             return

@@ -15,7 +15,9 @@ from actors.broker.market import MarketMemory
 from actors.broker.matching import CLOSE
 from actors.broker.order_state import WorkingOrder
 from actors.broker.params import BrokerParams
+from actors.broker.purse import MarginPrices
 from actors.broker.resting import RestingOrders
+from actors.broker.shorting import Locates
 from actors.broker.spreads import DynamicSpread
 from actors.broker.status import MarketStatus
 from actors.messages.orders import SubmitOrder
@@ -52,7 +54,9 @@ class BrokerState(CoreActor):
         costs = CostModel(params)
         spreads = DynamicSpread(params.spread_rate, len(universe)) if params.spread_model == "dynamic" else None
         aftermath = Aftermath(costs) if params.impact_permanent and params.impact != "none" else None
-        self._terms = Terms(params, costs, adv, spreads, aftermath)
+        margin = MarginPrices(len(universe)) if params.account == "margin" else None
+        locates = Locates(universe, params)
+        self._terms = Terms(params, costs, adv, spreads, aftermath, margin=margin, locates=locates or None)
         self._resting = RestingOrders(len(universe))
         self._links = Links()
         self._accounts: dict[str, Account] = {}
@@ -157,6 +161,7 @@ class BrokerState(CoreActor):
             "status": self._status.snapshot(),
             "null_volume_skips": self.null_volume_skips,
             "adv": None if adv is None else adv.snapshot(),
+            "margin": None if self._terms.margin is None else self._terms.margin.snapshot(),
             "spreads": None if self._terms.spreads is None else self._terms.spreads.snapshot(),
             "aftermath": None if self._terms.aftermath is None else self._terms.aftermath.snapshot(),
         }
@@ -176,6 +181,8 @@ class BrokerState(CoreActor):
         self.null_volume_skips = state["null_volume_skips"]
         if self._terms.adv is not None:
             self._terms.adv.restore(state["adv"])
+        if self._terms.margin is not None:
+            self._terms.margin.restore(state["margin"])
         if self._terms.spreads is not None:
             self._terms.spreads.restore(state["spreads"])
         if self._terms.aftermath is not None:
