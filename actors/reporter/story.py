@@ -32,6 +32,7 @@ from actors.messages.portfolio import (
     CashFlowed,
     EquityMarked,
     FinancingCharged,
+    PositionAdjusted,
     PositionChanged,
     SessionRolled,
     SignalsReady,
@@ -179,6 +180,7 @@ class Story:
             LimitBreached: self._limit,
             TradeClosed: lambda _ts, event: self.trades.append(event),
             PositionChanged: self._position,
+            PositionAdjusted: self._adjusted,
             SessionRolled: self._rolled,
             EquityMarked: self._marked,
             CashFlowed: self._flowed,
@@ -341,6 +343,14 @@ class Story:
         holding = self.holdings.setdefault((event.portfolio, event.symbol), Holding())
         holding.qty, holding.cost = event.qty, event.cost
         holding.realized += event.realized
+
+    def _adjusted(self, _ts: int, event: PositionAdjusted) -> None:
+        """Take over a position after a corporate action; what it realised belongs to the old name."""
+        old = self.holdings.setdefault((event.portfolio, event.symbol), Holding())
+        old.qty = old.cost = 0
+        old.realized += event.realized
+        holding = self.holdings.setdefault((event.portfolio, event.new_symbol), Holding())
+        holding.qty, holding.cost = event.qty, event.cost
 
     def _rolled(self, ts: int, event: SessionRolled) -> None:
         point = EquityPoint(ts, event.session, event.equity, event.cash, event.gross, event.net)

@@ -29,12 +29,14 @@ from actors.messages.orders import (
     OrderAccepted,
     OrderCanceled,
     OrderCancelRejected,
+    OrderCancelRequested,
     OrderDenied,
     OrderExpired,
     OrderFilled,
     OrderPartiallyFilled,
     OrderRejected,
     OrderReplaced,
+    OrderReplaceRequested,
     OrderStatus,
     ReplaceOrder,
     SubmitOrder,
@@ -42,6 +44,7 @@ from actors.messages.orders import (
 from actors.messages.portfolio import CashFlowed, DepositCash
 from actors.messages.risk import BreakerReset, TradingState, TradingStateChanged
 from actors.values.fixed import fmt
+from actors.values.time import format_ts
 from daemon.control.calls import Call, Outcome
 from daemon.kernel.message import CommandRejected, DeadLettered, Event, InputQuarantined, Message
 
@@ -211,6 +214,15 @@ def _replaced(event: OrderReplaced) -> tuple[str, dict[str, Any]]:
     return event.client_order_id, {"order_id": event.order_id, "status": OrderStatus.REPLACED, **terms}
 
 
+def _requested(event: OrderCancelRequested | OrderReplaceRequested) -> tuple[str, dict[str, Any]]:
+    """A request that the venue does not know yet: the order works on, and a fill may come before it."""
+    pending = "cancel" if isinstance(event, OrderCancelRequested) else "replace"
+    status = OrderStatus.PARTIALLY_FILLED if event.cum_qty else OrderStatus.NEW
+    told = {"status": status, "cum_qty": plain(event.cum_qty), "pending": pending}
+    until = {"effective_at": format_ts(event.effective_ts)}
+    return event.client_order_id, {"order_id": event.order_id or None, **told, **until}
+
+
 _TELL: Final[dict[type[Event], Callable[[Any], tuple[str, dict[str, Any]]]]] = {
     OrderDenied: _denied,
     OrderRejected: _rejected,
@@ -220,6 +232,8 @@ _TELL: Final[dict[type[Event], Callable[[Any], tuple[str, dict[str, Any]]]]] = {
     OrderCanceled: _ended(OrderStatus.CANCELED),
     OrderExpired: _ended(OrderStatus.EXPIRED),
     OrderReplaced: _replaced,
+    OrderCancelRequested: _requested,
+    OrderReplaceRequested: _requested,
 }
 
 

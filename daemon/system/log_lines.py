@@ -8,18 +8,26 @@ from typing import Any, Final, NamedTuple
 from actors.messages.inference import StrategyDisabled, StrategyEnabled, StrategyFailed
 from actors.messages.orders import (
     BUY,
+    BarRevised,
     OrderAccepted,
     OrderCanceled,
     OrderCancelRejected,
+    OrderCancelRequested,
     OrderDenied,
     OrderExpired,
     OrderFilled,
     OrderPartiallyFilled,
     OrderRejected,
     OrderReplaced,
+    OrderReplaceRequested,
+    OrderRestated,
+    OrderTriggered,
     SubmitOrder,
+    SymbolFrozen,
+    SymbolReleased,
 )
-from actors.messages.risk import BreakerReset, BreakerTripped, LimitBreached
+from actors.messages.portfolio import DividendAccrued, DividendPaid, FinancingCharged, PositionAdjusted
+from actors.messages.risk import BreakerReset, BreakerTripped, LimitBreached, MarginCalled
 from actors.values.fixed import fmt
 from daemon.kernel.message import CommandRejected, Event, InputQuarantined
 
@@ -42,6 +50,18 @@ _WORDS: Final[dict[type[Event], tuple[str, str]]] = {
     OrderExpired: ("info", "order expired"),
     OrderReplaced: ("info", "order replaced"),
     OrderCancelRejected: ("info", "cancel or replace refused"),
+    OrderCancelRequested: ("info", "cancel on its way"),
+    OrderReplaceRequested: ("info", "replace on its way"),
+    OrderTriggered: ("info", "order triggered"),
+    OrderRestated: ("info", "order restated"),
+    SymbolFrozen: ("warning", "symbol frozen"),
+    SymbolReleased: ("info", "symbol released"),
+    BarRevised: ("warning", "bar revised"),
+    PositionAdjusted: ("info", "position adjusted"),
+    DividendAccrued: ("info", "dividend accrued"),
+    DividendPaid: ("info", "dividend paid"),
+    FinancingCharged: ("info", "financing charged"),
+    MarginCalled: ("warning", "margin called"),
     LimitBreached: ("warning", "limit breached"),
     BreakerTripped: ("warning", "breaker tripped"),
     BreakerReset: ("info", "breaker reset"),
@@ -84,6 +104,8 @@ def log_line(event: Event, symbols: tuple[str, ...]) -> LogLine:
         _of_fill(fields, event, symbols)
     elif isinstance(event, LimitBreached | BreakerTripped):
         _of_limit(fields, event)
+    elif type(event) in _PLAIN:
+        _of_plain(fields, event, symbols)
     return LogLine(level, words, fields)
 
 
@@ -133,6 +155,33 @@ def _of_fill(fields: dict[str, Any], fill: OrderFilled | OrderPartiallyFilled, s
     fields |= {"symbol": symbol, "side": side, "qty": qty, "price": price}
     left = f", {fmt(fill.leaves_qty)} left" if fill.leaves_qty else ""
     fields["detail"] = f"{side} {qty} {symbol} at {price}{left}"
+
+
+_PLAIN: Final[dict[type[Event], tuple[str, ...]]] = {
+    OrderTriggered: ("level",),
+    OrderReplaceRequested: ("qty", "limit_px", "stop_px"),
+    OrderRestated: ("symbol", "qty", "limit_px", "stop_px"),
+    SymbolFrozen: ("symbol", "state"),
+    SymbolReleased: ("symbol",),
+    BarRevised: ("symbol", "old_px", "new_px"),
+    PositionAdjusted: ("kind", "symbol", "new_symbol", "qty", "paid"),
+    DividendAccrued: ("symbol", "qty", "per_share", "amount"),
+    DividendPaid: ("symbol", "amount"),
+    FinancingCharged: ("kind", "symbol", "base", "rate", "amount"),
+    MarginCalled: ("equity", "requirement", "excess"),
+}
+"""Fields a line shows of an event that has a sentence in ``tradingctl tail``; whole numbers are amounts."""
+
+
+def _of_plain(fields: dict[str, Any], event: Event, symbols: tuple[str, ...]) -> None:
+    for name in _PLAIN[type(event)]:
+        value = getattr(event, name)
+        if name in {"symbol", "new_symbol"}:
+            fields[name] = _name(value, "", symbols) if value >= 0 else "all"
+        elif value is not None:
+            fields[name] = fmt(value) if isinstance(value, int) else value
+    shown = [f"{name} {fields[name]}" for name in _PLAIN[type(event)] if name in fields]
+    fields["detail"] = ", ".join(shown)
 
 
 def _of_limit(fields: dict[str, Any], event: LimitBreached | BreakerTripped) -> None:

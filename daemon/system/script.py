@@ -98,7 +98,8 @@ def read_script(
             message = f"{path}, line {number}: {error}"
             raise OperatorError(message, code="BAD_SCRIPT") from None
         if isinstance(line.command, SubmitOrder):
-            seen.setdefault(line.command.client_order_id, number)
+            for name in _names(line.command):
+                seen.setdefault(name, number)
         lines.append(line)
     if not lines:
         message = f"the orders file {path} is empty"
@@ -153,6 +154,13 @@ def _read_line(
     given = body.get("reason") if isinstance(body, dict) else None
     reason = read_text(given, f'{verb} takes {{"reason": "..."}}', field="reason")
     return ScriptLine(number, at, after, _CONTROLS[verb](reason, BY), Rank.CONTROL)
+
+
+def _names(order: SubmitOrder) -> tuple[str, ...]:
+    """Return what orders may come of one: itself, the exits of its bracket, the half that opens when it flips."""
+    own = order.client_order_id
+    exits = (f"{own}-tp", f"{own}-sl") if order.terms is not None and order.terms.bracket is not None else ()
+    return (own, f"{own}-open", *exits)
 
 
 def _is_unicode(entry: object) -> bool:

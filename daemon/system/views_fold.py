@@ -31,6 +31,7 @@ from actors.messages.orders import (
     OrderRestated,
     OrderStatus,
     OrderTriggered,
+    OrderType,
     SubmitOrder,
 )
 from actors.messages.portfolio import (
@@ -104,7 +105,7 @@ class ViewFold:
             OrderDenied: self._denied,
             OrderAccepted: self._accepted,
             OrderRejected: self._rejected,
-            OrderTriggered: lambda e: self._say(e.client_order_id, {"order_id": e.order_id, "level": fmt(e.level)}),
+            OrderTriggered: self._triggered,
             OrderPartiallyFilled: self._filled,
             OrderFilled: self._filled,
             OrderCanceled: lambda e: self._ended(e, OrderStatus.CANCELED),
@@ -285,6 +286,13 @@ class ViewFold:
         self._new(event.order, event.order_id, OrderStatus.REJECTED, f"{event.code}: {event.reason}", None)
         self._say(event.order.client_order_id, {"order_id": event.order_id, "code": event.code, "reason": event.reason})
 
+    def _triggered(self, event: OrderTriggered) -> None:
+        self._say(event.client_order_id, {"order_id": event.order_id, "level": fmt(event.level)})
+        row = self._find(event.client_order_id)
+        if row is not None and row.type == OrderType.TRAILING_STOP.value:
+            row.stop_px = event.level  # where the trail stood is told only here
+            self._touch(row)
+
     def _filled(self, event: Fill) -> None:
         self._say(event.client_order_id)
         row = self._find(event.client_order_id)
@@ -342,7 +350,15 @@ class ViewFold:
             row.symbol = self._names[event.symbol]
             row.qty, row.cum_qty, row.limit_px, row.stop_px = event.qty, event.cum_qty, event.limit_px, event.stop_px
             row.terms = terms_of(event.terms)
+            if event.cum_qty:
+                row.avg_px = div_round(self._value(event.client_order_id), event.cum_qty)
             self._touch(row)
+
+    def _value(self, client_order_id: str) -> int:
+        """Return what an order's fills came to, units of 1e-16, whatever shares they were counted in."""
+        written = self._db.execute("SELECT qty, price FROM fills WHERE client_order_id = ?", (client_order_id,))
+        buffered = ((fill[8], fill[9]) for fill in self._buffers["fills"] if fill[3] == client_order_id)
+        return sum(qty * price for qty, price in (*written, *buffered))
 
     # -- books -----------------------------------------------------------------------------------------------------
 

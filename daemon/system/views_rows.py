@@ -361,6 +361,7 @@ def fill_row(row: sqlite3.Row) -> dict[str, Any]:
         "px_source": row["px_source"],
         "fee": amount(row["commission"] + row["regulatory"]),
         "liquidity": row["liquidity"],
+        **{name: amount(row[name]) for name in ("ref_px", "spread", "slippage", "impact", "commission")},
     }
 
 

@@ -9,8 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from actors.messages.orders import OrderStatus, OrderTerms
-from actors.values.fixed import fmt
-from actors.values.time import format_ts
+from actors.reporter.tables import terms_dict
 
 OPEN: Final = (OrderStatus.NEW.value, OrderStatus.PARTIALLY_FILLED.value, OrderStatus.PENDING_NEW.value)
 ORDER_COLUMNS: Final = (
@@ -32,10 +31,6 @@ STATEMENTS: Final[dict[str, str]] = {
 }
 UPSERT_ORDER: Final = f"INSERT OR REPLACE INTO orders ({ORDER_COLUMNS}) VALUES ({', '.join('?' * 29)})"  # noqa: S608 - constants
 UPSERT_POSITION: Final = "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-
-_AMOUNTS: Final = frozenset(
-    ("trail_amount", "trail_percent", "activation_px", "display_qty", "take_profit_px", "stop_px")
-)
 
 
 class OrderRow(msgspec.Struct):
@@ -96,22 +91,5 @@ def finite(values: Sequence[float]) -> list[float | None]:
 
 
 def terms_of(terms: OrderTerms | None) -> str | None:
-    """Return what an order says beyond quantity, price and time in force as JSON, by the names of the orders file."""
-    if terms is None:
-        return None
-    told = _said(terms)
-    if terms.expire_ts is not None:
-        told["expire_at"] = format_ts(told.pop("expire_ts"))
-    if terms.bracket is not None:
-        told["bracket"] = _said(terms.bracket)
-    return text_of(told) if told else None
-
-
-def _said(record: msgspec.Struct) -> dict[str, Any]:
-    """Return the fields that say something, amounts as plain decimals."""
-    told: dict[str, Any] = {}
-    for name in record.__struct_fields__:
-        value = getattr(record, name)
-        if value is not None and value is not False and value != "":
-            told[name] = msgspec.Raw(fmt(value).encode()) if name in _AMOUNTS else value
-    return told
+    """Return what an order says beyond quantity, price and time in force as JSON, as ``orders.csv`` has it."""
+    return None if terms is None else text_of(terms_dict(terms))

@@ -149,7 +149,9 @@ def _checks(db: sqlite3.Connection, row: sqlite3.Row) -> list[dict[str, Any]]:
             told = _amounts(data)
             if "bracket_of" not in data:  # the exits of a bracket were judged with their entry
                 checks.append({"by": "risk", "verdict": "passed", "reserved": told["reserved"], **when})
-            own = {name: told[name] for name in ("order_id", "ref_px", "expected_cost", "bracket_of") if name in told}
+            own: dict[str, Any] = {
+                name: told[name] for name in ("order_id", "ref_px", "expected_cost", "bracket_of") if name in told
+            }
             checks.append({"by": "broker", "verdict": "accepted", **own, **when})
         elif kind == "OrderDenied":
             again = {"resend": True} if event["seq"] != row["seq"] else {}

@@ -66,7 +66,7 @@ LINES_AROUND: Final = 3
 """Below a table: how many rows, what is not shown, and the next prompt."""
 _QUIET: Final = {
     "orders": {"client_order_id", "parent_id"},
-    "fills": {"exec_id"},
+    "fills": {"exec_id", "ref_px", "spread", "slippage", "impact", "commission", "regulatory"},
     "trades": {"mae", "mfe", "entry_confidence"},
     "alerts": {"key", "acknowledged_by", "acknowledged_ts"},
 }
