@@ -21,7 +21,7 @@ shrink or end. They are stated as events at once, and what they leave behind for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -141,6 +141,7 @@ class Execution(Following):
         orders: Mapping[str, WorkingOrder] | None = None,
         number: int = 0,
         now: int = 0,
+        last: Callable[[int], int] | None = None,
     ) -> None:
         """Start with the accounts as they are.
 
@@ -152,8 +153,9 @@ class Execution(Following):
             orders: the working orders by client order id; read only.
             number: of the next order that is accepted.
             now: stamp of the instant.
+            last: returns a symbol's last price, units of 1e-8, 0 where unknown.
         """
-        super().__init__(links, orders, number, now)
+        super().__init__(links, orders, number, now, last)
         self._terms = terms
         self._accounts = accounts
         self._session = session
@@ -262,11 +264,14 @@ class Execution(Following):
         except fees.FeeScheduleError as error:
             self.cancel(order, error.message)
             return
+        held = stake.held
         self._book(order, match, fill, purse, stake)
         if qty == room < leaves:
             self.cancel(order, bound, qty)
         if order.linked:
             self.follow(order, qty, match)
+        if held * stake.held <= 0 and held:
+            self.closed_out(order.portfolio, symbol, order.side)
 
     def _room(self, order: WorkingOrder, stake: Stake) -> tuple[int, str]:
         """Return how much an order may fill as far as lot and position go, and the reason that ends what is beyond."""
@@ -301,13 +306,16 @@ class Execution(Following):
                     low, best = middle, trial
                 else:
                     high = middle
-        filled = 0
+        filled = held = 0
         if best is not None:
             filled = best.qty
+            held = stake.held
             self._book(order, match, best, purse, stake)
         self.cancel(order, INSUFFICIENT_MARGIN if margin else INSUFFICIENT_CASH, filled)
         if filled and order.linked:
             self.follow(order, filled, match)
+        if held * stake.held <= 0 and held:
+            self.closed_out(order.portfolio, order.symbol, order.side)
 
     def _quote(self, order: WorkingOrder, match: Match, qty: int, half_quoted: int | None) -> Fill:
         """Price a fill of exactly ``qty``."""
@@ -365,7 +373,6 @@ class Execution(Following):
         if fill.cash < 0 or not self._terms.strict:
             purse.cash += fill.cash
         name = exec_id(order.order_id, order.fills + 1)
-        held = stake.held
         stake.trade(name, side * qty, submitted.lot_id)
         volume = self._volume
         if symbol in volume:
@@ -379,7 +386,6 @@ class Execution(Following):
         kind = OrderPartiallyFilled if leaves else OrderFilled
         if not leaves:
             self.ended.add(order.n)
-        closes = held * stake.held <= 0 and held != 0
         self.events.append(
             kind(
                 order.order_id,
@@ -411,5 +417,3 @@ class Execution(Following):
         )
         if self._aftermath is not None:
             self._aftermath.trade(symbol, side, qty, price.impact)
-        if closes:
-            self.closed_out(order.portfolio, symbol, side)

@@ -6,7 +6,7 @@ and those that came to life beside them, until the events are folded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -35,6 +35,10 @@ class Exits(msgspec.Struct):
     begun: bool
 
 
+def _unknown(_symbol: int) -> int:
+    return 0
+
+
 class Following:
     """The orders of an instant as they are at this point of it, and the events so far.
 
@@ -45,9 +49,16 @@ class Following:
         present: orders that changed in it, by number, as they are now.
     """
 
-    __slots__ = ("_brackets", "_links", "_next", "_now", "_orders", "born", "ended", "events", "present")
+    __slots__ = ("_brackets", "_last", "_links", "_next", "_now", "_orders", "born", "ended", "events", "present")
 
-    def __init__(self, links: Links | None, orders: Mapping[str, WorkingOrder] | None, number: int, now: int) -> None:
+    def __init__(
+        self,
+        links: Links | None,
+        orders: Mapping[str, WorkingOrder] | None,
+        number: int,
+        now: int,
+        last: Callable[[int], int] | None,
+    ) -> None:
         """Begin an instant.
 
         Args:
@@ -55,7 +66,9 @@ class Following:
             orders: the working orders by client order id; read only.
             number: of the next order that is accepted.
             now: stamp of the instant.
+            last: returns a symbol's last price, units of 1e-8, 0 where unknown.
         """
+        self._last = last if last is not None else _unknown
         self._links = links
         self._orders = orders if orders is not None else {}
         self._next = number
@@ -87,13 +100,17 @@ class Following:
         """End an order; ``filled_now`` of it was filled in this instant and is not in its ``cum_qty`` yet."""
         name = order.order.client_order_id
         cum_qty = order.cum_qty + filled_now
-        self.events.append(OrderCanceled(order.order_id, name, cum_qty, reason, 0, order.arrival_px))
+        self.events.append(
+            OrderCanceled(order.order_id, name, cum_qty, reason, self._last(order.symbol), order.arrival_px)
+        )
         self.ended.add(order.n)
 
     def expire(self, order: WorkingOrder, reason: str) -> None:
         """End an order whose time is over."""
         name = order.order.client_order_id
-        self.events.append(OrderExpired(order.order_id, name, order.cum_qty, reason, 0, order.arrival_px))
+        self.events.append(
+            OrderExpired(order.order_id, name, order.cum_qty, reason, self._last(order.symbol), order.arrival_px)
+        )
         self.ended.add(order.n)
 
     def follow(self, order: WorkingOrder, qty: int, match: Match) -> None:

@@ -79,6 +79,7 @@ class BrokerState(CoreActor):
             orders=self._resting.orders,
             number=self._next,
             now=now,
+            last=self._last,
         )
 
     def expected_cost(self, order: SubmitOrder, ref: int) -> int:
