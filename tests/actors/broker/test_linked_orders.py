@@ -1,0 +1,279 @@
+"""Brackets and groups of which one cancels the others: quantities follow fills, and nothing outlives its purpose."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.actors.broker.desk import FREE, Desk, fx
+
+from actors.messages.orders import (
+    BUY,
+    SELL,
+    Bracket,
+    OrderAccepted,
+    OrderCanceled,
+    OrderFilled,
+    OrderPartiallyFilled,
+    OrderReplaced,
+    OrderTerms,
+    OrderTriggered,
+    OrderType,
+    TimeInForce,
+)
+from actors.values.fixed import SCALE
+
+TENTH = msgspec.structs.replace(FREE, participation=10_000_000)
+"""A tenth of each bar's volume may be filled."""
+MAIN = "main"
+
+
+def bracket(target: float | None = None, stop: float | None = None, **more: float) -> OrderTerms:
+    """A bracket of plain numbers."""
+    terms = {name: fx(value) for name, value in more.items()}
+    return OrderTerms(
+        bracket=Bracket(None if target is None else fx(target), None if stop is None else fx(stop), **terms)
+    )
+
+
+def said(events) -> list[tuple]:
+    """What happened, in order: (word, client order id, number)."""
+    out = []
+    for e in events:
+        match e:
+            case OrderAccepted():
+                out.append(("accepted", e.order.client_order_id, e.order.qty // SCALE))
+            case OrderFilled() | OrderPartiallyFilled():
+                out.append(("filled", e.client_order_id, e.last_qty // SCALE, e.last_px / SCALE))
+            case OrderTriggered():
+                out.append(("triggered", e.client_order_id, e.level / SCALE))
+            case OrderReplaced():
+                out.append(("replaced", e.client_order_id, e.qty // SCALE))
+            case OrderCanceled():
+                out.append(("canceled", e.client_order_id, e.reason))
+            case _:
+                out.append((type(e).__name__,))
+    return out
+
+
+def working(desk: Desk) -> dict[str, int]:
+    """Open quantities by client order id."""
+    return {o.order.client_order_id: o.leaves // SCALE for o in desk.broker.working}
+
+
+def test_the_exits_of_a_market_entry_meet_the_rest_of_its_bar():
+    """Open 100; the low 98 is nearer than the high 105, so the path falls to the stop at 99 first."""
+    desk = Desk(FREE)
+    desk.route(BUY, 10, terms=bracket(104, 99))
+    assert said(desk.bar(2, (100, 105, 98, 103))) == [
+        ("filled", "c1", 10, 100.0),
+        ("accepted", "c1-tp", 10),
+        ("accepted", "c1-sl", 10),
+        ("triggered", "c1-sl", 99.0),
+        ("filled", "c1-sl", 10, 99.0),
+        ("canceled", "c1-tp", "OCO"),
+    ]
+    assert working(desk) == {}
+
+
+def test_an_entry_inside_the_bar_leaves_its_exits_only_the_path_behind_it():
+    """A buy limit at 99 is met on the way to the low 98 (leg 1); the stop at 98.5 follows, the target 104 comes late."""
+    desk = Desk(FREE)
+    desk.route(BUY, 10, "limit", 99, terms=bracket(104, 97))
+    assert said(desk.bar(2, (100, 105, 98, 103))) == [
+        ("filled", "c1", 10, 99.0),
+        ("accepted", "c1-tp", 10),
+        ("accepted", "c1-sl", 10),
+        ("filled", "c1-tp", 10, 104.0),
+        ("canceled", "c1-sl", "OCO"),
+    ]
+
+
+def test_what_the_path_passed_before_the_entry_is_no_exit():
+    """The high 105 is nearer: the target 104 is passed before the limit at 99 fills on the way down; it rests."""
+    desk = Desk(FREE)
+    desk.route(BUY, 10, "limit", 99, terms=bracket(104, 97))
+    assert said(desk.bar(2, (100, 105, 92, 98)))[-2:] == [("filled", "c1-sl", 10, 97.0), ("canceled", "c1-tp", "OCO")]
+    desk = Desk(FREE)
+    desk.route(BUY, 10, "limit", 99, terms=bracket(104, 90))
+    desk.bar(2, (100, 105, 92, 98))
+    assert working(desk) == {"c1-tp": 10, "c1-sl": 10}
+
+
+def test_exits_grow_with_the_fills_of_their_entry_and_shrink_with_each_others():
+    """A tenth of the volume a bar: 30, 20 of 60 go in, the target takes 10 back, the last 10 come in, all leave."""
+    desk = Desk(TENTH)
+    desk.route(BUY, 60, terms=bracket(110, 90))
+    assert said(desk.bar(2, (100, 101, 99, 100), volume=300)) == [
+        ("filled", "c1", 30, 100.0),
+        ("accepted", "c1-tp", 30),
+        ("accepted", "c1-sl", 30),
+    ]
+    assert said(desk.bar(3, (100, 101, 99, 100), volume=200)) == [
+        ("filled", "c1", 20, 100.0),
+        ("replaced", "c1-tp", 50),
+        ("replaced", "c1-sl", 50),
+    ]
+    # Opens beyond the target: sales at the open come first and take the bar's whole share of 10.
+    assert said(desk.bar(4, (111, 112, 111, 111), volume=100)) == [
+        ("filled", "c1-tp", 10, 111.0),
+        ("replaced", "c1-sl", 40),
+    ]
+    assert said(desk.bar(5, (100, 101, 99, 100), volume=100)) == [
+        ("filled", "c1", 10, 100.0),
+        ("replaced", "c1-tp", 60),  # 10 are filled of it, 50 are open
+        ("replaced", "c1-sl", 50),
+    ]
+    assert said(desk.bar(6, (89, 90, 88, 89), volume=10_000)) == [
+        ("triggered", "c1-sl", 89.0),
+        ("filled", "c1-sl", 50, 89.0),
+        ("canceled", "c1-tp", "OCO"),
+    ]
+    assert working(desk) == {}
+    assert desk.broker._links.brackets == {}
+
+
+def test_an_exit_that_is_through_ends_what_is_left_of_the_entry():
+    """30 of 60 went in; the target takes them all, and nobody wants the other 30 any more."""
+    desk = Desk(TENTH)
+    desk.route(BUY, 60, terms=bracket(110, 90))
+    desk.bar(2, (100, 101, 99, 100), volume=300)
+    assert said(desk.bar(3, (111, 112, 111, 111), volume=300)) == [
+        ("filled", "c1-tp", 30, 111.0),
+        ("canceled", "c1-sl", "OCO"),
+        ("canceled", "c1", "BRACKET_CLOSED"),
+    ]
+    assert working(desk) == {}
+
+
+def test_cancelling_the_entry_leaves_the_exits_of_what_is_filled_and_one_exit_the_other():
+    """What protects a position is not taken away by accident."""
+    desk = Desk(TENTH)
+    desk.route(BUY, 60, terms=bracket(110, 90))
+    desk.bar(2, (100, 101, 99, 100), volume=300)
+    desk.cancel("c1")
+    assert working(desk) == {"c1-tp": 30, "c1-sl": 30}
+    desk.cancel("c1-tp")
+    assert working(desk) == {"c1-sl": 30}
+    desk.split()
+    assert said(desk.bar(3, (89, 90, 88, 89), volume=1_000)) == [
+        ("triggered", "c1-sl", 89.0),
+        ("filled", "c1-sl", 30, 89.0),
+    ]
+    assert desk.broker._links.brackets == {}
+
+
+def test_exits_end_with_the_position_when_something_else_closes_it():
+    """A sale by hand takes all; a stop left behind would wait for the next position."""
+    desk = Desk(FREE)
+    desk.route(BUY, 10, terms=bracket(110, 90))
+    desk.bar(2, (100, 101, 99, 100))
+    desk.route(SELL, 10)
+    assert said(desk.bar(3, (100, 101, 99, 100)))[1:] == [
+        ("canceled", "c1-tp", "POSITION_CLOSED"),
+        ("canceled", "c1-sl", "POSITION_CLOSED"),
+    ]
+
+
+def test_a_bracket_may_trail_and_its_trail_begins_at_the_entry():
+    """Entry at the open 100, trail 5: the low 98 comes first, then 106 lifts the stop to 101, which the fall meets."""
+    desk = Desk(FREE)
+    desk.route(BUY, 10, terms=bracket(None, None, trail_amount=5))
+    assert said(desk.bar(2, (100, 106, 98, 100)))[-2:] == [
+        ("triggered", "c1-sl", 101.0),
+        ("filled", "c1-sl", 10, 101.0),
+    ]
+    desk = Desk(FREE)
+    desk.route(BUY, 10, terms=bracket(None, None, trail_amount=5))
+    desk.bar(2, (100, 106, 98, 104))
+    assert {o.order.client_order_id: o.best / SCALE for o in desk.broker.working} == {"c1-sl": 106.0}
+
+
+def test_a_partial_fill_shrinks_the_group_and_a_complete_one_ends_it():
+    """Two sales of the same 20 shares, a tenth of the volume a bar."""
+    desk = Desk(TENTH)
+    desk.route(BUY, 20)
+    desk.bar(2, (100, 101, 99, 100), volume=1_000)
+    terms = OrderTerms(oco_group="g")
+    desk.route(SELL, 20, "limit", 110, terms=terms)
+    desk.route(SELL, 20, "stop", 90, terms=terms)
+    assert said(desk.bar(3, (111, 112, 111, 111), volume=50)) == [("filled", "c2", 5, 111.0), ("replaced", "c3", 15)]
+    desk.split()
+    assert said(desk.bar(4, (89, 90, 88, 89), volume=1_000)) == [
+        ("triggered", "c3", 89.0),
+        ("filled", "c3", 15, 89.0),
+        ("canceled", "c2", "OCO"),
+    ]
+
+
+def test_orders_of_a_group_on_different_sides_end_each_other_at_the_first_fill():
+    """A breakout either way: whichever trades first, even in part, is the one."""
+    desk = Desk(TENTH)
+    terms = OrderTerms(oco_group="g")
+    desk.route(BUY, 20, "stop", 105, terms=terms)
+    desk.route(BUY, 20, "limit", 95, symbol=1, terms=terms)
+    assert said(desk.bar(2, (106, 107, 106, 106), (100, 101, 99, 100), volume=50)) == [
+        ("triggered", "c1", 106.0),
+        ("filled", "c1", 5, 106.0),
+        ("canceled", "c2", "OCO"),
+    ]
+
+
+def test_where_no_path_decides_the_account_gets_the_worse_leg():
+    """A stop above a target: both meet the open; the one that pays for liquidity goes first."""
+    desk = Desk(FREE)
+    desk.route(BUY, 10)
+    desk.bar(2, (100, 101, 99, 100))
+    terms = OrderTerms(oco_group="g")
+    desk.route(SELL, 10, "limit", 95, terms=terms)
+    desk.bar(3, None)  # the limit was marketable when it came in; nothing traded
+    desk.route(SELL, 10, "stop", 99, terms=terms)
+    events = said(desk.bar(4, (98, 99, 97, 98)))
+    assert [e for e in events if e[0] == "filled"] == [("filled", "c2", 10, 98.0)] or events[0][1] == "c3"
+
+
+@pytest.mark.parametrize("tif", [TimeInForce.OPG, TimeInForce.CLS])
+def test_exits_of_an_auction_entry_outlive_the_day(tif):
+    """They are good till cancelled, whatever the entry was."""
+    desk = Desk(FREE)
+    opened = desk.open(0)
+    assert opened is not None
+    desk.route(BUY, 10, terms=bracket(120, 80), tif=tif)
+    desk.bar(8, (100, 101, 99, 100), width=8.0)
+    desk.close(0)
+    assert {o.order.type: o.order.tif for o in desk.broker.working} == {
+        OrderType.TAKE_PROFIT: TimeInForce.GTC,
+        OrderType.STOP: TimeInForce.GTC,
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(10, 200),
+    st.lists(
+        st.tuples(st.integers(90, 110), st.integers(0, 8), st.integers(0, 8), st.integers(0, 1_500), st.booleans()),
+        min_size=3,
+        max_size=25,
+    ),
+)
+def test_exits_never_exceed_what_their_entry_filled_and_they_did_not(qty, bars):
+    """Whatever prices and volumes do, and wherever the run is cut and goes on."""
+    desk = Desk(TENTH)
+    desk.route(BUY, qty, "limit", 101, terms=bracket(106, 95))
+    for hour, (open_px, up, down, volume, cut) in enumerate(bars, start=2):
+        desk.bar(hour, (open_px, open_px + up, open_px - down, open_px), volume=volume)
+        filled = {}
+        for frame in desk.frames:
+            for e in frame.events:
+                if isinstance(e, OrderFilled | OrderPartiallyFilled):
+                    filled[e.client_order_id] = e.cum_qty
+        entered = filled.get("c1", 0)
+        exited = filled.get("c1-tp", 0) + filled.get("c1-sl", 0)
+        exits = [o for o in desk.broker.working if o.order.parent_id == "c1"]
+        assert exited <= entered
+        assert all(o.leaves == entered - exited for o in exits)
+        assert bool(exits) is (entered > exited)
+        assert desk.broker.account(MAIN).positions.get(0, 0) == entered - exited
+        if cut:
+            desk.split()
