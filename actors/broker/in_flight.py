@@ -34,6 +34,11 @@ class InFlight:
         self._requests: dict[str, Request] = {}
         self.next_ts = UNTIL_TOLD
 
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is on its way."""
+        return bool(self._requests)
+
     def of(self, client_order_id: str) -> Request | None:
         """Return what is on its way for an order."""
         return self._requests.get(client_order_id)

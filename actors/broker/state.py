@@ -10,6 +10,8 @@ from actors.broker.aftermath import Aftermath
 from actors.broker.book import Book
 from actors.broker.costs import CostModel
 from actors.broker.execution import Execution, Terms
+from actors.broker.in_flight import InFlight
+from actors.broker.latency import Latency
 from actors.broker.links import Links
 from actors.broker.market import MarketMemory
 from actors.broker.matching import CLOSE
@@ -66,6 +68,8 @@ class BrokerState(CoreActor):
         self._market = MarketMemory(len(universe), keep_panel=params.same_event_fill)
         self._status = MarketStatus(len(universe), params.ssr)
         self._book = Book(len(universe))
+        self._latency = Latency(params.latency_ns, params.latency_jitter_ns, params.seed)
+        self._in_flight = InFlight()
         self.null_volume_skips = 0
         """Order-bars that could not fill because the bar's volume is null."""
 
@@ -105,6 +109,12 @@ class BrokerState(CoreActor):
     def _last(self, symbol: int) -> int:
         """Return the last price known, units of 1e-8: the mid of a quote, else a print or close; 0 where none is."""
         return (self._book.reference(symbol) if self._book.active else 0) or self._market.last(symbol)
+
+    def _travel(self, order: WorkingOrder) -> int:
+        """Return how long a request for a working order is on its way, nanoseconds: 0 where it takes effect at once."""
+        if self._latency.none or not self._book.ticked(order.symbol):
+            return 0
+        return self._latency.of(order.n)
 
     # -- views -----------------------------------------------------------------------------------------------------
 
@@ -160,6 +170,8 @@ class BrokerState(CoreActor):
             "accounts": {portfolio: account.to_row() for portfolio, account in self._accounts.items()},
             "market": self._market.snapshot(),
             "status": self._status.snapshot(),
+            "book": self._book.snapshot(),
+            "in_flight": self._in_flight.snapshot(),
             "null_volume_skips": self.null_volume_skips,
             "adv": None if adv is None else adv.snapshot(),
             "margin": None if self._terms.margin is None else self._terms.margin.snapshot(),
@@ -179,6 +191,9 @@ class BrokerState(CoreActor):
         self._market.restore(state["market"])
         if "status" in state:  # snapshots of earlier versions know of none
             self._status.restore(state["status"])
+        if "book" in state:  # a snapshot of an older version knows of no ticks
+            self._book.restore(state["book"])
+            self._in_flight.restore(state["in_flight"])
         self.null_volume_skips = state["null_volume_skips"]
         if self._terms.adv is not None:
             self._terms.adv.restore(state["adv"])
