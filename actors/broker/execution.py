@@ -268,10 +268,14 @@ class Execution(Following):
         self._book(order, match, fill, purse, stake)
         if qty == room < leaves:
             self.cancel(order, bound, qty)
+        self._consequences(order, match, qty, held, stake.held)
+
+    def _consequences(self, order: WorkingOrder, match: Match, qty: int, before: int, held: int) -> None:
+        """State what a fill of ``qty`` means for others, the position having gone from ``before`` to ``held``."""
         if order.linked:
             self.follow(order, qty, match)
-        if held * stake.held <= 0 and held:
-            self.closed_out(order.portfolio, symbol, order.side)
+        if before and before * held <= 0:
+            self.closed_out(order.portfolio, order.symbol, order.side)
 
     def _room(self, order: WorkingOrder, stake: Stake) -> tuple[int, str]:
         """Return how much an order may fill as far as lot and position go, and the reason that ends what is beyond."""
@@ -312,10 +316,8 @@ class Execution(Following):
             held = stake.held
             self._book(order, match, best, purse, stake)
         self.cancel(order, INSUFFICIENT_MARGIN if margin else INSUFFICIENT_CASH, filled)
-        if filled and order.linked:
-            self.follow(order, filled, match)
-        if held * stake.held <= 0 and held:
-            self.closed_out(order.portfolio, order.symbol, order.side)
+        if filled:
+            self._consequences(order, match, filled, held, stake.held)
 
     def _quote(self, order: WorkingOrder, match: Match, qty: int, half_quoted: int | None) -> Fill:
         """Price a fill of exactly ``qty``."""
