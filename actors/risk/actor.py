@@ -48,6 +48,7 @@ from actors.messages.risk import (
     TradingStateChanged,
 )
 from actors.risk.breakers import DAILY_LOSS, DRAWDOWN, Guard
+from actors.risk.corporate_desk import CorporateDesk
 from actors.risk.exposure import Exposure
 from actors.risk.fees import FeeEstimate
 from actors.risk.form import Denial
@@ -66,7 +67,7 @@ from daemon.kernel.message import Command, Event
 ACCOUNTS: Final = ("cash", "cash_strict", "margin")
 
 
-class RiskActor(MarginDesk):
+class RiskActor(MarginDesk, CorporateDesk):
     """See the module."""
 
     name = "risk"

@@ -18,10 +18,19 @@ from actors.messages.orders import (
     Fill,
     OrderAccepted,
     OrderReplaced,
+    OrderRestated,
     OrderType,
     SubmitOrder,
 )
-from actors.messages.portfolio import CashFlowed, EquityMarked, FinancingCharged, PositionChanged, SessionRolled
+from actors.messages.portfolio import (
+    CashFlowed,
+    DividendPaid,
+    EquityMarked,
+    FinancingCharged,
+    PositionAdjusted,
+    PositionChanged,
+    SessionRolled,
+)
 from actors.risk.fees import FeeEstimate
 from actors.risk.prices import Prices
 from actors.values.fixed import SCALE, mul, mul_ratio
@@ -268,6 +277,23 @@ class Exposure:
         working.expected = working.base_expected = expected
         working.base_leaves = leaves
 
+    def fold_restated(self, event: OrderRestated) -> None:
+        """A corporate action changed an order: it counts in the new shares, and under the new symbol."""
+        working = self.working[event.client_order_id]
+        order = working.order
+        book = self.books[order.portfolio]
+        leaves = event.qty - event.cum_qty
+        if event.symbol != order.symbol:
+            holding = self._holding(book, order.symbol)
+            _shift(holding, working, -working.leaves)
+            self._recount(book, holding)
+            _shift(self._holding(book, event.symbol), working, working.leaves)
+        working.order = msgspec.structs.replace(order, symbol=event.symbol, terms=event.terms)
+        working.qty, working.cum = event.qty, event.cum_qty
+        working.limit_px, working.stop_px = event.limit_px, event.stop_px
+        working.base_leaves = mul_ratio(working.base_leaves, leaves, working.leaves or 1)
+        self._resize(book, working, leaves)
+
     # -- the portfolio's bookings ----------------------------------------------------------------------------------
 
     def fold_position(self, event: PositionChanged) -> None:
@@ -294,6 +320,19 @@ class Exposure:
         """Borrow fees or interest were taken from the cash."""
         book = self.books[event.portfolio]
         book.cash = event.cash + book.pending_cash
+
+    def fold_dividend(self, event: DividendPaid) -> None:
+        """A dividend became cash."""
+        book = self.books[event.portfolio]
+        book.cash = event.cash + book.pending_cash
+
+    def fold_adjusted(self, event: PositionAdjusted) -> None:
+        """A corporate action changed a position, or moved it to another symbol."""
+        book = self.books[event.portfolio]
+        book.cash = event.cash + book.pending_cash
+        if event.new_symbol != event.symbol:
+            self._move(book, event.symbol, self._holding(book, event.symbol), 0)
+        self._move(book, event.new_symbol, self._holding(book, event.new_symbol), event.qty)
 
     def fold_mark(self, event: EquityMarked | SessionRolled) -> None:
         """Equity at the last prices."""

@@ -2,8 +2,8 @@
 
 Order of the checks and their codes; the first that fails speaks:
 
-1. form: the border's own code, ``UNKNOWN_PORTFOLIO``, ``UNKNOWN_SYMBOL``, ``NOT_TRADABLE``, ``BAD_SIDE``, ``BAD_QTY``,
-   ``BAD_PRICE``, what :mod:`actors.risk.terms` says of all other terms, ``DUPLICATE``;
+1. form: the border's own code, ``UNKNOWN_PORTFOLIO``, ``UNKNOWN_SYMBOL``, ``NOT_TRADABLE``, ``DELISTED``, ``BAD_SIDE``,
+   ``BAD_QTY``, ``BAD_PRICE``, what :mod:`actors.risk.terms` says of all other terms, ``DUPLICATE``;
 2. state: ``KILLED``, ``HALTED``, ``REDUCING``, and for entries ``ENTRIES_BLOCKED``, ``STRATEGY_DISABLED``,
    ``SYMBOL_HALTED``, ``NO_REF_PRICE``, ``STALE_PRICE``;
 3. size: for entries ``MAX_QTY``, ``MIN_NOTIONAL``, ``MAX_NOTIONAL``; for all ``PRICE_COLLAR``, ``CONFIDENCE``;
@@ -190,6 +190,10 @@ class Gate:
             return Denial("UNKNOWN_SYMBOL", f"{name} is not in the universe of this run; add it to universe.symbols")
         if not self._tradable[symbol]:
             return Denial("NOT_TRADABLE", f"{self._symbols[symbol]} is only observed in this run and cannot be traded")
+        if self._prices.gone and symbol in self._prices.gone:
+            new = self._prices.gone[symbol]
+            what = "was delisted" if new < 0 else f"is {self._symbols[new]} by now"
+            return Denial("DELISTED", f"{self._symbols[symbol]} {what}; it is traded no more under this name")
         if order.side not in (1, -1):
             return Denial("BAD_SIDE", "the side must be buy or sell", str(order.side))
         lot = self._lot

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from actors.messages.columns import pack_i64, unpack_i64
 from actors.messages.market import (
     BarPanel,
+    CorporateAction,
     GapDetected,
     QuotePanel,
     SessionClosed,
@@ -22,6 +23,7 @@ from actors.messages.market import (
     TradePanel,
     TradingStatus,
 )
+from actors.values.corporate import dividend_px, split_px
 from actors.values.halts import Halts
 from actors.values.tick_prices import TickPrices
 
@@ -39,6 +41,7 @@ class Prices:
         gap_to: end of the newest gap in the data, nanoseconds UTC, 0 where there was none.
         missing: by symbol whether it has had no price since that gap; None where nobody waits for one.
         halts: who may not trade.
+        gone: symbols that are traded no more, with the one that each was renamed to, -1 for none.
     """
 
     __slots__ = (
@@ -51,6 +54,7 @@ class Prices:
         "_ticks",
         "daily",
         "gap_to",
+        "gone",
         "halts",
         "missing",
         "now",
@@ -73,6 +77,7 @@ class Prices:
         self.gap_to = 0
         self.missing: npt.NDArray[np.bool_] | None = None
         self.halts = Halts()
+        self.gone: dict[int, int] = {}
 
     def fold_bars(self, panel: BarPanel) -> None:
         """Take over the closes of a panel; a dense one costs no copy."""
@@ -162,6 +167,30 @@ class Prices:
         banded = status.lower is not None or status.upper is not None
         self.halts.fold(status.symbol, status.state, status.reason, banded=banded)
 
+    def fold_action(self, action: CorporateAction) -> None:
+        """Say a last price in the units behind a corporate action; it is as old as it was."""
+        symbol = action.symbol
+        if action.kind == "split":
+            self._set(symbol, split_px(self.last(symbol), action.numerator, action.denominator))
+        elif action.kind == "dividend":
+            self._set(symbol, dividend_px(self.last(symbol), action.value))
+        elif action.kind == "rename" and action.renamed_to is not None:
+            new = action.renamed_to
+            self.gone[symbol] = new
+            self.gone.pop(new, None)
+            if self.last(symbol):
+                self._set(new, self.last(symbol))
+                self._seen[new] = self._seen[symbol]
+                self._set(symbol, 0)
+        elif action.kind == "delist":
+            self.gone[symbol] = -1
+
+    def _set(self, symbol: int, px: int) -> None:
+        if not self._owned:
+            self._px = self._px.copy()
+            self._owned = True
+        self._px[symbol] = px
+
     def fold_opened(self, panel: SessionOpened) -> None:
         """Begin a session."""
         self.now = panel.ts
@@ -238,6 +267,7 @@ class Prices:
             "gap_to": self.gap_to,
             "missing": None if self.missing is None else self.missing.tobytes(),
             "halts": self.halts.snapshot(),
+            "gone": list(self.gone.items()),
             "ticks": self._ticks.snapshot(),
         }
 
@@ -254,6 +284,7 @@ class Prices:
         self._closed_ts = state["closed_ts"]
         self.gap_to = state["gap_to"]
         self.halts.restore(state.get("halts", []))
+        self.gone = dict(state.get("gone", ()))  # a snapshot of an older version knows of none
         self._ticks.restore(state.get("ticks", b""))
         missing = state["missing"]
         self.missing = None if missing is None else np.frombuffer(missing, dtype=np.bool_).copy()

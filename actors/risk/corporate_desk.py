@@ -1,0 +1,37 @@
+"""The gate's part in corporate actions: prices, positions, orders and cash follow what broker and portfolio state."""
+
+from __future__ import annotations
+
+from actors.messages.market import CorporateAction
+from actors.messages.orders import OrderRestated
+from actors.messages.portfolio import DividendPaid, PositionAdjusted
+from actors.risk.exposure import Exposure
+from actors.risk.prices import Prices
+from daemon.kernel.actor import CoreActor, evolves, observes
+
+
+class CorporateDesk(CoreActor):
+    """Follows corporate actions; the actor adds everything else. Baselines are equity, which no action changes."""
+
+    _prices: Prices
+    _exposure: Exposure
+
+    @observes(CorporateAction)
+    def reprice(self, action: CorporateAction) -> None:
+        """Fold last prices, and which symbols are no more."""
+        self._prices.fold_action(action)
+
+    @evolves(PositionAdjusted)
+    def adjusted(self, event: PositionAdjusted) -> None:
+        """Take over what is held."""
+        self._exposure.fold_adjusted(event)
+
+    @evolves(OrderRestated)
+    def restated(self, event: OrderRestated) -> None:
+        """Take over an order's new terms."""
+        self._exposure.fold_restated(event)
+
+    @evolves(DividendPaid)
+    def dividend_paid(self, event: DividendPaid) -> None:
+        """Take over the cash."""
+        self._exposure.fold_dividend(event)
