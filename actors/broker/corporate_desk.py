@@ -31,6 +31,8 @@ class CorporateDesk(BrokerState):
     def reprice(self, action: CorporateAction) -> None:
         """Say what is remembered of prices and volumes in the units that hold from now on."""
         symbol = action.symbol
+        if self._terms.margin is not None:
+            self._terms.margin.fold_action(action)
         if action.kind == SPLIT:
             ratio = action.numerator, action.denominator
             self._market.set_last(symbol, split_px(self._market.last(symbol), *ratio))

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from actors.broker.account import Account
+from actors.broker.book import Book
 from actors.broker.lots import Stake
-from actors.messages.market import I32, I64, BarPanel
+from actors.messages.market import I32, I64, BarPanel, CorporateAction
+from actors.values.corporate import dividend_px, split_px
 from actors.values.fixed import mul
 from actors.values.margin import initial
 
@@ -32,17 +34,23 @@ class MarginPrices:
         """Take over the closes of bars whose fills are done."""
         self._px[panel.ids] = panel.close_fx
 
-    def fold(self, ids: I32, prices: I64) -> None:
-        """Take over prices in units of 1e-8 of ticks whose fills are done; where a symbol repeats, the last one."""
-        self._px[ids] = prices
+    def fold_ticks(self, book: Book, ids: I32) -> None:
+        """Take over where quotes and prints left symbols whose fills are done."""
+        for symbol in ids.tolist():
+            px = book.reference(symbol)
+            if px:
+                self._px[symbol] = px
 
-    def fold_action(self, symbol: int, numerator: int, denominator: int, renamed_to: int | None = None) -> None:
-        """Take over a split (new shares for old ones) or a new symbol, which has the price of the old one."""
+    def fold_action(self, action: CorporateAction) -> None:
+        """Say prices in the units that hold from now on."""
+        symbol = action.symbol
         px = self.last(symbol)
-        if renamed_to is not None:
-            self._px[renamed_to] = px
-        elif numerator:
-            self._px[symbol] = px * denominator // numerator
+        if action.kind == "split":
+            self._px[symbol] = split_px(px, action.numerator, action.denominator)
+        elif action.kind == "dividend":
+            self._px[symbol] = dividend_px(px, action.value)
+        elif action.kind == "rename" and action.renamed_to is not None:
+            self._px[action.renamed_to] = px or self.last(action.renamed_to)
 
     def last(self, symbol: int) -> int:
         """Return the last price, 0 where none was seen."""
