@@ -1,0 +1,86 @@
+"""ops/orders.md keeps its word: every example is an order that is taken, every code and field stands where it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from actors.messages.orders import OrderType, TimeInForce
+from actors.risk.params import RiskLimits
+from daemon.cli.ctl import verbs
+from daemon.control.methods import METHODS
+from daemon.system.order_fields import TERM_FIELDS
+from daemon.system.order_form import ORDER_FIELDS
+from daemon.system.script import read_script
+from system.wired import SYMBOLS, House
+
+PAGE: Final = (Path(__file__).resolve().parents[2] / "ops" / "orders.md").read_text("utf-8")
+FENCE: Final = re.compile(r"^```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS: Final = [
+    [json.loads(line, parse_float=Decimal) for line in block.splitlines()] for block in FENCE.findall(PAGE)
+]
+EXAMPLES: Final = [example for block in BLOCKS for example in block]
+
+
+def at_450() -> House:
+    """A core with SPY at 450, in which a position may be as large as its cash."""
+    house = House(limits=RiskLimits(replay=False, max_position=0.0))
+    house.bar(100, 200, 450)
+    return house
+
+
+def taken(result: dict[str, Any]) -> bool:
+    """Whether an order works or worked; one for this instant may have ended unfilled."""
+    return result["status"] in {"new", "partially_filled", "filled", "canceled"} and "code" not in result
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: str(block[0]["id"]))
+def test_every_example_is_taken(block: list[dict[str, Any]]) -> None:
+    """The orders of one block one after the other, by the gate and the broker of a real core."""
+    house = at_450()
+    results = [house.submit(**example) for example in block]
+    assert [taken(result) for result in results] == [True] * len(block), results
+
+
+def test_the_examples_show_every_type_and_term() -> None:
+    """Nothing that can be said is left without an example; a locate belongs to short sales only."""
+    assert {example.get("type", "market") for example in EXAMPLES} == set(OrderType)
+    assert {example["tif"] for example in EXAMPLES if "tif" in example} == set(TimeInForce) - {"day"}
+    assert {name for example in EXAMPLES for name in example} >= TERM_FIELDS - {"locate"}
+
+
+def test_every_field_stands_in_the_table() -> None:
+    """A field that is read and not told of is nobody's."""
+    table = PAGE.partition("## Fields")[2].partition("## Types")[0]
+    assert {name for name in ORDER_FIELDS if f"`{name}`" not in table} == set()
+
+
+def test_the_line_of_an_orders_file_reads(tmp_path: Path) -> None:
+    """As it stands on the page."""
+    line = next(line.strip() for line in PAGE.splitlines() if line.startswith('    {"at"'))
+    path = tmp_path / "orders.jsonl"
+    path.write_text(line, "utf-8")
+    index = {symbol: number for number, symbol in enumerate(SYMBOLS)}
+    assert len(read_script(path, index, ("main",), int)) == 1
+
+
+@pytest.mark.parametrize("line", [line.strip() for line in PAGE.splitlines() if line.startswith("    tradingctl ")])
+def test_every_command_line_is_an_order_that_is_taken(line: str) -> None:
+    """Its flags exist; what they say, put on the wire, is taken."""
+    found = verbs.find(shlex.split(line)[1:])
+    assert found is not None
+    method, rest = found
+    assert method is METHODS["order.submit"]
+    wire = verbs.params(method, verbs.parser(method).parse_args(rest))
+    sent = json.loads(json.dumps(wire, default=str), parse_float=Decimal)
+    house = at_450()
+    numbers = {"qty": Decimal(sent["qty"])}
+    if "bracket" in sent:
+        numbers["bracket"] = {name: Decimal(value) for name, value in sent["bracket"].items()}
+    assert taken(house.submit(**{**sent, **numbers}))
