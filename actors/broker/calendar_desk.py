@@ -6,12 +6,12 @@ from actors.broker.bars import closing_match
 from actors.broker.execution import Execution
 from actors.broker.order_state import Auction
 from actors.broker.resting import LASTING
-from actors.broker.state import BrokerState
+from actors.broker.tick_desk import TickDesk
 from actors.messages.market import GapDetected, SessionClosed, SessionOpened
 from daemon.kernel.actor import Context, decides, observes, seals
 
 
-class CalendarDesk(BrokerState):
+class CalendarDesk(TickDesk):
     """Knows the session under way; expires what it ends."""
 
     @observes(SessionOpened)
@@ -19,6 +19,8 @@ class CalendarDesk(BrokerState):
         """Fold the session; free proceeds that settle today."""
         market, number = self._market, message.session.number
         self._status.begin(number)
+        self._end_ticks()
+        market.date = message.session.date
         if market.gap_to and (market.session_number < 0 or number <= market.session_number + 1):
             self._resting.told(market.gap_to)  # no session was missed in between
         market.session_number = number
@@ -50,7 +52,8 @@ class CalendarDesk(BrokerState):
 
     @seals(SessionClosed)
     def seal_close(self, _message: SessionClosed) -> None:
-        """End the session's volume row."""
+        """End the session's book and volume row."""
+        self._end_ticks()
         self._market.session_close = 0
         if self._terms.adv is not None:
             self._terms.adv.end_session()
@@ -64,8 +67,11 @@ class CalendarDesk(BrokerState):
         if not self._resting.orders:
             return
         execution = self._execution(message.session.date, ctx.now)
+        self._carry_out(self._in_flight.all(), execution)
+        self._close_ticked(execution, message.session.close_ts)
         self._close_auction(execution, message.session.close_ts)
         self._end_session(execution, message.session.close_ts)
+        self._overtaken(execution)
         ctx.out += execution.events
 
     def _close_auction(self, execution: Execution, close: int) -> None:

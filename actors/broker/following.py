@@ -79,6 +79,11 @@ class Following:
         self.ended: set[int] = set()
         self.present: dict[int, WorkingOrder] = {}
 
+    @property
+    def stamp(self) -> int:
+        """Stamp of the instant, nanoseconds UTC."""
+        return self._now
+
     def now_of(self, order: WorkingOrder) -> WorkingOrder | None:
         """Return an order as it is at this point, None where it has ended."""
         if order.n in self.ended:

@@ -15,6 +15,7 @@ from actors.broker.acceptance import (
     closable,
 )
 from actors.broker.bars import offer, quoted
+from actors.broker.in_flight import PENDING_CANCEL, PENDING_REPLACE
 from actors.broker.matching import CLOSE, Match
 from actors.broker.order_state import WorkingOrder
 from actors.broker.panels import row_of, trades
@@ -26,8 +27,10 @@ from actors.messages.orders import (
     OrderAccepted,
     OrderCanceled,
     OrderCancelRejected,
+    OrderCancelRequested,
     OrderRejected,
     OrderReplaced,
+    OrderReplaceRequested,
     OrderType,
     RouteOrder,
     RouteReplace,
@@ -88,10 +91,6 @@ class IntakeDesk(BrokerState):
         refusal = check_auction(order, now, market.session_close, close_only=market.close_only)
         return refusal or check_post_only(order, order.limit_px, self._opposite(order))
 
-    def _opposite(self, order: WorkingOrder) -> int:
-        """Return the price an order would take at: the other side's quote, else the last price; 0 where none is."""
-        return self._book.touch(order.symbol).opposite(order.side) or self._market.last(order.symbol)
-
     def _fill_at_close(self, order: WorkingOrder, ctx: Context) -> None:
         """Fill a market order at the close of the bars it arrived with, if its symbol traded then."""
         panel = self._market.panel
@@ -117,8 +116,14 @@ class IntakeDesk(BrokerState):
         refusal = check_replace(working, command, self._params)
         if refusal is None and working.terms is not None and working.terms.post_only:
             refusal = check_post_only(working, command.limit_px, self._opposite(working))
+        refusal = refusal or self._on_its_way(client_order_id, cancels=False)
         if refusal is not None:
             ctx.emit(OrderCancelRejected(client_order_id, *refusal))
+            return
+        travel = self._travel(working)
+        if travel:
+            terms = (command.qty, command.limit_px, command.stop_px, command.reserved)
+            ctx.emit(OrderReplaceRequested(client_order_id, *terms, ctx.now + travel))
             return
         ctx.emit(
             OrderReplaced(
@@ -140,7 +145,24 @@ class IntakeDesk(BrokerState):
             refusal = self._not_working(command.client_order_id)
             ctx.emit(OrderCancelRejected(command.client_order_id, *refusal))
             return
+        pending = self._on_its_way(command.client_order_id, cancels=True)
+        if pending is not None:
+            ctx.emit(OrderCancelRejected(command.client_order_id, *pending))
+            return
+        travel = self._travel(working)
+        if travel:
+            ctx.emit(OrderCancelRequested(command.client_order_id, command.reason, ctx.now + travel))
+            return
         ctx.emit(self._canceled(working, command.reason))
+
+    def _on_its_way(self, client_order_id: str, *, cancels: bool) -> Refusal | None:
+        """Return why a request does not follow the one that is on its way; a cancel may follow a replace."""
+        request = self._in_flight.of(client_order_id)
+        if isinstance(request, OrderCancelRequested):
+            return PENDING_CANCEL, f"a cancel of order {client_order_id} is on its way already"
+        if request is not None and not cancels:
+            return PENDING_REPLACE, f"new terms for order {client_order_id} are on their way already; ask again later"
+        return None
 
     def _canceled(self, order: WorkingOrder, reason: str) -> OrderCanceled:
         name, last = order.order.client_order_id, self._last(order.symbol)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,14 @@ class MarketMemory:
         if self.last(symbol):
             self.set_last(new, self.last(symbol))
             self.set_last(symbol, 0)
+
+    def take_last(self, prices: Iterable[tuple[int, int]]) -> None:
+        """Fold (symbol, last price) of a session's ticks."""
+        if not self._owned:
+            self._last_fx = self._last_fx.copy()
+            self._owned = True
+        for symbol, px in prices:
+            self._last_fx[symbol] = px
 
     def take_volume(self, symbol: int, qty: int) -> None:
         """Note a fill against the present panel."""

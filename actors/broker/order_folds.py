@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from actors.broker import fees, trailing
+from actors.broker.book import QUOTE
 from actors.broker.order_state import UNTIL_TOLD, OrderTrigger, WorkingOrder
 from actors.broker.state import BrokerState
+from actors.broker.tick_matching import next_slice, queue_ahead
 from actors.messages.orders import (
     BUY,
     OrderAccepted,
@@ -40,7 +42,8 @@ class OrderFolds(BrokerState):
             if order.linked:
                 self._links.accepted(order)
         if order.limit_px is not None and not exit_of:
-            self._resting.judge_arrival(order, self._last(order.symbol))
+            # What is on its way still is judged by the first quote or print that it meets.
+            self._resting.judge_arrival(order, 0 if self._travel(order) else self._opposite(order))
 
     @evolves(OrderRejected)
     def rejected(self, event: OrderRejected) -> None:
@@ -54,6 +57,8 @@ class OrderFolds(BrokerState):
         order = self._resting.orders[event.client_order_id]
         order.advance(OrderTrigger.TRIGGER)
         self._resting.triggered(order)
+        if order.limit_px is not None and self._book.ticked(order.symbol):
+            self._resting.judge_arrival(order, self._opposite(order))
 
     @evolves(OrderReplaced)
     def replaced(self, event: OrderReplaced) -> None:
@@ -68,6 +73,7 @@ class OrderFolds(BrokerState):
             order.leaves += event.qty - order.qty
             order.qty = event.qty
             order.reserved = event.reserved
+            order.shown = min(order.shown, order.leaves)
             return
         order.qty = event.qty
         order.leaves = event.qty - order.cum_qty
@@ -76,8 +82,10 @@ class OrderFolds(BrokerState):
         order.reserved = event.reserved
         if order.live_from != UNTIL_TOLD:
             order.live_from = event.ts
+        order.queue = None
+        order.show()
         self._resting.touch(order)
-        self._resting.judge_arrival(order, self._last(order.symbol))
+        self._resting.judge_arrival(order, self._opposite(order))
 
     @evolves(OrderCanceled)
     def canceled(self, event: OrderCanceled) -> None:
@@ -106,6 +114,8 @@ class OrderFolds(BrokerState):
         if cash > 0 and self._terms.strict:
             account.hold_back(self._market.session_number + settlement_sessions(self._market.date), cash)
         self._market.take_volume(event.symbol, qty)
+        if event.px_source == QUOTE:
+            self._book.take(event.symbol, event.side, qty)
         if self._terms.aftermath is not None:
             self._terms.aftermath.trade(event.symbol, event.side, qty, event.impact)
         if order.linked:
@@ -120,6 +130,9 @@ class OrderFolds(BrokerState):
         order.fills += 1
         order.cum_qty = event.cum_qty
         order.leaves = event.leaves_qty
+        if order.shown and next_slice(order, qty):
+            order.queue = None
+            order.queue = queue_ahead(order, self._book)
         order.cum_value += value
         order.commission += event.commission
         if event.side != BUY and self._params.regulatory_fees:

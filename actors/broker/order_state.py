@@ -300,7 +300,9 @@ class WorkingOrder:
         self.best = self.arrival_px = self.last_px = self.leg = 0
         self.last_volume: float | None = None
         self.queue: int | None = None
-        self.shown = 0 if terms is None or terms.display_qty is None else min(terms.display_qty, order.qty)
+        self.shown = 0
+        if terms is not None:
+            self.show()
         self.cum_qty = self.cum_value = self.fills = 0
         self.commission = self.regulatory = 0
         self.section_31_raw = self.taf_raw = 0
@@ -313,6 +315,12 @@ class WorkingOrder:
     def advance(self, trigger: OrderTrigger) -> None:
         """Move along the table."""
         self.state = ORDER.next(self.state, trigger)
+
+    def show(self) -> None:
+        """Begin a slice, where not all of the order is displayed."""
+        terms = self.terms
+        if terms is not None and terms.display_qty is not None:
+            self.shown = min(terms.display_qty, self.leaves)
 
     def trigger(self) -> None:
         """Work from now on as what the order is behind its trigger."""

@@ -165,6 +165,11 @@ class RestingOrders:
         if order.taking:
             self.taking[order.n] = order
 
+    def rest(self, order: WorkingOrder) -> None:
+        """Let a limit rest from now on that met a market it does not cross."""
+        order.taking = False
+        self.taking.pop(order.n, None)
+
     def meet_open(self, panel: BarPanel) -> None:
         """Let every such limit rest from now on that met an open it did not cross."""
         for order in list(self.taking.values()):

@@ -110,6 +110,11 @@ class BrokerState(CoreActor):
         """Return the last price known, units of 1e-8: the mid of a quote, else a print or close; 0 where none is."""
         return (self._book.reference(symbol) if self._book.active else 0) or self._market.last(symbol)
 
+    def _opposite(self, order: WorkingOrder) -> int:
+        """Return the price an order would take at: the other side's quote, else the last price; 0 where none is."""
+        symbol = order.symbol
+        return (self._book.touch(symbol).opposite(order.side) if self._book.active else 0) or self._last(symbol)
+
     def _travel(self, order: WorkingOrder) -> int:
         """Return how long a request for a working order is on its way, nanoseconds: 0 where it takes effect at once."""
         if self._latency.none or not self._book.ticked(order.symbol):

@@ -1,0 +1,470 @@
+"""Matches quotes and prints.
+
+A tick is looked at before anybody decides (:meth:`TickDesk.note_quotes`, :meth:`TickDesk.note_trades`): the book, the
+queues ahead of resting limits and the marks of trails are folds of the tape. What the decision needs of the moment
+before (the queue in front of a print, which condition a print met) stands in :class:`Instant`, which lives for one
+input and is no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from actors.broker import fees
+from actors.broker.acceptance import check_replace
+from actors.broker.book import QUOTE, TRADE, Touch
+from actors.broker.execution import FOK, IOC, Execution
+from actors.broker.in_flight import Request
+from actors.broker.matching import Match
+from actors.broker.order_state import ORDER, Auction, Mode, OrderTrigger, WorkingOrder
+from actors.broker.state import BrokerState
+from actors.broker.tick_matching import (
+    Print,
+    auction_match,
+    crosses,
+    filled_copy,
+    first_met,
+    give,
+    prints_of,
+    queue_ahead,
+    queue_behind,
+    queues,
+    quote_match,
+    quote_price,
+    resting_shares,
+    rests_against,
+    waits,
+)
+from actors.messages.columns import I32
+from actors.messages.market import QuotePanel, TradePanel
+from actors.messages.orders import (
+    OrderCanceled,
+    OrderCancelRejected,
+    OrderCancelRequested,
+    OrderFilled,
+    OrderPartiallyFilled,
+    OrderReplaced,
+    OrderReplaceRequested,
+    RouteReplace,
+    TimeInForce,
+)
+from actors.values.fixed import mul
+from daemon.kernel.actor import Context, decides, evolves, observes, seals
+
+POST_ONLY_WOULD_TAKE: Final = "POST_ONLY_WOULD_TAKE"
+_UNASKED: Final = -1
+
+
+class Instant:
+    """What one tick input means for the working orders of its symbols.
+
+    Attributes:
+        orders: those that are live, sales first, older before younger.
+        met: by order number the price that met its condition.
+        prints: by symbol, empty for quotes.
+        queues: by order number what was ahead of it before these prints.
+        opening: symbols for which this is the session's first print, or the first quote.
+        left: by (symbol, side) what is left at the opposite touch, None where sizes are not known.
+    """
+
+    __slots__ = ("left", "met", "opening", "orders", "prints", "queues")
+
+    def __init__(self, orders: list[WorkingOrder]) -> None:
+        self.orders = orders
+        self.met: dict[int, int] = {}
+        self.prints: dict[int, list[Print]] = {}
+        self.queues: dict[int, int | None] = {}
+        self.opening: set[int] = set()
+        self.left: dict[tuple[int, int], int | None] = {}
+
+
+class TickDesk(BrokerState):
+    """Folds ticks and matches them against what works."""
+
+    # -- observing -------------------------------------------------------------------------------------------------
+
+    @observes(QuotePanel)
+    def note_quotes(self, panel: QuotePanel) -> None:
+        """Fold quotes, and what they mean for queues and trails."""
+        book = self._book
+        orders = self._concerned(panel.ids, panel.ts)
+        if not orders:
+            self._instant = None
+            book.note_quotes(panel)
+            return
+        instant = self._instant = Instant(orders)
+        for order in orders:
+            if not book.quoted(order.symbol):
+                instant.opening.add(order.symbol)
+            if queues(order):
+                order.queue = queue_ahead(order, book)
+        book.note_quotes(panel)
+        for order in orders:
+            touch = book.touch(order.symbol)
+            if not order.arrival_px and touch.whole:
+                self._resting.arrived(order, touch.mid)
+            if queues(order):
+                order.queue = queue_ahead(order, book)
+            elif waits(order):
+                instant.met[order.n] = first_met(order, self._prices(order, instant))
+
+    @observes(TradePanel)
+    def note_trades(self, panel: TradePanel) -> None:
+        """Fold prints, and what they mean for queues and trails."""
+        book = self._book
+        orders = self._concerned(panel.ids, panel.ts)
+        if not orders:
+            self._instant = None
+            book.note_trades(panel)
+            return
+        instant = self._instant = Instant(orders)
+        wanted = {order.symbol: None for order in orders}
+        rows: dict[int, list[tuple[float, float]]] = {symbol: [] for symbol in wanted}
+        for symbol, px, size in zip(panel.ids.tolist(), panel.price.tolist(), panel.size.tolist(), strict=True):
+            if symbol in wanted:
+                rows[symbol].append((px, size))
+        for symbol in wanted:
+            instant.prints[symbol] = prints_of(rows[symbol], self._params.participation)
+            if not book.printed(symbol):
+                instant.opening.add(symbol)
+        for order in orders:
+            prints = instant.prints[order.symbol]
+            if queues(order):
+                before = instant.queues[order.n] = queue_ahead(order, book)
+                order.queue = queue_behind(order, before, prints)
+            elif waits(order):
+                instant.met[order.n] = first_met(order, self._prices(order, instant))
+            if not order.arrival_px:
+                self._resting.arrived(order, book.reference(order.symbol) or prints[0].px)
+        book.note_trades(panel)
+
+    def _concerned(self, ids: I32, ts: int) -> list[WorkingOrder]:
+        """Return the orders that a tick of some symbols may concern, sales first, older before younger."""
+        resting = self._resting
+        if not resting.orders:
+            return []
+        if ids.size == 1:
+            found = list(resting.of(ids.item(0)))
+            if not found:
+                return found
+        else:
+            here = dict.fromkeys(ids.tolist())
+            found = [order for symbol in resting.symbols if symbol in here for order in resting.of(symbol)]
+        status = self._status
+        live = [order for order in found if self._is_live(order, ts)]
+        if not status.quiet:
+            live = [order for order in live if status.open(order.symbol, ts)]
+        live.sort(key=lambda order: (order.side, order.n))
+        return live
+
+    def _is_live(self, order: WorkingOrder, ts: int) -> bool:
+        """Tell whether an order, and its present terms, have reached the market by ``ts``."""
+        if order.live_from > ts:
+            return False
+        latency = self._latency
+        return latency.none or order.accepted_ts + latency.of(order.n) <= ts
+
+    @seals(QuotePanel, TradePanel)
+    def seal_tick(self, panel: QuotePanel | TradePanel) -> None:
+        """Fold that limits rest which met a market they do not cross, and that requests were answered by now."""
+        instant, self._instant = self._instant, None
+        if instant is not None and self._resting.taking:
+            for order in instant.orders:
+                if order.taking and self._has_met(order, instant):
+                    self._resting.rest(order)
+        for request in self._in_flight.due(panel.ts):
+            self._answered(request)
+
+    def _has_met(self, order: WorkingOrder, instant: Instant) -> bool:
+        """Tell whether a limit that was to take met a market with nothing to take for it."""
+        if order.mode is not Mode.LIMIT or order.limit_px is None:
+            return False
+        book, symbol, side = self._book, order.symbol, order.side
+        if book.quoted(symbol):
+            touch = book.touch(symbol)
+            return touch.whole and not crosses(order, touch)
+        prints = instant.prints.get(symbol, ())
+        return any(side * (order.limit_px - one.px) <= 0 for one in prints)
+
+    def _answered(self, request: Request) -> None:
+        """Fold that a request was refused: what was carried out is not in flight any more."""
+        self._in_flight.drop(request.client_order_id)
+        order = self._resting.orders.get(request.client_order_id)
+        if order is not None and ORDER.allows(order.state, OrderTrigger.REFUSE_REQUEST):
+            order.advance(OrderTrigger.REFUSE_REQUEST)
+
+    # -- requests on their way -------------------------------------------------------------------------------------
+
+    @evolves(OrderCancelRequested)
+    def cancel_requested(self, event: OrderCancelRequested) -> None:
+        """Fold that a cancel is on its way."""
+        self._resting.orders[event.client_order_id].advance(OrderTrigger.REQUEST_CANCEL)
+        self._in_flight.add(event)
+
+    @evolves(OrderReplaceRequested)
+    def replace_requested(self, event: OrderReplaceRequested) -> None:
+        """Fold that new terms are on their way."""
+        self._resting.orders[event.client_order_id].advance(OrderTrigger.REQUEST_REPLACE)
+        self._in_flight.add(event)
+
+    def _carry_out(self, requests: Iterable[Request], execution: Execution) -> None:
+        """State what becomes of requests that have arrived."""
+        for request in requests:
+            order = self._resting.orders.get(request.client_order_id)
+            if order is None:
+                continue  # it ended, and the request was refused then
+            if isinstance(request, OrderCancelRequested):
+                execution.cancel(order, request.reason)
+                continue
+            terms = RouteReplace(
+                request.client_order_id, request.qty, request.limit_px, request.stop_px, request.reserved
+            )
+            refusal = check_replace(order, terms, self._params)
+            if refusal is not None:
+                execution.events.append(OrderCancelRejected(request.client_order_id, *refusal))
+                continue
+            execution.events.append(
+                OrderReplaced(
+                    order.order_id,
+                    request.client_order_id,
+                    request.qty,
+                    request.limit_px,
+                    request.stop_px,
+                    request.reserved,
+                    execution.stamp,
+                )
+            )
+            execution.present[order.n] = _with_terms(order, request)
+
+    def _overtaken(self, execution: Execution) -> None:
+        """Refuse the requests whose orders ended in this instant before they arrived."""
+        if not self._in_flight.waiting:
+            return
+        for event in list(execution.events):
+            if not isinstance(event, OrderFilled | OrderCanceled):
+                continue
+            request = self._in_flight.of(event.client_order_id)
+            filled = isinstance(event, OrderFilled)
+            if request is None or (not filled and isinstance(request, OrderCancelRequested)):
+                continue
+            how = "filled" if filled else "ended"
+            reason = f"order {event.client_order_id} {how} before the request reached the market"
+            execution.events.append(OrderCancelRejected(event.client_order_id, "TERMINAL_ORDER", reason))
+
+    # -- deciding --------------------------------------------------------------------------------------------------
+
+    @decides(QuotePanel, TradePanel)
+    def on_tick(self, panel: QuotePanel | TradePanel, ctx: Context) -> None:
+        """Carry out what has arrived, then match."""
+        instant = self._instant
+        resting = self._resting
+        if instant is None and panel.ts < self._in_flight.next_ts and not 0 < resting.next_expiry < panel.ts:
+            return
+        execution = self._execution(self._market.date, ctx.now)
+        self._carry_out(self._in_flight.due(panel.ts), execution)
+        for working in resting.expired(panel.ts, at_once=False):
+            if working.n not in execution.ended:
+                execution.expire(working, "gtd")
+        if instant is not None:
+            self._match(instant, execution)
+        self._overtaken(execution)
+        ctx.out += execution.events
+
+    def _match(self, instant: Instant, execution: Execution) -> None:
+        for order in instant.orders:
+            now = execution.now_of(order)
+            if now is None:
+                continue
+            if waits(now):
+                # New terms that have just arrived are asked the same question.
+                met = instant.met.get(order.n, 0) if now is order else first_met(now, self._prices(now, instant))
+                if met:
+                    execution.trigger(now, met)
+            elif now.auction:
+                if now.auction is Auction.OPEN and order.symbol in instant.opening:
+                    self._meet_opening(now, instant, execution)
+            elif instant.prints:
+                self._meet_prints(now, instant, execution)
+            else:
+                self._meet_quote(now, instant, execution)
+
+    def _prices(self, order: WorkingOrder, instant: Instant) -> list[int]:
+        """Return the prices of this instant that may meet an order's condition, in order."""
+        symbol = order.symbol
+        if instant.prints:
+            return [one.px for one in instant.prints[symbol]]
+        px = 0 if self._book.printed(symbol) else quote_price(self._book.touch(symbol), order.side)
+        return [px] if px else []
+
+    def _meet_quote(self, order: WorkingOrder, instant: Instant, execution: Execution) -> None:
+        """Match an order against the opposite touch."""
+        touch = self._book.touch(order.symbol)
+        if not touch.whole:
+            return
+        match = quote_match(order, touch)
+        filled = 0
+        if match is not None:
+            terms = order.terms
+            if order.taking and terms is not None and terms.post_only:
+                execution.cancel(order, POST_ONLY_WOULD_TAKE)
+                return
+            filled = self._take_touch(order, match, touch, instant, execution)
+        self._end_immediate(order, filled, execution)
+
+    def _take_touch(
+        self, order: WorkingOrder, match: Match, touch: Touch, instant: Instant, execution: Execution
+    ) -> int:
+        """Fill an order at the opposite touch, from what is left there; return how much."""
+        symbol, side = order.symbol, order.side
+        key = symbol, side
+        left = instant.left.get(key, _UNASKED)
+        if left == _UNASKED:
+            left = self._book.offered(symbol, side)
+        execution.allow(symbol, left, self._book.displayed(symbol, -side) or 0)
+        half = side * (touch.opposite(side) - touch.mid)
+        filled = _fill(order, execution, match, half, touch.mid)
+        instant.left[key] = None if left is None else left - filled
+        return filled
+
+    def _meet_prints(self, order: WorkingOrder, instant: Instant, execution: Execution) -> None:
+        """Match an order against prints."""
+        symbol = order.symbol
+        prints = instant.prints[symbol]
+        quoted = self._book.quoted(symbol)
+        if order.mode is Mode.LIMIT and rests_against(order, self._book.touch(symbol), quoted=quoted):
+            queue = instant.queues.get(order.n) if self._params.queue else None
+            shares = resting_shares(order, queue, prints, self._terms.lot_size)
+            total = sum(shares)
+            if total and order.limit_px is not None:
+                execution.allow(symbol, total)
+                filled = _fill(order, execution, Match(order.limit_px, TRADE, maker=True), None, prints[0].px)
+                give(prints, shares, filled)
+        elif not quoted:
+            self._take_prints(order, prints, execution)
+            now = execution.now_of(order)
+            if now is not None:
+                self._end_immediate(now, 0, execution)
+
+    def _take_prints(self, order: WorkingOrder, prints: list[Print], execution: Execution) -> None:
+        """Let what takes liquidity take the next prints, where no quote tells the price."""
+        now: WorkingOrder | None = order
+        for one in prints:
+            if now is None or (now.limit_px is not None and now.side * (now.limit_px - one.px) <= 0):
+                return
+            terms = now.terms
+            if now.limit_px is not None and terms is not None and terms.post_only:
+                execution.cancel(now, POST_ONLY_WOULD_TAKE)
+                return
+            execution.allow(now.symbol, one.left, one.size)
+            filled = _fill(now, execution, Match(one.px, TRADE, maker=False), None, one.px)
+            one.left -= filled
+            one.given += filled
+            if filled:
+                now = self._after(now, execution)
+            elif now.n in execution.ended:
+                return
+
+    def _after(self, order: WorkingOrder, execution: Execution) -> WorkingOrder | None:
+        """Return an order behind the fill that was stated last, None where it ended with it."""
+        if order.n in execution.ended:
+            return None
+        fill = next(event for event in reversed(execution.events) if isinstance(event, OrderPartiallyFilled))
+        rates = fees.rates_on(self._market.date) if self._params.regulatory_fees else None
+        changed = execution.present[order.n] = filled_copy(order, fill, rates)
+        return changed
+
+    @staticmethod
+    def _end_immediate(order: WorkingOrder, filled: int, execution: Execution) -> None:
+        """Cancel what its one chance left of an order that does not wait."""
+        if order.immediate and order.n not in execution.ended:
+            execution.cancel(order, FOK if order.order.tif is TimeInForce.FOK else IOC, filled)
+
+    def _meet_opening(self, order: WorkingOrder, instant: Instant, execution: Execution) -> None:
+        """Fill an order for the opening auction at the session's first print, or quote where there are no prints."""
+        symbol, filled = order.symbol, 0
+        if instant.prints:
+            first = instant.prints[symbol][0]
+            match = auction_match(order, first.px, first.px, TRADE)
+            if match is not None:
+                execution.allow(symbol, first.left, first.size)
+                filled = _fill(order, execution, match, None, first.px)
+                first.left -= filled
+                first.given += filled
+        else:
+            touch = self._book.touch(symbol)
+            if self._book.prints_known or not touch.whole:
+                return
+            match = auction_match(order, touch.opposite(order.side), touch.mid, QUOTE)
+            if match is not None:
+                filled = self._take_touch(order, match, touch, instant, execution)
+        if order.n not in execution.ended:
+            rest = order.copy()
+            rest.cum_qty += filled
+            execution.expire(rest, "opg")
+
+    # -- for the calendar ------------------------------------------------------------------------------------------
+
+    def _end_ticks(self) -> None:
+        """Fold that the session's ticks are over: last prices stay, the book and what was asked of it do not."""
+        book = self._book
+        for request in self._in_flight.all():
+            self._answered(request)
+        if book.active:
+            self._market.take_last(book.lasts())
+            book.begin()
+
+    def _close_ticked(self, execution: Execution, close: int) -> None:
+        """Fill orders for the closing auction at the last print, in a session without prints at the last quote.
+
+        What an auction will trade is known to nobody before; what printed last stands for its price and its size.
+        """
+        book, participation = self._book, self._params.participation
+        instant = Instant([])
+        orders = [order for order in self._resting.auctions.values() if order.auction is Auction.CLOSE]
+        for order in sorted(orders, key=lambda order: (order.side, order.n)):
+            symbol = order.symbol
+            now = execution.now_of(order)
+            if now is None or order.accepted_ts > close or not book.ticked(symbol):
+                continue
+            px, size = book.last_print(symbol)
+            if not self._status.open(symbol, close):
+                continue
+            if not px:
+                touch = book.touch(symbol)
+                match = auction_match(now, touch.opposite(order.side), touch.mid, QUOTE) if touch.whole else None
+                if match is not None:
+                    self._take_touch(now, match, touch, instant, execution)
+                continue
+            match = auction_match(now, px, px, TRADE)
+            if match is not None:
+                left = instant.left.get((symbol, 0))
+                if left is None:
+                    left = mul(size, participation) if participation else size
+                execution.allow(symbol, left, size)
+                instant.left[symbol, 0] = left - _fill(now, execution, match, None, px)
+
+
+def _fill(order: WorkingOrder, execution: Execution, match: Match, half: int | None, arrival: int) -> int:
+    """Fill what the limits allow of an order; return how much that was."""
+    events = execution.events
+    before = len(events)
+    execution.fill(order, match, half, arrival)
+    name = order.order.client_order_id
+    return sum(
+        event.last_qty
+        for event in events[before:]
+        if isinstance(event, OrderFilled | OrderPartiallyFilled) and event.client_order_id == name
+    )
+
+
+def _with_terms(order: WorkingOrder, request: OrderReplaceRequested) -> WorkingOrder:
+    """Return an order with the new terms that have just arrived."""
+    other = order.copy()
+    other.qty = request.qty
+    other.leaves = request.qty - order.cum_qty
+    other.limit_px = request.limit_px
+    other.stop_px = request.stop_px
+    other.taking = request.limit_px is not None
+    other.queue = None
+    return other
