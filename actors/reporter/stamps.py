@@ -21,7 +21,7 @@ def stamps(row: OrderRow) -> tuple[int | None, int | None]:
     """Return the decision's price and the market's price at arrival, None where unknown."""
     trace = row.trace
     if waits(row):
-        own = trace.trigger_px or (row.limit_px if row.stop_px is None else None) or None
+        own = row.limit_px if row.stop_px is None else row.stop_px
         return own, own
     return trace.decision_px or None, trace.arrival_px or None
 

@@ -345,12 +345,11 @@ class Story:
         holding.realized += event.realized
 
     def _adjusted(self, _ts: int, event: PositionAdjusted) -> None:
-        """Take over a position after a corporate action; what it realised belongs to the old name."""
-        old = self.holdings.setdefault((event.portfolio, event.symbol), Holding())
-        old.qty = old.cost = 0
-        old.realized += event.realized
+        """Take over a position after a corporate action; what it realised goes with it to a new name."""
+        old = self.holdings.pop((event.portfolio, event.symbol), None) or Holding()
         holding = self.holdings.setdefault((event.portfolio, event.new_symbol), Holding())
         holding.qty, holding.cost = event.qty, event.cost
+        holding.realized += old.realized + event.realized
 
     def _rolled(self, ts: int, event: SessionRolled) -> None:
         point = EquityPoint(ts, event.session, event.equity, event.cash, event.gross, event.net)

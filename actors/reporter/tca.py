@@ -17,8 +17,8 @@ four parts are known, so that sums add up, too.
 Two kinds of orders are told apart:
 
 * One that waits for a price of its own (stop, touch, trailing, take profit, exits of a bracket or lot) decides when
-  that price is met: P_d = P_a = the price of its trigger, or its limit. What the market did before was the plan and no
-  cost of trading; and where the price never comes nothing is missed.
+  that price is met: P_d = P_a = its stop, or its limit. What the market did before was the plan and no cost of trading;
+  what it loses or gains against that price, as through a gap, is timing. Where the price never comes nothing is missed.
 * One that ended because another did its work, or because nothing was left to do (:data:`EXCUSED`), misses nothing.
 
 A replaced order keeps its decision and is measured by its last quantity. A split restates prices and quantities.
@@ -103,6 +103,16 @@ class ParentOrder(msgspec.Struct, frozen=True, kw_only=True):
     vwap: float | None = None
     close: int | None = None
 
+    @property
+    def wanted(self) -> int:
+        """What was to be traded in the end."""
+        return self.qty if self.missed else self.filled
+
+    def bps(self, total: int | None) -> float | None:
+        """Return money in units of 1e-16 as basis points of what was wanted at the decision's price."""
+        base = self.wanted * self.decision_px if self.decision_px is not None else 0
+        return 10_000 * total / base if total is not None and base else None
+
 
 class Shortfall(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of one order's shortfall, units of 1e-16, None where unknown; positive is a cost.
@@ -134,7 +144,7 @@ def shortfall(order: ParentOrder) -> Shortfall:
     """Take an order's shortfall apart."""
     side, filled, value = order.side, order.filled, order.value
     decision, arrival = order.decision_px, order.arrival_px
-    missing = order.qty - filled if order.missed else 0
+    missing = order.wanted - filled
     delay = execution = opportunity = total = None
     if not filled:
         delay = execution = 0
@@ -211,7 +221,7 @@ def _known(rows: _Rows) -> list[tuple[ParentOrder, Shortfall]]:
 def _sums(rows: _Rows) -> dict[str, Any]:
     """Count orders and add up the parts of those whose parts are all known.
 
-    ``ordered`` is the sum of Q x P_d, which the bps are of.
+    ``ordered`` is the sum of Q x P_d, which the bps are of; of an order that misses nothing only F counts.
     """
     counts = dict.fromkeys(("filled", "partially_filled", "canceled", "expired", "rejected", "denied"), 0)
     for order, _ in rows:
@@ -220,7 +230,7 @@ def _sums(rows: _Rows) -> dict[str, Any]:
     known = _known(rows)
     out: dict[str, Any] = {"orders": len(rows), **counts, "analysed": len(known)}
     out["value"] = sum(order.value for order, _ in rows) / FINE
-    ordered = sum(order.qty * order.decision_px for order, _ in known if order.decision_px is not None)
+    ordered = sum(order.wanted * order.decision_px for order, _ in known if order.decision_px is not None)
     out["ordered"] = ordered / FINE
     total = 0
     for name in PARTS:

@@ -326,7 +326,6 @@ def row_of(o: ParentOrder, p: Shortfall) -> dict[str, Any]:
     def money(value: int | None, unit: int = FINE) -> float | None:
         return None if value is None else value / unit
 
-    base = o.qty * o.decision_px if o.decision_px is not None else 0
     return {
         "order_id": o.order_id,
         "client_order_id": o.client_order_id,
@@ -344,7 +343,7 @@ def row_of(o: ParentOrder, p: Shortfall) -> dict[str, Any]:
         "end_px": money(o.end_px, SCALE),
         **{name: money(getattr(p, name)) for name in PARTS},
         "total": money(p.total),
-        "bps": 10_000 * p.total / base if p.total is not None and base else None,
+        "bps": o.bps(p.total),
         "of_execution": {name: money(getattr(p, name)) for name in ("spread", "slippage", "impact", "timing")},
         "expected_cost": money(o.expected, SCALE),
         "paid_cost": money(o.paid, SCALE),

@@ -148,8 +148,6 @@ def tca_csv(analysis: Analysis, several: bool = False) -> str:
 
 
 def _row(o: ParentOrder, p: Shortfall) -> str:
-    base = o.qty * o.decision_px if o.decision_px is not None else 0
-    bps = 10_000 * p.total / base if p.total is not None and base else None
     average = o.value / o.filled / SCALE if o.filled else None
     cells = (
         format_ts(o.ts),
@@ -167,7 +165,7 @@ def _row(o: ParentOrder, p: Shortfall) -> str:
         number(average),
         _px(o.end_px),
         *(fine(part) for part in (p.delay, p.execution, p.opportunity, p.fees, p.total)),
-        number(bps),
+        number(o.bps(p.total)),
         *(fine(part) for part in (p.spread, p.slippage, p.impact, p.timing)),
         _px(o.expected),
         _px(o.paid),
