@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from actors.broker.account import Account
-from actors.portfolio.accounts import CASH, REALIZED, SECURITIES, cash_identity
+from actors.portfolio.accounts import CASH, DIVIDENDS_RECEIVABLE, REALIZED, SECURITIES, cash_identity
 from actors.portfolio.state import PortfolioState
 from actors.risk.exposure import Book, Holding
 from actors.values.fixed import fmt
@@ -108,8 +108,10 @@ def _books(name: str, state: PortfolioState) -> Iterator[str]:
     yield from _is(f"the securities account of {name}", balances[SECURITIES], cost, "its positions cost")
     realized = sum(position.realized for position in positions)
     yield from _is(f"the realised profit of {name}", -balances[REALIZED], realized, "its positions realised")
+    due = state.dividends.total
+    yield from _is(f"the dividends receivable of {name}", balances[DIVIDENDS_RECEIVABLE], due, "those due are")
     identity = cash_identity(balances)
-    yield from _is(f"cash + cost - deposits - realised + fees of {name}", identity, 0, "it must be")
+    yield from _is(f"what {name} has less what it came from", identity, 0, "it must be")
 
 
 def _exposure(core: Core, name: str, book: Book) -> Iterator[str]:

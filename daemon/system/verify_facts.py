@@ -15,6 +15,7 @@ from actors.messages.orders import (
     OrderFilled,
     OrderPartiallyFilled,
     OrderReplaced,
+    OrderRestated,
 )
 from actors.messages.risk import TradingState, TradingStateChanged
 from actors.portfolio.books import replay_books
@@ -146,6 +147,11 @@ class _Orders:
             self.open[event.order_id] = [event.order.qty, 0]
         elif isinstance(event, (OrderFilled, OrderPartiallyFilled)):
             self._fill(event)
+        elif isinstance(event, OrderRestated):
+            if event.order_id in self.open:
+                self.open[event.order_id] = [event.qty, event.cum_qty]
+            else:
+                self.problems.append(f"{event.order_id} was restated while not working")
         elif isinstance(event, OrderReplaced):
             if event.order_id in self.open:
                 self.open[event.order_id][0] = event.qty

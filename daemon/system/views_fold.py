@@ -377,11 +377,12 @@ class ViewFold:
         old = self._at(event.portfolio, event.symbol)
         row = old if event.new_symbol == event.symbol else self._at(event.portfolio, event.new_symbol)
         if row is not old:
-            old.qty = old.cost = 0
+            row.realized += old.realized
+            old.qty = old.cost = old.realized = 0
             row.last_px, old.ts = old.last_px, self.ts
         row.qty, row.cost, row.ts = event.qty, event.cost, self.ts
         row.last_px = event.px or div_round(row.last_px * event.denominator, event.numerator)
-        old.realized += event.realized
+        row.realized += event.realized
         for moved in (old, row):
             self._moved[moved.portfolio, moved.symbol] = moved
         self._post(event.portfolio, event.postings, None)

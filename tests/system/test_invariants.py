@@ -118,7 +118,7 @@ TAMPERED: dict[str, tuple[Callable[[Core], Any], str]] = {
     ),
     "a cost moved to a memo account": (
         lambda c: (_post(c, "cash", 1), _post(c, "spread", -1)),
-        "cash + cost - deposits - realised + fees of main is 0.00000001",
+        "what main has less what it came from is 0.00000001",
     ),
     "a reservation": (lambda c: _set(_book(c), "reserved", 1), "cash reserved in main is 0.00000001, and its orders"),
     "expected proceeds": (lambda c: _set(_book(c), "proceeds", lambda v: v + 1), "proceeds expected in main is "),
