@@ -88,6 +88,8 @@ class TickDesk(BrokerState):
     def note_quotes(self, panel: QuotePanel) -> None:
         """Fold quotes, and what they mean for queues and trails."""
         book = self._book
+        if self._terms.spreads is not None:
+            self._terms.spreads.event(panel.ts, panel.ts)
         orders = self._concerned(panel.ids, panel.ts)
         if not orders:
             self._instant = None
@@ -113,6 +115,8 @@ class TickDesk(BrokerState):
     def note_trades(self, panel: TradePanel) -> None:
         """Fold prints, and what they mean for queues and trails."""
         book = self._book
+        if self._terms.spreads is not None:
+            self._terms.spreads.event(panel.ts, panel.ts)
         orders = self._concerned(panel.ids, panel.ts)
         if not orders:
             self._instant = None

@@ -31,3 +31,11 @@ def is_missed(row: OrderRow) -> bool:
     if row.status is OrderStatus.REPLACED or row.reason in EXCUSED:
         return False
     return not waits(row) or row.trace.trigger_px > 0
+
+
+def expectation(row: OrderRow) -> int | None:
+    """Return what the order was expected to cost at acceptance; None without a price then, and of a bracket's exits."""
+    terms = row.order.terms
+    if not row.trace.decision_px or (terms is not None and terms.bracket_of):
+        return None
+    return row.trace.expected

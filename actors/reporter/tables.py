@@ -18,7 +18,7 @@ from actors.messages.columns import unpack_f64, unpack_i32, unpack_i64
 from actors.messages.orders import OrderFilled, OrderPartiallyFilled, OrderTerms
 from actors.reporter.analytics.drawdown import drawdowns
 from actors.reporter.performance import Curve, model_of, realized_of
-from actors.reporter.stamps import is_missed, stamps
+from actors.reporter.stamps import expectation, is_missed, stamps
 from actors.reporter.story import EquityPoint, OrderRow, Story
 from actors.values.fixed import SCALE, div_round, fmt, mul, to_fixed
 from actors.values.time import format_ts
@@ -119,10 +119,9 @@ def _trace(row: OrderRow) -> str:
     decision, arrival = stamps(row)
     trace = row.trace
     missed = row.qty - row.cum_qty if is_missed(row) else 0
-    expected = trace.expected if trace.decision_px else None
     return (
         f"{_px(decision)},{_px(arrival)},{format_ts(trace.end_ts) if trace.end_ts else ''},"
-        f"{_px(trace.end_px or None)},{fmt(missed)},{_px(expected)}"
+        f"{_px(trace.end_px or None)},{fmt(missed)},{_px(expectation(row))}"
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.messages.orders import OrderStatus
-from actors.reporter.stamps import is_missed, stamps
+from actors.reporter.stamps import expectation, is_missed, stamps
 from actors.reporter.story import OrderRow, Story
 from actors.reporter.tables import cell, last_closes, number, table
 from actors.reporter.tca import FINE, Analysis, ParentOrder, Shortfall
@@ -115,7 +115,7 @@ def analyse(story: Story, around: Surroundings) -> Analysis:
             slippage=trace.slippage,
             impact=trace.impact,
             missed=is_missed(row),
-            expected=trace.expected if trace.decision_px else None,
+            expected=expectation(row),
             paid=trace.spread + trace.slippage + trace.impact + trace.commission if trace.last_fill_ts else None,
             vwap=fills.vwap(row.ts, trace.last_fill_ts) if fills is not None else None,
             close=closing,
