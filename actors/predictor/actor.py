@@ -28,6 +28,7 @@ from actors.messages.market import BarPanel, SessionClosed, SessionOpened
 from actors.messages.portfolio import SignalsReady
 from actors.predictor.bars import SessionClock
 from actors.predictor.binding import StrategyBinding
+from actors.predictor.corporate_desk import Acted, CorporateDesk
 from actors.predictor.evaluate import evaluate
 from actors.predictor.ledger import PredictionLedger
 from actors.predictor.models.manifest import date_text
@@ -36,7 +37,7 @@ from actors.predictor.packing import answered, pack_signals
 from actors.predictor.runner import TRAINING_WINDOW, Parked, Runner, build_bars, decides_at_close
 from actors.values.time import MINUTE_NS, Interval
 from actors.values.universe import Universe
-from daemon.kernel.actor import Context, CoreActor, Health, decides, evolves, observes
+from daemon.kernel.actor import Context, Health, decides, evolves, observes
 from daemon.kernel.errors import OperatorError, VenueError
 from daemon.kernel.message import Command, Event, Message
 
@@ -45,7 +46,7 @@ MAX_ERRORS: Final = 3
 DEADLINE_NS: Final = 5 * MINUTE_NS
 
 
-class PredictorActor(CoreActor):
+class PredictorActor(CorporateDesk):
     """Runs strategies.
 
     Attributes:
@@ -111,6 +112,7 @@ class PredictorActor(CoreActor):
         self._last_ts = 0
         self._closed_date = 0
         self._due: Sequence[Runner] = ()
+        self._acted = Acted()
         self.ledger = PredictionLedger(n)
         self.failures: deque[str] = deque(maxlen=FAILURES_KEPT)
         self._parked: dict[str, Parked] = {}
@@ -465,6 +467,7 @@ class PredictorActor(CoreActor):
             "last_ts": self._last_ts,
             "closed_date": self._closed_date,
             "clock": self._clock.snapshot(),
+            "acted": [self._acted.ts, self._acted.keys],
             "ledger": self.ledger.snapshot(),
             "runners": {name: runner.snapshot() for name, runner in self._runners.items()},
             "parked": [[name, parked.decisions, parked.off] for name, parked in self._parked.items()],
@@ -480,6 +483,8 @@ class PredictorActor(CoreActor):
         self._last_ts = state["last_ts"]
         self._closed_date = state["closed_date"]
         self._clock.restore(state["clock"])
+        ts, keys = state.get("acted", (0, ()))  # a snapshot of an older version has seen none
+        self._acted.ts, self._acted.keys = ts, [(symbol, kind, value) for symbol, kind, value in keys]
         self.ledger.restore(state["ledger"])
         self._parked = {name: Parked(decisions, off) for name, decisions, off in state["parked"]}
         for name, saved in state["runners"].items():

@@ -32,6 +32,11 @@ def divides(base: Interval, bar: Interval) -> bool:
     return bar.is_daily or bar.ns % base.ns == 0
 
 
+def by_split(field: str, numerator: int, denominator: int) -> float:
+    """Return what a field of a bar is multiplied by at a split."""
+    return numerator / denominator if field == "volume" else denominator / numerator
+
+
 class SessionClock:
     """The session the run is in, as far as the market data have told."""
 
@@ -107,6 +112,11 @@ class BarSeries:
         count = min(rows, self.ring.rows)
         return self._stamps_view[self._end - count : self._end]
 
+    def split(self, symbol: int, numerator: int, denominator: int) -> None:
+        """Say the held bars of a symbol in the units behind a split, so that no feature sees a jump."""
+        for field in self.ring.fields:
+            self.ring.scale(symbol, field, by_split(field, numerator, denominator))
+
     def snapshot(self) -> dict[str, Any]:
         """Return the held rows as bytes; for aggregated series, which warm-up cannot afford to build again."""
         rows = self.ring.rows
@@ -179,6 +189,21 @@ class Aggregator:
             self._flush(panel.ts)
             closed = True
         return closed
+
+    def split(self, symbol: int, numerator: int, denominator: int) -> None:
+        """Say closed bars and the open one in the units behind a split."""
+        self.series.split(symbol, numerator, denominator)
+        for field, held in self._acc.items():
+            held[symbol] *= by_split(field, numerator, denominator)
+
+    def move(self, symbol: int, new: int) -> None:
+        """Let another symbol go on where this one ends."""
+        self.series.ring.move(symbol, new)
+        for held in self._acc.values():
+            if held[symbol] == held[symbol]:
+                held[new], held[symbol] = held[symbol], np.nan
+        self._seen[new] |= self._seen[symbol]
+        self._seen[symbol] = False
 
     def session_closed(self, session: Session) -> bool:
         """Close what ends with this session; tell whether a bar closed."""

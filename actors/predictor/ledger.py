@@ -17,11 +17,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from actors.messages.columns import SCORE_DIGITS, unpack_f64, unpack_i32, unpack_i64
+from actors.messages.columns import SCORE_DIGITS, pack_i32, pack_i64, unpack_f64, unpack_i32, unpack_i64
 from actors.messages.inference import PredictionsScored
 from actors.messages.market import BarPanel
 from actors.messages.portfolio import SignalsReady
 from actors.predictor.binding import horizon_of
+from actors.values.corporate import split_px
 from actors.values.fixed import SCALE
 
 F64 = npt.NDArray[np.float64]
@@ -57,7 +58,7 @@ class Entry:
 class Pending:
     """One decision's predictions of one horizon."""
 
-    __slots__ = ("decision", "due", "entry", "horizon", "ids", "model", "price", "strategy")
+    __slots__ = ("at", "decision", "due", "entry", "horizon", "ids", "model", "price", "strategy")
 
     def __init__(self, event: SignalsReady, due: int, entry: Entry) -> None:
         self.strategy = event.strategy
@@ -65,7 +66,8 @@ class Pending:
         self.decision = event.decision
         self.horizon = event.horizon
         self.due = due
-        self.ids = event.ids
+        self.ids = self.at = event.ids
+        """Symbols as they were predicted, and as they are called now."""
         self.price = event.price
         self.entry = entry
 
@@ -214,8 +216,8 @@ class PredictionLedger:
     def _score(self, pending: Pending) -> PredictionsScored:
         """Compute both returns in one block; rounded as ``pack_f64`` would."""
         entry = pending.entry
-        whole = len(pending.ids) == 4 * self.n_symbols
-        ids: Any = slice(None) if whole else unpack_i32(pending.ids)
+        whole = len(pending.ids) == 4 * self.n_symbols and pending.at is pending.ids
+        ids: Any = slice(None) if whole else unpack_i32(pending.at)
         close = self.last if whole else self.last[ids]
         block = np.empty((2, len(close)), dtype="<f8")
         price = np.frombuffer(pending.price, dtype=_INT64) / SCALE
@@ -260,6 +262,61 @@ class PredictionLedger:
                     del queues[key]
                 return
 
+    # -- corporate actions -----------------------------------------------------------------------------------------
+
+    def split(self, symbol: int, numerator: int, denominator: int) -> None:
+        """Say last prices, decision prices and first tradable ones in the units behind a split."""
+        self._own()
+        self.last[symbol] *= denominator / numerator
+        self.last_fx[symbol] = split_px(int(self.last_fx[symbol]), numerator, denominator)
+        for entry in self._entries():
+            if entry.first is not None:
+                entry.first = entry.first.copy()
+                entry.first[symbol] *= denominator / numerator
+        for pending in self._pendings():
+            found = np.flatnonzero(unpack_i32(pending.at) == symbol)
+            if len(found):
+                price = unpack_i64(pending.price).copy()
+                for row in found.tolist():
+                    price[row] = split_px(int(price[row]), numerator, denominator)
+                pending.price = pack_i64(price)
+
+    def move(self, symbol: int, new: int) -> None:
+        """Let another symbol go on where this one ends; what was predicted of it is scored by the new one's prices."""
+        self._own()
+        if self.last_fx[symbol]:
+            self.last[new], self.last_fx[new] = self.last[symbol], self.last_fx[symbol]
+            self._last_n[new] = max(self._last_n.item(new), self._last_n.item(symbol))
+        self.last[symbol], self.last_fx[symbol] = np.nan, 0
+        for entry in self._entries():
+            if entry.first is not None and np.isnan(entry.first[new]):
+                entry.first = entry.first.copy()
+                entry.first[new] = entry.first[symbol]
+                if not isinstance(entry.first_n, int):
+                    entry.first_n[new] = entry.first_n[symbol]
+        for pending in self._pendings():
+            at = unpack_i32(pending.at)
+            if (at == symbol).any():
+                pending.at = pack_i32(np.where(at == symbol, new, at))
+
+    def _own(self) -> None:
+        if not self._owned:
+            self.last = self.last.copy()
+            self.last_fx = self.last_fx.copy()
+            self._owned = True
+
+    def _pendings(self) -> list[Pending]:
+        queues = (*self._time_queues.values(), *self._session_queues.values())
+        return [pending for queue in queues for pending in queue]
+
+    def _entries(self) -> list[Entry]:
+        """Return every first-price record that is still in use, each once."""
+        found = {entry.n: entry for entry in self._searching}
+        found |= {pending.entry.n: pending.entry for pending in self._pendings()}
+        if self._entry is not None:
+            found[self._entry.n] = self._entry
+        return list(found.values())
+
     # -- snapshots -------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, Any]:
@@ -273,7 +330,13 @@ class PredictionLedger:
 
         def queue_rows(queues: dict[Key, deque[Pending]]) -> list[Any]:
             return [
-                [*key, [[p.model, p.decision, p.due, p.ids, p.price, number(p.entry)] for p in queue]]
+                [
+                    *key,
+                    [
+                        [p.model, p.decision, p.due, p.ids, p.price, number(p.entry), None if p.at is p.ids else p.at]
+                        for p in queue
+                    ],
+                ]
                 for key, queue in queues.items()
             ]
 
@@ -329,7 +392,7 @@ class PredictionLedger:
 
     @staticmethod
     def _pending(strategy: str, horizon: str, row: list[Any], entries: dict[int, Entry]) -> Pending:
-        model, decision, due, ids, price, entry = row
+        model, decision, due, ids, price, entry, *later = row
         event = SignalsReady(
             strategy=strategy,
             decision=decision,
@@ -341,4 +404,7 @@ class PredictionLedger:
             price=price,
             model=model,
         )
-        return Pending(event, due, entries[entry])
+        pending = Pending(event, due, entries[entry])
+        if later and later[0] is not None:  # a row of an older version ends before it
+            pending.at = later[0]
+        return pending

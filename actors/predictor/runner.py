@@ -152,6 +152,20 @@ class Bars:
             return not self.bar.is_daily
         return self.aggregator.add(panel, clock) and not self.bar.is_daily
 
+    def split(self, symbol: int, numerator: int, denominator: int, *, again: bool) -> None:
+        """Say the bars of a symbol in the units behind a split; ``again`` where a restored run is only warmed."""
+        if self.aggregator is None:
+            self.series.split(symbol, numerator, denominator)
+        elif not again:
+            self.aggregator.split(symbol, numerator, denominator)
+
+    def move(self, symbol: int, new: int, *, again: bool) -> None:
+        """Let the bars of another symbol go on where this one's end; ``again`` as in :meth:`split`."""
+        if self.aggregator is None:
+            self.series.ring.move(symbol, new)
+        elif not again:
+            self.aggregator.move(symbol, new)
+
     def session_closed(self, session: Session) -> bool:
         """Tell whether a bar of the session is there to decide on at its close."""
         if self.aggregator is None:

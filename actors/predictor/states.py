@@ -71,6 +71,15 @@ class StateStore:
         self._live[symbol] = self._decode(raw)
         self.raw[symbol] = raw
 
+    def forget(self, symbol: int) -> None:
+        """Let a symbol begin with the default again: what a state has made of prices nobody can say in other units."""
+        self._live[symbol] = self.raw[symbol] = None
+
+    def move(self, symbol: int, new: int) -> None:
+        """Let another symbol go on where this one ends."""
+        self._live[new], self.raw[new] = None, self.raw[symbol]
+        self.forget(symbol)
+
     def restore(self, raw: list[bytes | None]) -> None:
         """Take over encoded states."""
         self.raw = list(raw)
