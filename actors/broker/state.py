@@ -24,7 +24,7 @@ from actors.broker.spreads import DynamicSpread
 from actors.broker.status import MarketStatus
 from actors.messages.orders import SubmitOrder
 from actors.messages.portfolio import CashFlowed, FinancingCharged, PositionChanged
-from actors.values.fixed import div_round
+from actors.values.fixed import div_round, mul
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
 from daemon.kernel.actor import CoreActor, Health, evolves
@@ -94,7 +94,10 @@ class BrokerState(CoreActor):
         """
         if ref <= 0:
             return 0
-        terms, symbol, side, limit = self._terms, order.symbol, order.side, order.limit_px
+        terms, symbol, side = self._terms, order.symbol, order.side
+        qty, limit, costs = order.qty, order.limit_px, terms.costs
+        if limit is not None and side * (limit - ref) < 0:
+            return costs.commission_due(qty, mul(qty, limit))
         adv = terms.adv.of(symbol) if terms.adv is not None else 0
         half = rate = None
         pressure = 0
@@ -103,8 +106,8 @@ class BrokerState(CoreActor):
         if terms.shaped:
             rate = None if terms.spreads is None else terms.spreads.rate(symbol, CLOSE)
             pressure = 0 if terms.aftermath is None else terms.aftermath.against(symbol, side)
-        costs = terms.costs
-        return costs.estimate(side, order.qty, ref, adv, limit, half, spread_rate=rate, pressure=pressure).total
+        price = costs.take(ref, side, qty, limit, half, adv, 0, rate, pressure)
+        return price.spread + price.slippage + price.impact + costs.commission_due(qty, mul(qty, price.px))
 
     def _last(self, symbol: int) -> int:
         """Return the last price known, units of 1e-8: the mid of a quote, else a print or close; 0 where none is."""
