@@ -239,6 +239,7 @@ def _costs(costs: Costs) -> dict[str, float]:
     out = {name: getattr(costs, name) / SCALE for name in names}
     out["total"] = sum(getattr(costs, name) for name in names) / SCALE
     out["traded_value"] = costs.traded_value / SCALE
+    out["dividends"] = costs.dividends / SCALE  # income, in no total of costs
     return out
 
 

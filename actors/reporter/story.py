@@ -30,6 +30,7 @@ from actors.messages.orders import (
 )
 from actors.messages.portfolio import (
     CashFlowed,
+    DividendAccrued,
     EquityMarked,
     FinancingCharged,
     PositionAdjusted,
@@ -112,7 +113,10 @@ class EquityPoint(msgspec.Struct, frozen=True):
 
 
 class Costs(msgspec.Struct):
-    """Costs of all fills, their value, and what was paid for borrowed shares and money; units of 1e-8."""
+    """Costs of all fills, their value, what was paid for borrowed shares and money, and dividends; units of 1e-8.
+
+    ``dividends`` are income at their ex-date, less what shorts owe; they are no cost.
+    """
 
     commission: int = 0
     regulatory: int = 0
@@ -123,6 +127,7 @@ class Costs(msgspec.Struct):
     fills: int = 0
     borrow: int = 0
     interest: int = 0
+    dividends: int = 0
 
 
 class SessionActivity(msgspec.Struct):
@@ -185,6 +190,7 @@ class Story:
             EquityMarked: self._marked,
             CashFlowed: self._flowed,
             FinancingCharged: self._financed,
+            DividendAccrued: self._dividend,
             SignalsReady: self._signals,
             PredictionsScored: self._score,
             TargetsProposed: self._targets,
@@ -368,6 +374,9 @@ class Story:
         self.flows.append((ts, event.portfolio, event.amount))
         if event.portfolio not in self.opening:
             self.opening[event.portfolio] = EquityPoint(ts, 0, event.cash, event.cash, 0, 0)
+
+    def _dividend(self, _ts: int, event: DividendAccrued) -> None:
+        self.costs.dividends += event.amount
 
     def _financed(self, _ts: int, event: FinancingCharged) -> None:
         if event.kind == "borrow":

@@ -119,7 +119,8 @@ def _cost_text(doc: dict[str, Any]) -> str:
     share = f" ({_pct(costs['total'] / start)} of the starting cash)" if start else ""
     names = ("commission", "regulatory", "spread", "slippage", "impact", "borrow", "interest")
     parts = ", ".join(f"{name} {costs[name]:,.0f}" for name in names if costs[name])
-    return f"{costs['total']:,.2f}{share}" + (f": {parts}" if parts else "")
+    received = f"; dividends {costs['dividends']:,.2f}" if costs.get("dividends") else ""
+    return f"{costs['total']:,.2f}{share}" + (f": {parts}" if parts else "") + received
 
 
 def _prediction_rows(doc: dict[str, Any]) -> list[tuple[str, str]]:
