@@ -13,17 +13,18 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from actors.messages.control import Flatten, Halt, Kill, Reduce, Resume
-from actors.messages.orders import CancelOrder, OrderStatus, SubmitOrder
+from actors.messages.orders import CancelOrder, OrderStatus, ReplaceOrder, SubmitOrder
 from daemon.kernel.errors import OperatorError
 from daemon.kernel.message import Command
 from daemon.system.order_form import FieldError, read_replace, read_submit, read_text
 
 BY: Final = "script"
+Asked = TypeVar("Asked", SubmitOrder, ReplaceOrder)
 _CONTROLS: Final[dict[str, Callable[[str, str], Command]]] = {
     "halt": Halt,
     "reduce": Reduce,
@@ -145,15 +146,23 @@ def _read_line(
     body = entry[verb]
     if verb == "submit":
         order = read_submit(body, symbols, portfolios, reason=BY, dust=True, read_time=parse_time)
-        return ScriptLine(number, at, after, order, Rank.PREDICTION)
+        return ScriptLine(number, at, after, _named(order, number), Rank.PREDICTION)
     if verb == "cancel":
         order_id = read_text(body, "cancel takes the id of an order, as text", field="cancel")
         return ScriptLine(number, at, after, CancelOrder(order_id, BY), Rank.PREDICTION)
     if verb == "replace":
-        return ScriptLine(number, at, after, read_replace(body, dust=True), Rank.PREDICTION)
+        return ScriptLine(number, at, after, _named(read_replace(body, dust=True), number), Rank.PREDICTION)
     given = body.get("reason") if isinstance(body, dict) else None
     reason = read_text(given, f'{verb} takes {{"reason": "..."}}', field="reason")
     return ScriptLine(number, at, after, _CONTROLS[verb](reason, BY), Rank.CONTROL)
+
+
+def _named(command: Asked, number: int) -> Asked:
+    """Let what could not be read say in which line it stands: the gate denies with these words."""
+    if command.malformed is None:
+        return command
+    code, sentence = command.malformed
+    return msgspec.structs.replace(command, malformed=(code, f"line {number}: {sentence}"))
 
 
 def _names(order: SubmitOrder) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ def test_nonsense_in_an_order_goes_to_the_gate_with_a_code(tmp_path: Path, field
     assert isinstance(command, SubmitOrder)
     assert command.malformed is not None
     assert command.malformed[0] == code
-    assert command.malformed[1]
+    assert command.malformed[1].startswith("line 1: ")
 
 
 def test_nan_and_infinity_are_no_quantities(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_dust_of_floats_is_dropped_from_prices_and_nothing_else_is_rounded(tmp_p
         assert "has more than 8 decimals" in command.malformed[1]
     command = read(tmp_path, order(type="limit", limit_px=1e30))[0].command
     assert isinstance(command, SubmitOrder)
-    assert command.malformed == ("BAD_PRICE", "limit_px: 1E+30 is too large")
+    assert command.malformed == ("BAD_PRICE", "line 1: limit_px: 1E+30 is too large")
 
 
 def test_zero_and_negative_quantities_are_left_to_the_gate(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ class House:
         """Let an input in at the present instant."""
         return self.core.sequencer.process(message, source)
 
-    def bar(self, *prices: float, spread: float = 0.0) -> list[Event]:
+    def bar(self, *prices: float, spread: float = 0.0, volume: float = 1e6) -> list[Event]:
         """Let a minute pass and its bar in; one close per symbol, open = close, ``spread`` up and down."""
         start = self.now
         self.now += MINUTE
@@ -99,7 +99,7 @@ class House:
                 low=close - spread,
                 close=close,
                 close_fx=np.rint(close * 1e8).astype(np.int64),
-                volume=np.full(n, 1e6),
+                volume=np.full(n, volume),
             )
         )
 
