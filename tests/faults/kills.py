@@ -134,7 +134,7 @@ class Loop:
     def look(self) -> Verdict:
         """Examine what lies there."""
         verdict = examine(remains(self.house.state, self.house.folder / "remains"), self.heard, uid=UID)
-        assert verdict.problems == []
+        assert verdict.problems == [], verdict.problems[:5]
         return verdict
 
     def end(self) -> tuple[Verdict, Likeness]:

@@ -58,6 +58,8 @@ class Order:
     qty: Decimal
     status: str
     seq: int
+    entry: str = ""
+    """The order of a bracket whose exit this is."""
     done: Decimal = Decimal(0)
     value: Decimal = Decimal(0)
 
@@ -157,6 +159,7 @@ class _Reader:
         self.orders: dict[str, Order] = {}
         self.books: dict[str, Books] = {}
         self._order_ids: set[str] = set()
+        self._exits: dict[str, list[str]] = {}
         self._fills: dict[str, Any] = {}
         self._booked: set[str] = set()
         self._seq = 0
@@ -213,7 +216,13 @@ class _Reader:
                 self.say(f"the order id {order_id} is given twice")
             self._order_ids.add(order_id)
         qty = order.qty * SCALE
-        self.orders[name] = Order(name, order_id, order.portfolio, order.symbol, order.side, qty, status, seq)
+        entry = order.terms.bracket_of if order.terms is not None else ""
+        self.orders[name] = Order(name, order_id, order.portfolio, order.symbol, order.side, qty, status, seq, entry)
+        if entry:
+            self._exits.setdefault(entry, []).append(name)
+            parent = self.orders.get(entry)
+            if parent is None or not parent.done or parent.side != -order.side or not order.reduce_only:
+                self.say(f"{name} is an exit of {entry}, which filled nothing that it could close")
 
     def _goes_on(self, event: Any) -> None:
         name = type(event).__name__
@@ -254,6 +263,11 @@ class _Reader:
             self.say(f"the fill {event.exec_id} says {event.cum_qty * SCALE} are done, {order.done} are")
         if abs(event.avg_px * SCALE - order.value / order.done) > SCALE:
             self.say(f"the average price of {order.client_id} is {order.value / order.done}")
+        if order.entry:
+            entered = self.orders[order.entry].done
+            exited = sum(self.orders[name].done for name in self._exits[order.entry])
+            if exited > entered:
+                self.say(f"exits of {order.entry} fill {exited}, it filled {entered}")
         whole = order.done == order.qty
         if whole is not isinstance(event, OrderFilled):
             self.say(f"{type(event).__name__} of {order.client_id} with {order.done} of {order.qty}")
@@ -339,7 +353,7 @@ def _compare(
         if sent["method"] == "order.submit":
             _compare_order(verdict, reader, key, results[0], None if row is None else row[1])
     names = {result["client_order_id"] for key in heard.sent for result in heard.promised(key)}
-    orders = [name for name in reader.orders if name.startswith("op-")]
+    orders = [name for name, order in reader.orders.items() if name.startswith("op-") and not order.entry]
     unknown = [name for name in orders if name.split("-", 2)[2].removesuffix("-open") not in heard.sent]
     if unknown:
         verdict.say(f"{len(unknown)} orders that nobody sent: {unknown[:3]}")

@@ -111,6 +111,32 @@ def furnish(folder: Path, *, minutes: int, speed: float | str = 1200, snapshot_e
     return SETTINGS.format(speed=f'"{speed}"' if isinstance(speed, str) else speed, snapshot_events=snapshot_events)
 
 
+def _with_terms(dice: random.Random, side: str) -> dict[str, Any]:
+    """Return the fields of an order that leaves more behind than a price: trails, exits, groups, dates, auctions."""
+    sign = 1 if side == "buy" else -1
+    away = dice.choice((0.002, 0.01, 0.03))
+    beyond, before = round(100 * (1 + sign * away), 2), round(100 * (1 - sign * away), 2)
+    kinds: tuple[dict[str, Any], ...] = (
+        {"type": "stop", "stop_px": beyond, "tif": "gtc"},
+        {"type": "stop_limit", "stop_px": beyond, "limit_px": round(beyond + sign * 0.2, 2), "tif": "gtc"},
+        {"type": "trailing_stop", "trail_amount": dice.choice((0.1, 0.5, 2)), "tif": "gtc"},
+        {"type": "trailing_stop", "trail_percent": dice.choice((0.1, 1)), "tif": "gtc", "activation_px": before},
+        {"type": "market_if_touched", "stop_px": before, "tif": "gtc"},
+        {"type": "limit_if_touched", "stop_px": before, "limit_px": round(before + sign * 0.1, 2), "tif": "gtc"},
+        {"type": "limit", "limit_px": before, "tif": "gtc", "oco_group": dice.choice("abcdef")},
+        {"type": "stop", "stop_px": beyond, "tif": "gtc", "oco_group": dice.choice("abcdef")},
+        {"type": "limit", "limit_px": before, "tif": "gtd", "expire_at": f"2024-01-0{dice.randrange(3, 7)}T12:00:00Z"},
+        {"type": "market_on_close"},
+        {"type": "market_on_open"},
+        {"type": "market", "tif": "fok"},
+    )
+    if sign > 0 and dice.random() < 0.4:
+        bracket: dict[str, Any] = {"take_profit_px": round(260 * dice.choice((1.0, 0.99)), 2)}
+        bracket |= dice.choice(({"stop_px": 40}, {"trail_amount": 1}, {"trail_percent": 0.3}))
+        return {"type": "market", "bracket": bracket}
+    return dict(dice.choice(kinds))
+
+
 class Trader:
     """A client on a thread of its own: 50 requests a second, every one and every answer noted in a log at once.
 
@@ -200,10 +226,13 @@ class Trader:
             "portfolio": "desk",
             "type": "market",
         }
-        if dice.random() < 0.6:
+        draw = dice.random()
+        if draw < 0.4:
             away = dice.choice((0.97, 0.995, 1.0, 1.01))
             px = 100 * away if side == "buy" else 100 / away
             params |= {"type": "limit", "limit_px": round(px, 2), "tif": dice.choice(("day", "gtc", "ioc"))}
+        elif draw < 0.8:
+            params |= _with_terms(dice, side)
         return key, "order.submit", params
 
     def _note(self, what: str, key: str, **fields: Any) -> None:
