@@ -150,8 +150,8 @@ def evaluate(record: RunRecord, story: Story) -> Evaluation:
     c = curve(story)
     trades = trade_columns(story)
     tradable = np.array([record.universe.is_tradable(i) for i in range(len(record.universe))], dtype=np.bool_)
-    closes = _rows(record.session_closes, record.session_dates, c.sessions)[:, tradable]
-    opens = _rows(record.session_opens, record.session_dates, c.sessions)[:, tradable]
+    closes = _rows(record.in_last_units(record.session_closes), record.session_dates, c.sessions)[:, tradable]
+    opens = _rows(record.in_last_units(record.session_opens), record.session_dates, c.sessions)[:, tradable]
     positions = np.array([float(story.activity[date].positions) for date in c.sessions.tolist()])
     found = _benchmarks(record, story, c, closes, opens)
     primary = found[0] if found else None

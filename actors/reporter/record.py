@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.messages.alerts import AlertRaised
+from actors.messages.market import CorporateAction
+from actors.reporter.adjusted import adjusted
 from actors.reporter.benchmarks import CostRates
 from actors.values.universe import Universe
 
@@ -65,6 +67,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         equity_rows: ``session`` or ``bar``, rows of ``equity.csv``.
         zone: of the exchange, for hours of the day.
         traded: looks up all trading in some symbols, by id: stamps, prices and volumes; None where it is not recorded.
+        actions: corporate actions that were played, in order of time.
         periods: sessions a year.
         rf: annual risk-free rate.
     """
@@ -103,8 +106,13 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     equity_rows: str = "session"
     zone: str = "America/New_York"
     traded: Callable[[Collection[int]], Mapping[int, tuple[I64, F64, F64]]] | None = None
+    actions: tuple[CorporateAction, ...] = ()
     periods: float = 252.0
     rf: float = 0.02
+
+    def in_last_units(self, prices: F64) -> F64:
+        """Return opens or closes of the sessions in the units of the last one (:mod:`actors.reporter.adjusted`)."""
+        return adjusted(prices, self.session_closes, self.session_dates, self.actions)
 
 
 class RunResult(msgspec.Struct, frozen=True):

@@ -319,7 +319,7 @@ def _position_rows(record: RunRecord, story: Story, e: Evaluation) -> list[dict[
     equity = float(e.curve.equity[-1]) if e.curve.equity.size else math.nan
     rows = []
     for portfolio, symbol, qty, average, market, unrealized, realized in position_rows(
-        story, last_closes(record.universe, record.session_closes)
+        story, last_closes(record.universe, record.in_last_units(record.session_closes))
     ):
         value = None if market is None else qty / SCALE * market / SCALE
         rows.append(

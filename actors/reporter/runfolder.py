@@ -84,7 +84,7 @@ def _halts(story: Story) -> tuple[tuple[str, str | None, str], ...]:
 def _tables(record: RunRecord, story: Story, e: Evaluation) -> dict[str, str]:
     symbols = record.universe.symbols
     several = len(story.opening) > 1
-    last = tables.last_closes(record.universe, record.session_closes)
+    last = tables.last_closes(record.universe, record.in_last_units(record.session_closes))
     out = {
         "equity.csv": tables.equity_csv(e.curve, _marks(record, story)),
         "orders.csv": tables.orders_csv(story, symbols, several),
