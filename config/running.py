@@ -100,6 +100,10 @@ class FeedSettings(Section):
 
     staleness_ms: Millis = 60_000
     """Silence of a feed while data are due, after which it is stale: told, and shown in its state; 0 for never."""
+    max_jump: Annotated[Decimal, Bounds("0.05", "0.99", off=True)] = Decimal("0.5")
+    """Move between two prices that is not believed at once: 0.5 for half or less, twice or more; 0 believes all."""
+    jump_confirmations: Annotated[int, Bounds("1", "100", decimals=0)] = 3
+    """Prices in a row that confirm such a move."""
     playback: PlaybackSettings = PlaybackSettings()
     """Recorded data played into the daemon."""
 

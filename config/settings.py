@@ -340,7 +340,7 @@ def reference_aliases(reference: str) -> tuple[str, ...]:
 
 _WITHOUT_EFFECT: Final[dict[str, Any]] = {
     "paths": True,
-    "feed": True,
+    "feed": {"staleness_ms", "playback"},
     "control": True,
     "journal": True,
     "retention": True,
@@ -352,6 +352,7 @@ _WITHOUT_EFFECT: Final[dict[str, Any]] = {
 """Where things are kept and told, how data come in, and what is measured in wall time: what that causes is recorded."""
 
 _LATER: Final[dict[str, set[str]]] = {
+    "feed": {"max_jump", "jump_confirmations"},
     "predictor": {"warmup"},
     "broker": {
         "latency_jitter_ms",
@@ -389,6 +390,8 @@ def settings_tree(settings: Settings) -> dict[str, Any]:
         for name in names:
             if tree[section][name] == default[name]:
                 del tree[section][name]
+        if not tree[section]:
+            del tree[section]
     for portfolio in tree["portfolio"]:
         if portfolio["strategies"] is not None:
             portfolio["strategies"] = [PurePath(reference).name for reference in portfolio["strategies"]]

@@ -94,6 +94,14 @@ class ActionStream:
             rows = f"{elsewhere:,} corporate action{'s' * (elsewhere > 1)}"
             self.notices.append(f"{rows} of other symbols or dates than those played")
 
+    def dates(self) -> dict[str, list[int]]:
+        """Return the ex-dates by symbol, of renames by the new one as well: ascending days since 1970-01-01."""
+        found: dict[str, list[int]] = {}
+        for row in self._rows():
+            for symbol in (row.symbol, row.target) if row.kind == RENAME else (row.symbol,):
+                found.setdefault(symbol, []).append(row.day)
+        return found
+
     def of(self, date: int) -> Sequence[CorporateAction]:
         """Return what takes effect at the opening of the session of a date YYYYMMDD, in order."""
         return self._by_date.get(date, ())

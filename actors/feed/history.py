@@ -16,6 +16,8 @@ from actors.feed import quality as checks
 from actors.feed.aggregate import Bars, aggregate, bar_ends
 from actors.feed.bars import F64, I16, I32, I64, QUOTES, Bool, RawBars, SourceFile, merge_quotes
 from actors.feed.interval import Plan, plan_daily, plan_intraday
+from actors.feed.jump_bars import Frozen, hold_back
+from actors.feed.jumps import JumpRule
 from actors.feed.panel import PanelSource
 from actors.feed.quality import QualityReport
 from actors.feed.session import SessionTable, date_to_day, day_text, days_to_dates, session_table
@@ -50,6 +52,7 @@ class HistorySpec(msgspec.Struct, frozen=True):
         benchmark: a symbol of the data, or None: the index of the embedded data, nothing for files.
         sectors: symbol -> sector.
         targets: tells which symbols join the universe although they may have no bar, or None.
+        jumps: which prices are not believed, or None.
     """
 
     bars: tuple[str, ...] = ()
@@ -65,6 +68,7 @@ class HistorySpec(msgspec.Struct, frozen=True):
     benchmark: str | None = None
     sectors: dict[str, str] = {}
     targets: Targets | None = None
+    jumps: JumpRule | None = None
 
 
 class History:
@@ -86,6 +90,7 @@ class History:
         n_bars: bars in them.
         first_start: when the first bar starts, nanoseconds UTC.
         last_end: when the last bar ends, nanoseconds UTC.
+        frozen: (nanoseconds UTC, symbol id) of what is halted from then on, because a move cannot be explained.
     """
 
     def __init__(
@@ -117,8 +122,15 @@ class History:
         self.n_bars = panels.n_bars
         self.first_start = panels.first_start
         self.last_end = panels.last_end
+        self.frozen: tuple[tuple[int, int], ...] = ()
         self._panels = panels
         self._benchmark = benchmark
+
+    def freeze(self, frozen: list[tuple[int, Frozen]]) -> None:
+        """Note what is halted from an instant on (nanoseconds UTC); who is not in the universe does not count."""
+        index = self.universe.index()
+        self.frozen = tuple((ts, index[one.symbol]) for ts, one in frozen if one.symbol in index)
+        self.notices += tuple(one.notice for _, one in frozen if one.symbol in index)
 
     def inputs(self, since: int | None = None) -> Iterator[Market]:
         """Yield the inputs in order of time, session by session: SessionOpened, BarPanel ..., SessionClosed.
@@ -169,6 +181,11 @@ def open_history(spec: HistorySpec) -> History:
     checks.refuse_unsorted(raw)
     codes = checks.judge(raw, usable)
     rows = checks.order_and_mark_repeats((raw.stamps, raw.ids.astype(np.int64)), codes)
+    frozen: list[Frozen] = []
+    if spec.jumps is not None and len(rows):
+        rule = msgspec.structs.replace(spec.jumps, freezes=loaded.adjustment is Adjustment.RAW)
+        held, frozen = hold_back(raw, rows, table.days[session[rows]], rule, codes)
+        rows = rows[~held] if held.any() else rows
     rejects = checks.tally(raw, codes)
     rejected = int(np.count_nonzero(codes))
     if not len(rows):
@@ -182,7 +199,10 @@ def open_history(spec: HistorySpec) -> History:
         rows_used=used,
         rejects=(*rejects, *quote_rejects),
     )
-    return _assemble(spec, loaded, good, session[rows], table, plan, report)
+    history = _assemble(spec, loaded, good, session[rows], table, plan, report)
+    opens = table.open_ts[session] if raw.ts is None else raw.ts
+    history.freeze([(int(opens[one.row]), one) for one in frozen])
+    return history
 
 
 def _check(spec: HistorySpec) -> None:

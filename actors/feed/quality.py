@@ -35,6 +35,7 @@ KINDS: Final = (
     "empty_quote",
     "bad_size",
     "no_headline",
+    "jump",
 )
 """Kinds of reject by code. ``crossed_quote`` and ``bad_quote`` cost a bar its quotes only; of a file of quotes they
 cost the row."""
@@ -55,6 +56,7 @@ DESCRIPTIONS: Final = {
     "empty_quote": "neither a bid nor an ask",
     "bad_size": "a size that is missing, not positive or unreadable",
     "no_headline": "no headline",
+    "jump": "a price too far from the one before to be believed, see feed.max_jump",
 }
 
 _SMALLEST_PRICE: Final = 0.5e-8  # what still rounds to 1e-8

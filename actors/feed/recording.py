@@ -23,6 +23,7 @@ import numpy as np
 from actors.feed.actions import ActionStream, open_actions
 from actors.feed.bars import F64, I64
 from actors.feed.history import History, HistorySpec, open_history
+from actors.feed.jumps import JumpRule
 from actors.feed.quality import QualityReport
 from actors.feed.replaying import merge_sessions, remapped, shifted
 from actors.feed.session import SessionTable, date_to_day, day_text, days_to_dates, session_table
@@ -48,6 +49,7 @@ class RecordingSpec(msgspec.Struct, frozen=True):
         bars: paths of bar files (CSV, CSV.gz, Parquet, tapes), or of folders of tapes.
         quotes, trades, news: paths of files of quotes, trades and headlines.
         status: paths of files of trading status.
+        max_jump, jump_confirmations: which prices are not believed (:mod:`actors.feed.jumps`); 0 believes all.
         actions: paths of files of corporate actions.
         follow_renames: symbols that those of the universe are renamed to belong to it, too.
         source: ``sp500`` for the embedded bars, "" for files.
@@ -80,6 +82,8 @@ class RecordingSpec(msgspec.Struct, frozen=True):
     sectors: dict[str, str] = {}
     loop: bool = False
     status: tuple[str, ...] = ()
+    max_jump: float = 0.0
+    jump_confirmations: int = 3
     actions: tuple[str, ...] = ()
     follow_renames: bool = True
 
@@ -309,17 +313,20 @@ def open_recording(spec: RecordingSpec) -> Recording:
         asked = [None if d is None else date_to_day(d) for d in (spec.from_date, spec.to_date)]
         targets = actions.targets(spec.symbols, *asked)
         spec = msgspec.structs.replace(spec, symbols=(*spec.symbols, *targets))
+    rule = JumpRule(spec.max_jump, spec.jump_confirmations, explained=actions.dates()) if spec.max_jump else None
     if spec.bars or spec.source:
-        of_bars = _of_bars(spec)
+        # What ships with the program was looked at: what jumps there did.
+        of_bars = msgspec.structs.replace(_of_bars(spec), jumps=None if spec.source else rule)
         history = open_history(msgspec.structs.replace(of_bars, targets=actions.targets) if follow else of_bars)
         days = date_to_day(history.sessions[0].date), date_to_day(history.sessions[-1].date)
-        ticks = _ticks(spec, days, history.universe.symbols)
+        ticks = _ticks(spec, days, history.universe.symbols, _of_ticks(rule, history.adjustment))
         return _settled(spec, history, ticks, actions, days, history.universe)
     first_day, last_day = (None if d is None else date_to_day(d) for d in (spec.from_date, spec.to_date))
     if first_day is not None and last_day is not None and first_day > last_day:
         message = f"--from {day_text(first_day)} is after --to {day_text(last_day)}"
         raise OperatorError(message, code="BAD_DATE", remedy="exchange them")
-    ticks = _ticks(spec, (first_day, last_day), spec.symbols or None)
+    told = spec.adjustment or Adjustment.RAW
+    ticks = _ticks(spec, (first_day, last_day), spec.symbols or None, _of_ticks(rule, told))
     if ticks.days is None:
         message = f"{', '.join(ticks.paths)} have no usable row in the sessions of {spec.calendar} that were asked for"
         raise OperatorError(message, code="NO_DATA", remedy="choose other symbols, dates or universe.calendar")
@@ -327,7 +334,16 @@ def open_recording(spec: RecordingSpec) -> Recording:
     return _settled(spec, None, ticks, actions, ticks.days, _universe(spec, ticks, joined))
 
 
-def _ticks(spec: RecordingSpec, days: tuple[int | None, int | None], symbols: tuple[str, ...] | None) -> TickStream:
+def _of_ticks(rule: JumpRule | None, adjustment: Adjustment) -> JumpRule | None:
+    return rule and msgspec.structs.replace(rule, freezes=adjustment is Adjustment.RAW)
+
+
+def _ticks(
+    spec: RecordingSpec,
+    days: tuple[int | None, int | None],
+    symbols: tuple[str, ...] | None,
+    jumps: JumpRule | None,
+) -> TickStream:
     return open_ticks(
         spec.quotes,
         spec.trades,
@@ -338,6 +354,7 @@ def _ticks(spec: RecordingSpec, days: tuple[int | None, int | None], symbols: tu
         first_day=days[0],
         last_day=days[1],
         symbols=symbols,
+        jumps=jumps,
     )
 
 
@@ -350,15 +367,25 @@ def _settled(
     universe: Universe,
 ) -> Recording:
     table = session_table(spec.calendar, *days)
-    ticks.play(universe, table)
+    jumps = _frozen(history, ticks, universe)
+    ticks.play(universe, table, {jump.symbol: jump.ts for jump in jumps})
     statuses = open_statuses(spec.status, tz=spec.tz, calendar=spec.calendar)
-    jumps: list[Jump] = []
     # Before the first day that a calendar knows there is nothing that could still hold.
     needed = spec.status or spec.actions
     before = session_table(spec.calendar, days[0] - _BEFORE_DAYS, days[0] - 1) if needed else table.between(0, 0)
     actions.play(universe, table, before)
     statuses.play(universe, table, before, jumps, loop=spec.loop)
     return Recording(spec, history, ticks, statuses, actions, table, universe)
+
+
+def _frozen(history: History | None, ticks: TickStream, universe: Universe) -> list[Jump]:
+    """Return what the guard halts, each symbol once."""
+    index = universe.index()
+    found = {} if history is None else {symbol: ts for ts, symbol in history.frozen}
+    for name, ts in ticks.frozen.items():
+        if name in index:
+            found[index[name]] = min(ts, found.get(index[name], ts))
+    return [Jump(ts, symbol) for symbol, ts in found.items()]
 
 
 def _of_bars(spec: RecordingSpec) -> HistorySpec:

@@ -6,12 +6,14 @@ import msgspec
 import numpy as np
 
 from actors.feed.bars import I64, Bool
+from actors.feed.jump_ticks import TickGuard
 from actors.feed.quality import KINDS, Codes, Reject
 from actors.feed.session import SessionTable, session_table
 from actors.feed.ticks import TickRows, judge_quote_rows, judge_trade_rows, place_rows
 
 OUTSIDE = KINDS.index("outside_session")
 SUSPICIOUS = KINDS.index("suspicious")
+JUMP = KINDS.index("jump")
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -69,9 +71,12 @@ class Survey:
         symbols: of the rows that are played.
     """
 
-    def __init__(self, kind: str, path: str, unit: str, names: dict[str, int], scope: Scope) -> None:
+    def __init__(
+        self, kind: str, path: str, unit: str, names: dict[str, int], scope: Scope, guard: TickGuard | None = None
+    ) -> None:
         """Begin with nothing; ``names`` maps symbols to the ids of the rows to come and may still grow."""
         self._kind, self._path, self._unit, self._names, self._scope = kind, path, unit, names, scope
+        self._guard = guard
         self.filtered = self.rejected = self.used = self.instants = 0
         self.first_day = self.last_day = 0
         self.last_ts = 0
@@ -86,6 +91,10 @@ class Survey:
         if self._scope.symbols is not None:
             asked &= np.array([name in self._scope.symbols for name in names])[rows.ids]
         codes = judge(self._kind, rows)
+        if self._guard is not None:
+            # Trades outside the session are not played, quotes there stand in the book when it begins.
+            counts = asked & (codes == 0) & (playable | (self._kind == "quotes"))
+            codes = np.where(self._guard.look(rows, self._names, counts), np.uint8(JUMP), codes)
         codes = np.where(~playable & (codes != SUSPICIOUS), np.uint8(OUTSIDE), codes)
         self.filtered += int(np.count_nonzero(~asked))
         self._reject(rows, np.where(asked, codes, np.uint8(0)))

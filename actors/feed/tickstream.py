@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from actors.feed.bars import F64, I32, I64, Bool
+from actors.feed.jump_ticks import TickGuard
+from actors.feed.jumps import JumpRule
 from actors.feed.quality import QualityReport, Reject
 from actors.feed.session import SessionTable, calendar_zone
 from actors.feed.survey import Scope, Survey, judge, placed
@@ -37,14 +39,17 @@ class TickStream:
         last_ts: of the last input, nanoseconds UTC; 0 where there is none.
     """
 
-    def __init__(self, scope: Scope, files: dict[str, list[TickFile]], news: list[NewsFile]) -> None:
-        """Look through the files."""
+    def __init__(
+        self, scope: Scope, files: dict[str, list[TickFile]], news: list[NewsFile], jumps: JumpRule | None = None
+    ) -> None:
+        """Look through the files; ``jumps`` says which prices are not believed, None believes all."""
         self._scope = scope
         self._files = files
         self._news = news
         self.paths = tuple(f.path for kind in KINDS for f in files[kind]) + tuple(f.path for f in news)
         self.digests = {f.path: f.digest for kind in KINDS for f in files[kind]} | {f.path: f.digest for f in news}
         self.notices: list[str] = []
+        self._guards = {} if jumps is None else {kind: TickGuard(kind, jumps) for kind in KINDS}
         self._surveys: list[Survey] = []
         self._read = 0
         for kind in KINDS:
@@ -60,23 +65,45 @@ class TickStream:
         self.quality = QualityReport(0, 0, 0, 0)
         self._played: list[tuple[NewsFile, I64]] = []
         self._lookups: dict[str, list[I32]] = {}
+        self._until: I64 | None = None
         self._size = 0
         self._index: dict[str, int] = {}
         self._opens: I64 = np.zeros(0, dtype=np.int64)
         self._closes = self._opens
 
     def _look_through(self, kind: str, file: TickFile) -> Survey:
-        survey = Survey(kind, file.path, file.unit, file.symbols, self._scope)
+        guard = self._guards.get(kind)
+        before = None if guard is None else guard.begin(file.path, file.unit, file.number)
+        survey = Survey(kind, file.path, file.unit, file.symbols, self._scope, guard)
         file.survey(survey.look)
         if not file.sorted:  # what was counted until this showed was of rows in another order
-            survey = Survey(kind, file.path, file.unit, file.symbols, self._scope)
+            if before is not None:
+                self._guards[kind] = before
+                before.begin(file.path, file.unit, file.number)
+            survey = Survey(kind, file.path, file.unit, file.symbols, self._scope, before)
             survey.look(file.whole())
         if not survey.used:
             self.notices.append(f"{file.path} has no row that is played: none of the universe in its sessions")
         return survey
 
-    def play(self, universe: Universe, table: SessionTable) -> None:
-        """Settle the universe and the sessions (at least one), which decide on headlines and ids."""
+    @property
+    def frozen(self) -> dict[str, int]:
+        """Symbols that are held back -> nanoseconds UTC from which on, because a move cannot be explained."""
+        return self._guards["trades"].frozen if self._guards else {}
+
+    def play(self, universe: Universe, table: SessionTable, frozen: Mapping[int, int]) -> None:
+        """Settle the universe and the sessions (at least one), which decide on headlines and ids.
+
+        Args:
+            universe: whose symbols are played.
+            table: the sessions.
+            frozen: symbol id -> nanoseconds UTC from which on its quotes and trades are held back.
+        """
+        if frozen:
+            self._until = np.full(len(universe), np.iinfo(np.int64).max)
+            for symbol, ts in frozen.items():
+                self._until[symbol] = ts
+        self.notices += [notice for guard in self._guards.values() for notice in guard.notices]
         self._index = universe.index()
         self._size = len(universe)
         self._opens, self._closes = table.open_ts, table.close_ts
@@ -148,6 +175,10 @@ class TickStream:
         for merged in merge_blocks(streams):
             rows, playable = placed(merged, self._scope)
             good = (rows.ids >= 0) & (judge(kind, rows) == 0) & self._scope.within(rows.day)
+            if self._guards and self._guards[kind].holds:
+                good &= ~self._guards[kind].drops(rows)
+            if self._until is not None:
+                good &= rows.ts < self._until[rows.ids]
             if good.any():
                 yield rows.take(good), playable[good]
 
@@ -219,6 +250,7 @@ def open_ticks(
     first_day: int | None,
     last_day: int | None,
     symbols: Sequence[str] | None,
+    jumps: JumpRule | None = None,
 ) -> TickStream:
     """Look through files of quotes, trades and headlines.
 
@@ -232,6 +264,7 @@ def open_ticks(
         first_day: first exchange date asked for, days since 1970-01-01; None for no bound.
         last_day: last exchange date asked for.
         symbols: those asked for; None for all.
+        jumps: which prices are not believed; None believes all.
 
     Raises:
         OperatorError: a file, column, time or symbol that does not hold.
@@ -247,4 +280,4 @@ def open_ticks(
         for kind, paths in (("quotes", quotes), ("trades", trades)):
             files[kind] = [TickFile(path, kind, number=i, tz=tz, zone=zone) for i, path in enumerate(paths)]
         headlines = [NewsFile(path, tz=tz, zone=zone) for path in news]
-    return TickStream(scope, files, headlines)
+    return TickStream(scope, files, headlines, jumps)

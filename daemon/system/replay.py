@@ -336,6 +336,8 @@ def _recording_spec(options: ReplayOptions, settings: Settings) -> RecordingSpec
         trades=tuple(str(path) for path in options.trades),
         news=tuple(str(path) for path in options.news),
         status=tuple(str(path) for path in options.status),
+        max_jump=float(settings.feed.max_jump),
+        jump_confirmations=settings.feed.jump_confirmations,
         actions=tuple(str(path) for path in options.actions),
         source=options.source or "",
         symbols=settings.universe.symbols,

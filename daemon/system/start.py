@@ -95,6 +95,8 @@ def open_data(settings: Settings, *, seed: int) -> Data:
             trades=tuple(str(path) for path in playback.trades),
             news=tuple(str(path) for path in playback.news),
             status=tuple(str(path) for path in playback.status),
+            max_jump=float(settings.feed.max_jump),
+            jump_confirmations=settings.feed.jump_confirmations,
             actions=tuple(str(path) for path in playback.actions),
             source=playback.source,
             symbols=settings.universe.symbols,

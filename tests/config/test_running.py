@@ -220,6 +220,14 @@ def test_what_changes_no_result_is_not_in_the_digest(change: str) -> None:
     assert settings_digest(load(change).settings) == settings_digest(Settings())
 
 
+def test_the_guard_against_jumps_changes_results_and_older_digests_stay() -> None:
+    """Of the whole section only what decides which prices are seen counts, and only where it is set."""
+    assert "feed" not in settings_tree(Settings())
+    assert settings_tree(load("feed.max_jump=0").settings)["feed"] == {"max_jump": "0"}
+    assert settings_tree(load("feed.jump_confirmations=5").settings)["feed"] == {"jump_confirmations": 5}
+    assert settings_tree(load("feed.staleness_ms=1").settings) == settings_tree(Settings())
+
+
 def test_warmup_changes_results_and_older_digests_stay() -> None:
     """The key is in the tree only where it is set: a run from before it existed keeps its digest."""
     assert "warmup" not in settings_tree(Settings())["predictor"]

@@ -83,6 +83,7 @@ class TickFile:
     Attributes:
         path: as the operator wrote it.
         kind: ``quotes`` or ``trades``.
+        number: of the file among those of its kind.
         unit: what a place in it is called: ``line`` (CSV, counting the header) or ``row`` (Parquet, from 1).
         digest: SHA-256.
         notices: what the operator should know.
@@ -104,7 +105,7 @@ class TickFile:
             OperatorError: the file cannot be read or lacks a column.
         """
         self.path, self.kind = path, kind
-        self._number, self._tz, self._zone = number, tz, zone
+        self.number, self._tz, self._zone = number, tz, zone
         self._file = Unchanged(path)
         self.digest, magic = self._file.digest, self._file.magic
         self._parquet = magic == b"PAR1"
@@ -277,7 +278,7 @@ class TickFile:
             ts=ts,
             day=day,
             ids=ids,
-            file=np.full(count, self._number, dtype=np.int16),
+            file=np.full(count, self.number, dtype=np.int16),
             line=line,
             cols={n: numbers(frame[n], self.path) if n in frame.columns else unknown for n in MEASURES[self.kind]},
             suspicious=flags,
