@@ -100,46 +100,43 @@ class Purse:
 class MarginPurse(Purse):
     """The purse of a margin account: a fill that adds to a position must leave the initial requirement covered.
 
-    Cash may become negative by it, which is what is borrowed. What only reduces a position is never refused. Other
-    symbols count at their last known prices, the symbol of the fill at the market price it is filled at.
+    Cash may become negative by it, which is what is borrowed. What only reduces a position is never refused. The symbol
+    of the fill counts at the market price it is filled at, as others do that were filled in this instant; the rest
+    counts at its last known price.
     """
 
-    __slots__ = ("_counted", "_free", "_prices", "_refs")
+    __slots__ = ("_asked", "_counted", "_free", "_prices")
 
     def __init__(self, account: Account, prices: MarginPrices) -> None:
         """Start with the account and the prices as they are; neither is changed."""
         super().__init__(account)
         self._prices = prices
-        self._refs: dict[int, int] = {}
-        self._counted: dict[int, tuple[int, int, int]] = {}
-        """By symbol: quantity, price, and what they add to the equity beyond the requirement."""
+        self._asked: dict[int, int] = {}
+        """By symbol: the market price of the last fill that was asked about, which is that of the last one."""
+        self._counted: dict[int, tuple[int, int]] = {}
+        """By symbol: quantity, and what it adds to the equity beyond the requirement."""
         self._free = 0
         for symbol, qty in account.positions.items():
             self._count(symbol, qty)
 
-    def _count(self, symbol: int, qty: int) -> int:
-        """Count a position as it is; return what it adds."""
-        px = self._refs.get(symbol) or self._prices.last(symbol)
-        counted = self._counted.get(symbol)
-        if counted is not None:
-            if counted[0] == qty and counted[1] == px:
-                return counted[2]
-            self._free -= counted[2]
-        adds = _adds(qty, px)
-        self._counted[symbol] = qty, px, adds
-        self._free += adds
-        return adds
+    def _count(self, symbol: int, qty: int) -> None:
+        """Count a position as it is, where it changed."""
+        counted, adding = self._counted.get(symbol, (0, 0))
+        if counted != qty:
+            adds = _adds(qty, self._asked.get(symbol) or self._prices.last(symbol))
+            self._counted[symbol] = qty, adds
+            self._free += adds - adding
 
     def pays(self, symbol: int, qty: int, ref: int, cash: int) -> bool:
         """Tell whether a fill reduces a position, or leaves the initial requirement of all positions covered."""
-        held = self.stake(symbol).held
-        after = held + qty
-        if held * qty < 0 and abs(qty) <= abs(held):
-            return True
-        self._refs[symbol] = ref
         for other, stake in self.stakes.items():
             self._count(other, stake.held)
-        return self.cash + cash + self._free - self._counted[symbol][2] + _adds(after, ref) >= 0
+        self._asked[symbol] = ref
+        held = self.stake(symbol).held
+        if held * qty < 0 and abs(qty) <= abs(held):
+            return True
+        others = self._free - self._counted.get(symbol, (0, 0))[1]
+        return self.cash + cash + others + _adds(held + qty, ref) >= 0
 
 
 def _adds(qty: int, px: int) -> int:
