@@ -25,6 +25,6 @@ def replay(
     names = [strategy] if isinstance(strategy, str) else list(strategy or ())
     flags = {("predictor", "strategies"): (names, "test")} if names else {}
     loaded = load_settings(file=None, profile=profile, sets=sets, environ={}, flags=flags)
-    if not options.get("bars"):
+    if not any(options.get(name) for name in ("bars", "quotes", "trades")):
         options.setdefault("source", "sp500")
     return run_replay(ReplayOptions(out=out, profile=profile, **options), loaded.settings)
