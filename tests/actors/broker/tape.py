@@ -62,10 +62,10 @@ class Tape(Desk):
 
     def leaves(self, client: str = "c1") -> float | None:
         """Return what an order has open, None where it works no more."""
-        order = self.broker._resting.orders.get(client)  # noqa: SLF001 - tests may look
+        order = self.broker._resting.orders.get(client)
         return None if order is None else order.leaves / 1e8
 
     def queue(self, client: str = "c1") -> float | None:
         """Return what is ahead of an order."""
-        queue = self.broker._resting.orders[client].queue  # noqa: SLF001
+        queue = self.broker._resting.orders[client].queue
         return None if queue is None else queue / 1e8

@@ -65,7 +65,9 @@ QUOTED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("side", "qty", "kind", "terms", "quote", "wanted"), [c[1:] for c in QUOTED], ids=[c[0] for c in QUOTED])  # fmt: skip
+@pytest.mark.parametrize(
+    ("side", "qty", "kind", "terms", "quote", "wanted"), [c[1:] for c in QUOTED], ids=[c[0] for c in QUOTED]
+)
 def test_a_quote_trades_with_what_takes(side, qty, kind, terms, quote, wanted):
     """The first quote behind the acceptance; what stood before it is nothing to trade with."""
     tape = held(Tape()) if side == SELL else Tape()
@@ -166,7 +168,9 @@ PRINTED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("side", "qty", "kind", "terms", "prints", "wanted"), [c[1:] for c in PRINTED], ids=[c[0] for c in PRINTED])  # fmt: skip
+@pytest.mark.parametrize(
+    ("side", "qty", "kind", "terms", "prints", "wanted"), [c[1:] for c in PRINTED], ids=[c[0] for c in PRINTED]
+)
 def test_prints_fill_what_takes_where_nothing_is_quoted(side, qty, kind, terms, prints, wanted):
     """The next print, never the one before."""
     tape = held(Tape()) if side == SELL else Tape()
@@ -256,7 +260,9 @@ CONDITIONS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("side", "kind", "terms", "before", "met"), [c[1:] for c in CONDITIONS], ids=[c[0] for c in CONDITIONS])  # fmt: skip
+@pytest.mark.parametrize(
+    ("side", "kind", "terms", "before", "met"), [c[1:] for c in CONDITIONS], ids=[c[0] for c in CONDITIONS]
+)
 @pytest.mark.parametrize("together", [False, True])
 def test_a_print_meets_a_condition_and_the_next_one_fills(side, kind, terms, before, met, together):
     """The print that triggers does not fill; in one instant prints are told apart as well."""
