@@ -1,6 +1,6 @@
 """Prices of a run's sessions in the units of its last one: what a share bought then has become since.
 
-Before a split prices are divided by its ratio; before a dividend they are lowered by the part of the last close that was
+Before a split prices are divided by its ratio; before a dividend they are lowered by the part of the last close that is
 paid, as one who buys more shares with it at that close would see it; before a rename the new symbol has the old one's.
 So a portfolio that is bought and held can be computed from prices alone, and the last row is the last price known.
 """
