@@ -85,6 +85,8 @@ class ActionStream:
             else:
                 date = int(days_to_dates(table.days[at : at + 1])[0])
                 self._by_date.setdefault(date, []).append(_message(row, index, int(table.open_ts[at]), date))
+        for date, messages in self._by_date.items():
+            self._by_date[date] = _vacated_first(messages)
         self.n_inputs = sum(len(rows) for rows in self._by_date.values())
         self.quality = QualityReport(read, read - self.n_inputs, 0, self.n_inputs)
         if adjusted:
@@ -102,6 +104,11 @@ class ActionStream:
                 found.setdefault(symbol, []).append(row.day)
         return found
 
+    @property
+    def played(self) -> tuple[CorporateAction, ...]:
+        """What one pass plays, in order of time."""
+        return tuple(action for _, rows in sorted(self._by_date.items()) for action in rows)
+
     def of(self, date: int) -> Sequence[CorporateAction]:
         """Return what takes effect at the opening of the session of a date YYYYMMDD, in order."""
         return self._by_date.get(date, ())
@@ -116,6 +123,18 @@ class ActionStream:
     def _rows(self) -> list[ActionRow]:
         """Return the rows of all files by ex-date; those of one date in order of files and lines."""
         return sorted((row for file in self._files for row in file.rows), key=lambda row: row.day)
+
+
+def _vacated_first(messages: list[CorporateAction]) -> list[CorporateAction]:
+    """Let a symbol that another one takes over on the same day be renamed itself before, whatever the files' order."""
+    left = list(messages)
+    out: list[CorporateAction] = []
+    while left:
+        sources = [message.symbol for message in left if message.kind == RENAME]
+        ready = next((message for message in left if message.renamed_to not in sources), left[0])
+        left.remove(ready)
+        out.append(ready)
+    return out
 
 
 def _message(row: ActionRow, index: dict[str, int], open_ts: int, date: int) -> CorporateAction:

@@ -102,6 +102,7 @@ class Recording:
         universe: symbols with at least one bar, or without bars with at least one tick, in alphabetical order.
         interval: of the bars played; one minute where there are only ticks.
         sessions: from the first played to the last, also those without data.
+        actions: corporate actions of one pass, in order of time.
         digests: SHA-256 by file.
         label: the sources, for people.
         notices: sentences the operator should see.
@@ -133,6 +134,7 @@ class Recording:
         self.history = history
         self.universe = universe
         self.sessions: tuple[Session, ...] = table.sessions() if history is None else history.sessions
+        self.actions = actions.played
         self.interval = TICK_INTERVAL if history is None else history.interval
         self.digests = {
             **({} if history is None else history.digests),

@@ -238,11 +238,9 @@ class _Run:
     def notices(self) -> tuple[str, ...]:
         """Sentences the operator should read."""
         notices = list(self.recording.notices)
-        if self.recording.history is None:
-            notices.append("there are no bars: orders are matched on bars, so none fills")
         _, closes = self.recording.session_closes()
         barren = int(np.count_nonzero(~np.isfinite(closes).any(axis=1)))
-        if barren:
+        if barren and self.recording.history is not None:
             notices.append(
                 f"{barren:,} of {closes.shape[0]:,} sessions have no bar of any symbol; they count, with a return of 0"
             )
@@ -299,6 +297,7 @@ class _Run:
             session_dates=dates,
             session_closes=closes,
             session_opens=opens,
+            actions=recording.actions,
             digests=self._digests(),
             data_label=recording.label,
             portfolios=tuple((p.name, fmt(p.cash)) for p in spec.portfolios),
