@@ -173,6 +173,8 @@ class TickDesk(BrokerState):
     def seal_tick(self, panel: QuotePanel | TradePanel) -> None:
         """Fold that limits rest which met a market they do not cross, and that requests were answered by now."""
         instant, self._instant = self._instant, None
+        if self._terms.margin is not None:
+            self._terms.margin.fold_ticks(self._book, panel.ids)
         if instant is not None and self._resting.taking:
             for order in instant.orders:
                 if order.taking and self._has_met(order, instant):
