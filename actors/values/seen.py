@@ -10,6 +10,7 @@ side.
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import islice
 from typing import Any, Final
 from zlib import crc32
 
@@ -69,12 +70,11 @@ class SeenIds:
 
     def _grow_old(self) -> None:
         recent = self._recent
-        digests = []
-        for name in list(recent)[: self._batch]:
+        names = list(islice(recent, self._batch))
+        for name in names:
             del recent[name]
-            raw = name.encode("utf-8", "surrogatepass")
-            digests.append(_digest(raw, crc32(raw)))
-        young = np.unique(np.array(digests, dtype=_U8))
+        raws = [name.encode("utf-8", "surrogatepass") for name in names]
+        young = np.unique(np.array([crc32(raw) << 32 | crc32(raw[::-1]) for raw in raws], dtype=_U8))
         places = np.searchsorted(self._old, young)
         inside = np.minimum(places, max(0, len(self._old) - 1))
         fresh = self._old[inside] != young if len(self._old) else np.ones(len(young), dtype=np.bool_)

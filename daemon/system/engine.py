@@ -46,6 +46,10 @@ _STATUS_OF: Final[dict[type[Event], OrderStatus]] = {
 }
 
 
+_Planned = tuple[int, int, int, Command, str]
+"""(nanoseconds UTC, rank, number, command, source) of an input to come; the number settles ties."""
+
+
 class Pool(Protocol):
     """Answers inference requests at once; the engine delays the answer by the latency model."""
 
@@ -131,7 +135,11 @@ class ReplayEngine:
         self._taps = tuple(tap.observe for tap in taps)
         self._pool = pool
         self._latency_ns = latency_ns
-        self._heap: list[tuple[int, int, int, Command, str]] = []
+        self._heap: list[_Planned] = []
+        self._script: list[_Planned] = []
+        """Lines with a time, the last first. Of them only the next stands in the heap, which so stays small."""
+        self._scripted = 0
+        """How many lines have a time: numbers up to here are theirs."""
         self._n = 0
         self._first_bar = first_bar
         self._unplaced = [line for line in script if line.after is None]
@@ -145,7 +153,7 @@ class ReplayEngine:
     def left_over(self) -> int:
         """Scripted lines that never came in: dated after the data, or waiting for what did not happen."""
         pending = sum(source == "script" for *_, source in self._heap)
-        return pending + sum(len(lines) for lines in self._waiting.values())
+        return pending + len(self._script) + sum(len(lines) for lines in self._waiting.values())
 
     def run(
         self, inputs: Iterator[Market], *, total: int = 0, progress: Callable[[int, int], None] | None = None
@@ -200,9 +208,15 @@ class ReplayEngine:
             for deposit in self._deposits:
                 self._sequencer.process(deposit, "control")
         # Lines dated before the data come in with the first event, in the order of their times.
-        for line in sorted(self._unplaced, key=lambda line: first_bar if line.at is None else line.at):
-            at = first_bar if line.at is None else max(line.at, first_bar)
-            self._push(at, line.rank, line.command, "script")
+        ordered = sorted(self._unplaced, key=lambda line: first_bar if line.at is None else line.at)
+        self._script = [
+            (first_bar if line.at is None else max(line.at, first_bar), int(line.rank), n, line.command, "script")
+            for n, line in enumerate(ordered, start=self._n + 1)
+        ]
+        self._script.sort(reverse=True)  # numbers differ, so commands are never compared
+        self._n = self._scripted = self._n + len(ordered)
+        if self._script:
+            heapq.heappush(self._heap, self._script.pop())
 
     def _push(self, ts: int, rank: int, command: Command, source: str) -> None:
         self._n += 1
@@ -223,7 +237,11 @@ class ReplayEngine:
                 events = self._sequencer.process(command, "timer", ts_event=due)
                 at = due
             elif head is not None and head < (ts, rank):
-                at, _, _, command, source = heapq.heappop(heap)
+                at, _, n, command, source = heap[0]
+                if n <= self._scripted and self._script:
+                    heapq.heapreplace(heap, self._script.pop())
+                else:
+                    heapq.heappop(heap)
                 self._clock.advance_to(max(at, self._clock.now()))
                 events = self._sequencer.process(command, source, ts_event=at)
             else:

@@ -91,6 +91,22 @@ def test_frames_come_back_as_they_went_in(tmp_path: Path, durable: bool) -> None
     assert [p.name for p in tmp_path.iterdir()] == ["ledger.db"]
 
 
+@pytest.mark.parametrize("count", [1, 99, 100, 101, 200, 250])
+def test_a_commit_of_any_size_holds_every_row_once_and_in_order(tmp_path: Path, count: int) -> None:
+    """Rows go into SQLite a hundred to a statement, and what is left one by one."""
+    path = tmp_path / "ledger.db"
+    journal = SqliteJournal(path, manifest(), CODEC, durable=False, batch=250)
+    items = [frame(seq, CancelOrder(f"a{seq}", "test"), []) for seq in range(1, count + 1)]
+    for item in items:
+        journal.append(item)
+    journal.close("ended", DIGEST_START.hex())
+    db = open_readonly(path)
+    stored = [(row.seq, row.input) for row in read_frames(db, CODEC)]
+    db.close()
+    assert stored == [(item.envelope.seq, item.envelope.body) for item in items]
+    assert problems(path) == []
+
+
 @pytest.mark.parametrize(
     ("statement", "found"),
     [

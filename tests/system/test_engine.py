@@ -123,6 +123,30 @@ def test_lines_wait_for_a_status_and_may_wait_in_vain() -> None:
     assert engine.left_over == 2
 
 
+def test_lines_keep_their_place_however_many_there_are_and_whatever_comes_in_between() -> None:
+    """By time, then rank, then their order in the file; one that waited comes behind those of its instant."""
+    script = [
+        line(16, CancelOrder("late", "x"), Rank.PREDICTION),
+        line(14, CancelOrder("b", "x"), Rank.PREDICTION),
+        line(None, CancelOrder("then", "x"), Rank.PREDICTION, after=("b", OrderStatus.CANCELED)),
+        line(14, CancelOrder("a", "x"), Rank.PREDICTION),
+        line(14, Resume("x", "x"), Rank.CONTROL),
+        line(30, Halt("x", "x"), Rank.CONTROL),
+        line(31, Halt("x", "x"), Rank.CONTROL),
+    ]
+    lines, engine = run(script)
+    names = [(ts, name) for ts, name in lines if ts in (14, 16)]
+    assert names == [(14, "Resume"), (14, "CancelOrder"), (14, "CancelOrder"), (14, "CancelOrder"), (16, "CancelOrder")]
+    sink = MemoryJournal()
+    clock = VirtualClock()
+    sequencer = Sequencer([Diary()], codec=codec(), clock=clock, sink=sink)
+    inputs: list[Market] = [SessionOpened(10, SESSION), SessionClosed(20, SESSION)]
+    ReplayEngine(sequencer, clock, deposits=[], script=script, pool=Oracle()).run(iter(inputs))
+    came = [f.input.client_order_id for f in sink.frames() if isinstance(f.input, CancelOrder)]
+    assert came == ["b", "a", "then", "late"]
+    assert engine.left_over == 2
+
+
 def test_lines_dated_before_the_data_come_with_the_first_event_in_their_own_order() -> None:
     """An early line is not lost and not reordered."""
     script = [line(7, Resume("x", "x"), Rank.CONTROL), line(3, Halt("x", "x"), Rank.CONTROL)]
