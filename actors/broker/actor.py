@@ -21,6 +21,7 @@ from actors.broker.intake import IntakeDesk
 from actors.broker.order_folds import OrderFolds
 from actors.broker.status_desk import StatusDesk
 from actors.messages.orders import (
+    BarRevised,
     OrderAccepted,
     OrderCanceled,
     OrderCancelRejected,
@@ -59,4 +60,5 @@ class BrokerActor(IntakeDesk, OrderFolds, BarDesk, CalendarDesk, StatusDesk, Cor
         OrderRestated,
         SymbolFrozen,
         SymbolReleased,
+        BarRevised,
     )

@@ -12,7 +12,7 @@ from actors.broker.panels import row_of, trades
 from actors.broker.path import Path
 from actors.broker.state import BrokerState
 from actors.messages.market import BarPanel
-from actors.messages.orders import TimeInForce
+from actors.messages.orders import BarRevised, TimeInForce
 from daemon.kernel.actor import Context, decides, observes, seals
 
 
@@ -21,7 +21,12 @@ class BarDesk(BrokerState):
 
     @observes(BarPanel)
     def note_bar(self, panel: BarPanel) -> None:
-        """Fold what later decisions need of a bar."""
+        """Fold what later decisions need of a bar; a late correction changes last prices and nothing else."""
+        if panel.revision:
+            newest = self._market.correct(panel)
+            if newest is not None and self._terms.margin is not None:
+                self._terms.margin.fold_bars(newest)
+            return
         self._market.note(panel)
         if self._terms.spreads is not None:
             self._terms.spreads.event(panel.start_ts, panel.ts)
@@ -30,6 +35,8 @@ class BarDesk(BrokerState):
     @seals(BarPanel)
     def seal_bar(self, panel: BarPanel) -> None:
         """Fold volumes, count null ones, and let prices leave their marks on the working orders."""
+        if panel.revision:
+            return
         if self._resting.unarrived or self._resting.trails or self._resting.auctions:
             self._mark_orders(panel)
         if self._resting.taking:
@@ -72,7 +79,11 @@ class BarDesk(BrokerState):
 
     @decides(BarPanel)
     def on_bar(self, panel: BarPanel, ctx: Context) -> None:
-        """Match resting orders against the bars."""
+        """Match resting orders against the bars; a late correction is told and matched with nothing."""
+        if panel.revision:
+            for symbol, old, new in self._market.corrected:
+                ctx.emit(BarRevised(symbol, panel.start_ts, old, new))
+            return
         resting = self._resting
         if not resting.orders:
             return

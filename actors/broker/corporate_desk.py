@@ -35,6 +35,7 @@ class CorporateDesk(BrokerState):
             self._terms.margin.fold_action(action)
         if action.kind == SPLIT:
             ratio = action.numerator, action.denominator
+            self._status.split(symbol, *ratio)
             self._market.set_last(symbol, split_px(self._market.last(symbol), *ratio))
             if self._terms.adv is not None:
                 self._terms.adv.split(symbol, *ratio)

@@ -42,6 +42,7 @@ from actors.broker.params import BrokerParams
 from actors.broker.purse import MarginPrices, MarginPurse, Purse
 from actors.broker.shorting import NO_LOCATE, Locates
 from actors.broker.spreads import DynamicSpread
+from actors.broker.status import OFF, SSR_RESTRICTED, MarketStatus
 from actors.messages.orders import (
     BUY,
     OrderFilled,
@@ -74,6 +75,7 @@ class Terms:
         "regulatory",
         "shaped",
         "spreads",
+        "status",
         "strict",
     )
 
@@ -87,12 +89,15 @@ class Terms:
         *,
         margin: MarginPrices | None = None,
         locates: Locates | None = None,
+        status: MarketStatus | None = None,
     ) -> None:
         """Read the switches; ``adv``, ``spreads`` and ``aftermath`` are None where no cost depends on them.
 
         Likewise ``margin``, the prices that initial requirements are measured with, where an account has only its cash,
-        and ``locates`` where nothing has to be located before it is sold short.
+        and ``locates`` where nothing has to be located before it is sold short. ``status`` knows price bands and
+        short-sale restrictions.
         """
+        self.status = MarketStatus(0, OFF) if status is None else status
         self.margin = margin
         self.locates = locates
         self.costs = costs
@@ -124,6 +129,7 @@ class Execution(Following):
     __slots__ = (
         "_accounts",
         "_aftermath",
+        "_banded",
         "_purses",
         "_session",
         "_terms",
@@ -162,6 +168,7 @@ class Execution(Following):
         self._purses: dict[str, Purse] = {}
         self._volume: dict[int, int] = {}
         self._traded: dict[int, int] = {}
+        self._banded = terms.status.banded
         after = terms.aftermath
         self._aftermath = None if after is None else Aftermath(terms.costs, dict(after.pressures))
 
@@ -231,12 +238,14 @@ class Execution(Following):
             order.arrival_px = arrival
         submitted = order.order
         symbol = order.symbol
+        if self._banded and self._beyond_band(order, match, half_quoted):
+            return
         purse = self._purses.get(order.portfolio) or self._purse(order.portfolio)
         stake = purse.stake(symbol)
         qty = leaves = room = order.leaves
         bound = ""
         if order.side != BUY or submitted.reduce_only or submitted.lot_id:
-            room, bound = self._room(order, stake)
+            room, bound = self._room(order, stake, match)
             qty = min(leaves, room)
         if match.triggers and (room > 0 or bound != LOT_CLOSED):
             self.events.append(OrderTriggered(order.order_id, submitted.client_order_id, match.ref))
@@ -277,7 +286,22 @@ class Execution(Following):
         if before and before * held <= 0:
             self.closed_out(order.portfolio, order.symbol, order.side)
 
-    def _room(self, order: WorkingOrder, stake: Stake) -> tuple[int, str]:
+    def _beyond_band(self, order: WorkingOrder, match: Match, half_quoted: int | None) -> bool:
+        """Tell whether an order meets a price beyond its symbol's price band, where nothing trades."""
+        cap = self._terms.status.cap(order.symbol, order.side)
+        if cap is None:
+            return False
+        half = half_quoted or 0 if match.source == QUOTE else 0
+        return order.side * (match.ref - cap) + half > 0
+
+    def _worst(self, order: WorkingOrder) -> int | None:
+        """Return the worst price an order may pay or get: its limit or its symbol's price band, the nearer one."""
+        limit, cap = order.limit_px, self._terms.status.cap(order.symbol, order.side)
+        if limit is None or cap is None:
+            return cap if limit is None else limit
+        return min(limit, cap) if order.side == BUY else max(limit, cap)
+
+    def _room(self, order: WorkingOrder, stake: Stake, match: Match | None = None) -> tuple[int, str]:
         """Return how much an order may fill as far as lot and position go, and the reason that ends what is beyond."""
         submitted = order.order
         if submitted.lot_id:
@@ -286,12 +310,15 @@ class Execution(Following):
             return -order.side * stake.held, REDUCE_ONLY_FLAT
         if order.side == BUY:
             return order.leaves, ""
-        if self._terms.allow_short:
-            locates = self._terms.locates
-            if locates is None or not locates.missing(submitted):
-                return order.leaves, ""
-            return stake.held, NO_LOCATE
-        return stake.held, NO_POSITION
+        bound = self._no_short(order, match) if self._terms.allow_short else NO_POSITION
+        return (stake.held, bound) if bound else (order.leaves, "")
+
+    def _no_short(self, order: WorkingOrder, match: Match | None) -> str:
+        """Return why an order must not sell more than is held although shorts are allowed, "" where it may."""
+        status, locates = self._terms.status, self._terms.locates
+        if status.restricted and status.short_restricted(order.symbol) and not (match and match.maker):
+            return SSR_RESTRICTED
+        return NO_LOCATE if locates is not None and locates.missing(order.order) else ""
 
     def _fill_affordable(
         self, order: WorkingOrder, match: Match, qty: int, half_quoted: int | None, purse: Purse, stake: Stake
@@ -332,7 +359,8 @@ class Execution(Following):
             if terms.shaped:
                 price = self._shaped(order, match, qty, half_quoted, adv)
             else:
-                price = terms.costs.take(match.ref, side, qty, order.limit_px, half_quoted, adv)
+                limit = self._worst(order) if self._banded else order.limit_px
+                price = terms.costs.take(match.ref, side, qty, limit, half_quoted, adv)
         px = price.px
         value = qty * px // SCALE if qty % SCALE == 0 else mul(qty, px)
         commission = terms.costs.commission_due(order.cum_qty + qty, order.cum_value + value) - order.commission
@@ -353,7 +381,7 @@ class Execution(Following):
         terms, symbol = self._terms, order.symbol
         adv = terms.adv.of(symbol) if terms.adv is not None else 0
         pressure = 0 if self._aftermath is None else self._aftermath.against(symbol, order.side)
-        limit, volume = order.limit_px, self._traded.get(symbol, 0)
+        limit, volume = self._worst(order) if self._banded else order.limit_px, self._traded.get(symbol, 0)
         return terms.costs.take(match.ref, order.side, qty, limit, half, adv, volume, pressure=pressure, at_touch=True)
 
     def _shaped(self, order: WorkingOrder, match: Match, qty: int, half_quoted: int | None, adv: int) -> Price:
@@ -362,7 +390,7 @@ class Execution(Following):
         spread = None if terms.spreads is None else terms.spreads.rate(symbol, match.source)
         pressure = 0 if self._aftermath is None else self._aftermath.against(symbol, side)
         volume = self._traded.get(symbol, 0)
-        limit = order.limit_px
+        limit = self._worst(order) if self._banded else order.limit_px
         return terms.costs.take(match.ref, side, qty, limit, half_quoted, adv, volume, spread, pressure)
 
     def _book(self, order: WorkingOrder, match: Match, fill: Fill, purse: Purse, stake: Stake) -> None:

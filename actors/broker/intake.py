@@ -68,6 +68,10 @@ class IntakeDesk(BrokerState):
         if refusal is None and self._terms.locates is not None:
             held = account.positions.get(order.symbol, 0)
             refusal = self._terms.locates.refuse(order, held, self._resting.of(order.symbol))
+        if refusal is None and self._status.restricted:
+            bid = self._book.touch(order.symbol).bid if self._book.active else 0
+            held = account.positions.get(order.symbol, 0)
+            refusal = self._status.refuse_short(order, held, bid or self._last(order.symbol))
         if refusal is not None:
             ctx.emit(OrderRejected(order_id, order, *refusal))
             return
@@ -97,7 +101,7 @@ class IntakeDesk(BrokerState):
         if panel is None or panel.ts != ctx.now:
             return
         row = row_of(panel, order.symbol)
-        if row < 0 or not trades(panel, row):
+        if row < 0 or not trades(panel, row) or not self._status.open(order.symbol, panel.start_ts):
             return
         execution = self._execution(panel.session, ctx.now)
         offer(panel, row, order.symbol, execution, self._market.used.get(order.symbol, 0))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from actors.broker.panels import pack_panel, unpack_panel
 from actors.messages.market import I64, BarPanel
+from actors.values.bar_starts import BarStarts
 
 
 class MarketMemory:
@@ -23,6 +25,7 @@ class MarketMemory:
         panel: the last panel, kept only where orders may fill at the event they arrive with.
         used: volume that fills took from the last panel, by symbol, units of 1e-8 shares.
         close_only: whether the last panel had closes only.
+        corrected: (symbol, old close or 0, new close) of the last panel, where that was a late correction.
     """
 
     def __init__(self, n_symbols: int, *, keep_panel: bool) -> None:
@@ -38,6 +41,8 @@ class MarketMemory:
         self.gap_to = 0
         self.panel: BarPanel | None = None
         self.used: dict[int, int] = {}
+        self.corrected: list[tuple[int, int, int]] = []
+        self._starts = BarStarts(n_symbols)
 
     def note(self, panel: BarPanel) -> None:
         """Fold a panel."""
@@ -47,6 +52,7 @@ class MarketMemory:
             self.panel = panel
         if self.used:
             self.used = {}
+        self._starts.note(None if panel.dense else panel.ids, panel.start_ts)
         if panel.dense:
             # Panels are read-only and never change, so a dense one's closes need no copy.
             self._last_fx = panel.close_fx
@@ -56,6 +62,22 @@ class MarketMemory:
             self._last_fx = self._last_fx.copy()
             self._owned = True
         self._last_fx[panel.ids] = panel.close_fx
+
+    def correct(self, panel: BarPanel) -> BarPanel | None:
+        """Fold a late correction; return what of it is of newest bars, None where nothing is."""
+        starts = self._starts.of(panel.ids)
+        known, newest = starts == panel.start_ts, starts <= panel.start_ts
+        old = np.where(known, self._last_fx[panel.ids], 0)
+        self.corrected = list(zip(panel.ids.tolist(), old.tolist(), panel.close_fx.tolist(), strict=True))
+        if not newest.any():
+            return None
+        ids, close_fx = panel.ids[newest], panel.close_fx[newest]
+        if not self._owned:
+            self._last_fx = self._last_fx.copy()
+            self._owned = True
+        self._last_fx[ids] = close_fx
+        self._starts.note(ids, panel.start_ts)
+        return msgspec.structs.replace(panel, ids=ids, dense=False, close_fx=close_fx)
 
     def last(self, symbol: int) -> int:
         """Return the last close in units of 1e-8, 0 where none was seen."""
@@ -91,7 +113,7 @@ class MarketMemory:
         panel = None if self.panel is None else pack_panel(self.panel)
         used = list(self.used.items())
         times = [self.date, self.session_number, self.session_close, self.gap_to, self.session_open, self.close_only]
-        return [self._last_fx.tobytes(), times, panel, used]
+        return [self._last_fx.tobytes(), times, panel, used, self._starts.snapshot()]
 
     def restore(self, state: list[Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
@@ -102,3 +124,5 @@ class MarketMemory:
             self.session_open, self.close_only = state[1][4:]
         self.panel = None if state[2] is None else unpack_panel(state[2])
         self.used = dict(state[3])
+        if len(state) > 4:
+            self._starts.restore(state[4])

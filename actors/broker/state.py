@@ -58,7 +58,10 @@ class BrokerState(CoreActor):
         aftermath = Aftermath(costs) if params.impact_permanent and params.impact != "none" else None
         margin = MarginPrices(len(universe)) if params.account == "margin" else None
         locates = Locates(universe, params)
-        self._terms = Terms(params, costs, adv, spreads, aftermath, margin=margin, locates=locates or None)
+        self._status = MarketStatus(len(universe), params.ssr)
+        self._terms = Terms(
+            params, costs, adv, spreads, aftermath, margin=margin, locates=locates or None, status=self._status
+        )
         self._resting = RestingOrders(len(universe))
         self._links = Links()
         self._accounts: dict[str, Account] = {}
@@ -66,7 +69,6 @@ class BrokerState(CoreActor):
         """Every client order id ever taken or refused, for duplicate detection."""
         self._next = 1
         self._market = MarketMemory(len(universe), keep_panel=params.same_event_fill)
-        self._status = MarketStatus(len(universe), params.ssr)
         self._book = Book(len(universe))
         self._latency = Latency(params.latency_ns, params.latency_jitter_ns, params.seed)
         self._in_flight = InFlight()

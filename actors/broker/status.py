@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from actors.messages.market import BarPanel, TradingStatus
+from actors.messages.market import BarPanel, TradePanel, TradingStatus
 from actors.messages.orders import BUY, OrderType, SubmitOrder
 from actors.values.fixed import SCALE, fmt
 from actors.values.halts import LULD, MARKET, SSR, Halts
@@ -134,6 +134,16 @@ class MarketStatus:
         """Take over what a panel's symbols traded at; see :meth:`note_prices`."""
         low: I64 = np.rint(panel.low * SCALE).astype(np.int64)
         self.note_prices(panel.ids, low, panel.close_fx)
+
+    def note_trades(self, panel: TradePanel) -> None:
+        """Take over prints; see :meth:`note_prices`."""
+        px: I64 = np.rint(panel.price * SCALE).astype(np.int64)
+        ids, place = np.unique(panel.ids, return_inverse=True)
+        low: I64 = np.full(len(ids), np.iinfo(np.int64).max)
+        np.minimum.at(low, place, px)
+        last: I64 = np.zeros(len(ids), dtype=np.int64)
+        last[place] = px  # of several prints of a symbol the last one stays
+        self.note_prices(ids, low, last)
 
     def note_prices(self, ids: npt.NDArray[np.int32], low: I64, last: I64) -> None:
         """Take over what symbols traded at; one that fell ten percent below the close before is restricted.

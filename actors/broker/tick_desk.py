@@ -181,6 +181,8 @@ class TickDesk(BrokerState):
                     self._resting.rest(order)
         for request in self._in_flight.due(panel.ts):
             self._answered(request)
+        if self._status.computes and isinstance(panel, TradePanel):
+            self._status.note_trades(panel)
 
     def _has_met(self, order: WorkingOrder, instant: Instant) -> bool:
         """Tell whether a limit that was to take met a market with nothing to take for it."""

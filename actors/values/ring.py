@@ -67,6 +67,22 @@ class PanelRing:
         if self.rows < length:
             self.rows += 1
 
+    def amend(self, ids: npt.NDArray[np.int32], columns: dict[str, F64 | None]) -> None:
+        """Overwrite some symbols of the newest row; views handed out before show it, too.
+
+        Args:
+            ids: symbol ids of the columns.
+            columns: values by field; None leaves a field as it is.
+        """
+        if not self.rows:
+            return
+        newest = self._end - 1
+        for name, block in self._blocks.items():
+            column = columns[name]
+            if column is not None:
+                block[newest, ids] = column
+                block[newest - self.length, ids] = column
+
     def scale(self, symbol: int, field: str, by: float) -> None:
         """Multiply what is held of one symbol, as a split does; views handed out before show it, too."""
         self._blocks[field][:, symbol] *= by
