@@ -109,8 +109,8 @@ def test_the_dynamic_spread_follows_the_hour_and_the_range() -> None:
     The first bar's range is 2 of 100, so short and long average are 0.02 and the factor of volatility is 1. An order
     fills at the open of the bar from 26 to 27: x = 2/8, factor 0.95: half spread 0.50 x 0.95 = 0.475.
     That bar's range is 4: short 0.02 + 0.02 / 5 = 0.024, long 0.02 + 0.02 / 60 = 0.0203333: factor 1.18032787.
-    At the open of the bar from 28 to 29, x = 4/8, factor 0.8: 1 % x 0.8 x 1.18032787 is the rate 0.00944262, and half of
-    it at 100 is 0.472131.
+    At the open of the bar from 28 to 29, x = 4/8, factor 0.8: 1 % x 0.8 x 1.18032787 is the rate 0.00944262, and
+    half of it at 100 is 0.472131.
     """
     desk = Desk(DYNAMIC, daily=False)
     desk.open(1)
@@ -125,7 +125,7 @@ def test_the_dynamic_spread_follows_the_hour_and_the_range() -> None:
 
 
 def test_volatility_widens_the_spread_at_most_threefold() -> None:
-    """Ranges of 0.0001 and 1: short 0.20008, long 0.01676, twelve times; held at 3 x 1.4 x 0.50 at the session's open."""
+    """Ranges of 0.0001 and 1: short 0.20008, long 0.01676, twelve times; held at 3 x 1.4 x 0.50 at the open."""
     desk = Desk(DYNAMIC, daily=False)
     desk.bar(2, (100, 100.01, 100, 100))
     desk.bar(3, (100, 150, 50, 100))
@@ -287,7 +287,7 @@ def test_the_parts_are_the_price_exactly(
     share: int,
     model: str,
 ) -> None:
-    """Spread, slippage and impact add up to quantity x the distance from the reference; no part negative, no limit broken."""
+    """Spread, slippage and impact add up to quantity x the distance from the reference; no limit is broken."""
     if limit is not None and side * (limit - ref) < 0:
         limit = ref
     model_of = CostModel(with_params(PLAN, slippage_volume_share=share, impact=model))
