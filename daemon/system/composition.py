@@ -67,7 +67,7 @@ def build_core(
     """Wire a core; the same function serves replay, live and every test."""
     universe = spec.universe
     daily = spec.interval.is_daily
-    broker = BrokerActor(universe, spec.broker, daily=daily)
+    broker = BrokerActor(universe, msgspec.structs.replace(spec.broker, seed=spec.seed), daily=daily)
     portfolio = PortfolioActor(universe, spec.portfolios, daily=daily)
     risk = RiskActor(
         universe,

@@ -1,4 +1,4 @@
-"""Quotes, trades and headlines in a replay: read beside the bars, named in the manifest, filling nothing."""
+"""Quotes, trades and headlines in a replay: read beside the bars or alone, and named in the manifest."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon.kernel.errors import OperatorError
+from daemon.system.verify import verify_path
 from tests_support import ROOT, replay
 
 BARS = "ts,symbol,open,high,low,close,volume\n" + "".join(
@@ -36,29 +37,34 @@ def files(folder: Path) -> dict[str, tuple[Path, ...]]:
     return found
 
 
-def test_ticks_beside_bars_are_inputs_and_change_no_bars_fill(tmp_path: Path) -> None:
-    """Same events to the byte; the manifest names every file; the report's command repeats the run."""
+def test_ticks_beside_daily_bars_mark_meanwhile_and_change_no_fill_of_another_session(tmp_path: Path) -> None:
+    """The order filled on the bar of a session without ticks; closes mark as before; every file is in the manifest."""
     data = files(tmp_path)
     orders = tmp_path / "orders.jsonl"
-    bars = {"bars": data["bars"]}
-    plain = replay(tmp_path / "plain", orders=orders, **bars)
+    plain = replay(tmp_path / "plain", orders=orders, bars=data["bars"])
     full = replay(tmp_path / "full", orders=orders, **data)
-    assert full.digest == plain.digest
-    assert (full.folder / "fills.csv").read_bytes() == (plain.folder / "fills.csv").read_bytes()
+    assert full.digest != plain.digest  # equity is stated in the minutes of the ticks, too
+    for name in ("fills.csv", "equity.csv", "trades.csv"):
+        assert (full.folder / name).read_bytes() == (plain.folder / name).read_bytes(), name
     manifest = (full.folder / "run.json").read_text("utf-8")
     for (path,) in data.values():
         assert hashlib.sha256(path.read_bytes()).hexdigest() in manifest, path
 
 
-def test_ticks_alone_can_be_replayed_and_fill_nothing(tmp_path: Path) -> None:
-    """Sessions come from the calendar; the notice says why the order waits."""
+def test_ticks_alone_fill_and_mark(tmp_path: Path) -> None:
+    """Bought at the ask of 102 behind the order; at the close A is worth the last print, 101.5: 10 x -0.5 = -5."""
     data = files(tmp_path)
-    result = replay(
-        tmp_path / "run", orders=tmp_path / "orders.jsonl", source=None, quotes=data["quotes"], trades=data["trades"]
-    )
+    (tmp_path / "quotes.csv").write_text(QUOTES + "2024-01-03T15:00:02Z,A,101,100,102,100\n", "utf-8")
+    (tmp_path / "orders.jsonl").write_text(ORDERS.replace("null", '"2024-01-03T15:00:01Z"'), "utf-8")
+    ticks = {"quotes": data["quotes"], "trades": data["trades"]}
+    result = replay(tmp_path / "run", orders=tmp_path / "orders.jsonl", profile="frictionless", **ticks)
     assert result.bars == 0
-    assert "there are no bars: orders are matched on bars, so none fills" in result.notices
-    assert (result.folder / "fills.csv").read_text("utf-8").count("\n") == 1
+    assert result.notices == ()
+    [_, fill] = (result.folder / "fills.csv").read_text("utf-8").splitlines()
+    assert fill.startswith("2024-01-03T15:00:02.000Z,O-1,O-1-1,A,buy,10,102,quote,0,taker,101.5,5,0,0,0")
+    equity = [row.split(",")[1] for row in (result.folder / "equity.csv").read_text("utf-8").splitlines()[1:]]
+    assert equity == ["100000", "99995", "99995"]
+    assert verify_path(result.folder).ok
 
 
 def test_a_bad_file_of_ticks_stops_the_run_before_it_begins(tmp_path: Path) -> None:
