@@ -302,3 +302,53 @@ def test_what_is_covered_before_the_close_costs_no_night(tmp_path: Path) -> None
     run = play(tmp_path, "\n".join(["ts,symbol,open,high,low,close", *rows]), script, sets=sets)
     assert run.statuses() == {"s": "filled", "c": "filled"}
     assert last(run) == (Decimal(10_000), Decimal(10_000))
+
+
+# -- ticks -------------------------------------------------------------------------------------------------------------
+
+
+def quoted(folder: Path, rows: list[tuple[str, str, float]]) -> dict[str, tuple[Path, ...]]:
+    """Write quotes without a spread, 10,000 shares at each side, at times of a Tuesday."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "quotes.csv"
+    lines = [f"{TUESDAY}T{at}Z,{symbol},{px},10000,{px},10000" for at, symbol, px in rows]
+    path.write_text("\n".join(["ts,symbol,bid_px,bid_size,ask_px,ask_size", *lines]) + "\n")
+    return {"quotes": (path,)}
+
+
+def test_buying_power_follows_quotes(tmp_path: Path) -> None:
+    """100 AAA at 100, which are quoted 150 a little later: 15,000 of equity, 7,500 required. 7,500 open 300 at 50."""
+    rows = [
+        ("14:30:01", "AAA", 100.0),
+        ("14:30:02", "BBB", 50.0),
+        ("14:30:10", "AAA", 100.0),
+        ("14:30:20", "AAA", 150.0),
+        ("14:30:30", "BBB", 50.0),
+    ]
+    script = [
+        submit(f"{TUESDAY}T14:30:05Z", "a", "buy", 100),
+        submit(f"{TUESDAY}T14:30:25Z", "b", "buy", 900, symbol="BBB"),
+    ]
+    run = play(tmp_path, (), script, sets=MARGIN, **quoted(tmp_path, rows))
+    assert (run.order("a")["cum_qty"], run.order("b")["cum_qty"]) == ("100", "300")
+    assert run.order("b")["reason"] == "INSUFFICIENT_MARGIN"
+    verified(run)
+
+
+def test_a_margin_call_on_quotes(tmp_path: Path) -> None:
+    """As by hand on bars: 200 at 100 quoted 60 lack 1,000, and 67 go at the next quote behind the minute's mark."""
+    rows = [
+        ("14:30:01", "AAA", 100.0),
+        ("14:30:10", "AAA", 100.0),
+        ("14:30:20", "AAA", 60.0),
+        ("14:31:30", "AAA", 60.0),
+        ("14:31:40", "AAA", 60.0),
+        ("14:32:30", "AAA", 60.0),
+    ]
+    script = [submit(f"{TUESDAY}T14:30:05Z", "b", "buy", 200)]
+    run = play(tmp_path, (), script, sets=MARGIN, **quoted(tmp_path, rows))
+    assert calls(run) == [("sell", "67", "67", "filled")]
+    [fill] = run.fills("margin_call-AAA-1")
+    assert fill["ts"] == f"{TUESDAY}T14:31:40.000Z"
+    assert last(run) == (Decimal(-5_980), Decimal(2_000))
+    verified(run)
