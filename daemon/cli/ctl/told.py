@@ -81,8 +81,8 @@ def _paid(facts: dict[str, Any]) -> str:
 
 def _financed(facts: dict[str, Any]) -> str:
     what = f"to borrow {_symbol(facts)}" if facts.get("kind") == "borrow" else "of interest"
-    days = grouped(facts.get("days", "?"))
-    on = f"{text.percent(facts.get('rate'))} a year on {_money(facts.get('base', '?'))} for {days} days"
+    days = f"{grouped(facts.get('days', '?'))} day{'' if str(facts.get('days')) == '1' else 's'}"
+    on = f"{text.percent(facts.get('rate'))} a year on {_money(facts.get('base', '?'))} for {days}"
     who = clean(facts.get("portfolio", "?"))
     return f"{who} was charged {_money(facts.get('amount', '?'))} {what}: {on}, cash {_money(facts.get('cash', '?'))}"
 

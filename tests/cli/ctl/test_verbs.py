@@ -51,6 +51,21 @@ def test_an_order_is_sent_with_its_numbers_as_typed(run: Run, socket_path: Path)
     )
 
 
+def test_a_bracket_is_its_json_or_a_flag_for_each_part(call: Run, socket_path: Path) -> None:
+    """Numbers as typed; the same part twice is a usage error, and nothing is sent."""
+    entry = ("order", "submit", "--symbol", "SPY", "--side", "buy", "--qty", "10")
+    flags = ("--bracket-take-profit-px", "460.10", "--bracket-trail-percent", "2.50", "--bracket-activation-px", "455")
+    with Stub(socket_path, {"order.submit": ACCEPTED}) as stub:
+        assert call(*entry, *flags).returncode == 0
+        assert call(*entry, "--bracket", '{"take_profit_px": 460}', "--bracket-stop-px", "440").returncode == 0
+        twice = call(*entry, "--bracket", '{"stop_px": 439}', "--bracket-stop-px", "440")
+        assert call(*entry).returncode == 0
+    assert '{"take_profit_px": 460.10, "trail_percent": 2.50, "activation_px": 455}' in stub.lines[1].decode()
+    sent = [params.get("bracket") for method, params in stub.asked if method == "order.submit"]
+    assert sent[1:] == [{"take_profit_px": 460, "stop_px": 440}, None]
+    assert (twice.returncode, "stop_px of bracket is given twice" in twice.stderr) == (2, True)
+
+
 def test_every_mutating_verb_makes_a_key_of_its_own(run: Run, socket_path: Path) -> None:
     """Two calls without --request-id have different keys of 32 hex digits."""
     with Stub(

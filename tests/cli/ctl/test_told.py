@@ -1,0 +1,172 @@
+"""One clear sentence for each event whose fields one by one would not say what happened, from the event itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from actors.messages.catalogue import EVENTS
+from actors.messages.orders import (
+    BUY,
+    BarRevised,
+    Bracket,
+    OrderAccepted,
+    OrderCanceled,
+    OrderCancelRequested,
+    OrderReplaceRequested,
+    OrderRestated,
+    OrderTerms,
+    OrderTriggered,
+    OrderType,
+    SubmitOrder,
+    SymbolFrozen,
+    SymbolReleased,
+)
+from actors.messages.portfolio import DividendAccrued, DividendPaid, FinancingCharged, PositionAdjusted
+from actors.messages.risk import MarginCalled
+from actors.reporter.events import EventWriter
+from actors.values.fixed import SCALE
+from actors.values.universe import Universe
+from daemon.cli.ctl import terms, told, wire
+from daemon.cli.ctl.events import line, what
+from daemon.cli.ctl.text import Paint
+
+UNIVERSE = Universe(("AAPL", "META", "FB"))
+TS = 1_598_880_600_000_000_000  # 2020-08-31T13:30:00Z
+S = SCALE
+
+
+def shown(event: Any) -> str:
+    """What ``tail`` says of an event behind its time and type, from the line that a subscriber gets."""
+    values = {"seq": 7, "n": 0, "ts": "2020-08-31T13:30:00.000Z", "type": type(event).__name__}
+    sent = msgspec.json.encode(values | EventWriter(UNIVERSE).values(event)).decode()
+    return what(wire.loads(sent), Paint())
+
+
+SENTENCES = [
+    (
+        OrderCancelRequested("a", "operator", TS + 250_000_000, "O-1"),
+        "cancel of a (O-1) reaches the venue at 2020-08-31 13:30:00.250Z (operator)",
+    ),
+    (
+        OrderReplaceRequested("a", 5 * S, 99 * S, None, 0, TS, "O-1"),
+        "new terms of a (O-1) (5 limit 99.00) reach the venue at 2020-08-31 13:30:00Z",
+    ),
+    (OrderTriggered("O-1", "a", 9_950_000_000), "a (O-1) was triggered at 99.50"),
+    (
+        OrderRestated("O-1", "a", 0, 40 * S, 8 * S, 2_475_000_000, None, OrderTerms(display_qty=4 * S), "split"),
+        "a (O-1) is for 40 limit 24.75 AAPL now, shows 4, 8 of it filled (split)",
+    ),
+    (SymbolFrozen(0, "halted", "T1"), "AAPL is not matched any more: halted (T1)"),
+    (SymbolFrozen(-1, "halted", "MWC1"), "the whole market is not matched any more: halted (MWC1)"),
+    (SymbolReleased(0, ""), "AAPL is matched again"),
+    (
+        BarRevised(0, TS, 100 * S, 10_025_000_000),
+        "AAPL bar of 2020-08-31 13:30:00Z was corrected: close 100.00 -> 100.25; fills stay",
+    ),
+    (
+        BarRevised(0, TS, 0, 10_025_000_000),
+        "AAPL bar of 2020-08-31 13:30:00Z was corrected: close unknown -> 100.25; fills stay",
+    ),
+    (
+        PositionAdjusted("main", 0, "split", 0, 40 * S, 0, 0, 0, 0, (("l", 40 * S, S, S, 0),), (), 4, 1),
+        "main holds 40 AAPL now: a split of 4 for 1",
+    ),
+    (
+        PositionAdjusted("main", 0, "split", 0, 3 * S, 0, 0, 0, 0, (), (), 1, 3, px=300 * S, paid=100 * S),
+        "main holds 3 AAPL now: a split of 1 for 3; 100.00 paid at 300.00",
+    ),
+    (
+        PositionAdjusted("main", 2, "rename", 1, 5 * S, 0, 0, 0, 0, (), ()),
+        "main holds 5 META now: FB is called META now",
+    ),
+    (
+        PositionAdjusted("main", 0, "delist", 0, 0, 0, 0, 0, 0, (), (), px=2 * S, paid=20 * S),
+        "main holds 0 AAPL now: AAPL was delisted; 20.00 paid at 2.00",
+    ),
+    (
+        DividendAccrued("main", 0, 10 * S, 82_000_000, 820_000_000, 20200807, 20200813, ()),
+        "main is owed a dividend of 8.20: 10 AAPL at 0.82, ex 2020-08-07, payable 2020-08-13",
+    ),
+    (
+        DividendAccrued("main", 0, -10 * S, 82_000_000, -820_000_000, 20200807, 20200813, ()),
+        "main owes a dividend of 8.20: -10 AAPL at 0.82, ex 2020-08-07, payable 2020-08-13",
+    ),
+    (
+        DividendPaid("main", 0, 820_000_000, 20200807, 1_000 * S, ()),
+        "main received the dividend of AAPL, ex 2020-08-07: 8.20, cash 1,000.00",
+    ),
+    (
+        DividendPaid("main", 0, -820_000_000, 20200807, 1_000 * S, ()),
+        "main paid the dividend of AAPL, ex 2020-08-07: 8.20, cash 1,000.00",
+    ),
+    (
+        FinancingCharged("main", "borrow", 0, 20200831, 3, 36_000 * S, 3_000_000, 900_000_000, 991 * S, ()),
+        "main was charged 9.00 to borrow AAPL: 3.00 % a year on 36,000.00 for 3 days, cash 991.00",
+    ),
+    (
+        FinancingCharged("main", "interest", -1, 20200831, 1, 36_000 * S, 8_000_000, 800_000_000, 992 * S, ()),
+        "main was charged 8.00 of interest: 8.00 % a year on 36,000.00 for 1 day, cash 992.00",
+    ),
+    (
+        MarginCalled("main", 900 * S, 1_000 * S, -100 * S, "liquidate"),
+        "main: equity 900.00 against a maintenance of 1,000.00; positions are cut",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("event", "sentence"), SENTENCES, ids=[f"{type(e).__name__}-{n}" for n, (e, _) in enumerate(SENTENCES)]
+)
+def test_an_event_is_told_in_a_sentence(event: Any, sentence: str) -> None:
+    """As ``tail`` shows it, from what a subscriber is sent."""
+    assert shown(event) == sentence
+
+
+def test_every_sentence_is_of_an_event_that_exists() -> None:
+    """A name that nobody emits would be told never, and nobody would notice."""
+    assert {type(event).__name__ for event, _ in SENTENCES} <= {event.__name__ for event in EVENTS}
+    for event, _ in SENTENCES:
+        assert told.sentence(type(event).__name__, {}) is not None  # nothing but a name still makes a sentence
+
+
+def test_a_line_has_its_time_its_number_and_its_type() -> None:
+    """A sentence stands where the fields of others do."""
+    event = {"seq": wire.Number("7"), "ts": "2020-08-31T13:30:00.000Z", "type": "SymbolReleased", "symbol": "AAPL"}
+    assert line(event, Paint()) == "2020-08-31 13:30:00Z        7  SymbolReleased        AAPL is matched again"
+
+
+def test_terms_of_an_accepted_order_and_the_cancel_of_a_sibling_are_shown() -> None:
+    """In the line of fields that all orders have."""
+    bracket = OrderTerms(bracket=Bracket(take_profit_px=110 * S, trail_percent=5 * S))
+    order = SubmitOrder("a", "main", 0, BUY, 10 * S, terms=bracket)
+    assert "terms=bracket 110.00 / trail 5 %" in shown(OrderAccepted("O-1", order, 0))
+    exit_order = SubmitOrder(
+        "a-sl", "main", 0, -1, S, OrderType.TRAILING_STOP, terms=OrderTerms(trail_percent=5 * S, bracket_of="a")
+    )
+    assert "terms=trail 5 %, exit of a" in shown(OrderAccepted("O-2", exit_order, 0))
+    assert shown(OrderCanceled("O-2", "a-sl", 0, "OCO")) == "order_id=O-2  client_order_id=a-sl  cum_qty=0  OCO"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (None, ""),
+        ({}, ""),
+        ({"trail_amount": "1.5"}, "trail 1.50"),
+        ({"trail_percent": "2.5", "activation_px": "440"}, "trail 2.5 % from 440.00 on"),
+        ({"display_qty": "1000", "post_only": True}, "shows 1,000, post-only"),
+        (
+            {"expire_at": "2020-02-01T05:00:00.000Z", "do_not_reduce": True},
+            "not reduced by dividends, until 2020-02-01 05:00:00Z",
+        ),
+        ({"bracket": {"stop_px": "95.125"}, "oco_group": "g"}, "bracket 95.125, OCO g"),
+        ({"locate": True, "oco_group": "\x1b[2J"}, "located, OCO "),
+    ],
+)
+def test_terms_in_few_words(said: Any, words: str) -> None:
+    """Prices with two places at least, and nothing that a terminal would obey."""
+    given = None if said is None else wire.loads(msgspec.json.encode(said).decode())
+    assert terms.words(given) == words
