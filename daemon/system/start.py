@@ -370,8 +370,9 @@ def first_limits(state_dir: Path) -> RiskLimits | None:
     if row is None:
         return None
     manifest: dict[str, Any] = msgspec.json.decode(row[0])
-    risk = Settings.model_validate({"risk": manifest["config"]["risk"]})
-    return risk_limits(risk, replay=not manifest["feed"].get("free_running", False))
+    # Limits follow from what else the run was configured with, too: whether it may be short, the size of a lot.
+    config = {section: manifest["config"][section] for section in ("risk", "broker", "portfolio")}
+    return risk_limits(Settings.model_validate(config), replay=not manifest["feed"].get("free_running", False))
 
 
 def pace_of(settings: Settings) -> float | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors.messages.risk import LimitsChanged
+from daemon.kernel.message import CommandRejected
 from daemon.system.parity import parity_of
 from daemon.system.verify import verify_path
 from live_support import ROOT, daemon, minute_bars
@@ -47,6 +48,20 @@ def test_limits_of_another_configuration_are_taken_over_by_a_recorded_command(tm
         (changed,) = one.events(LimitsChanged)
         assert changed.new.max_order_value == 400 * 10**8
         assert [check for check in verify_path(one.state).checks if not check.ok] == []
+        assert parity_of(one.state, None).equal
+
+
+def test_a_second_start_with_shorts_and_fractions_finds_the_limits_it_began_with(tmp_path: Path) -> None:
+    """They follow from [broker] and [portfolio], too; nothing changed, so nothing is reloaded."""
+    minute_bars(tmp_path / "bars.csv", ["AAA"], minutes=390)
+    with daemon(tmp_path, PLAYED, sets=["broker.allow_short=true", "portfolio.lot_size=0.5"]) as one:
+        one.start()
+        with one.client() as client:
+            client.call("order.submit", symbol="AAA", side="sell", qty=10.5, request_id="a")
+        one.kill()
+        one.start()
+        assert one.stop() == 0
+        assert one.events(CommandRejected, LimitsChanged) == []
         assert parity_of(one.state, None).equal
 
 
