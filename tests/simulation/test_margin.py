@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.values.universe import Adjustment
 from daemon.system.verify import verify_path
 from oracle.sheet import DAYS, Run, daily, exact, play, submit
 
@@ -351,4 +352,27 @@ def test_a_margin_call_on_quotes(tmp_path: Path) -> None:
     [fill] = run.fills("margin_call-AAA-1")
     assert fill["ts"] == f"{TUESDAY}T14:31:40.000Z"
     assert last(run) == (Decimal(-5_980), Decimal(2_000))
+    verified(run)
+
+
+# -- corporate actions -------------------------------------------------------------------------------------------------
+
+
+def test_a_split_overnight_changes_neither_fee_nor_buying_power(tmp_path: Path) -> None:
+    """50 short at 100 on a Thursday, 4 for 1 on Friday at 25: 200 short at 25, the same 5,000.
+
+    A day's fee is on 5,000 x 0.036 / 360 = 0.5. On Friday, equity 9,999.5 and 2,500 required: 7,499.5 open 14,999
+    worth of BBB at 10, which is 1,499 shares. Left as they were, 200 at 100 would have let nothing pass.
+    """
+    rows = [("2024-03-06", 100), ("2024-03-07", 100), ("2024-03-08", 25)]
+    second = [f"{day},BBB,10,10,10,10" for day, _ in rows]
+    actions = tmp_path / "actions.csv"
+    actions.write_text("ex_date,symbol,kind,value\n2024-03-08,AAA,split,4\n")
+    script = [submit("2024-03-07", "s", "sell", 50), submit("2024-03-08", "b", "buy", 9_000, symbol="BBB")]
+    sets = [*MARGIN, "broker.borrow_rate=0.036"]
+    bars = "\n".join([dated(*rows), *second])
+    run = play(tmp_path, bars, script, sets=sets, adjustment=Adjustment.RAW, actions=(actions,))
+    assert run.document["costs"]["borrow"] == 0.5
+    assert run.order("b")["cum_qty"] == "1499"
+    assert {row["symbol"]: row["qty"] for row in run.table("positions")} == {"AAA": "-200", "BBB": "1499"}
     verified(run)
