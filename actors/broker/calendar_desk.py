@@ -71,7 +71,6 @@ class CalendarDesk(TickDesk):
         self._close_ticked(execution, message.session.close_ts)
         self._close_auction(execution, message.session.close_ts)
         self._end_session(execution, message.session.close_ts)
-        self._overtaken(execution)
         ctx.out += execution.events
 
     def _close_auction(self, execution: Execution, close: int) -> None:

@@ -100,7 +100,7 @@ class TickDesk(BrokerState):
             if not book.quoted(order.symbol):
                 instant.opening.add(order.symbol)
             if queues(order):
-                order.queue = queue_ahead(order, book)
+                self._settle(order)
         book.note_quotes(panel)
         for order in orders:
             touch = book.touch(order.symbol)
@@ -110,6 +110,15 @@ class TickDesk(BrokerState):
                 order.queue = queue_ahead(order, book)
             elif waits(order):
                 instant.met[order.n] = first_met(order, self._prices(order, instant))
+
+    def _settle(self, order: WorkingOrder) -> None:
+        """Fold where a limit stands in the book of before this tick: it may have reached the market since the last."""
+        book = self._book
+        order.queue = queue_ahead(order, book)
+        if order.taking:
+            touch = book.touch(order.symbol)
+            if touch.whole and not crosses(order, touch):
+                self._resting.rest(order)
 
     @observes(TradePanel)
     def note_trades(self, panel: TradePanel) -> None:
@@ -135,8 +144,9 @@ class TickDesk(BrokerState):
         for order in orders:
             prints = instant.prints[order.symbol]
             if queues(order):
-                before = instant.queues[order.n] = queue_ahead(order, book)
-                order.queue = queue_behind(order, before, prints)
+                self._settle(order)
+                instant.queues[order.n] = order.queue
+                order.queue = queue_behind(order, order.queue, prints)
             elif waits(order):
                 instant.met[order.n] = first_met(order, self._prices(order, instant))
             if not order.arrival_px:
@@ -254,7 +264,9 @@ class TickDesk(BrokerState):
                 continue
             request = self._in_flight.of(event.client_order_id)
             filled = isinstance(event, OrderFilled)
-            if request is None or (not filled and isinstance(request, OrderCancelRequested)):
+            if request is None or request.effective_ts <= execution.stamp:
+                continue
+            if not filled and isinstance(request, OrderCancelRequested):
                 continue
             how = "filled" if filled else "ended"
             reason = f"order {event.client_order_id} {how} before the request reached the market"
