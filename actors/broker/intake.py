@@ -127,7 +127,8 @@ class IntakeDesk(BrokerState):
         travel = self._travel(working)
         if travel:
             terms = (command.qty, command.limit_px, command.stop_px, command.reserved)
-            ctx.emit(OrderReplaceRequested(client_order_id, *terms, ctx.now + travel))
+            arrives = ctx.now + travel
+            ctx.emit(OrderReplaceRequested(client_order_id, *terms, arrives, working.order_id, working.cum_qty))
             return
         ctx.emit(
             OrderReplaced(
@@ -155,7 +156,8 @@ class IntakeDesk(BrokerState):
             return
         travel = self._travel(working)
         if travel:
-            ctx.emit(OrderCancelRequested(command.client_order_id, command.reason, ctx.now + travel))
+            arrives, name = ctx.now + travel, command.client_order_id
+            ctx.emit(OrderCancelRequested(name, command.reason, arrives, working.order_id, working.cum_qty))
             return
         ctx.emit(self._canceled(working, command.reason))
 
