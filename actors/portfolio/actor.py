@@ -154,14 +154,17 @@ class PortfolioActor(CorporateDesk, TickDesk):
         """Take over the closes; fills of this very bar are then marked at them."""
         if panel.daily is not self._daily:
             return
+        if panel.revision:
+            self._marks.fold(panel)
+            return
         self._forget_canceled()
         self._marks.fold(panel)
         self._excursions.begin(panel)
 
     @seals(BarPanel)
     def stretch(self, panel: BarPanel) -> None:
-        """Fold the bar's extremes into the lots that were held through it."""
-        if panel.daily is self._daily:
+        """Fold the bar's extremes into the lots that were held through it; corrections come too late for that."""
+        if panel.daily is self._daily and not panel.revision:
             held = 0
             for pf in self._portfolios:
                 held += pf.n_lots

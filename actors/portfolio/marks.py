@@ -9,6 +9,7 @@ import numpy as np
 from actors.messages.columns import F64, I64
 from actors.messages.market import BarPanel, QuotePanel, TradePanel
 from actors.values import MINUTE_NS, PanelRing
+from actors.values.bar_starts import BarStarts
 from actors.values.corporate import dividend_px, split_px
 from actors.values.fixed import SCALE
 from actors.values.tick_prices import TickPrices
@@ -26,7 +27,7 @@ class Marks:
         bars_in: the last session that had a bar inside it: there bars state the equity.
     """
 
-    __slots__ = ("_ring", "_ticks", "bars_in", "minute", "number", "px", "px_f", "session")
+    __slots__ = ("_ring", "_row_start", "_starts", "_ticks", "bars_in", "minute", "number", "px", "px_f", "session")
 
     def __init__(self, n_symbols: int, rows: int) -> None:
         """Allocate; ``rows`` of closes are kept, 0 for none."""
@@ -37,26 +38,44 @@ class Marks:
         self.minute = 0
         self.bars_in = 0
         self._ticks = TickPrices(n_symbols)
+        self._starts = BarStarts(n_symbols)
+        self._row_start = -1
         self._ring = PanelRing(n_symbols, rows, ("close",)) if rows else None
 
     def fold(self, panel: BarPanel) -> None:
         """Take over a panel's closes. A latecomer (revision > 0) corrects the marks but is no further row of closes."""
+        if panel.revision:
+            self._correct(panel)
+            return
         if panel.session != self.session:
             self.begin(panel.session)
         if not panel.daily:
             self.bars_in = panel.session
         ring = self._ring
+        self._row_start = panel.start_ts
         if panel.dense:
+            self._starts.note(None, panel.start_ts)
             self.px[:] = panel.close_fx
             self.px_f[:] = panel.close
-            if ring is not None and not panel.revision:
+            if ring is not None:
                 ring.push(None, {"close": panel.close})
         else:
             ids = panel.ids
+            self._starts.note(ids, panel.start_ts)
             self.px[ids] = panel.close_fx
             self.px_f[ids] = panel.close
-            if ring is not None and not panel.revision:
+            if ring is not None:
                 ring.push(ids, {"close": panel.close})
+
+    def _correct(self, panel: BarPanel) -> None:
+        """Take over a late correction: the marks of those whose newest bar it is, and the newest row if it is that."""
+        newest = self._starts.of(panel.ids) <= panel.start_ts
+        ids = panel.ids[newest]
+        self.px[ids] = panel.close_fx[newest]
+        self.px_f[ids] = panel.close[newest]
+        self._starts.note(ids, panel.start_ts)
+        if self._ring is not None and panel.start_ts == self._row_start:
+            self._ring.amend(panel.ids, {"close": panel.close})
 
     def begin(self, session: int) -> None:
         """Remember the session decisions fall into; hearing of it twice changes nothing."""
@@ -135,7 +154,8 @@ class Marks:
         closes = self.closes()
         rows = closes.tobytes() if closes is not None else b""
         ticks = [self.minute, self.bars_in, self._ticks.snapshot()]
-        return [self.session, self.number, self.px.tobytes(), self.px_f.tobytes(), rows, *ticks]
+        bars = [self._starts.snapshot(), self._row_start]
+        return [self.session, self.number, self.px.tobytes(), self.px_f.tobytes(), rows, *ticks, *bars]
 
     def restore(self, state: list[Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
@@ -149,3 +169,6 @@ class Marks:
         if len(state) > 5:  # a snapshot of an older version knows of no ticks
             self.minute, self.bars_in = state[5:7]
             self._ticks.restore(state[7])
+        if len(state) > 8:
+            self._starts.restore(state[8])
+            self._row_start = state[9]

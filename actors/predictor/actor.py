@@ -153,12 +153,17 @@ class PredictorActor(CorporateDesk):
     def fold_bar(self, panel: BarPanel) -> None:
         """Append a panel to the rings and find out who decides on it.
 
-        A revision changes nothing: a decision already made on the first version stands, and a latecomer's missing bar
-        stays a gap. After a restore, panels from before the snapshot only warm the rings.
+        A revision corrects the newest row of the run's own bars where it is of that bar, for decisions to come; one
+        already made on the first version stands, and older rows stay what they were. After a restore, panels from
+        before the snapshot only warm the rings.
         """
         self._due = ()
         ts = panel.ts
-        if panel.revision or panel.daily is not self._daily:
+        if panel.daily is not self._daily:
+            return
+        if panel.revision:
+            for bars in self._bars:
+                bars.amend(panel)
             return
         if ts <= self._last_ts:
             self._warm(panel)

@@ -126,12 +126,14 @@ class Runner:
 class Bars:
     """One interval's series with the strategies that read it; aggregated where it is not the run's own."""
 
-    __slots__ = ("aggregator", "bar", "fields", "runners", "series")
+    __slots__ = ("_start_ts", "aggregator", "bar", "fields", "runners", "series")
 
     def __init__(self, bar: Interval, run: Interval, n_symbols: int, runners: list[Runner]) -> None:
         """Allocate for the union of the strategies' fields and their longest lookback."""
         self.bar = bar
         self.runners = tuple(runners)
+        self._start_ts = -1
+        """When the newest row's bar began; known again as soon as a restored run is warmed."""
         self.fields = tuple(f for f in FIELDS if any(f in r.binding.spec.fields for r in runners))
         self.series = BarSeries(n_symbols, max(r.lookback for r in runners), self.fields, bar)
         self.aggregator = None if bar.text == run.text or _same(bar, run) else Aggregator(self.series)
@@ -144,6 +146,12 @@ class Bars:
         columns: dict[str, F64 | None]
         columns = {"close": panel.close} if len(fields) == 1 else {f: getattr(panel, f) for f in fields}
         self.series.push(panel.ts, panel.session, None if panel.dense else panel.ids, columns)
+        self._start_ts = panel.start_ts
+
+    def amend(self, panel: BarPanel) -> None:
+        """Correct the newest row by a later version of its bar; bars put together of others keep what they are."""
+        if self.aggregator is None and panel.start_ts == self._start_ts:
+            self.series.ring.amend(panel.ids, {f: getattr(panel, f) for f in self.fields})
 
     def add(self, panel: BarPanel, clock: SessionClock) -> bool:
         """Fold a panel; tell whether a bar closed inside the session."""
