@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from actors.messages.orders import OrderStatus
 from actors.reporter.story import OrderRow
 from actors.reporter.tca import EXCUSED, EXITS, WAITING
+
+_REFUSED: Final = (OrderStatus.DENIED, OrderStatus.REJECTED)
 
 
 def waits(row: OrderRow) -> bool:
@@ -20,6 +24,8 @@ def waits(row: OrderRow) -> bool:
 def stamps(row: OrderRow) -> tuple[int | None, int | None]:
     """Return the decision's price and the market's price at arrival, None where unknown."""
     trace = row.trace
+    if row.status in _REFUSED:
+        return None, None
     if waits(row):
         own = row.limit_px if row.stop_px is None else row.stop_px
         return own, own
@@ -28,7 +34,7 @@ def stamps(row: OrderRow) -> tuple[int | None, int | None]:
 
 def is_missed(row: OrderRow) -> bool:
     """Tell whether what was not filled was wanted when the order ended."""
-    if row.status is OrderStatus.REPLACED or row.reason in EXCUSED:
+    if row.status in (*_REFUSED, OrderStatus.REPLACED) or row.reason in EXCUSED:
         return False
     return not waits(row) or row.trace.trigger_px > 0
 

@@ -141,7 +141,9 @@ class Shortfall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def shortfall(order: ParentOrder) -> Shortfall:
-    """Take an order's shortfall apart."""
+    """Take an order's shortfall apart; of a refused order nothing is known."""
+    if order.status in REFUSED:
+        return _NOTHING
     side, filled, value = order.side, order.filled, order.value
     decision, arrival = order.decision_px, order.arrival_px
     missing = order.wanted - filled
@@ -175,6 +177,22 @@ def shortfall(order: ParentOrder) -> Shortfall:
         vwap=side * (value / FINE - filled / SCALE * order.vwap) if filled and order.vwap is not None else None,
         close=side * (value - filled * order.close) if filled and order.close is not None else None,
     )
+
+
+_NOTHING: Final = Shortfall(
+    delay=None,
+    execution=None,
+    opportunity=None,
+    fees=0,
+    total=None,
+    spread=None,
+    slippage=None,
+    impact=None,
+    timing=None,
+    arrival=None,
+    vwap=None,
+    close=None,
+)
 
 
 class Analysis(msgspec.Struct, frozen=True):
@@ -214,8 +232,8 @@ _Rows = Sequence[tuple[ParentOrder, Shortfall]]
 
 
 def _known(rows: _Rows) -> list[tuple[ParentOrder, Shortfall]]:
-    """Return the orders that the broker took and whose parts are all known."""
-    return [(o, p) for o, p in rows if p.complete and o.status not in REFUSED]
+    """Return the orders whose parts are all known."""
+    return [(o, p) for o, p in rows if p.complete]
 
 
 def _sums(rows: _Rows) -> dict[str, Any]:

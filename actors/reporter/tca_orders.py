@@ -46,9 +46,18 @@ class Traded(msgspec.Struct, frozen=True):
         weight = float(volume[known].sum())
         return float((price[known] * volume[known]).sum()) / weight if weight > 0 else None
 
+    def last(self, until: int) -> float:
+        """Return the last price known at a time, NaN where there is none."""
+        i = int(np.searchsorted(self.ts, until, "right")) - 1
+        return float(self.price[i]) if i >= 0 else float("nan")
+
 
 TradedOf = Callable[[Collection[int]], Mapping[int, tuple[I64, F64, F64]]]
 """Looks up the trading in some symbols, by id: what :class:`Traded` is made of."""
+
+
+_WORKING: Final = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
+_FOREVER: Final = (1 << 63) - 1
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -70,7 +79,8 @@ class Surroundings(msgspec.Struct, frozen=True):
 
 def analyse(story: Story, around: Surroundings) -> Analysis:
     """Analyse every order of a run."""
-    wanted = {row.order.symbol for row in story.orders.values() if row.trace.last_fill_ts}
+    rows = story.orders.values()
+    wanted = {row.order.symbol for row in rows if row.trace.last_fill_ts or row.status in _WORKING}
     found = around.traded(sorted(wanted)) if around.traded is not None and wanted else {}
     traded = {symbol: Traded(*columns) for symbol, columns in found.items()}
     zone = ZoneInfo(around.zone)
@@ -80,8 +90,19 @@ def analyse(story: Story, around: Surroundings) -> Analysis:
 
     def close_of(row: OrderRow) -> int | None:
         i = bisect_left(days, (row.trace.last_fill_ts, 0))
-        found = at.get(days[i][1]) if i < len(days) else None
-        return None if found is None else _fixed(around.session_closes[found, row.order.symbol])
+        if i == len(days):
+            return None
+        symbol, (ts, session) = row.order.symbol, days[i]
+        found = at.get(session)
+        bars = None if found is None else _fixed(around.session_closes[found, symbol])
+        return bars or (_fixed(traded[symbol].last(ts)) if symbol in traded else None)
+
+    def end_of(row: OrderRow) -> int | None:
+        symbol = row.order.symbol
+        if row.trace.end_px or row.status not in _WORKING:
+            return row.trace.end_px or None
+        bars = _fixed(last[symbol]) if 0 <= symbol < last.size else None
+        return bars or (_fixed(traded[symbol].last(_FOREVER)) if symbol in traded else None)
 
     def parent(row: OrderRow) -> ParentOrder:
         order, trace = row.order, row.trace
@@ -90,8 +111,6 @@ def analyse(story: Story, around: Surroundings) -> Analysis:
         if trace.last_fill_ts and not trace.split:
             closing = close_of(row)
             fills = traded.get(symbol)
-        working = row.status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
-        end = trace.end_px or (_fixed(last[symbol]) if working and 0 <= symbol < last.size else None)
         decision, arrival = stamps(row)
         return ParentOrder(
             order_id=row.order_id,
@@ -109,7 +128,7 @@ def analyse(story: Story, around: Surroundings) -> Analysis:
             value=trace.value,
             decision_px=decision,
             arrival_px=arrival,
-            end_px=end or None,
+            end_px=end_of(row),
             fees=trace.commission + trace.regulatory,
             spread=trace.spread,
             slippage=trace.slippage,
