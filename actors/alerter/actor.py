@@ -23,7 +23,7 @@ from actors.alerter.params import AlertParams
 from actors.messages.alerts import AlertAcknowledged, AlertRaised, AlertTested, Severity
 from actors.messages.inference import StrategyDisabled
 from actors.messages.market import BarPanel, CorporateAction, SessionOpened
-from actors.messages.orders import SymbolFrozen
+from actors.messages.orders import SymbolFrozen, SymbolReleased
 from actors.messages.portfolio import (
     CashFlowed,
     EquityMarked,
@@ -148,6 +148,7 @@ class AlerterActor(EdgeActor):
             InputQuarantined: lambda event, _: rules.input_quarantined(event),
             FlattenEnded: self._flattened,
             SymbolFrozen: self._frozen,
+            SymbolReleased: self._released,
             PositionAdjusted: self._adjusted,
             LimitsChanged: lambda event, _: rules.limits_changed(event),
             MachineTrouble: lambda event, _: rules.machine_trouble(event),
@@ -297,6 +298,12 @@ class AlerterActor(EdgeActor):
         if event.symbol < 0:
             return rules.symbol_frozen(event, "", held=True)
         return rules.symbol_frozen(event, self._symbols[event.symbol], held=bool(self._holders[event.symbol]))
+
+    def _released(self, event: SymbolReleased, events: list[Event]) -> rules.Draft | None:
+        del events
+        if event.symbol < 0:
+            return rules.symbol_released(event, "", held=True)
+        return rules.symbol_released(event, self._symbols[event.symbol], held=bool(self._holders[event.symbol]))
 
     def _trade(self, event: TradeClosed, events: list[Event]) -> rules.Draft | None:
         del events

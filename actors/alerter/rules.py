@@ -10,7 +10,7 @@ from actors.alerter.rendering import fmt, money, percent, plain, title
 from actors.alerter.severity import SEVERITY, of_state
 from actors.messages.alerts import AlertTested, Severity
 from actors.messages.inference import StrategyDisabled
-from actors.messages.orders import SymbolFrozen
+from actors.messages.orders import SymbolFrozen, SymbolReleased
 from actors.messages.portfolio import FlattenEnded, PositionAdjusted, TradeClosed
 from actors.messages.risk import (
     BreakerTripped,
@@ -215,6 +215,18 @@ def symbol_frozen(event: SymbolFrozen, symbol: str, *, held: bool) -> Draft:
         facts=(("symbol", symbol), ("state", event.state), ("reason", event.reason)),
         action_taken="no order of it is matched, triggered or trailed; cancels pass",
         next_command="tradingctl positions" if doubted else "",
+    )
+
+
+def symbol_released(event: SymbolReleased, symbol: str, *, held: bool) -> Draft:
+    """A symbol, or the whole market, is matched again."""
+    return Draft(
+        key=f"released:{symbol}",
+        severity=Severity.WARNING if held else Severity.INFO,
+        title=title(f"{symbol or 'the whole market'} trades again"),
+        facts=(("symbol", symbol), ("reason", event.reason)),
+        action_taken="orders of it are matched again",
+        next_command="tradingctl orders" if held else "",
     )
 
 

@@ -18,7 +18,7 @@ from actors.messages.control import Halt
 from actors.messages.inference import StrategyDisabled
 from actors.messages.limits import RiskLimits
 from actors.messages.market import BarPanel, CorporateAction, SessionOpened
-from actors.messages.orders import SymbolFrozen
+from actors.messages.orders import SymbolFrozen, SymbolReleased
 from actors.messages.portfolio import (
     CashFlowed,
     EquityMarked,
@@ -509,6 +509,9 @@ def adjusted(kind, qty, *, new_symbol=0, numerator=1, denominator=1):
         (5, SymbolFrozen(0, "halted", "T1"), "warning", "AAPL is frozen: halted"),
         (0, SymbolFrozen(0, "halted", "jump"), "warning", "AAPL is frozen: prices that cannot be believed"),
         (0, SymbolFrozen(-1, "halted", "MWC1"), "warning", "the whole market is frozen: halted"),
+        (0, SymbolReleased(0), "info", "AAPL trades again"),
+        (5, SymbolReleased(0), "warning", "AAPL trades again"),
+        (0, SymbolReleased(-1), "warning", "the whole market trades again"),
         (5, adjusted("split", 20, numerator=4), "info", "AAPL split 4 for 1: main holds 20 AAPL"),
         (5, adjusted("rename", 5, new_symbol=1), "info", "AAPL called MSFT now: main holds 5 MSFT"),
         (5, adjusted("delist", 0), "warning", "AAPL delisted: main holds 0 AAPL"),
