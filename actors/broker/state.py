@@ -108,7 +108,7 @@ class BrokerState(CoreActor):
         if terms.shaped:
             rate = None if terms.spreads is None else terms.spreads.rate(symbol, CLOSE)
             pressure = 0 if terms.aftermath is None else terms.aftermath.against(symbol, side)
-        price = costs.take(ref, side, qty, limit, half, adv, 0, rate, pressure)
+        price = costs.take(ref, side, qty, limit, half, adv, 0, rate, pressure, at_touch=half is not None)
         return price.spread + price.slippage + price.impact + costs.commission_due(qty, mul(qty, price.px))
 
     def _last(self, symbol: int) -> int:

@@ -77,70 +77,82 @@ class Surroundings(msgspec.Struct, frozen=True):
     traded: TradedOf | None = None
 
 
-def analyse(story: Story, around: Surroundings) -> Analysis:
-    """Analyse every order of a run."""
-    rows = story.orders.values()
-    wanted = {row.order.symbol for row in rows if row.trace.last_fill_ts or row.status in _WORKING}
-    found = around.traded(sorted(wanted)) if around.traded is not None and wanted else {}
-    traded = {symbol: Traded(*columns) for symbol, columns in found.items()}
-    zone = ZoneInfo(around.zone)
-    last = last_closes(around.universe, around.session_closes)
-    days = sorted({(p.ts, p.session) for points in story.closes.values() for p in points})
-    at = {date: i for i, date in enumerate(around.session_dates.tolist())}
+class _Market:
+    """What the market did, as far as some orders are compared with it."""
 
-    def close_of(row: OrderRow) -> int | None:
-        i = bisect_left(days, (row.trace.last_fill_ts, 0))
-        if i == len(days):
+    def __init__(self, story: Story, around: Surroundings) -> None:
+        rows = story.orders.values()
+        wanted = {row.order.symbol for row in rows if row.trace.last_fill_ts or row.status in _WORKING}
+        found = around.traded(sorted(wanted)) if around.traded is not None and wanted else {}
+        self.traded = {symbol: Traded(*columns) for symbol, columns in found.items()}
+        self._closes = around.session_closes
+        self._last = last_closes(around.universe, around.session_closes)
+        self._days = sorted({(p.ts, p.session) for points in story.closes.values() for p in points})
+        self._at = {date: i for i, date in enumerate(around.session_dates.tolist())}
+
+    def close_of(self, row: OrderRow) -> int | None:
+        """Return the last price of the session of an order's last fill."""
+        i = bisect_left(self._days, (row.trace.last_fill_ts, 0))
+        if i == len(self._days):
             return None
-        symbol, (ts, session) = row.order.symbol, days[i]
-        found = at.get(session)
-        bars = None if found is None else _fixed(around.session_closes[found, symbol])
-        return bars or (_fixed(traded[symbol].last(ts)) if symbol in traded else None)
+        symbol, (ts, session) = row.order.symbol, self._days[i]
+        found = self._at.get(session)
+        bars = None if found is None else _fixed(self._closes[found, symbol])
+        return bars or self._print_before(symbol, ts)
 
-    def end_of(row: OrderRow) -> int | None:
+    def end_of(self, row: OrderRow) -> int | None:
+        """Return the price at which an order ended; of one that still works, the last one there is."""
         symbol = row.order.symbol
         if row.trace.end_px or row.status not in _WORKING:
             return row.trace.end_px or None
-        bars = _fixed(last[symbol]) if 0 <= symbol < last.size else None
-        return bars or (_fixed(traded[symbol].last(_FOREVER)) if symbol in traded else None)
+        bars = _fixed(self._last[symbol]) if 0 <= symbol < self._last.size else None
+        return bars or self._print_before(symbol, _FOREVER)
 
-    def parent(row: OrderRow) -> ParentOrder:
-        order, trace = row.order, row.trace
-        symbol = order.symbol
-        closing = fills = None
-        if trace.last_fill_ts and not trace.split:
-            closing = close_of(row)
-            fills = traded.get(symbol)
-        decision, arrival = stamps(row)
-        return ParentOrder(
-            order_id=row.order_id,
-            client_order_id=order.client_order_id,
-            ts=row.ts,
-            hour=datetime.fromtimestamp(row.ts // SECOND_NS, UTC).astimezone(zone).hour,
-            portfolio=order.portfolio,
-            symbol=around.universe.symbols[symbol] if symbol >= 0 else order.symbol_text,
-            side=order.side,
-            type=str(order.type),
-            strategy=order.strategy,
-            status=str(row.status),
-            qty=row.qty,
-            filled=row.cum_qty,
-            value=trace.value,
-            decision_px=decision,
-            arrival_px=arrival,
-            end_px=end_of(row),
-            fees=trace.commission + trace.regulatory,
-            spread=trace.spread,
-            slippage=trace.slippage,
-            impact=trace.impact,
-            missed=is_missed(row),
-            expected=expectation(row),
-            paid=trace.spread + trace.slippage + trace.impact + trace.commission if trace.last_fill_ts else None,
-            vwap=fills.vwap(row.ts, trace.last_fill_ts) if fills is not None else None,
-            close=closing,
-        )
+    def _print_before(self, symbol: int, ts: int) -> int | None:
+        return _fixed(self.traded[symbol].last(ts)) if symbol in self.traded else None
 
-    return Analysis.of(parent(row) for row in story.orders.values())
+
+def analyse(story: Story, around: Surroundings) -> Analysis:
+    """Analyse every order of a run."""
+    market, zone = _Market(story, around), ZoneInfo(around.zone)
+    return Analysis.of(_parent(row, market, around.universe, zone) for row in story.orders.values())
+
+
+def _parent(row: OrderRow, market: _Market, universe: Universe, zone: ZoneInfo) -> ParentOrder:
+    order, trace = row.order, row.trace
+    symbol = order.symbol
+    closing = fills = None
+    if trace.last_fill_ts and not trace.split:  # prices on both sides of a split do not compare
+        closing = market.close_of(row)
+        fills = market.traded.get(symbol)
+    decision, arrival = stamps(row)
+    return ParentOrder(
+        order_id=row.order_id,
+        client_order_id=order.client_order_id,
+        ts=row.ts,
+        hour=datetime.fromtimestamp(row.ts // SECOND_NS, UTC).astimezone(zone).hour,
+        portfolio=order.portfolio,
+        symbol=universe.symbols[symbol] if symbol >= 0 else order.symbol_text,
+        side=order.side,
+        type=str(order.type),
+        strategy=order.strategy,
+        status=str(row.status),
+        qty=row.qty,
+        filled=row.cum_qty,
+        value=trace.value,
+        decision_px=decision,
+        arrival_px=arrival,
+        end_px=market.end_of(row),
+        fees=trace.commission + trace.regulatory,
+        spread=trace.spread,
+        slippage=trace.slippage,
+        impact=trace.impact,
+        missed=is_missed(row),
+        expected=expectation(row),
+        paid=trace.spread + trace.slippage + trace.impact + trace.commission if trace.last_fill_ts else None,
+        vwap=fills.vwap(row.ts, trace.last_fill_ts) if fills is not None else None,
+        close=closing,
+    )
 
 
 def _fixed(price: float) -> int | None:
