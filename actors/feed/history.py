@@ -51,6 +51,7 @@ class HistorySpec(msgspec.Struct, frozen=True):
         extended_hours: replay bars outside the regular session too.
         benchmark: a symbol of the data, or None: the index of the embedded data, nothing for files.
         sectors: symbol -> sector.
+        renamed: further symbols, as far as there are data of them, where ``symbols`` names any.
         targets: tells which symbols join the universe although they may have no bar, or None.
         jumps: which prices are not believed, or None.
     """
@@ -67,6 +68,7 @@ class HistorySpec(msgspec.Struct, frozen=True):
     extended_hours: bool = False
     benchmark: str | None = None
     sectors: dict[str, str] = {}
+    renamed: tuple[str, ...] = ()
     targets: Targets | None = None
     jumps: JumpRule | None = None
 
@@ -169,7 +171,8 @@ def open_history(spec: HistorySpec) -> History:
         OperatorError: a file, column, line, symbol, date or interval that does not hold; one sentence with what to do.
     """
     _check(spec)
-    loaded = load(spec.source, spec.bars, spec.symbols, spec.benchmark, spec.tz, spec.calendar, spec.adjustment)
+    what = spec.symbols, spec.benchmark, spec.tz, spec.calendar, spec.adjustment, spec.renamed
+    loaded = load(spec.source, spec.bars, *what)
     raw = loaded.raw
     reach = 0 if raw.ts is None else 1  # an overnight session is dated by the day it ends
     table = session_table(spec.calendar, int(raw.day.min()) - reach, int(raw.day.max()) + reach)
@@ -366,17 +369,17 @@ def _universe(
     spec: HistorySpec, loaded: Loaded, good: RawBars, bars: Bars, table: SessionTable
 ) -> tuple[Universe, I32, list[str]]:
     """Return the universe, symbol id of the data -> id of the universe (-1: not in it), and notices."""
-    asked = dict.fromkeys(spec.symbols or good.symbols)
+    asked = dict.fromkeys((*spec.symbols, *spec.renamed) if spec.symbols else good.symbols)
     with_bars = [good.symbols[i] for i in np.unique(bars.ids).tolist()]
     names = [s for s in with_bars if s in asked]
     if spec.targets is not None and names:
         days = table.days[bars.session]
-        joined = spec.targets(asked, int(days.min()), int(days.max()))
+        joined = spec.targets(spec.symbols or good.symbols, int(days.min()), int(days.max()))
         names = sorted({**dict.fromkeys(names), **dict.fromkeys(joined)})
     position = {s: i for i, s in enumerate(names)}
     symbols = tuple(position)
     notices = []
-    absent = [s for s in asked if s not in position]
+    absent = [s for s in asked if s not in position and s not in spec.renamed]
     if not symbols:
         message = f"{loaded.what} has no usable bar of {', '.join(absent)} in the dates asked for"
         raise OperatorError(message, code="NO_DATA", remedy="choose other symbols or dates")

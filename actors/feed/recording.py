@@ -51,6 +51,7 @@ class RecordingSpec(msgspec.Struct, frozen=True):
         status: paths of files of trading status.
         max_jump, jump_confirmations: which prices are not believed (:mod:`actors.feed.jumps`); 0 believes all.
         actions: paths of files of corporate actions.
+        renamed: further symbols, as far as there are data of them, where ``symbols`` names any.
         follow_renames: symbols that those of the universe are renamed to belong to it, too.
         source: ``sp500`` for the embedded bars, "" for files.
         symbols: the universe; empty for every symbol there is.
@@ -85,6 +86,7 @@ class RecordingSpec(msgspec.Struct, frozen=True):
     max_jump: float = 0.0
     jump_confirmations: int = 3
     actions: tuple[str, ...] = ()
+    renamed: tuple[str, ...] = ()
     follow_renames: bool = True
 
 
@@ -179,9 +181,11 @@ class Recording:
         if count_sessions < 1 or not len(earlier):
             return
         days = earlier.days[-count_sessions:]
+        renamed = [self.universe.symbols[a.renamed_to] for a in self.actions if a.renamed_to is not None]
         spec = msgspec.structs.replace(
             self._spec,
-            symbols=self.universe.symbols,
+            symbols=tuple(symbol for symbol in self.universe.symbols if symbol not in renamed),
+            renamed=tuple(dict.fromkeys(renamed)),
             from_date=int(days_to_dates(days[:1])[0]),
             to_date=int(days_to_dates(days[-1:])[0]),
             interval=None if self.history is None else self.interval,
@@ -314,7 +318,7 @@ def open_recording(spec: RecordingSpec) -> Recording:
     if spec.symbols and follow:
         asked = [None if d is None else date_to_day(d) for d in (spec.from_date, spec.to_date)]
         targets = actions.targets(spec.symbols, *asked)
-        spec = msgspec.structs.replace(spec, symbols=(*spec.symbols, *targets))
+        spec = msgspec.structs.replace(spec, renamed=targets)
     rule = JumpRule(spec.max_jump, spec.jump_confirmations, explained=actions.dates()) if spec.max_jump else None
     if spec.bars or spec.source:
         # What ships with the program was looked at: what jumps there did.
@@ -328,7 +332,8 @@ def open_recording(spec: RecordingSpec) -> Recording:
         message = f"--from {day_text(first_day)} is after --to {day_text(last_day)}"
         raise OperatorError(message, code="BAD_DATE", remedy="exchange them")
     told = spec.adjustment or Adjustment.RAW
-    ticks = _ticks(spec, (first_day, last_day), spec.symbols or None, _of_ticks(rule, told))
+    symbols = (*spec.symbols, *spec.renamed) if spec.symbols else None
+    ticks = _ticks(spec, (first_day, last_day), symbols, _of_ticks(rule, told))
     if ticks.days is None:
         message = f"{', '.join(ticks.paths)} have no usable row in the sessions of {spec.calendar} that were asked for"
         raise OperatorError(message, code="NO_DATA", remedy="choose other symbols, dates or universe.calendar")
@@ -404,6 +409,7 @@ def _of_bars(spec: RecordingSpec) -> HistorySpec:
         extended_hours=spec.extended_hours,
         benchmark=spec.benchmark,
         sectors=spec.sectors,
+        renamed=spec.renamed,
     )
 
 

@@ -57,6 +57,7 @@ def load(
     tz: str | None,
     calendar: str,
     adjustment: Adjustment | None,
+    renamed: tuple[str, ...] = (),
 ) -> Loaded:
     """Read the embedded data (``source``) or files (``bars``); see :class:`actors.feed.history.HistorySpec`.
 
@@ -64,12 +65,16 @@ def load(
         OperatorError: an input cannot be read, or lacks a symbol that was asked for.
     """
     if source:
-        return _load_embedded(source, symbols, benchmark, adjustment)
-    return _load_files(bars, symbols, benchmark, tz, calendar, adjustment)
+        return _load_embedded(source, symbols, benchmark, adjustment, renamed)
+    return _load_files(bars, symbols, benchmark, tz, calendar, adjustment, renamed)
 
 
 def _load_embedded(
-    source: str, symbols: tuple[str, ...], benchmark: str | None, adjustment: Adjustment | None
+    source: str,
+    symbols: tuple[str, ...],
+    benchmark: str | None,
+    adjustment: Adjustment | None,
+    renamed: tuple[str, ...],
 ) -> Loaded:
     from actors.feed.ports import embedded  # noqa: PLC0415 - only what is used is loaded
 
@@ -89,7 +94,7 @@ def _load_embedded(
         raise OperatorError(message, code="UNKNOWN_SYMBOL", remedy="name it as --benchmark only")
     rows_read = len(raw)
     if symbols:
-        wanted = np.array([s in symbols or s == benchmark for s in raw.symbols])
+        wanted = np.array([s in symbols or s in renamed or s == benchmark for s in raw.symbols])
         raw = raw.take(wanted[raw.ids])
     return Loaded(
         raw=raw,
@@ -113,6 +118,7 @@ def _load_files(
     tz: str | None,
     calendar: str,
     adjustment: Adjustment | None,
+    renamed: tuple[str, ...],
 ) -> Loaded:
     from actors.feed.ports.files import read_file  # noqa: PLC0415 - polars only where files are read
     from actors.feed.ports.tape import tapes_of  # noqa: PLC0415
@@ -120,7 +126,7 @@ def _load_files(
     what = ", ".join(paths)
     paths = tuple(path for given in paths for path in tapes_of(given))
     zone = calendar_zone(calendar)
-    keep = (*symbols, benchmark) if symbols and benchmark else symbols
+    keep = (*symbols, *renamed, *([benchmark] if benchmark else [])) if symbols else ()
     files = [read_file(path, tz=tz, zone=zone, keep=keep) for path in paths]
     bar_files = [file for file in files if not file.quotes_only]
     quote_files = [file for file in files if file.quotes_only]

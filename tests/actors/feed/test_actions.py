@@ -1,0 +1,213 @@
+"""Files of corporate actions, and their place in a recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from actors.feed.recording import Recording, RecordingSpec, Resume, open_recording
+from actors.messages.market import BarPanel, CorporateAction, SessionOpened
+from actors.values.time import format_ts
+from actors.values.universe import Adjustment
+from daemon.journal.market_codec import MarketCodec
+from daemon.kernel.errors import OperatorError
+from daemon.kernel.message import Market
+
+HEAD = "ex_date,symbol,kind,value,pay_date\n"
+DAYS = ("2024-03-04", "2024-03-05", "2024-03-06", "2024-03-07", "2024-03-08", "2024-03-11")
+"""A Monday to the Monday after."""
+BARS = "ts,symbol,close,volume\n" + "".join(f"{day},{symbol},10,100\n" for day in DAYS for symbol in ("A", "B"))
+
+
+def with_actions(write, *texts: str, bars: str = BARS, **options: object) -> Recording:
+    """Open a recording of daily bars of A and B with files of actions."""
+    paths = tuple(write(text, f"{i}a.csv") for i, text in enumerate(texts))
+    fields = {"adjustment": Adjustment.RAW} | options
+    return open_recording(RecordingSpec(bars=(write(bars, "b.csv"),), actions=paths, **fields))  # type: ignore[arg-type]
+
+
+def played(recording: Recording) -> list[CorporateAction]:
+    """Return the actions that are played."""
+    return [message for message in recording.inputs() if isinstance(message, CorporateAction)]
+
+
+def test_actions_come_before_the_opening_of_their_ex_dates_session(write) -> None:
+    """One of a Saturday comes on the Monday; those of a day in order of lines; a ratio is exact, cash is, too."""
+    recording = with_actions(
+        write,
+        HEAD
+        + "2024-03-09,A,dividend,0.205,2024-03-15\n"
+        + "2024-03-06,B,split,3/2,\n"
+        + "2024-03-06,A,split,0.1,\n"
+        + "2024-03-07,A,delist,,\n"
+        + "2024-03-07,B,delist,1.5,\n"
+        + "2024-03-06,ZZZ,split,2,\n"
+        + "2023-03-06,A,split,2,\n"
+        + "2025-03-06,A,split,2,\n",
+    )
+    assert [(a.symbol, a.kind, a.value, a.numerator, a.denominator, a.pay_date) for a in played(recording)] == [
+        (1, "split", 150_000_000, 3, 2, None),
+        (0, "split", 10_000_000, 1, 10, None),
+        (0, "delist", -1, 0, 0, None),
+        (1, "delist", 150_000_000, 0, 0, None),
+        (0, "dividend", 20_500_000, 0, 0, 20240315),
+    ]
+    messages = list(recording.inputs())
+    for at, message in enumerate(messages):
+        if isinstance(message, CorporateAction):
+            opened = next(m for m in messages[at:] if not isinstance(m, CorporateAction))
+            assert isinstance(opened, SessionOpened)
+            assert (message.ts, message.ex_date) == (opened.ts, opened.session.date)
+    assert format_ts(played(recording)[-1].ts) == "2024-03-11T13:30:00.000Z"  # summer time begins on the Sunday
+    assert recording.actions == tuple(played(recording))
+    assert any("3 corporate actions of other symbols or dates" in notice for notice in recording.notices)
+    assert len(recording.digests) == 2
+
+
+@pytest.mark.parametrize(
+    ("adjustment", "kinds"),
+    [
+        (Adjustment.RAW, ["split", "dividend", "delist"]),
+        (Adjustment.SPLIT, ["dividend", "delist"]),
+        (Adjustment.TOTAL, ["delist"]),
+    ],
+)
+def test_what_prices_contain_already_is_not_played(write, adjustment: Adjustment, kinds: list[str]) -> None:
+    """A symbol that ends does so whatever its prices contain."""
+    text = HEAD + "2024-03-05,A,split,2,\n2024-03-06,A,dividend,1,\n2024-03-07,A,delist,,\n"
+    assert [a.kind for a in played(with_actions(write, text, adjustment=adjustment))] == kinds
+
+
+def test_new_names_join_the_universe_and_are_found_where_only_the_old_one_was_asked_for(write) -> None:
+    """A is C from Wednesday on and D from Friday on; C has bars, D has none. Ids stay in alphabetical order."""
+    bars = BARS + "".join(f"{day},C,10,100\n" for day in DAYS[2:4])
+    text = HEAD + "2024-03-06,A,rename,C,\n2024-03-08,C,rename,D,\n"
+    assert with_actions(write, text, bars=bars).universe.symbols == ("A", "B", "C", "D")
+    recording = with_actions(write, text, bars=bars, symbols=("A",))
+    assert recording.universe.symbols == ("A", "C", "D")
+    assert [(a.symbol, a.renamed_to) for a in played(recording)] == [(0, 1), (1, 2)]
+    assert not any(panel.dense for panel in recording.inputs() if isinstance(panel, BarPanel))
+
+
+def test_a_name_that_is_taken_over_is_given_up_first(write) -> None:
+    """Whatever the order of lines: B becomes C before A becomes B."""
+    text = HEAD + "2024-03-06,A,rename,B,\n2024-03-06,B,rename,C,\n"
+    assert [(a.symbol, a.renamed_to) for a in played(with_actions(write, text))] == [(1, 2), (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("row", "code", "said"),
+    [
+        ("2024-03-06,A,merger,1,", "BAD_ACTION", "the kind 'merger' is unknown"),
+        ("2024-03-06,A,,1,", "BAD_ACTION", "the kind is missing"),
+        ("2024-03-06,A,split,0,", "BAD_ACTION", "'0' is no ratio of a split"),
+        ("2024-03-06,A,split,-4,", "BAD_ACTION", "'-4' is no ratio of a split"),
+        ("2024-03-06,A,split,4:0,", "BAD_ACTION", "'4:0' is no ratio of a split"),
+        ("2024-03-06,A,split,1:1,", "BAD_ACTION", "'1:1' is no ratio of a split"),
+        ("2024-03-06,A,split,nan,", "BAD_ACTION", "'nan' is no ratio of a split"),
+        ("2024-03-06,A,split,,", "BAD_ACTION", "'' is no ratio of a split"),
+        ("2024-03-06,A,dividend,,", "BAD_ACTION", "is not a number"),
+        ("2024-03-06,A,dividend,0,", "BAD_ACTION", "a dividend of 0 is none"),
+        ("2024-03-06,A,dividend,-1,", "BAD_ACTION", "a dividend of -1 is none"),
+        ("2024-03-06,A,dividend,0.123456789,", "BAD_ACTION", "more than 8 decimals"),
+        ("2024-03-06,A,delist,-1,", "BAD_ACTION", "a delist of -1 is none"),
+        ("2024-03-06,A,rename,A,", "BAD_ACTION", "A is renamed to itself"),
+        ("2024-03-06,A,rename,,", "BAD_SYMBOL", "the symbol is missing"),
+        ("2024-03-06,,split,2,", "BAD_SYMBOL", "the symbol is missing"),
+        ("2024-02-30,A,split,2,", "BAD_TIME", ""),
+        (",A,split,2,", "BAD_TIME", "the time is missing"),
+        ("2024-03-06,A,dividend,1,soon", "BAD_TIME", "pay_date"),
+    ],
+)
+def test_a_line_that_makes_no_sense_is_named(write, row: str, code: str, said: str) -> None:
+    """The file is refused as a whole, with the line, counting the header."""
+    with pytest.raises(OperatorError) as caught:
+        with_actions(write, HEAD + "2024-03-05,B,split,2,\n" + row + "\n")
+    assert caught.value.code == code
+    assert "a.csv line 3" in caught.value.message
+    assert said in caught.value.message
+
+
+def test_an_action_that_is_stated_twice_is_refused(write) -> None:
+    """Nobody is split twice because a line was copied."""
+    with pytest.raises(OperatorError, match=r"line 3: it repeats line 2"):
+        with_actions(write, HEAD + "2024-03-06,A,split,2,\n2024-03-06,A,split,2:1,\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("", "EMPTY_FILE"), (HEAD, "EMPTY_FILE"), ("symbol,kind,value\nA,split,2\n", "MISSING_COLUMN")],
+)
+def test_a_file_that_is_none_is_refused(write, text: str, code: str) -> None:
+    """Nothing in it, nothing under its header, or no date."""
+    with pytest.raises(OperatorError) as caught:
+        with_actions(write, text)
+    assert caught.value.code == code
+
+
+def test_parquet_is_read_as_csv_is(write, tmp_path: Path) -> None:
+    """Dates as dates, values as numbers or text."""
+    frame = pl.DataFrame(
+        {
+            "ex_date": ["2024-03-06", "2024-03-07"],
+            "symbol": ["A", "B"],
+            "kind": ["split", "dividend"],
+            "value": [4.0, 0.25],
+        }
+    ).with_columns(pl.col("ex_date").str.to_date())
+    frame.write_parquet(tmp_path / "a.parquet")
+    spec = RecordingSpec(
+        bars=(write(BARS, "b.csv"),), actions=(str(tmp_path / "a.parquet"),), adjustment=Adjustment.RAW
+    )
+    assert [(a.kind, a.value, a.numerator) for a in played(open_recording(spec))] == [
+        ("split", 400_000_000, 4),
+        ("dividend", 25_000_000, 0),
+    ]
+
+
+TWO = HEAD + "2024-03-05,A,split,2,\n2024-03-06,A,dividend,1,2024-03-07\n2024-03-06,B,rename,Z,\n"
+
+
+def test_a_recording_with_actions_goes_on_behind_any_place(write) -> None:
+    """Also between the actions of one instant."""
+    recording = with_actions(write, TWO)
+    whole = [_told(message) for message in recording.inputs()]
+    seen: dict[int, int] = {}
+    for at, message in enumerate(list(recording.inputs())):
+        seen[message.ts] = seen.get(message.ts, 0) + 1
+        rest = [_told(m) for m in recording.inputs(Resume(message.ts, seen[message.ts]))]
+        assert rest == whole[at + 1 :]
+
+
+def test_a_looped_recording_repeats_its_actions_at_later_dates(write) -> None:
+    """Eight days are two weeks: every date moves by fourteen days."""
+    inputs = with_actions(write, TWO, loop=True).inputs()
+    found: list[CorporateAction] = []
+    while len(found) < 6:
+        message = next(inputs)
+        if isinstance(message, CorporateAction):
+            found.append(message)
+    assert [(a.ex_date, a.pay_date) for a in found[:3]] == [(20240305, None), (20240306, 20240307), (20240306, None)]
+    assert [(a.ex_date, a.pay_date) for a in found[3:]] == [(20240319, None), (20240320, 20240321), (20240320, None)]
+
+
+def test_history_that_warms_up_has_its_actions_under_the_runs_ids(write) -> None:
+    """From Thursday on B is called Z; the split of Tuesday is history, and so is the rename."""
+    bars = BARS + "".join(f"{day},Z,10,100\n" for day in DAYS[3:])
+    recording = with_actions(write, TWO, bars=bars, symbols=("A", "Z"), from_date=20240307)
+    assert recording.universe.symbols == ("A", "Z")
+    warm = [m for m in recording.warm_rows(3) if isinstance(m, CorporateAction)]
+    assert [(a.symbol, a.kind) for a in warm] == [(0, "split"), (0, "dividend")]
+
+
+def test_actions_are_taped_as_they_are(write) -> None:
+    """What stands on a tape comes back equal."""
+    codec = MarketCodec((CorporateAction,))
+    for action in played(with_actions(write, TWO)):
+        assert codec.decode(codec.encode(action)) == action
+
+
+def _told(message: Market) -> tuple[str, int, str]:
+    return type(message).__name__, message.ts, str(getattr(message, "symbol", "")) + str(getattr(message, "kind", ""))
