@@ -17,7 +17,7 @@ from actors.messages.orders import (
     OrderReplaced,
     SubmitOrder,
 )
-from actors.messages.portfolio import SignalsReady
+from actors.messages.portfolio import PositionAdjusted, PositionChanged, SignalsReady
 from actors.reporter.performance import horizon_instants, realized_of
 from actors.reporter.story import Story, gather
 from actors.reporter.tables import orders_csv
@@ -148,3 +148,22 @@ def test_scores_are_matched_by_symbol() -> None:
 def test_horizons_in_decisions(horizon: str, interval: str, expected: int) -> None:
     """How many neighbouring decisions overlap; 1 where the units differ or the text is not an interval."""
     assert horizon_instants(horizon, interval) == expected
+
+
+def test_positions_follow_corporate_actions() -> None:
+    """Ten at a cost of 50 are forty after a split, stand under a new name after a rename, and are gone once delisted.
+
+    What an action realises belongs to the name that it ended: 3 for a fraction at the split, -20 at the delisting.
+    """
+    s = SCALE
+    bought = PositionChanged("main", "x", 0, 10 * s, 50 * s, 0, 0, 0, None, (), ())
+    split = PositionAdjusted("main", 0, "split", 0, 40 * s, 49 * s, 3 * s, 3 * s, 0, (), (), 4, 1)
+    rename = PositionAdjusted("main", 0, "rename", 1, 40 * s, 49 * s, 0, 0, 0, (), ())
+    delist = PositionAdjusted("main", 1, "delist", 1, 0, 0, -20 * s, -20 * s, 0, (), ())
+    story = told(bought, split)
+    found = story.holdings["main", 0]
+    assert (found.qty, found.cost, found.realized) == (40 * s, 49 * s, 3 * s)
+    story = told(bought, split, rename)
+    assert [(h.qty, h.cost, h.realized) for h in story.holdings.values()] == [(0, 0, 3 * s), (40 * s, 49 * s, 0)]
+    story = told(bought, split, rename, delist)
+    assert [(h.qty, h.cost, h.realized) for h in story.holdings.values()] == [(0, 0, 3 * s), (0, 0, -20 * s)]

@@ -178,6 +178,36 @@ def test_a_story_says_the_type_of_an_order_once() -> None:
         assert shown == f"x: sell 5 KO {terms} gtc: new"
 
 
+def test_a_story_tells_terms_relatives_and_what_was_on_its_way() -> None:
+    """The terms in brackets, the price and cost expected at acceptance, the venue's time, entry and sibling at the end."""
+    sibling = {"client_order_id": "in-tp", "symbol": "KO", "side": "sell", "qty": 5, "limit_px": 50, "type": "limit"}
+    order = {
+        "client_order_id": "in-sl",
+        "symbol": "KO",
+        "side": "sell",
+        "qty": 5,
+        "type": "trailing_stop",
+        "tif": "gtc",
+    }
+    when = {"ts": "2020-01-02T14:31:00.000Z", "seq": 5}
+    told = {
+        "order": order | {"status": "new", "terms": {"trail_percent": 5, "bracket_of": "in"}},
+        "checks": [
+            {"by": "broker", "verdict": "accepted", "order_id": "O-2", "ref_px": 42.5, "expected_cost": 0.25} | when
+        ],
+        "life": [{"event": "cancel_requested", "effective_at": "2020-01-02T14:31:00.100Z", "reason": "enough"} | when],
+        "parent": {"client_order_id": "in", "symbol": "KO", "side": "buy", "qty": 5, "status": "filled"},
+        "siblings": [sibling | {"status": "canceled", "reason": "OCO"}],
+    }
+    shown = calls.rendered(METHODS["why"], wire.loads(json.dumps(told)), {}, PLAIN, None)
+    assert shown[0] == "in-sl: sell 5 KO trailing_stop gtc (trail 5 %, exit of in): new"
+    text = "\n".join(shown)
+    assert "broker accepted as O-2 at a price of 42.50, expected to cost 0.25" in text
+    assert "cancel requested  at the venue 2020-01-02 14:31:00.100Z: enough" in text
+    assert "parent      in: buy 5 KO, filled" in text
+    assert "sibling     in-tp: sell 5 KO limit 50.00, canceled (OCO)" in text
+
+
 def test_more_is_offered_only_as_far_as_a_list_goes() -> None:
     """A limit the daemon would refuse is not proposed."""
     rows = wire.loads(json.dumps({"rows": [ROW_OF_YEARS["orders"]] * 1000, "more": True}))
