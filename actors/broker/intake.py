@@ -20,6 +20,7 @@ from actors.broker.matching import CLOSE, Match
 from actors.broker.order_state import WorkingOrder
 from actors.broker.panels import row_of, trades
 from actors.broker.resting import adding_risk
+from actors.broker.shorting import being_sold
 from actors.broker.state import BrokerState
 from actors.messages.orders import (
     CancelAll,
@@ -71,6 +72,7 @@ class IntakeDesk(BrokerState):
         if refusal is None and self._status.restricted:
             bid = self._book.touch(order.symbol).bid if self._book.active else 0
             held = account.positions.get(order.symbol, 0)
+            held -= being_sold(order.portfolio, self._resting.of(order.symbol))
             refusal = self._status.refuse_short(order, held, bid or self._last(order.symbol))
         if refusal is not None:
             ctx.emit(OrderRejected(order_id, order, *refusal))

@@ -19,27 +19,32 @@ from actors.values.universe import Universe
 NO_LOCATE: Final = "NO_LOCATE"
 
 
+def being_sold(portfolio: str, working: Iterable[WorkingOrder]) -> int:
+    """Return how much of what a portfolio holds of a symbol is being sold by orders that work in it.
+
+    Resting orders that may only reduce, a stop and a target, do not count: either may sell it. Market orders do.
+    """
+    selling = 0
+    for other in working:
+        told = other.order
+        if other.side == BUY or other.portfolio != portfolio:
+            continue
+        if told.type is OrderType.MARKET or not (told.reduce_only or told.lot_id):
+            selling += other.leaves
+    return selling
+
+
 def sold_short(order: SubmitOrder, held: int, working: Iterable[WorkingOrder]) -> int:
     """Return how much of an order would be sold short, what is being sold already counted.
 
     Args:
-        order: a new order.
+        order: a new order; one that may only reduce never sells short.
         held: signed position in its symbol.
         working: orders that work in its symbol, of any portfolio.
-
-    Orders that may only reduce never sell short. Resting ones of them, a stop and a target, do not count against what
-    is held, which either of them may sell; market orders do.
     """
     if order.side == BUY or order.reduce_only or order.lot_id:
         return 0
-    selling = 0
-    for other in working:
-        told = other.order
-        if other.side == BUY or other.portfolio != order.portfolio:
-            continue
-        if told.type is OrderType.MARKET or not (told.reduce_only or told.lot_id):
-            selling += other.leaves
-    return max(0, order.qty - max(0, held - selling))
+    return max(0, order.qty - max(0, held - being_sold(order.portfolio, working)))
 
 
 class Locates:

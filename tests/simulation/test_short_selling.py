@@ -190,6 +190,16 @@ def test_a_flip_that_must_fill_whole_or_within_a_group_is_denied(tmp_path: Path)
     assert "50 close it" in run.order("fok")["reason"]
 
 
+def test_of_a_flip_under_a_restriction_only_what_is_held_is_sold(tmp_path: Path) -> None:
+    """Short sales of AAA are restricted from Tuesday to Wednesday: of 80 sold 50 are held, 30 would open."""
+    status = tmp_path / "status.csv"
+    status.write_text(f"ts,symbol,state\n{TUESDAY}T20:00:00Z,AAA,ssr\n")
+    script = [submit(TUESDAY, "b", "buy", 50), submit(WEDNESDAY, "s", "sell", 80)]
+    run = play(tmp_path, daily(*[FLAT] * 3), script, sets=SHORTS, status=(status,))
+    assert run.statuses() == {"b": "filled", "s": "filled", "s-open": "rejected SSR_RESTRICTED"}
+    assert held(run) == 0
+
+
 # -- reduce only -------------------------------------------------------------------------------------------------------
 
 
