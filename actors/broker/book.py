@@ -17,8 +17,10 @@ import numpy.typing as npt
 
 from actors.messages.market import QuotePanel, TradePanel
 from actors.values.fixed import SCALE
+from actors.values.time import MINUTE_NS
 
 F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
 
 QUOTE: Final = "quote"
 TRADE: Final = "trade"
@@ -56,7 +58,18 @@ NO_TOUCH: Final = Touch(0, 0)
 class Book:
     """Quotes and prints of one session, N symbols; a session begins with an empty book."""
 
-    __slots__ = ("_ask", "_ask_size", "_bid", "_bid_size", "_print", "_print_size", "_taken", "active", "prints_known")
+    __slots__ = (
+        "_ask",
+        "_ask_size",
+        "_bid",
+        "_bid_size",
+        "_minute",
+        "_print",
+        "_taken",
+        "_traded",
+        "active",
+        "prints_known",
+    )
 
     def __init__(self, n_symbols: int) -> None:
         self._bid: F64 = np.full(n_symbols, np.nan)
@@ -64,7 +77,9 @@ class Book:
         self._bid_size: F64 = np.full(n_symbols, np.nan)
         self._ask_size: F64 = np.full(n_symbols, np.nan)
         self._print: F64 = np.full(n_symbols, np.nan)
-        self._print_size: F64 = np.full(n_symbols, np.nan)
+        self._traded: F64 = np.full(n_symbols, np.nan)
+        """What printed in the minute of the last print, shares."""
+        self._minute: I64 = np.zeros(n_symbols, dtype=np.int64)
         self._taken: dict[int, list[int]] = {}
         """By symbol what was taken at the present bid and at the present ask, units of 1e-8 shares."""
         self.active = False
@@ -103,8 +118,8 @@ class Book:
         return touch.mid if touch.whole else _fixed(self._print.item(symbol))
 
     def last_print(self, symbol: int) -> tuple[int, int]:
-        """Return price and size of the session's last print, (0, 0) where there is none."""
-        return _fixed(self._print.item(symbol)), _fixed(self._print_size.item(symbol))
+        """Return the price of the session's last print and what printed in its minute, (0, 0) where there is none."""
+        return _fixed(self._print.item(symbol)), _fixed(self._traded.item(symbol))
 
     def offered(self, symbol: int, side: int) -> int | None:
         """Return what an order of ``side`` can take at the opposite touch, None where sizes are not known."""
@@ -130,8 +145,9 @@ class Book:
 
     def begin(self) -> None:
         """Begin, or end, a session: nothing of the one before says anything about this one."""
-        for column in (self._bid, self._ask, self._bid_size, self._ask_size, self._print, self._print_size):
+        for column in (self._bid, self._ask, self._bid_size, self._ask_size, self._print, self._traded):
             column.fill(np.nan)
+        self._minute.fill(0)
         self._taken.clear()
         self.active = False
 
@@ -171,15 +187,21 @@ class Book:
     def note_trades(self, panel: TradePanel) -> None:
         """Fold prints; of several of one symbol the last counts."""
         self.active = self.prints_known = True
-        ids = panel.ids
+        ids, minute = panel.ids, panel.ts // MINUTE_NS
         if ids.size == 1:
-            symbol = ids.item(0)
+            symbol, size = ids.item(0), panel.size.item(0)
             self._print[symbol] = panel.price.item(0)
-            self._print_size[symbol] = panel.size.item(0)
+            if minute == self._minute.item(symbol):
+                self._traded[symbol] += size
+            else:
+                self._minute[symbol] = minute
+                self._traded[symbol] = size
             return
         # With repeated indices numpy keeps the last value, which is the last print.
         self._print[ids] = panel.price
-        self._print_size[ids] = panel.size
+        self._traded[ids[self._minute[ids] != minute]] = 0.0
+        self._minute[ids] = minute
+        np.add.at(self._traded, ids, panel.size)
 
     def take(self, symbol: int, side: int, qty: int) -> None:
         """Note that an order of ``side`` took displayed size."""
@@ -189,16 +211,18 @@ class Book:
 
     def snapshot(self) -> list[Any]:
         """Return plain values."""
-        columns = (self._bid, self._ask, self._bid_size, self._ask_size, self._print, self._print_size)
+        columns = (self._bid, self._ask, self._bid_size, self._ask_size, self._print, self._traded)
         taken = [[symbol, *sides] for symbol, sides in self._taken.items()]
-        return [[column.tobytes() for column in columns], taken, self.active, self.prints_known]
+        minute = self._minute.tobytes()
+        return [[column.tobytes() for column in columns], taken, self.active, self.prints_known, minute]
 
     def restore(self, state: list[Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
         columns = [np.frombuffer(raw, dtype=np.float64).copy() for raw in state[0]]
-        self._bid, self._ask, self._bid_size, self._ask_size, self._print, self._print_size = columns
+        self._bid, self._ask, self._bid_size, self._ask_size, self._print, self._traded = columns
         self._taken = {symbol: [bid, ask] for symbol, bid, ask in state[1]}
-        self.active, self.prints_known = state[2:]
+        self.active, self.prints_known = state[2:4]
+        self._minute = np.frombuffer(state[4], dtype=np.int64).copy()
 
 
 def _fixed(value: float) -> int:

@@ -437,7 +437,8 @@ class TickDesk(BrokerState):
     def _close_ticked(self, execution: Execution, close: int) -> None:
         """Fill orders for the closing auction at the last print, in a session without prints at the last quote.
 
-        What an auction will trade is known to nobody before; what printed last stands for its price and its size.
+        What an auction trades is not told apart from other prints: the last one stands for its price, and what printed
+        in its minute for its volume, as the last bar of the day does on minute bars.
         """
         book, participation = self._book, self._params.participation
         instant = Instant([])
