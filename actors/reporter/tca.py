@@ -45,7 +45,7 @@ EXITS: Final = frozenset(("stop_loss", "take_profit"))
 """Reasons of orders that do, too."""
 
 EXCUSED: Final = frozenset(
-    ("OCO", "BRACKET_CLOSED", "POSITION_CLOSED", "LOT_CLOSED", "REDUCE_ONLY_FLAT", "NO_POSITION", "NOTHING_LEFT")
+    ("OCO", "BRACKET_CLOSED", "POSITION_CLOSED", "LOT_CLOSED", "REDUCE_ONLY_FLAT", "NO_POSITION", "SPLIT")
 )
 """Reasons of an end after which nothing is missed."""
 
