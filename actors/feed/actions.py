@@ -1,15 +1,22 @@
-"""Corporate actions of several files, laid before the openings of the sessions in which they take effect."""
+"""Corporate actions of several files, laid before the sessions in which they take effect.
+
+They come right before the opening of the first session on or after their ex-date. Where what lies outside the regular
+session is played, too, they come at the beginning of that day at the exchange, as its early prices are in new terms.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from actors.feed.quality import QualityReport
 from actors.feed.session import SessionTable, calendar_zone, days_to_dates
 from actors.messages.market import CorporateAction, SessionOpened
+from actors.values.time import SECOND_NS
 from actors.values.universe import Adjustment, Universe
 from daemon.kernel.message import Market
 
@@ -61,13 +68,14 @@ class ActionStream:
                 known[row.target] = found[row.target] = None
         return tuple(found)
 
-    def play(self, universe: Universe, table: SessionTable, before: SessionTable) -> None:
+    def play(self, universe: Universe, table: SessionTable, before: SessionTable, *, extended: bool) -> None:
         """Settle what is played, and in which session.
 
         Args:
             universe: whose symbols count, and whose adjustment says what its prices contain already.
             table: the sessions played, at least one.
             before: the sessions of the days before, of which the last ends where the first one played begins.
+            extended: what lies outside the regular session is played, too.
         """
         index = universe.index()
         booked = _BOOKED[universe.adjustment]
@@ -84,7 +92,9 @@ class ActionStream:
                 adjusted[row.kind] = adjusted.get(row.kind, 0) + 1
             else:
                 date = int(days_to_dates(table.days[at : at + 1])[0])
-                self._by_date.setdefault(date, []).append(_message(row, index, int(table.open_ts[at]), date))
+                opened = int(table.open_ts[at])
+                ts = min(opened, _midnight(date, table.zone)) if extended else opened
+                self._by_date.setdefault(date, []).append(_message(row, index, ts, date))
         for date, messages in self._by_date.items():
             self._by_date[date] = _vacated_first(messages)
         self.n_inputs = sum(len(rows) for rows in self._by_date.values())
@@ -109,15 +119,13 @@ class ActionStream:
         """What one pass plays, in order of time."""
         return tuple(action for _, rows in sorted(self._by_date.items()) for action in rows)
 
-    def of(self, date: int) -> Sequence[CorporateAction]:
-        """Return what takes effect at the opening of the session of a date YYYYMMDD, in order."""
-        return self._by_date.get(date, ())
-
     def lay(self, frame: Iterator[Market]) -> Iterator[Market]:
-        """Put the actions before the openings of their sessions."""
+        """Put the actions before the openings of their sessions, or what comes earlier of that day."""
+        left = list(reversed(self.played))
         for message in frame:
-            if type(message) is SessionOpened:
-                yield from self.of(message.session.date)
+            ts = message.ts + (type(message) is SessionOpened)
+            while left and left[-1].ts < ts:
+                yield left.pop()
             yield message
 
     def _rows(self) -> list[ActionRow]:
@@ -135,6 +143,12 @@ def _vacated_first(messages: list[CorporateAction]) -> list[CorporateAction]:
         left.remove(ready)
         out.append(ready)
     return out
+
+
+def _midnight(date: int, zone: str) -> int:
+    """Return when a day YYYYMMDD begins at the exchange, nanoseconds UTC."""
+    local = datetime(date // 10_000, date // 100 % 100, date % 100, tzinfo=ZoneInfo(zone))
+    return int(local.timestamp()) * SECOND_NS
 
 
 def _message(row: ActionRow, index: dict[str, int], open_ts: int, date: int) -> CorporateAction:

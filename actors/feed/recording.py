@@ -380,7 +380,7 @@ def _settled(
     # Before the first day that a calendar knows there is nothing that could still hold.
     needed = spec.status or spec.actions
     before = session_table(spec.calendar, days[0] - _BEFORE_DAYS, days[0] - 1) if needed else table.between(0, 0)
-    actions.play(universe, table, before)
+    actions.play(universe, table, before, extended=spec.extended_hours)
     statuses.play(universe, table, before, jumps, loop=spec.loop)
     return Recording(spec, history, ticks, statuses, actions, table, universe)
 

@@ -130,6 +130,31 @@ def test_a_line_that_makes_no_sense_is_named(write, row: str, code: str, said: s
     assert said in caught.value.message
 
 
+def test_where_early_prices_are_played_an_action_comes_before_them(write) -> None:
+    """A bar at 8:00 of the ex-date is in new terms: the action comes at midnight in New York, behind Monday's late bar.
+
+    So does every place to go on behind find the same rest.
+    """
+    bars = "ts,symbol,close\n" + "".join(
+        f"2024-03-{day}:00Z,A,{px}\n"
+        for day, px in (("04T21:30", 40), ("05T13:00", 10), ("05T14:30", 10), ("05T14:31", 10), ("06T14:30", 10))
+    )
+    text = HEAD + "2024-03-05,A,split,4,\n"
+    recording = with_actions(write, text, bars=bars, extended_hours=True)
+    inputs = list(recording.inputs())
+    told = [(format_ts(m.ts)[8:16], type(m).__name__) for m in inputs]
+    at = told.index(("05T05:00", "CorporateAction"))
+    assert told[at - 1 : at + 3] == [
+        ("04T21:31", "BarPanel"),
+        ("05T05:00", "CorporateAction"),
+        ("05T13:01", "BarPanel"),
+        ("05T14:30", "SessionOpened"),
+    ]
+    for place, message in enumerate(inputs):
+        seen = sum(m.ts == message.ts for m in inputs[: place + 1])
+        assert [_told(m) for m in recording.inputs(Resume(message.ts, seen))] == [_told(m) for m in inputs[place + 1 :]]
+
+
 def test_an_action_that_is_stated_twice_is_refused(write) -> None:
     """Nobody is split twice because a line was copied."""
     with pytest.raises(OperatorError, match=r"line 3: it repeats line 2"):
