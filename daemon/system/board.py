@@ -21,6 +21,7 @@ from actors.risk.breakers import LATCHED
 from actors.risk.params import RiskLimits
 from actors.values import Universe
 from actors.values.fixed import SCALE, div_round, mul
+from actors.values.margin import Margin
 from actors.values.time import format_ts
 from daemon.control.calls import Call
 from daemon.system.board_rows import breaker_rows, limit_rows, ratio, risk_rows
@@ -101,6 +102,7 @@ class PortfolioFacts(msgspec.Struct, frozen=True):
         held: how many of them are not flat.
         daily, drawdown: states of the two breakers.
         blocked: whether entries are blocked for the day.
+        margin: what the positions of a margin account require, None in other accounts.
     """
 
     name: str
@@ -120,6 +122,7 @@ class PortfolioFacts(msgspec.Struct, frozen=True):
     daily: str
     drawdown: str
     blocked: bool
+    margin: Margin | None = None
 
 
 class StrategyFacts(msgspec.Struct, frozen=True):
@@ -402,6 +405,7 @@ def _portfolio(pf: PortfolioState, core: Core, gross: int, net: int, *, in_sessi
         daily=guard.daily.value,
         drawdown=guard.drawdown.value,
         blocked=guard.blocked,
+        margin=exposure.margin(book) if exposure.is_margin else None,
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 from actors.reporter.tables import number
 from actors.risk.breakers import DAILY_LOSS, DRAWDOWN
 from actors.values.fixed import SCALE, fmt, mul
+from actors.values.margin import buying_power, excess
 from daemon.system.desk_reply import plain
 
 if TYPE_CHECKING:
@@ -37,6 +38,21 @@ def _largest(board: Board, p: PortfolioFacts) -> tuple[str | None, int]:
     return best, value
 
 
+def _margin(p: PortfolioFacts) -> dict[str, msgspec.Raw | None]:
+    """Return what a margin account needs and has beyond it, nulls in any other account."""
+    margin = p.margin
+    names = ("initial_margin", "maintenance_margin", "margin_excess", "buying_power")
+    if margin is None:
+        return dict.fromkeys(names)
+    amounts = (
+        margin.initial,
+        margin.maintenance,
+        excess(p.equity, margin.maintenance),
+        buying_power(p.equity, margin.initial),
+    )
+    return dict(zip(names, map(plain, amounts), strict=True))
+
+
 def risk_rows(board: Board) -> list[dict[str, Any]]:
     """See :meth:`daemon.system.board.Board.risk`."""
     rows = []
@@ -51,6 +67,7 @@ def risk_rows(board: Board) -> list[dict[str, Any]]:
                 "cash": plain(p.cash),
                 "reserved": plain(p.reserved),
                 "available": plain(p.available),
+                **_margin(p),
                 "gross": plain(p.gross),
                 "net": plain(p.net),
                 "gross_exposure": ratio(p.gross / equity) if equity > 0 else None,

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from actors.broker.params import BrokerParams
 from actors.messages.portfolio import EquityMarked, PositionChanged, SessionRolled
 from actors.predictor.registry import bind
 from actors.risk.params import RiskLimits
@@ -18,6 +19,7 @@ from daemon.system.order_form import FieldError
 from system.wired import House
 
 SECOND = 10**9
+OPEN = RiskLimits(max_order_value=0, max_order_fraction=0.0, max_position=0.0, daily_loss_halt=0.0, max_drawdown=0.0)
 
 
 def facts(**changes: Any) -> ShellFacts:
@@ -181,6 +183,25 @@ def test_a_working_order_shows_as_reserved_cash() -> None:
     book = house.core.risk.exposure.books["main"]
     assert risk["reserved"] == Decimal(fmt(book.reserved)) > 0
     assert risk["available"] == risk["cash"] - risk["reserved"]
+
+
+def test_a_margin_account_shows_what_it_requires_and_could_still_open() -> None:
+    """1,500 at 100 held on 100,000: 75,000 to open, 37,500 to keep. 25,000 are free, which open 50,000.
+
+    At 80 equity is 70,000: 60,000 and 30,000 are required, 10,000 are free. A cash account has nothing to say of this.
+    """
+    free = BrokerParams(commission_rate=0, slippage_rate=0, spread_rate=0, impact="none", account="margin")
+    house = House(broker=free, limits=msgspec.structs.replace(OPEN, replay=False))
+    house.bar(100, 200, 300)
+    house.submit(qty=1500)
+    house.bar(100, 200, 300)
+    names = ("initial_margin", "maintenance_margin", "margin_excess", "buying_power", "available")
+    risk = decoded(board(house).risk())[0]
+    assert [risk[name] for name in names] == [75_000, 37_500, 62_500, 50_000, 25_000]
+    house.bar(80, 200, 300)
+    risk = decoded(board(house).risk())[0]
+    assert [risk[name] for name in names] == [60_000, 30_000, 40_000, 20_000, 10_000]
+    assert [decoded(board(traded()).risk())[0][name] for name in names[:-1]] == [None] * 4
 
 
 def test_several_portfolios_are_added_up_and_told_apart() -> None:

@@ -173,7 +173,7 @@ _BY_WORD: Final[dict[str, Form]] = {
     **dict.fromkeys(("return", "ret", "realized_tradable"), _change),
     **dict.fromkeys(("weight", "exposure", "ratio", "fraction", "utilization"), _share),
     **dict.fromkeys(("equity", "cash", "gross", "net", "fee", "fees", "amount", "notional", "reserved"), _money),
-    **dict.fromkeys(("available", "commission", "cost", "baseline", "flows"), _money),
+    **dict.fromkeys(("available", "commission", "cost", "baseline", "flows", "margin", "excess", "power"), _money),
     **dict.fromkeys(("px", "price"), _price),
     **dict.fromkeys(("confidence", "score", "p_up", "sigma", "leverage"), lambda n, _: text.grouped(n, 3)),
 }
