@@ -87,6 +87,7 @@ class ViewFold:
             (row[0], row[1]): PositionRow(*row) for row in db.execute("SELECT * FROM positions").fetchall()
         }
         self._moved: dict[tuple[str, str], PositionRow] = {}
+        self._gone: list[tuple[str, str]] = []
         self._closed: dict[str, tuple[int, int]] = {
             portfolio: (session, equity)
             for portfolio, session, equity in db.execute(
@@ -158,6 +159,7 @@ class ViewFold:
         """Write everything buffered and how far it goes; the caller's transaction makes it one step."""
         db = self._db
         db.executemany(UPSERT_ORDER, [msgspec.structs.astuple(row) for row in self._touched.values()])
+        db.executemany("DELETE FROM positions WHERE portfolio = ? AND symbol = ?", self._gone)
         db.executemany(UPSERT_POSITION, [msgspec.structs.astuple(row) for row in self._moved.values()])
         self._buffers["snapshots"] += self._marks.values()
         for name, rows in self._buffers.items():
@@ -175,6 +177,7 @@ class ViewFold:
             self._orders.clear()
         self._touched.clear()
         self._moved.clear()
+        self._gone.clear()
         self._marks.clear()
         self._fills.clear()
 
@@ -378,13 +381,15 @@ class ViewFold:
         row = old if event.new_symbol == event.symbol else self._at(event.portfolio, event.new_symbol)
         if row is not old:
             row.realized += old.realized
-            old.qty = old.cost = old.realized = 0
-            row.last_px, old.ts = old.last_px, self.ts
+            row.last_px = old.last_px
+            gone = old.portfolio, old.symbol
+            self._gone.append(gone)
+            del self._positions[gone]
+            self._moved.pop(gone, None)
         row.qty, row.cost, row.ts = event.qty, event.cost, self.ts
         row.last_px = event.px or div_round(row.last_px * event.denominator, event.numerator)
         row.realized += event.realized
-        for moved in (old, row):
-            self._moved[moved.portfolio, moved.symbol] = moved
+        self._moved[row.portfolio, row.symbol] = row
         self._post(event.portfolio, event.postings, None)
 
     def _at(self, portfolio: str, symbol: int) -> PositionRow:

@@ -185,6 +185,30 @@ def test_a_split_restates_orders_and_positions_in_every_list(told: Told) -> None
     assert position["cost"] == fill["price"] * 10
 
 
+def test_a_new_name_takes_position_order_and_profit_along(told: Told) -> None:
+    """AAPL is MSFT from now on: 6 of 10 shares are left, what the sale of 4 realised stands under the new name."""
+    house = told.house
+    house.bar(100, 200, 300)
+    house.submit(id="in")
+    house.bar(100, 200, 300)
+    house.submit(id="out", side="sell", qty=4)
+    house.bar(110, 200, 300)
+    house.submit(id="rest", type="limit", limit_px=100, qty=5, tif="gtc")
+    views = told.views()
+    with views.reading() as (db, _):
+        before = tuple(db.execute("SELECT symbol, qty, cost, realized FROM positions").fetchone())
+    views.close()
+    assert (before[:2], before[3] > 0) == (("AAPL", 6 * SCALE), True)
+    house.close()
+    house.put(CorporateAction(house.now, 20200103, 0, "rename", 0, renamed_to=1))
+    views = told.views()
+    with views.reading() as (db, _):
+        after = [tuple(row) for row in db.execute("SELECT symbol, qty, cost, realized FROM positions").fetchall()]
+    views.close()
+    assert after == [("MSFT", *before[1:])]
+    assert told.orders()["rest"]["symbol"] == "MSFT"
+
+
 def test_a_delisting_closes_position_and_order_and_says_why(told: Told) -> None:
     """Paid out at 7: nothing is held, the order ended, the cash of it stands in the postings."""
     house = told.house

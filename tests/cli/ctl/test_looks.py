@@ -179,7 +179,7 @@ def test_a_story_says_the_type_of_an_order_once() -> None:
 
 
 def test_a_story_tells_terms_relatives_and_what_was_on_its_way() -> None:
-    """The terms in brackets, the price and cost expected at acceptance, the venue's time, entry and sibling at the end."""
+    """The terms in brackets, price and cost expected at acceptance, the venue's time, entry and sibling at the end."""
     sibling = {"client_order_id": "in-tp", "symbol": "KO", "side": "sell", "qty": 5, "limit_px": 50, "type": "limit"}
     order = {
         "client_order_id": "in-sl",
