@@ -182,7 +182,9 @@ def test_same_event_fills_wait_for_the_end_of_a_halt_too(hour: float) -> None:
     ],
 )
 def test_what_a_taker_pays_ends_at_the_band(side: int, bands: Any, expected: float | None) -> None:
-    """5,000 shares at 10: half the spread 10 x 0.00015 / 2 = 0.00075, slippage 10 x 0.0005 = 0.005, linear impact at a
+    """What lies beyond costs nothing more, and where the price itself lies beyond there is no trade.
+
+    5,000 shares at 10: half the spread 10 x 0.00015 / 2 = 0.00075, slippage 10 x 0.0005 = 0.005, linear impact at a
     rate of 0.01 for 100,000 of value 10 x 0.01 x 50,000 / 100,000 = 0.05; in all 0.05575 beside 10.
     """
     params = with_params(PLAN, impact="linear", impact_linear_rate=1_000_000, participation=0)

@@ -159,7 +159,7 @@ class Run:
         warm = again.actor.warmup_rows()
         if warm:
             # The last ``warm`` bars and the calendar between them.
-            at = [i for i, m in enumerate(rows) if type(m) is BarPanel][-warm:]
+            at = [i for i, m in enumerate(rows) if again.actor.warms(m)][-warm:]
             again.sequencer.rewarm(rows[at[0] :] if at else [])
         return again
 
