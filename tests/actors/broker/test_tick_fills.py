@@ -504,3 +504,17 @@ def test_arrival_is_the_market_when_the_order_reached_it():
     [fill] = fills(tape.quote(3, 49.90, 100, 49.92, 500))
     assert isinstance(fill, OrderFilled)
     assert fill.arrival_px == fx(50.01)
+
+
+def test_prints_ten_percent_below_the_last_close_restrict_short_sales():
+    """``broker.ssr = "computed"``: 90 of 100 is the line; a print of 90.1 is above it, one of 90 on it."""
+    tape = Tape(with_params(allow_short=True, ssr="computed"))
+    tape.trade(1, (100.0, 10))
+    tape.close(1)
+    tape.day = 2
+    tape.open(2)
+    tape.trade(1, (95.0, 10), (90.1, 10))
+    assert kinds(tape.send(2, SELL, 10)) == ["OrderAccepted"]
+    tape.prints(3, [(0, 90.0, 10), (1, 20.0, 10), (0, 95.0, 5)])
+    [refused] = tape.send(4, SELL, 10)
+    assert (type(refused), refused.code) == (OrderRejected, "SSR_RESTRICTED")
