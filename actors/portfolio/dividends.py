@@ -48,9 +48,9 @@ class Dividends:
                 self.total -= due.amount
                 return
 
-    def snapshot(self) -> list[Due]:
+    def snapshot(self) -> list[list[int]]:
         """Return plain values."""
-        return list(self.due)
+        return [[due.symbol, due.amount, due.ex_date, due.pay_date] for due in self.due]
 
     def restore(self, state: list[list[int]]) -> None:
         """Take over what :meth:`snapshot` gave."""
