@@ -58,6 +58,6 @@ class PortfolioSpec(msgspec.Struct, frozen=True):
     allow_short: bool = False
     cost_min: int = 0
     reuse_proceeds: bool = True
-    borrow_rate: int = 0
+    borrow_rate: int = 250_000
     margin_rate: int = 0
     margin: bool = False
