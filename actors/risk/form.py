@@ -40,6 +40,8 @@ class Split(NamedTuple):
 
 def bad_price(order_type: OrderType, limit_px: int | None, stop_px: int | None) -> Denial | None:
     """Check that an order has the prices its type needs, no others, and none that is not positive."""
+    if order_type is OrderType.MARKET and limit_px is None and stop_px is None:
+        return None
     needs = _PRICES[order_type]
     for name, price, needed in (("limit_px", limit_px, needs[0]), ("stop_px", stop_px, needs[1])):
         if price is None:

@@ -59,6 +59,10 @@ _WAY_BACK: Final[dict[str, str]] = {
 }
 
 
+_IDLE_BRACKET: Final = Denial(
+    "BAD_BRACKET", "the order only closes what is held, and a bracket is for what an entry opens; leave it out"
+)
+
 Verdict = int | Denial | Split
 """Cash to reserve where the order passes."""
 
@@ -201,11 +205,8 @@ class Gate:
         if qty <= 0 or (qty % lot and not order.reduce_only):
             reason = f"the quantity must be a positive multiple of {fmt(lot)}"
             return Denial("BAD_QTY", reason, fmt(qty), fmt(lot))
-        plain = is_plain(order)
-        if plain and order.type is _MARKET and limit_px is None and stop_px is None:
-            return None
         denial = bad_price(order.type, limit_px, stop_px)
-        if plain or denial is not None:
+        if denial is not None or is_plain(order):
             return denial
         ref = self._prices.last(symbol)
         return bad_terms(order, qty, limit_px, stop_px, ref=ref, lot=lot, now=now)
@@ -257,15 +258,12 @@ class Gate:
             if entry and closable > 0 and (side == BUY or self._limits.allow_short):
                 return _flip(order, closable)
         if order.terms is not None and order.terms.bracket is not None and not entry and own is None:
-            reason = "the order only closes what is held, and a bracket is for what an entry opens; leave it out"
-            return Denial("BAD_BRACKET", reason)
+            return _IDLE_BRACKET
         ref = self._prices.last(symbol)
         denial = self._state(order, now, ref, entry=entry, reducing=reducing)
         if denial is not None:
             return denial
-        px = limit_px or ref
-        if side == BUY and limit_px is None and order.type is not _MARKET:
-            px = worst_px(order, limit_px, stop_px, ref)
+        px = limit_px or (ref if order.type is _MARKET else worst_px(order, limit_px, stop_px, ref))
         if held + same + leaves > FIXED_MAX:
             reason = f"the position could grow beyond {fmt(FIXED_MAX)}, which is more than a run can count"
             return Denial("MAX_QTY", reason, fmt(held + same + leaves), fmt(FIXED_MAX))

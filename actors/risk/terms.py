@@ -33,18 +33,15 @@ _TIFS: Final[dict[OrderType, tuple[TimeInForce, ...]]] = {
     OrderType.MARKET_ON_CLOSE: (_CLS, _DAY),
 }
 """Times in force by type; a stop or a touch order has to wait, so it cannot be for this instant or one auction."""
+_PLAIN_TIFS: Final = (_DAY, _GTC)
+_PLAIN_TYPES: Final = (OrderType.MARKET, OrderType.LIMIT, OrderType.STOP)
 _WITH_LIMIT: Final = (OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.LIMIT_IF_TOUCHED, OrderType.TAKE_PROFIT)
 _POSTED: Final = (OrderType.LIMIT, OrderType.TAKE_PROFIT)
 
 
 def is_plain(order: SubmitOrder) -> bool:
     """Tell whether nothing here concerns an order: a market, limit or stop order for the day or until cancelled."""
-    kind, tif = order.type, order.tif
-    return (
-        order.terms is None
-        and (tif is _DAY or tif is _GTC)
-        and (kind is OrderType.MARKET or kind is OrderType.LIMIT or kind is OrderType.STOP)
-    )
+    return order.terms is None and order.tif in _PLAIN_TIFS and order.type in _PLAIN_TYPES
 
 
 def bad_terms(
