@@ -15,12 +15,13 @@ from daemon.cli.render import is_fancy, pairs, say, say_json, table
 from daemon.kernel.errors import UsageError
 
 if TYPE_CHECKING:
+    from actors.broker.costs import Estimate
     from actors.broker.params import BrokerParams
 
 COST_EXAMPLE: Final = (
     "Example: tradingd calc cost --side buy --qty 1000 --px 50 --adv 2000000 --vol 0.02 --profile ibkr"
 )
-TCA_EXAMPLE: Final = "Example: tradingd calc tca --orders run/orders.csv --fills run/fills.csv --quotes quotes.csv"
+TCA_EXAMPLE: Final = "Example: tradingd calc tca --orders o.csv --fills f.csv --quotes q.csv"
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON also on a terminal.")]
 
 
@@ -134,36 +135,37 @@ def estimate(
     )
     rests = bound is not None and sign * (bound - ref) < 0
     regulatory, day = _regulatory(params, sign, shares, found.px, on)
-    total = found.total + regulatory
+    inputs = {
+        "side": side,
+        "qty": shares / SCALE,
+        "px": ref / SCALE,
+        "adv": daily / SCALE or None,
+        "spread_bps": None if spread_bps is None else float(spread_bps),
+        "limit": None if bound is None else bound / SCALE,
+        "bar_volume": volume / SCALE or None,
+        "date": day,
+        "impact": "linear" if params.impact == "sqrt" and not daily else params.impact,
+        "impact_rate": (params.impact_sqrt_rate if daily else params.impact_linear_rate) / SCALE,
+    }
+    return _document(inputs, found, regulatory) | {"liquidity": "maker" if rests else "taker"}
+
+
+def _document(inputs: dict[str, Any], found: Estimate, regulatory: int) -> dict[str, Any]:
+    from actors.values.fixed import SCALE
+
+    total = (found.total + regulatory) / SCALE
+    parts = {name: getattr(found, name) / SCALE for name in ("commission", "spread", "slippage", "impact")}
     return {
         "schema": "tradingd.cost/1",
-        "inputs": {
-            "side": side,
-            "qty": shares / SCALE,
-            "px": ref / SCALE,
-            "adv": daily / SCALE or None,
-            "spread_bps": None if spread_bps is None else float(spread_bps),
-            "limit": None if bound is None else bound / SCALE,
-            "bar_volume": volume / SCALE or None,
-            "date": day,
-            "impact": "linear" if params.impact == "sqrt" and not daily else params.impact,
-            "impact_rate": (params.impact_sqrt_rate if daily else params.impact_linear_rate) / SCALE,
-        },
-        "parts": {
-            "commission": found.commission / SCALE,
-            "regulatory": regulatory / SCALE,
-            "spread": found.spread / SCALE,
-            "slippage": found.slippage / SCALE,
-            "impact": found.impact / SCALE,
-        },
+        "inputs": inputs,
+        "parts": parts | {"regulatory": regulatory / SCALE},
         "of_impact": {
             "temporary": (found.impact - found.permanent) / SCALE,
             "permanent": found.permanent / SCALE,
         },
-        "total": total / SCALE,
-        "bps": 1e4 * total * SCALE / (shares * ref),
+        "total": total,
+        "bps": 1e4 * total / (inputs["qty"] * inputs["px"]),
         "px": found.px / SCALE,
-        "liquidity": "maker" if rests else "taker",
     }
 
 
