@@ -192,6 +192,9 @@ def test_an_orders_file_that_is_none_is_named_without_numbers_of_errors(desk: De
         ("dsr --sr 1 --n 5 --trials 9999999999999999 --trials-variance 1", "--trials N"),
         (f"psr --sr 1 --n {'9' * 30}", "--n "),
         ("metrics --equity e.csv --periods 1e-300", "--periods 1e-300 must be"),
+        ("cost --side buy --qty inf --px 50", "--qty: 'inf' is not a finite number"),
+        (f"cost --side buy --qty {'9' * 40} --px 50", "is too large"),
+        ("cost --side buy --qty 1 --px 50 --vol -1", "--vol -1 is below zero"),
     ],
 )
 def test_numbers_that_make_no_sense_are_usage(desk: Desk, arguments: str, says: str) -> None:
