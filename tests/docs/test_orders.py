@@ -61,6 +61,24 @@ def test_every_field_stands_in_the_table() -> None:
     assert {name for name in ORDER_FIELDS if f"`{name}`" not in table} == set()
 
 
+CODES: Final = re.compile(r"""(?:Denial\(|return |Final = |refuse\(|code = )\(?"([A-Z]+(?:_[A-Z]+)+)\"""")
+"""How codes stand where orders are judged."""
+JUDGES: Final = (
+    *("actors/risk/form.py", "actors/risk/terms.py", "daemon/system/order_fields.py", "daemon/system/order_form.py"),
+    "actors/broker/acceptance.py",
+)
+OTHERS: Final = {"BAD_LIMIT_PX", "BAD_STOP_PX", "BAD_LOT", "UNKNOWN_ACCOUNT", "DUPLICATE_ORDER"}
+"""What the broker would say of an order that no gate had looked at."""
+
+
+def test_every_code_stands_on_the_page() -> None:
+    """Codes of the border, of the gate's form and of the broker's acceptance."""
+    root = Path(__file__).resolve().parents[2]
+    found = {code for path in JUDGES for code in CODES.findall((root / path).read_text("utf-8"))}
+    assert {"BAD_TRAIL", "BAD_EXPIRY", "BAD_FIELD", "REDUCE_ONLY_FLAT"} <= found
+    assert {code for code in found - OTHERS if f"`{code}`" not in PAGE} == set()
+
+
 def test_the_line_of_an_orders_file_reads(tmp_path: Path) -> None:
     """As it stands on the page."""
     line = next(line.strip() for line in PAGE.splitlines() if line.startswith('    {"at"'))
