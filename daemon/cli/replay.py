@@ -118,10 +118,7 @@ def replay(
     loaded = load_settings(
         file=config, profile=check_profile(profile), sets=sets or (), environ=os.environ, flags=flags
     )
-    date_from, date_to = parse_date("--from", start), parse_date("--to", end)
-    if date_from is not None and date_to is not None and date_from > date_to:
-        message = f"--from {start} is after --to {end}"
-        raise UsageError(message, code="DATES", remedy="exchange them")
+    date_from, date_to = _dates(start, end)
     options = ReplayOptions(
         out=out if out is not None else _new_folder(loaded.settings.paths.state_dir),
         source=source,
@@ -147,6 +144,14 @@ def replay(
     from daemon.system.replay import run_replay  # after the options were checked: it takes a while
 
     _show(lambda update: run_replay(options, loaded.settings, update), "replay", as_json=as_json)
+
+
+def _dates(start: str | None, end: str | None) -> tuple[int | None, int | None]:
+    date_from, date_to = parse_date("--from", start), parse_date("--to", end)
+    if date_from is not None and date_to is not None and date_from > date_to:
+        message = f"--from {start} is after --to {end}"
+        raise UsageError(message, code="DATES", remedy="exchange them")
+    return date_from, date_to
 
 
 def _command(typed: Mapping[str, object]) -> str:
