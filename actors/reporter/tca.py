@@ -228,6 +228,7 @@ _KEYS: Final[dict[str, Callable[[ParentOrder], str]]] = {
     "hour": lambda order: f"{order.hour:02d}",
     "type": lambda order: order.type,
 }
+_COUNTED: Final = ("filled", "partially_filled", "canceled", "expired", "rejected", "denied")
 _Rows = Sequence[tuple[ParentOrder, Shortfall]]
 
 
@@ -241,23 +242,33 @@ def _sums(rows: _Rows) -> dict[str, Any]:
 
     ``ordered`` is the sum of Q x P_d, which the bps are of; of an order that misses nothing only F counts.
     """
-    counts = dict.fromkeys(("filled", "partially_filled", "canceled", "expired", "rejected", "denied"), 0)
-    for order, _ in rows:
-        if order.status in counts:
-            counts[order.status] += 1
-    known = _known(rows)
-    out: dict[str, Any] = {"orders": len(rows), **counts, "analysed": len(known)}
-    out["value"] = sum(order.value for order, _ in rows) / FINE
-    ordered = sum(order.wanted * order.decision_px for order, _ in known if order.decision_px is not None)
-    out["ordered"] = ordered / FINE
-    total = 0
-    for name in PARTS:
-        part = sum(getattr(parts, name) for _, parts in known)
-        total += part
-        out[name] = part / FINE if known else None
-    out["total"] = total / FINE if known else None
-    out["bps"] = 10_000 * total / ordered if ordered else None
-    return out
+    counts = dict.fromkeys(_COUNTED, 0)
+    value = ordered = known = delay = execution = opportunity = fees = 0
+    for order, parts in rows:
+        status = order.status
+        if status in counts:
+            counts[status] += 1
+        value += order.value
+        if parts.delay is None or parts.execution is None or parts.opportunity is None:
+            continue
+        known += 1
+        delay += parts.delay
+        execution += parts.execution
+        opportunity += parts.opportunity
+        fees += parts.fees
+        if order.decision_px is not None:
+            ordered += order.wanted * order.decision_px
+    total = delay + execution + opportunity + fees
+    sums = (delay, execution, opportunity, fees, total)
+    return {
+        "orders": len(rows),
+        **counts,
+        "analysed": known,
+        "value": value / FINE,
+        "ordered": ordered / FINE,
+        **{name: part / FINE if known else None for name, part in zip((*PARTS, "total"), sums, strict=True)},
+        "bps": 10_000 * total / ordered if ordered else None,
+    }
 
 
 def _execution(rows: _Rows) -> dict[str, float | None]:
