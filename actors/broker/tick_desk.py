@@ -433,6 +433,8 @@ class TickDesk(BrokerState):
         if book.active:
             self._market.take_last(book.lasts())
             book.begin()
+            for order in self._resting.orders.values():
+                order.queue = None  # the next session's book has places of its own
 
     def _close_ticked(self, execution: Execution, close: int) -> None:
         """Fill orders for the closing auction at the last print, in a session without prints at the last quote.

@@ -153,6 +153,18 @@ def test_a_print_through_an_iceberg_takes_all_of_it():
     assert told(tape.trade(3, (49.99, 500))) == [(100, 50.00, "trade", "maker")]
 
 
+def test_a_place_does_not_outlive_the_session():
+    """Nobody was ahead at the close; the next session's book has 300 at the price, and they count."""
+    tape = resting(50.00)
+    tape.trade(3, (50.00, 300))
+    assert tape.queue() == 0
+    tape.close(1)
+    tape.day = 2
+    tape.open(2)
+    assert fills(tape.quote(1, 50.00, 300, 50.10, 200)) == []
+    assert tape.queue() == 300
+
+
 @pytest.mark.parametrize("cut", range(5))
 def test_queues_survive_a_snapshot_at_any_place(cut: int):
     """A broker restored between any two inputs goes on as the one that never stopped."""
