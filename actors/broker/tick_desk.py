@@ -8,17 +8,14 @@ input and is no state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from actors.broker import fees
-from actors.broker.acceptance import check_replace
 from actors.broker.book import QUOTE, TRADE, Touch
 from actors.broker.execution import FOK, IOC, Execution
-from actors.broker.in_flight import Request
 from actors.broker.matching import Match
-from actors.broker.order_state import ORDER, Auction, Mode, OrderTrigger, WorkingOrder
-from actors.broker.state import BrokerState
+from actors.broker.order_state import Auction, Mode, WorkingOrder
+from actors.broker.request_desk import RequestDesk
 from actors.broker.tick_matching import (
     Print,
     auction_match,
@@ -39,18 +36,12 @@ from actors.broker.tick_matching import (
 from actors.messages.columns import I32
 from actors.messages.market import QuotePanel, TradePanel
 from actors.messages.orders import (
-    OrderCanceled,
-    OrderCancelRejected,
-    OrderCancelRequested,
     OrderFilled,
     OrderPartiallyFilled,
-    OrderReplaced,
-    OrderReplaceRequested,
-    RouteReplace,
     TimeInForce,
 )
 from actors.values.fixed import mul
-from daemon.kernel.actor import Context, decides, evolves, observes, seals
+from daemon.kernel.actor import Context, decides, observes, seals
 
 POST_ONLY_WOULD_TAKE: Final = "POST_ONLY_WOULD_TAKE"
 _UNASKED: Final = -1
@@ -79,7 +70,7 @@ class Instant:
         self.left: dict[tuple[int, int], int | None] = {}
 
 
-class TickDesk(BrokerState):
+class TickDesk(RequestDesk):
     """Folds ticks and matches them against what works."""
 
     # -- observing -------------------------------------------------------------------------------------------------
@@ -204,73 +195,6 @@ class TickDesk(BrokerState):
             return touch.whole and not crosses(order, touch)
         prints = instant.prints.get(symbol, ())
         return any(side * (order.limit_px - one.px) <= 0 for one in prints)
-
-    def _answered(self, request: Request) -> None:
-        """Fold that a request was refused: what was carried out is not in flight any more."""
-        self._in_flight.drop(request.client_order_id)
-        order = self._resting.orders.get(request.client_order_id)
-        if order is not None and ORDER.allows(order.state, OrderTrigger.REFUSE_REQUEST):
-            order.advance(OrderTrigger.REFUSE_REQUEST)
-
-    # -- requests on their way -------------------------------------------------------------------------------------
-
-    @evolves(OrderCancelRequested)
-    def cancel_requested(self, event: OrderCancelRequested) -> None:
-        """Fold that a cancel is on its way."""
-        self._resting.orders[event.client_order_id].advance(OrderTrigger.REQUEST_CANCEL)
-        self._in_flight.add(event)
-
-    @evolves(OrderReplaceRequested)
-    def replace_requested(self, event: OrderReplaceRequested) -> None:
-        """Fold that new terms are on their way."""
-        self._resting.orders[event.client_order_id].advance(OrderTrigger.REQUEST_REPLACE)
-        self._in_flight.add(event)
-
-    def _carry_out(self, requests: Iterable[Request], execution: Execution) -> None:
-        """State what becomes of requests that have arrived."""
-        for request in requests:
-            order = self._resting.orders.get(request.client_order_id)
-            if order is None:
-                continue  # it ended, and the request was refused then
-            if isinstance(request, OrderCancelRequested):
-                execution.cancel(order, request.reason)
-                continue
-            terms = RouteReplace(
-                request.client_order_id, request.qty, request.limit_px, request.stop_px, request.reserved
-            )
-            refusal = check_replace(order, terms, self._params)
-            if refusal is not None:
-                execution.events.append(OrderCancelRejected(request.client_order_id, *refusal))
-                continue
-            execution.events.append(
-                OrderReplaced(
-                    order.order_id,
-                    request.client_order_id,
-                    request.qty,
-                    request.limit_px,
-                    request.stop_px,
-                    request.reserved,
-                    execution.stamp,
-                )
-            )
-            execution.present[order.n] = _with_terms(order, request)
-
-    def _overtaken(self, execution: Execution) -> None:
-        """Refuse the requests whose orders ended in this instant before they arrived."""
-        if not self._in_flight.waiting:
-            return
-        for event in list(execution.events):
-            if not isinstance(event, OrderFilled | OrderCanceled):
-                continue
-            request = self._in_flight.of(event.client_order_id)
-            filled = isinstance(event, OrderFilled)
-            if request is None or request.effective_ts <= execution.stamp:
-                continue
-            if not filled and isinstance(request, OrderCancelRequested):
-                continue
-            how = "filled" if filled else "ended"
-            reason = f"order {event.client_order_id} {how} before the request reached the market"
-            execution.events.append(OrderCancelRejected(event.client_order_id, "TERMINAL_ORDER", reason))
 
     # -- deciding --------------------------------------------------------------------------------------------------
 
@@ -479,15 +403,3 @@ def _fill(order: WorkingOrder, execution: Execution, match: Match, half: int | N
         for event in events[before:]
         if isinstance(event, OrderFilled | OrderPartiallyFilled) and event.client_order_id == name
     )
-
-
-def _with_terms(order: WorkingOrder, request: OrderReplaceRequested) -> WorkingOrder:
-    """Return an order with the new terms that have just arrived."""
-    other = order.copy()
-    other.qty = request.qty
-    other.leaves = request.qty - order.cum_qty
-    other.limit_px = request.limit_px
-    other.stop_px = request.stop_px
-    other.taking = request.limit_px is not None
-    other.queue = None
-    return other
