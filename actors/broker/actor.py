@@ -1,4 +1,4 @@
-"""The broker: takes orders that passed the gate, matches them against bars, and says what became of them.
+"""The broker: takes orders that passed the gate, matches them against prices, and says what became of them.
 
 First stage of every input, so that a bar's fills are in its equity mark. The rules are in the concept modules beside
 this one: ``acceptance`` (what is taken), ``order_state`` (the life of an order), ``resting`` (which bars matter),
@@ -8,6 +8,9 @@ this one: ``acceptance`` (what is taken), ``order_state`` (the life of an order)
 Order of one bar's fills: sales at the open, purchases at the open, then what the path inside the bar meets, each group
 oldest order first where nothing else decides. A bar whose volume is zero or null fills and triggers nothing; the
 order-bars lost to null volume are counted.
+
+A symbol that had a quote or print in the session is matched on those (``tick_matching``), against its ``book``; then
+its bars only mark. Only there do orders, cancels and replaces take time (``latency``, ``in_flight``).
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ from daemon.kernel.message import Command, Event
 
 
 class BrokerActor(IntakeDesk, OrderFolds, BarDesk, CalendarDesk, StatusDesk, CorporateDesk):
-    """The simulated broker for daily and intraday bars."""
+    """The simulated broker for daily and intraday bars, quotes and prints."""
 
     name = "broker"
     sends: ClassVar[tuple[type[Command], ...]] = ()
