@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from actors.values.time import Interval
     from actors.values.universe import Adjustment
 
+StatusFiles = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="PATH", help="Halts, LULD bands, SSR: ts symbol state, optional lower upper reason."),
+]
+ActionFiles = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="PATH", help="Splits, dividends, renames, delistings: ex_date symbol kind value pay_date."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration file (TOML).")]
 Profile = Annotated[

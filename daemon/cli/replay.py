@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from daemon.cli.options import (
+    ActionFiles,
     AsJson,
     ConfigFile,
     Profile,
     Sets,
+    StatusFiles,
     check_profile,
     parse_adjustment,
     parse_date,
@@ -64,16 +66,8 @@ def replay(
     ] = None,
     trades: Annotated[list[Path] | None, typer.Option(metavar="PATH", help="Trades: ts symbol price size.")] = None,
     news: Annotated[list[Path] | None, typer.Option(metavar="PATH", help="Headlines: ts symbols headline.")] = None,
-    status: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="PATH", help="Halts, LULD bands, SSR: ts symbol state, optional lower upper reason."),
-    ] = None,
-    actions: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="PATH", help="Splits, dividends, renames, delistings: ex_date symbol kind value pay_date."
-        ),
-    ] = None,
+    status: StatusFiles = None,
+    actions: ActionFiles = None,
     source: Annotated[
         str | None, typer.Option(metavar="NAME", help="Embedded data instead of --bars: sp500.", show_default=False)
     ] = None,
