@@ -131,6 +131,8 @@ class Recording:
         """Take over what :func:`open_recording` prepared."""
         self._spec = spec
         self._ticks = ticks
+        self._table = table
+        self._tick_closes: F64 | None = None
         self._statuses = statuses
         self._actions = actions
         self.history = history
@@ -210,8 +212,13 @@ class Recording:
         return self._unknown() if self.history is None else self.history.session_opens()
 
     def session_closes(self) -> tuple[I64, F64]:
-        """Return exchange dates ``[S]`` and last closes of bars ``[S, N]``, NaN where there is none."""
-        return self._unknown() if self.history is None else self.history.session_closes()
+        """Return exchange dates ``[S]`` and last closes ``[S, N]`` of bars, without bars of ticks; NaN for none."""
+        if self.history is not None:
+            return self.history.session_closes()
+        if self._tick_closes is None:
+            self._tick_closes = self._ticks.session_lasts(self._table)
+        dates, _ = self._unknown()
+        return dates, self._tick_closes
 
     def benchmark_closes(self) -> tuple[str, I64, F64] | None:
         """Return (label, dates ``[B]``, closes ``[B]``) of the benchmark within the sessions, or None without one."""

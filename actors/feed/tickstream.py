@@ -222,6 +222,26 @@ class TickStream:
             for symbol, found in parts.items()
         }
 
+    def session_lasts(self, table: SessionTable) -> F64:
+        """Read the ticks again; return the last price of each session, ``[S, N]``, NaN where there is none.
+
+        That is the last print; in a session without prints of a symbol, the middle of its last quote.
+        """
+        found = np.full((len(table), self._size), np.nan)
+        for kind in KINDS:
+            part = np.full_like(found, np.nan)
+            for rows in self._quotes(None) if kind == "quotes" else self._trades(None):
+                if kind == "quotes":
+                    bid, ask = rows.cols["bid_px"], rows.cols["ask_px"]
+                    px = np.where(bid <= ask, (bid + ask) / 2, np.nan)  # a side that is not known compares false
+                else:
+                    px = rows.cols["price"]
+                known = np.isfinite(px)
+                session = np.maximum(np.searchsorted(table.open_ts, rows.ts[known], "right") - 1, 0)
+                part[session, rows.ids[known]] = px[known]  # of several the last stays
+            found = np.where(np.isfinite(part), part, found)
+        return found
+
     def _items(self, since: int | None) -> Iterator[Market]:
         """Merge the files by time; within an instant files follow each other."""
         files: list[I64] = []

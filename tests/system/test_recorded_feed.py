@@ -64,6 +64,8 @@ def test_ticks_alone_fill_and_mark(tmp_path: Path) -> None:
     assert fill.startswith("2024-01-03T15:00:02.000Z,O-1,O-1-1,A,buy,10,102,quote,0,taker,101.5,5,0,0,0")
     equity = [row.split(",")[1] for row in (result.folder / "equity.csv").read_text("utf-8").splitlines()[1:]]
     assert equity == ["100000", "99995", "99995"]
+    [_, held] = (result.folder / "positions.csv").read_text("utf-8").splitlines()
+    assert held == "A,10,102,101.5,-5,0"
     assert verify_path(result.folder).ok
 
 
