@@ -29,6 +29,7 @@ from actors.broker.tick_matching import (
     queues,
     quote_match,
     quote_price,
+    reached,
     resting_shares,
     rests_against,
     waits,
@@ -57,9 +58,10 @@ class Instant:
         queues: by order number what was ahead of it before these prints.
         opening: symbols for which this is the session's first print, or the first quote.
         left: by (symbol, side) what is left at the opposite touch, None where sizes are not known.
+        stirs: whether something may come of it for one of the orders.
     """
 
-    __slots__ = ("left", "met", "opening", "orders", "prints", "queues")
+    __slots__ = ("left", "met", "opening", "orders", "prints", "queues", "stirs")
 
     def __init__(self, orders: list[WorkingOrder]) -> None:
         self.orders = orders
@@ -68,6 +70,7 @@ class Instant:
         self.queues: dict[int, int | None] = {}
         self.opening: set[int] = set()
         self.left: dict[tuple[int, int], int | None] = {}
+        self.stirs = False
 
 
 class TickDesk(RequestDesk):
@@ -90,7 +93,7 @@ class TickDesk(RequestDesk):
         for order in orders:
             if not book.quoted(order.symbol):
                 instant.opening.add(order.symbol)
-            if queues(order):
+            if queues(order) and (order.taking or order.queue is None):
                 self._settle(order)
         book.note_quotes(panel)
         for order in orders:
@@ -99,8 +102,17 @@ class TickDesk(RequestDesk):
                 self._resting.arrived(order, touch.mid)
             if queues(order):
                 order.queue = queue_ahead(order, book)
-            elif waits(order):
-                instant.met[order.n] = first_met(order, self._prices(order, instant))
+                instant.stirs |= order.immediate or crosses(order, touch)
+            else:
+                self._await(order, instant)
+
+    def _await(self, order: WorkingOrder, instant: Instant) -> None:
+        """Fold what this instant's prices mean for an order that rests nowhere: for most, whether they trigger it."""
+        if waits(order):
+            met = instant.met[order.n] = first_met(order, self._prices(order, instant))
+            instant.stirs |= met > 0
+        else:
+            instant.stirs = True
 
     def _settle(self, order: WorkingOrder) -> None:
         """Fold where a limit stands in the book of before this tick: it may have reached the market since the last."""
@@ -138,8 +150,9 @@ class TickDesk(RequestDesk):
                 self._settle(order)
                 instant.queues[order.n] = order.queue
                 order.queue = queue_behind(order, order.queue, prints)
-            elif waits(order):
-                instant.met[order.n] = first_met(order, self._prices(order, instant))
+                instant.stirs |= order.taking or order.immediate or reached(order, prints)
+            else:
+                self._await(order, instant)
             if not order.arrival_px:
                 self._resting.arrived(order, book.reference(order.symbol) or prints[0].px)
         book.note_trades(panel)
@@ -203,7 +216,8 @@ class TickDesk(RequestDesk):
         """Carry out what has arrived, then match."""
         instant = self._instant
         resting = self._resting
-        if instant is None and panel.ts < self._in_flight.next_ts and not 0 < resting.next_expiry < panel.ts:
+        stirs = instant is not None and instant.stirs
+        if not stirs and panel.ts < self._in_flight.next_ts and not 0 < resting.next_expiry < panel.ts:
             return
         execution = self._execution(self._market.date, ctx.now)
         self._carry_out(self._in_flight.due(panel.ts), execution)
@@ -221,8 +235,9 @@ class TickDesk(RequestDesk):
             if now is None:
                 continue
             if waits(now):
-                # New terms that have just arrived are asked the same question.
-                met = instant.met.get(order.n, 0) if now is order else first_met(now, self._prices(now, instant))
+                met = instant.met.get(order.n, 0)
+                if now.stop_px != order.stop_px:  # new terms that have just arrived are asked the same question
+                    met = first_met(now, self._prices(now, instant))
                 if met:
                     execution.trigger(now, met)
             elif now.auction:

@@ -134,6 +134,12 @@ def queue_behind(order: WorkingOrder, queue: int | None, prints: Iterable[Print]
     return max(0, queue - traded)
 
 
+def reached(order: WorkingOrder, prints: Iterable[Print]) -> bool:
+    """Tell whether something printed at a limit or through it."""
+    limit, side = order.limit_px, order.side
+    return limit is not None and any(side * (limit - one.px) >= 0 for one in prints)
+
+
 def resting_shares(order: WorkingOrder, queue: int | None, prints: Sequence[Print], lot: int) -> list[int]:
     """Return what a limit that rests gets of each print.
 

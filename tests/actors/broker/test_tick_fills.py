@@ -10,6 +10,7 @@ import math
 import pytest
 
 from actors.broker.params import BrokerParams
+from actors.messages.market import GapDetected
 from actors.messages.orders import (
     OrderCanceled,
     OrderExpired,
@@ -220,6 +221,24 @@ def test_a_limit_is_filled_by_prints_through_it(side, limit, one, wanted):
     tape.trade(1, (50.0, 1000))
     tape.send(1, side, 100, "limit", limit_px=limit)
     assert told(tape.trade(2, one)) == wanted
+
+
+def test_limits_share_a_print_that_went_through_both():
+    """300 printed below 49.90 and 49.95: 200 for the older, the rest for the younger, each at its own price."""
+    tape = Tape()
+    tape.trade(1, (50.0, 1000))
+    tape.send(2, BUY, 200, "limit", limit_px=49.90)
+    tape.send(2, BUY, 200, "limit", limit_px=49.95)
+    assert told(tape.trade(3, (49.85, 300))) == [(200, 49.90, "trade", "maker"), (100, 49.95, "trade", "maker")]
+
+
+def test_nothing_is_matched_with_prices_that_were_missed():
+    """A gap until 10: the tick of 9 came late and is no price to trade at, the one of 10 is."""
+    tape = Tape()
+    tape.send(1, BUY, 100)
+    tape.put(GapDetected(tape.at(2), "feed", tape.at(1), tape.at(10)), tape.at(2))
+    assert fills(tape.quote(9, *TIGHT)) == []
+    assert told(tape.quote(10, *TIGHT)) == [(100, 50.02, "quote", "taker")]
 
 
 def test_a_limit_that_takes_waits_for_a_quote_where_there_are_quotes():
