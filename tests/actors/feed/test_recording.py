@@ -122,7 +122,7 @@ def test_extended_hours_let_ticks_outside_the_session_in(write) -> None:
 
 
 def test_without_bars_the_sessions_are_those_of_the_ticks(write) -> None:
-    """From the first to the last with a row, with an interval of a minute and no prices by session."""
+    """From the first to the last with a row, with an interval of a minute; a session closes at its last print."""
     spec = RecordingSpec(trades=(write(TRADES.replace("2013-10-08", "2013-10-09"), "t.csv"),), sectors={"B": "Energy"})
     recording = open_recording(spec)
     assert [s.date for s in recording.sessions] == [20_131_007, 20_131_008, 20_131_009]
@@ -134,7 +134,13 @@ def test_without_bars_the_sessions_are_those_of_the_ticks(write) -> None:
     for dates, prices in (recording.session_opens(), recording.session_closes()):
         assert dates.tolist() == [20_131_007, 20_131_008, 20_131_009]
         assert prices.shape == (3, 2)
-        assert np.isnan(prices).all()
+    assert np.isnan(recording.session_opens()[1]).all()
+    closes = recording.session_closes()[1]
+    assert [[None if np.isnan(px) else px for px in row] for row in closes.tolist()] == [
+        [1.1, 2.1],
+        [None, None],
+        [1.3, None],
+    ]
     assert recording.benchmark_closes() is None
 
 
