@@ -59,10 +59,11 @@ class BarDesk(BrokerState):
     def _mark_orders(self, panel: BarPanel) -> None:
         """Fold where the market stood when orders reached it, the best prices of trails, the last bar of a session."""
         resting = self._resting
+        ticked = self._book.ticked if self._book.active else None
         for order in [*resting.unarrived.values(), *resting.trails.values(), *resting.auctions.values()]:
             row = row_of(panel, order.symbol)
             born = order.leg and order.accepted_ts == panel.ts
-            if row < 0 or not trades(panel, row) or self._book.ticked(order.symbol):
+            if row < 0 or not trades(panel, row) or (ticked is not None and ticked(order.symbol)):
                 continue
             if order.live_from <= panel.start_ts or born:
                 if not order.arrival_px:

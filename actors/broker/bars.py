@@ -200,7 +200,12 @@ class BarWalk:
 
     def _fill(self, row: int, order: WorkingOrder, match: Match) -> None:
         half = quoted(self._panel, row, match.source) if self._has_quotes else None
-        at = 0 if order.arrival_px else arrival(self._panel, row)
+        if order.arrival_px:
+            at = 0
+        elif match.source == OPEN and not self._has_quotes:
+            at = match.ref  # the open itself
+        else:
+            at = arrival(self._panel, row)
         self._execution.fill(order, match, half, at)
 
     def _meet(self, row: int, order: WorkingOrder, match: Match) -> None:

@@ -233,9 +233,7 @@ class Execution(Following):
             half_quoted: half of the quoted spread, None where it is not known.
             arrival: the market's price when the order reached it, if that was now.
         """
-        if not order.arrival_px and arrival:
-            order = order.copy()
-            order.arrival_px = arrival
+        at = order.arrival_px or arrival
         submitted = order.order
         symbol = order.symbol
         if self._banded and self._beyond_band(order, match, half_quoted):
@@ -250,14 +248,14 @@ class Execution(Following):
         if match.triggers and (room > 0 or bound != LOT_CLOSED):
             self.events.append(OrderTriggered(order.order_id, submitted.client_order_id, match.ref))
         if qty <= 0:
-            self.cancel(order, bound)
+            self.cancel(_arrived(order, at), bound)
             return
         offered = self._volume.get(symbol)
         if offered is not None and offered < qty:
             qty = offered - offered % self._terms.lot_size
         whole = submitted.tif is TimeInForce.FOK
         if whole and qty < leaves:
-            self.cancel(order, FOK)
+            self.cancel(_arrived(order, at), FOK)
             return
         if not qty:
             return
@@ -268,16 +266,17 @@ class Execution(Following):
                 if self._terms.margin is None
                 else not purse.pays(symbol, order.side * qty, match.ref, fill.cash)
             ):
-                self._fill_affordable(order, match, 0 if whole else qty, half_quoted, purse, stake)
+                self._fill_affordable(_arrived(order, at), match, 0 if whole else qty, half_quoted, purse, stake)
                 return
         except fees.FeeScheduleError as error:
-            self.cancel(order, error.message)
+            self.cancel(_arrived(order, at), error.message)
             return
         held = stake.held
-        self._book(order, match, fill, purse, stake)
+        self._book(order, match, fill, purse, stake, at)
         if qty == room < leaves:
-            self.cancel(order, bound, qty)
-        self._consequences(order, match, qty, held, stake.held)
+            self.cancel(_arrived(order, at), bound, qty)
+        if order.linked or held:
+            self._consequences(_arrived(order, at) if order.linked else order, match, qty, held, stake.held)
 
     def _consequences(self, order: WorkingOrder, match: Match, qty: int, before: int, held: int) -> None:
         """State what a fill of ``qty`` means for others, the position having gone from ``before`` to ``held``."""
@@ -341,7 +340,7 @@ class Execution(Following):
         if best is not None:
             filled = best.qty
             held = stake.held
-            self._book(order, match, best, purse, stake)
+            self._book(order, match, best, purse, stake, order.arrival_px)
         self.cancel(order, INSUFFICIENT_MARGIN if margin else INSUFFICIENT_CASH, filled)
         if filled:
             self._consequences(order, match, filled, held, stake.held)
@@ -393,7 +392,7 @@ class Execution(Following):
         limit = self._worst(order) if self._banded else order.limit_px
         return terms.costs.take(match.ref, side, qty, limit, half_quoted, adv, volume, spread, pressure)
 
-    def _book(self, order: WorkingOrder, match: Match, fill: Fill, purse: Purse, stake: Stake) -> None:
+    def _book(self, order: WorkingOrder, match: Match, fill: Fill, purse: Purse, stake: Stake, arrival: int) -> None:
         """State the fill and spend the budgets."""
         qty = fill.qty
         price = fill.price
@@ -442,8 +441,17 @@ class Execution(Following):
                 submitted.lot_id,
                 submitted.confidence,
                 submitted.exempt,
-                order.arrival_px,
+                arrival,
             )
         )
         if self._aftermath is not None:
             self._aftermath.trade(symbol, side, qty, price.impact)
+
+
+def _arrived(order: WorkingOrder, px: int) -> WorkingOrder:
+    """Return an order as it is once it has met this price; most are filled whole by it and need no copy."""
+    if order.arrival_px == px:
+        return order
+    met = order.copy()
+    met.arrival_px = px
+    return met

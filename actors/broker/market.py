@@ -81,7 +81,8 @@ class MarketMemory:
 
     def last(self, symbol: int) -> int:
         """Return the last close in units of 1e-8, 0 where none was seen."""
-        return int(self._last_fx[symbol])
+        px: int = self._last_fx.item(symbol)
+        return px
 
     def set_last(self, symbol: int, px: int) -> None:
         """Say the last price in other units."""

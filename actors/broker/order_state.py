@@ -200,6 +200,14 @@ _MODES: Final[dict[OrderType, Mode]] = {
 }
 
 
+# A member looked up in its enum costs as much as three assignments; every order passes here.
+_MARKET: Final = Mode.MARKET
+_NEW: Final = OrderState.NEW
+_NO_AUCTION: Final = Auction.NONE
+_PLAIN_TYPES: Final = (OrderType.MARKET, OrderType.LIMIT)
+_PLAIN_TIFS: Final = (TimeInForce.DAY, TimeInForce.GTC)
+
+
 def _auction(order: SubmitOrder) -> Auction:
     if order.tif is TimeInForce.OPG or order.type is OrderType.MARKET_ON_OPEN:
         return Auction.OPEN
@@ -283,10 +291,15 @@ class WorkingOrder:
         self.portfolio = order.portfolio
         self.symbol = order.symbol
         self.side = order.side
-        self.mode = _MODES[order.type]
-        self.market = self.mode is Mode.MARKET
-        self.auction = _auction(order)
-        self.immediate = order.tif is TimeInForce.IOC or order.tif is TimeInForce.FOK
+        mode = self.mode = _MODES[order.type]
+        self.market = mode is _MARKET
+        tif = order.tif
+        if tif in _PLAIN_TIFS and order.type in _PLAIN_TYPES:
+            self.auction = _NO_AUCTION
+            self.immediate = False
+        else:
+            self.auction = _auction(order)
+            self.immediate = tif is TimeInForce.IOC or tif is TimeInForce.FOK
         terms = self.terms = order.terms
         self.linked = terms is not None and (terms.bracket is not None or bool(terms.bracket_of or terms.oco_group))
         self.qty = self.leaves = order.qty
@@ -294,7 +307,7 @@ class WorkingOrder:
         self.stop_px = order.stop_px
         self.reserved = reserved
         self.accepted_ts = self.live_from = accepted_ts
-        self.state = OrderState.NEW
+        self.state = _NEW
         self.triggered = False
         self.taking = False
         self.best = self.arrival_px = self.last_px = self.leg = 0
