@@ -106,6 +106,7 @@ def world(folder: Path, seed: int, kind: str | None = None, *, extra: str = "") 
         feed = f'bars = ["{_bars(folder, draw, calendar, step_min=draw.choice((1, 5)), count=60)}"]\n'
         if kind == "ticks":
             feed += "".join(f'{name} = ["{_ticks(folder, draw, name)}"]\n' for name in ("quotes", "trades", "news"))
+        feed += f'status = ["{_status(folder, calendar)}"]\n'
     if kind != "daily":
         feed += 'adjustment = "split"\n'
     latency = draw.choice((0, 250, 90_000))
@@ -132,6 +133,8 @@ def replay_of(config: Path, out: Path) -> ReplayResult:
         quotes=playback.quotes,
         trades=playback.trades,
         news=playback.news,
+        status=playback.status,
+        actions=playback.actions,
         adjustment=Adjustment(playback.adjustment) if playback.adjustment else None,
         tz=playback.tz or None,
         interval=parse_interval(playback.interval) if playback.interval else None,
@@ -196,6 +199,26 @@ def _ticks(folder: Path, draw: random.Random, kind: str) -> str:
                 }
                 lines.append(f"{stamp},{rest[kind]}")
     return _written(folder / f"{kind}.csv", lines)
+
+
+def _status(folder: Path, calendar: str) -> str:
+    """Write halts of a quarter of an hour, bands and restrictions in every session; one halt is from before the first."""
+    first = DAYS[calendar][0] - timedelta(days=1)
+    lines = ["ts,symbol,state,lower,upper,reason", f"{first}T00:00:00Z,CCC,halted,,,T1"]
+    for at in _instants(calendar, 60, 1, 0):
+        for minutes, row in (
+            (5, "AAA,halted,,,T12"),
+            (5, "CCC,trading,,,"),
+            (10, "BBB,luld,99.5,100.5,"),
+            (20, "AAA,trading,,,"),
+            (25, "BBB,trading,,,"),
+            (30, "*,odd,,,MWC1"),
+            (35, "*,trading,,,"),
+            (40, "BBB,ssr,,,"),
+            (50, "CCC,halted,,,"),
+        ):
+            lines.append(f"{_stamp(at + timedelta(minutes=minutes))},{row}")
+    return _written(folder / "status.csv", lines)
 
 
 def _written(path: Path, lines: list[str]) -> str:
