@@ -51,7 +51,8 @@ def replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replay:
 def test_every_option_arrives(replay: Replay, capsys: pytest.CaptureFixture[str]) -> None:
     """Parsed: dates as numbers, intervals and adjustments as values; what is configuration in the settings."""
     line = (
-        "replay --bars a.csv --bars b.parquet --adjustment split --tz America/New_York --orders o.jsonl"
+        "replay --bars a.csv --bars b.parquet --status s.csv --actions c.csv"
+        " --adjustment split --tz America/New_York --orders o.jsonl"
         ' --strategy momentum --params {"lookback":20} --interval 5m --from 2020-01-02 --to 2020-12-31 --cash 50000.01'
         " --benchmark SPY --seed 7 --durable --events --out run --profile ibkr --set broker.slippage_bps=2 --json"
     )
@@ -59,6 +60,8 @@ def test_every_option_arrives(replay: Replay, capsys: pytest.CaptureFixture[str]
     assert replay.options == ReplayOptions(
         out=Path("run"),
         bars=(Path("a.csv"), Path("b.parquet")),
+        status=(Path("s.csv"),),
+        actions=(Path("c.csv"),),
         adjustment=Adjustment.SPLIT,
         tz="America/New_York",
         orders=Path("o.jsonl"),
@@ -69,7 +72,7 @@ def test_every_option_arrives(replay: Replay, capsys: pytest.CaptureFixture[str]
         durable=True,
         events=True,
         profile="ibkr",
-        command="tradingd replay --bars a.csv --bars b.parquet"
+        command="tradingd replay --bars a.csv --bars b.parquet --status s.csv --actions c.csv"
         " --adjustment split --tz America/New_York --orders o.jsonl --strategy momentum"
         """ --params '{"lookback":20}' --interval 5m --from 2020-01-02 --to 2020-12-31 --cash 50000.01"""
         " --benchmark SPY --seed 7 --profile ibkr --set broker.slippage_bps=2",

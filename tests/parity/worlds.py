@@ -202,7 +202,7 @@ def _ticks(folder: Path, draw: random.Random, kind: str) -> str:
 
 
 def _status(folder: Path, calendar: str) -> str:
-    """Write halts of a quarter of an hour, bands and restrictions in every session; one halt is from before the first."""
+    """Write halts of a quarter of an hour, bands and restrictions in every session; one halt is older."""
     first = DAYS[calendar][0] - timedelta(days=1)
     lines = ["ts,symbol,state,lower,upper,reason", f"{first}T00:00:00Z,CCC,halted,,,T1"]
     for at in _instants(calendar, 60, 1, 0):
