@@ -209,3 +209,13 @@ def test_a_replace_of_nothing_or_of_what_cannot_change_goes_to_the_gate_with_a_c
     assert isinstance(command, ReplaceOrder)
     assert command.malformed is not None
     assert command.malformed[0] == "BAD_FIELD"
+
+
+def test_a_line_may_wait_for_the_exits_of_a_bracket_and_for_the_half_that_opens(tmp_path: Path) -> None:
+    """The broker and the gate name them after their order; without a bracket nobody will ever submit an exit."""
+    entry = order(bracket={"stop_px": 90})
+    for name in ("a-sl", "a-tp", "a-open"):
+        lines = read(tmp_path, entry, {"after": {"order": name, "status": "new"}, "cancel": name})
+        assert lines[1].after == (name, OrderStatus.NEW)
+    with pytest.raises(OperatorError, match="line 2: it waits for the order 'a-sl', which no line submits"):
+        read(tmp_path, order(), {"after": {"order": "a-sl", "status": "new"}, "cancel": "a-sl"})

@@ -208,6 +208,17 @@ def test_a_story_tells_terms_relatives_and_what_was_on_its_way() -> None:
     assert "sibling     in-tp: sell 5 KO limit 50.00, canceled (OCO)" in text
 
 
+def test_a_list_of_orders_says_their_terms_in_words() -> None:
+    """One column, behind the prices, and none where no order has any; a narrow terminal may do without."""
+    plain = ROW_OF_YEARS["orders"]
+    trail = plain | {"terms": {"trail_percent": 5, "oco_group": "g"}}
+    shown = calls.rendered(METHODS["orders"], wire.loads(json.dumps({"rows": [plain, trail]})), {}, PLAIN, None)
+    assert "terms" in shown[0]
+    assert "trail 5 %, OCO g" in shown[2]
+    without = calls.rendered(METHODS["orders"], wire.loads(json.dumps({"rows": [plain]})), {}, PLAIN, None)
+    assert "terms" not in without[0]
+
+
 def test_more_is_offered_only_as_far_as_a_list_goes() -> None:
     """A limit the daemon would refuse is not proposed."""
     rows = wire.loads(json.dumps({"rows": [ROW_OF_YEARS["orders"]] * 1000, "more": True}))
