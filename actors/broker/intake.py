@@ -152,6 +152,9 @@ class IntakeDesk(BrokerState):
             refusal = self._not_working(command.client_order_id)
             ctx.emit(OrderCancelRejected(command.client_order_id, *refusal))
             return
+        if self._latency.none and not self._in_flight.waiting:
+            ctx.emit(self._canceled(working, command.reason))
+            return
         pending = self._on_its_way(command.client_order_id, cancels=True)
         if pending is not None:
             ctx.emit(OrderCancelRejected(command.client_order_id, *pending))

@@ -10,9 +10,13 @@ from daemon.kernel.ids import rng
 
 
 class Latency:
-    """Nanoseconds from decision to venue, by order number."""
+    """Nanoseconds from decision to venue, by order number.
 
-    __slots__ = ("_base", "_drawn", "_jitter", "_seed")
+    Attributes:
+        none: everything arrives at once.
+    """
+
+    __slots__ = ("_base", "_drawn", "_jitter", "_seed", "none")
 
     def __init__(self, base_ns: int, jitter_ns: int, seed: int) -> None:
         """Read the switches.
@@ -26,11 +30,7 @@ class Latency:
         self._jitter = jitter_ns
         self._seed = seed
         self._drawn: dict[int, int] = {}
-
-    @property
-    def none(self) -> bool:
-        """Whether everything arrives at once."""
-        return not self._base and not self._jitter
+        self.none = not base_ns and not jitter_ns
 
     def of(self, n: int) -> int:
         """Return the latency of the order with number ``n`` and of what is asked of it later."""

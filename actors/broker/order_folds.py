@@ -43,7 +43,8 @@ class OrderFolds(BrokerState):
                 self._links.accepted(order)
         if order.limit_px is not None and not exit_of:
             # What is on its way still is judged by the first quote or print that it meets.
-            self._resting.judge_arrival(order, 0 if self._travel(order) else self._opposite(order))
+            travels = not self._latency.none and self._travel(order)
+            self._resting.judge_arrival(order, 0 if travels else self._opposite(order))
 
     @evolves(OrderRejected)
     def rejected(self, event: OrderRejected) -> None:

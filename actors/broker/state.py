@@ -113,12 +113,16 @@ class BrokerState(CoreActor):
 
     def _last(self, symbol: int) -> int:
         """Return the last price known, units of 1e-8: the mid of a quote, else a print or close; 0 where none is."""
-        return (self._book.reference(symbol) if self._book.active else 0) or self._market.last(symbol)
+        if not self._book.active:
+            return self._market.last(symbol)
+        return self._book.reference(symbol) or self._market.last(symbol)
 
     def _opposite(self, order: WorkingOrder) -> int:
         """Return the price an order would take at: the other side's quote, else the last price; 0 where none is."""
         symbol = order.symbol
-        return (self._book.touch(symbol).opposite(order.side) if self._book.active else 0) or self._last(symbol)
+        if not self._book.active:
+            return self._market.last(symbol)
+        return self._book.touch(symbol).opposite(order.side) or self._last(symbol)
 
     def _travel(self, order: WorkingOrder) -> int:
         """Return how long a request for a working order is on its way, nanoseconds: 0 where it takes effect at once."""
