@@ -181,7 +181,9 @@ class TickDesk(RequestDesk):
         if order.live_from > ts:
             return False
         latency = self._latency
-        return latency.none or order.accepted_ts + latency.of(order.n) <= ts
+        if latency.none or (order.terms is not None and order.terms.bracket_of):
+            return True  # exits of a bracket are at the venue when they come to life
+        return order.accepted_ts + latency.of(order.n) <= ts
 
     @seals(QuotePanel, TradePanel)
     def seal_tick(self, panel: QuotePanel | TradePanel) -> None:
