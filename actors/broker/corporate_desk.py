@@ -51,6 +51,7 @@ class CorporateDesk(BrokerState):
                     order.best = dividend_px(order.best, action.value)
         elif action.kind == RENAME and action.renamed_to is not None:
             self._market.move(symbol, action.renamed_to)
+            self._status.move(symbol, action.renamed_to)
             if self._terms.adv is not None:
                 self._terms.adv.move(symbol, action.renamed_to)
 

@@ -160,6 +160,16 @@ class MarketStatus:
             self._restrict(symbol)
         self.restricted = bool(self._ssr)
 
+    def move(self, symbol: int, new: int) -> None:
+        """Take over a rename: what holds of a symbol holds of the one it is called from now on."""
+        self._halts.move(symbol, new)
+        for held in (self._released, self._bands, self._ssr, self.told):
+            _move(held, symbol, new)
+        if self.computes:
+            for column in (self._last, self._close):
+                column[new] = column[symbol] or column[new]
+        self._look()
+
     def split(self, symbol: int, numerator: int, denominator: int) -> None:
         """Take over a split: what the symbol closed at, in new shares."""
         if self.computes:
@@ -241,3 +251,8 @@ class MarketStatus:
             self._last = np.frombuffer(state[6], dtype=np.int64).copy()
             self._close = np.frombuffer(state[7], dtype=np.int64).copy()
         self._look()
+
+
+def _move(held: dict[int, Any], symbol: int, new: int) -> None:
+    if symbol in held:
+        held[new] = held.pop(symbol)

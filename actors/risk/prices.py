@@ -176,6 +176,7 @@ class Prices:
             self._set(symbol, dividend_px(self.last(symbol), action.value))
         elif action.kind == "rename" and action.renamed_to is not None:
             new = action.renamed_to
+            self.halts.move(symbol, new)
             self.gone[symbol] = new
             self.gone.pop(new, None)
             if self.last(symbol):

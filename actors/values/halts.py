@@ -46,6 +46,11 @@ class Halts:
         else:
             self.stopped[symbol] = (state, reason)
 
+    def move(self, symbol: int, new: int) -> None:
+        """Let another symbol be halted as this one is, which is renamed to it."""
+        if symbol in self.stopped:
+            self.stopped[new] = self.stopped.pop(symbol)
+
     def why(self, symbol: int) -> tuple[str, str] | None:
         """Return (state, reason) of what keeps a symbol from trading, its own before the market's, or None."""
         if not self.stopped:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.broker.params import BrokerParams
-from actors.messages.market import GapDetected, TradingStatus
+from actors.messages.market import CorporateAction, GapDetected, TradingStatus
 from actors.messages.orders import OrderCanceled, OrderRejected, OrderTerms, SymbolFrozen, SymbolReleased, TimeInForce
 from actors.values.halts import HALTED, LULD, MARKET, SSR, TRADING
 from daemon.kernel.message import Event
@@ -163,6 +163,22 @@ def test_same_event_fills_wait_for_the_end_of_a_halt_too(hour: float) -> None:
         say(desk, 0.9, TRADING)
     desk.bar(1, FLAT)
     assert took(desk.route(+1, 5)) == []
+
+
+def test_a_halted_symbol_is_halted_under_its_new_name() -> None:
+    """A rename is no resumption: the order that moves along waits, and the halt is lifted under the new name."""
+    desk = Desk(SHORTS, daily=False)
+    desk.open(1)
+    desk.bar(25, FLAT, FLAT)
+    say(desk, 25, HALTED)
+    say(desk, 25, SSR)
+    desk.route(+1, 5)
+    desk.put(CorporateAction(26 * HOUR, 20200102, 0, "rename", 0, renamed_to=1), 26 * HOUR)
+    desk.split()
+    assert took(desk.bar(27, None, FLAT)) == []
+    assert kinds(desk.route(-1, 5, symbol=1)) == ["OrderRejected"]
+    assert say(desk, 27, TRADING, 1) == [SymbolReleased(1)]
+    assert took(desk.bar(28, None, FLAT)) == [(5, 10)]
 
 
 # -- bands ---------------------------------------------------------------------------------------------------------
