@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from actors.messages.orders import (
     Bracket,
     OrderAccepted,
     OrderCancelRejected,
     OrderDenied,
+    OrderRejected,
     OrderTerms,
     OrderType,
     SubmitOrder,
@@ -23,7 +27,8 @@ from actors.messages.orders import (
 from actors.values.fixed import SCALE
 from daemon.kernel.message import Command, Event
 from daemon.system.desk import command_of
-from daemon.system.order_form import FieldError, read_submit
+from daemon.system.order_fields import BRACKET_FIELDS
+from daemon.system.order_form import ORDER_FIELDS, FieldError, read_submit
 from daemon.system.script import read_script
 from daemon.system.when import TimeReader
 from system.wired import MINUTE, OPEN, SYMBOLS, House, make_call
@@ -367,3 +372,41 @@ def test_a_good_order_of_the_same_form_is_taken(furnished: tuple[House, bytes], 
         assert msgspec.structs.replace(events[0].order, reason="") == msgspec.structs.replace(  # type: ignore[attr-defined]
             read(id="good", type="limit", limit_px=449), reason=""
         )
+
+
+ANYTHING: Final = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(10**30), 10**30),
+        st.decimals(allow_nan=True, allow_infinity=True),
+        st.decimals(-1_000, 1_000, places=2),
+        st.text(max_size=12),
+        st.sampled_from([*OrderType, *TimeInForce, "buy", "sell", "SPY", "2020-02-28", "2020-02-28T10:00:00Z"]),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(BRACKET_FIELDS), inner)),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(sorted(ORDER_FIELDS - {"id", "portfolio"})), ANYTHING), st.data())
+def test_whatever_the_fields_hold_is_taken_or_refused_by_name(
+    furnished: tuple[House, bytes], fields: dict[str, Any], data: st.DataObject
+) -> None:
+    """No value of any field, nor any mixture, breaks the reading, the journal or a room; the answer has a code."""
+    made, raw = furnished
+    if data.draw(st.booleans()):  # good enough to come past the first checks
+        fields = {"symbol": "SPY", "side": "buy", "qty": 10} | {
+            k: v for k, v in fields.items() if k not in ("qty", "side")
+        }
+    made.core.sequencer.restore(raw)
+    command = read_submit({"id": "any", **fields}, INDEX, ("main",), reason="t", read_time=NEW_YORK)
+    events = made.put(command, "control")
+    first = events[0]
+    assert isinstance(first, OrderAccepted | OrderDenied | OrderRejected), events
+    if not isinstance(first, OrderAccepted):
+        assert re.fullmatch(r"[A-Z]+(_[A-Z]+)*", first.code)
+        assert first.reason
+    else:
+        assert made.core.sequencer.codec.decode_many(made.core.sequencer.codec.encode_many(events)) == events
