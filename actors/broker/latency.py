@@ -6,7 +6,12 @@ in every replay, before and after a recovery. Only quotes and trades are met lat
 
 from __future__ import annotations
 
+from typing import Final
+
 from daemon.kernel.ids import rng
+
+KEPT_MAX: Final = 4096
+"""Draws that are kept, so that an order that rests is not drawn with every tick; any can be drawn again."""
 
 
 class Latency:
@@ -38,9 +43,7 @@ class Latency:
             return self._base
         drawn = self._drawn.get(n)
         if drawn is None:
+            if len(self._drawn) >= KEPT_MAX:
+                self._drawn.clear()
             drawn = self._drawn[n] = self._base + rng(self._seed, "latency", n).randint(0, self._jitter)
         return drawn
-
-    def forget(self, n: int) -> None:
-        """Let go of an order that has ended."""
-        self._drawn.pop(n, None)
