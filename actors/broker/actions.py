@@ -20,7 +20,7 @@ import msgspec
 from actors.broker.lots import OpenLot
 from actors.broker.order_state import Mode, WorkingOrder
 from actors.messages.market import CorporateAction
-from actors.messages.orders import BUY, Bracket, OrderRestated, OrderTerms, TimeInForce
+from actors.messages.orders import BUY, Bracket, OrderReplaceRequested, OrderRestated, OrderTerms, TimeInForce
 from actors.values.corporate import dividend_px, split_lots, split_px
 from actors.values.fixed import mul_ratio
 
@@ -73,6 +73,20 @@ def split(order: WorkingOrder, action: CorporateAction, lots: Lots, lot_size: in
         limit_px=_split(order.limit_px, ratio),
         stop_px=_split(order.stop_px, ratio),
         terms=terms,
+    )
+
+
+def split_request(
+    request: OrderReplaceRequested, order: WorkingOrder, action: CorporateAction, lot_size: int
+) -> OrderReplaceRequested:
+    """Return new terms that were on their way to the venue over a split, in new shares; they arrive when they did."""
+    ratio = action.numerator, action.denominator
+    leaves = max(request.qty - order.cum_qty, 0) * ratio[0] // ratio[1]
+    return msgspec.structs.replace(
+        request,
+        qty=mul_ratio(order.cum_qty, *ratio) + leaves - leaves % lot_size,
+        limit_px=_split(request.limit_px, ratio),
+        stop_px=_split(request.stop_px, ratio),
     )
 
 

@@ -13,7 +13,7 @@ from actors.broker.actions import DELIST, DIVIDEND, RENAME, SPLIT
 from actors.broker.order_state import Mode, WorkingOrder
 from actors.broker.state import BrokerState
 from actors.messages.market import CorporateAction
-from actors.messages.orders import BUY, OrderCanceled, OrderRestated
+from actors.messages.orders import BUY, OrderCanceled, OrderReplaceRequested, OrderRestated
 from actors.messages.portfolio import DividendPaid, PositionAdjusted
 from actors.values.corporate import dividend_px, split_px
 from daemon.kernel.actor import Context, decides, evolves, observes
@@ -42,6 +42,9 @@ class CorporateDesk(BrokerState):
             for order in self._resting.of(symbol):
                 order.best = split_px(order.best, *ratio)
                 order.arrival_px = split_px(order.arrival_px, *ratio)
+                request = self._in_flight.of(order.order.client_order_id)
+                if isinstance(request, OrderReplaceRequested):
+                    self._in_flight.add(actions.split_request(request, order, action, self._terms.lot_size))
             for entry in self._brackets_in(symbol):
                 self._links.restated(entry, *ratio)
         elif action.kind == DIVIDEND:

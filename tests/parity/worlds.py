@@ -106,7 +106,7 @@ def world(folder: Path, seed: int, kind: str | None = None, *, extra: str = "") 
         feed = f'bars = ["{_bars(folder, draw, calendar, step_min=draw.choice((1, 5)), count=60)}"]\n'
         if kind == "ticks":
             feed += "".join(f'{name} = ["{_ticks(folder, draw, name)}"]\n' for name in ("quotes", "trades", "news"))
-        feed += f'status = ["{_status(folder, calendar)}"]\n'
+        feed += f'status = ["{_status(folder, calendar)}"]\nactions = ["{_actions(folder, calendar)}"]\n'
     if kind != "daily":
         feed += 'adjustment = "split"\n'
     latency = draw.choice((0, 250, 90_000))
@@ -219,6 +219,14 @@ def _status(folder: Path, calendar: str) -> str:
         ):
             lines.append(f"{_stamp(at + timedelta(minutes=minutes))},{row}")
     return _written(folder / "status.csv", lines)
+
+
+def _actions(folder: Path, calendar: str) -> str:
+    """Write a dividend that is paid a session later, a rename and a delisting."""
+    _, second, third = DAYS[calendar]
+    lines = ["ex_date,symbol,kind,value,pay_date", f"{second},AAA,dividend,0.5,{third}"]
+    lines += [f"{second},BBB,dividend,0.25,", f"{third},BBB,rename,BBX,", f"{third},CCC,delist,99.5,"]
+    return _written(folder / "actions.csv", lines)
 
 
 def _written(path: Path, lines: list[str]) -> str:
