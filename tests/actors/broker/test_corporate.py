@@ -1,0 +1,117 @@
+"""What corporate actions do to single orders, derived beside each case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actors.broker import actions
+from actors.broker.lots import OpenLot
+from actors.broker.order_state import WorkingOrder
+from actors.messages.market import CorporateAction
+from actors.messages.orders import (
+    Bracket,
+    OrderReplaceRequested,
+    OrderTerms,
+    OrderType,
+    SubmitOrder,
+    TimeInForce,
+)
+from actors.values.fixed import SCALE
+
+
+def fx(value: float) -> int:
+    """Write a number as the room keeps it."""
+    return round(value * SCALE)
+
+
+def working(kind: OrderType, side: int, qty: float, *, cum: float = 0, **fields: Any) -> WorkingOrder:
+    """Return a GTC order, ``cum`` of it filled."""
+    order = WorkingOrder(1, SubmitOrder("o", "main", 0, side, fx(qty), kind, TimeInForce.GTC, **fields), 0, 1)
+    order.cum_qty = fx(cum)
+    order.leaves = order.qty - order.cum_qty
+    return order
+
+
+def ratio(new: int, old: int) -> CorporateAction:
+    """Return a split of the first symbol."""
+    return CorporateAction(1, 20240306, 0, "split", new * SCALE // old, numerator=new, denominator=old)
+
+
+def test_all_terms_of_an_order_are_said_in_new_shares() -> None:
+    """Two for one: 10 of which 4 are filled, 3 shown, are 20, 8 and 6; every price and distance in money halves.
+
+    A distance in percent is one still.
+    """
+    bracket = Bracket(fx(60), None, fx(4), None, fx(58))
+    terms = OrderTerms(trail_percent=fx(5), activation_px=fx(52), display_qty=fx(3), bracket=bracket, oco_group="g")
+    order = working(OrderType.LIMIT, 1, 10, cum=4, limit_px=fx(50), terms=terms)
+    found = actions.split(order, ratio(2, 1), {}, SCALE)
+    assert found is not None
+    assert (found.qty, found.cum_qty, found.limit_px, found.stop_px) == (fx(20), fx(8), fx(25), None)
+    assert found.terms == OrderTerms(
+        trail_percent=fx(5),
+        activation_px=fx(26),
+        display_qty=fx(6),
+        bracket=Bracket(fx(30), None, fx(2), None, fx(29)),
+        oco_group="g",
+    )
+
+
+def test_a_reverse_split_shows_a_whole_share_at_least() -> None:
+    """20 with 3 shown, one for ten: 2 with 1 shown."""
+    order = working(OrderType.LIMIT, 1, 20, limit_px=fx(5), terms=OrderTerms(display_qty=fx(3)))
+    found = actions.split(order, ratio(1, 10), {}, SCALE)
+    assert found is not None
+    assert found.terms is not None
+    assert (found.qty, found.terms.display_qty, found.limit_px) == (fx(2), fx(1), fx(50))
+
+
+@pytest.mark.parametrize(("name", "open_", "left"), [("a", 3, 4), ("b", 2, 3), ("a", 2, 3), ("gone", 3, 4)])
+def test_an_exit_goes_on_covering_its_lot(name: str, open_: int, left: float) -> None:
+    """Lots of 3 and 2 at 3:2 are 4.5 and 3, of which the first pays the half: 4 and 3.
+
+    An exit of a whole lot covers what is left of it. One of 2 in the lot of 3 would be 3; one whose lot is gone is cut
+    to whole shares as any other: 4.5 to 4.
+    """
+    lots = {"a": OpenLot("a", fx(3)), "b": OpenLot("b", fx(2))}
+    order = working(OrderType.STOP, -1, open_, stop_px=fx(9), lot_id=name, reduce_only=True)
+    found = actions.split(order, ratio(3, 2), lots, SCALE)
+    assert found is not None
+    assert (found.qty, found.stop_px) == (fx(left), fx(6))
+
+
+def test_new_terms_on_their_way_arrive_in_new_shares() -> None:
+    """4 of 10 are filled and 9 at 40 is asked for: behind 3:2 it is 6 + 7, for 7.5 is cut, at 26.66666667."""
+    order = working(OrderType.LIMIT, 1, 10, cum=4, limit_px=fx(50))
+    request = OrderReplaceRequested("o", fx(9), fx(40), None, 5, 77)
+    found = actions.split_request(request, order, ratio(3, 2), SCALE)
+    assert found == OrderReplaceRequested("o", fx(13), 2_666_666_667, None, 5, 77)
+
+
+def test_a_triggered_order_is_lowered_as_what_it_works_as_now() -> None:
+    """Triggered, a buy stop-limit is a buy limit, which drops, and a sell stop-limit is a sell limit, which stays."""
+    bought = working(OrderType.STOP_LIMIT, 1, 1, stop_px=fx(50), limit_px=fx(51))
+    sold = working(OrderType.STOP_LIMIT, -1, 1, stop_px=fx(50), limit_px=fx(49))
+    assert actions.dividend(bought, fx(1)) is None
+    lowered = actions.dividend(sold, fx(1))
+    assert lowered is not None
+    assert (lowered.stop_px, lowered.limit_px) == (fx(49), fx(48))
+    bought.trigger()
+    sold.trigger()
+    lowered = actions.dividend(bought, fx(1))
+    assert lowered is not None
+    assert (lowered.stop_px, lowered.limit_px) == (fx(50), fx(50))
+    assert actions.dividend(sold, fx(1)) is None
+
+
+def test_a_short_entrys_target_is_a_buy_limit_and_drops() -> None:
+    """The entry, a sell limit, stays, and so does its stop, a buy stop."""
+    bracket = Bracket(take_profit_px=fx(40), stop_px=fx(60))
+    order = working(OrderType.LIMIT, -1, 1, limit_px=fx(50), terms=OrderTerms(bracket=bracket))
+    found = actions.dividend(order, fx(2))
+    assert found is not None
+    assert found.limit_px == fx(50)
+    assert found.terms is not None
+    assert found.terms.bracket == Bracket(take_profit_px=fx(38), stop_px=fx(60))
