@@ -195,6 +195,22 @@ class Exposure:
         last = self._prices.last
         return margin_of((holding.qty, last(symbol)) for symbol, holding in book.holdings.items() if holding.qty)
 
+    def in_group(self, order: SubmitOrder) -> int:
+        """Return what is open of the other orders of a group that would do the same as this one, where they count.
+
+        All orders of a group together fill no more than the largest of them.
+        """
+        group = order.terms.oco_group if order.terms is not None else ""
+        total = 0
+        for working in self.working.values():
+            other = working.order
+            if other.terms is None or other.terms.oco_group != group or other.reduce_only:
+                continue
+            same = (other.portfolio, other.symbol, other.side) == (order.portfolio, order.symbol, order.side)
+            if same and other.client_order_id != order.client_order_id:
+                total += working.leaves
+        return total
+
     # -- orders ----------------------------------------------------------------------------------------------------
 
     def fold_accepted(self, event: OrderAccepted) -> None:

@@ -248,6 +248,8 @@ class Gate:
                 same += holding.cuts
             if own is not None and not order.reduce_only:
                 same -= own.leaves
+            if order.terms is not None and order.terms.oco_group:
+                same -= self._exposure.in_group(order)  # one of them fills, whichever it is
         closable = -held - same
         if order.reduce_only:
             entry = False

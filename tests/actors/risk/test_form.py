@@ -272,6 +272,17 @@ def test_an_order_of_a_group_is_not_split(world, wide):
     assert w.submit(SELL, 10, terms=OrderTerms(oco_group="g")) == "ok"
 
 
+def test_two_exits_of_a_group_may_each_sell_all_that_is_held(world, wide):
+    """Only one of them fills; whatever lies outside of the group is still a short sale."""
+    w = world(wide)
+    w.hold(10)
+    group = OrderTerms(oco_group="g")
+    assert w.submit(SELL, 10, type=T.LIMIT, limit_px=110, terms=group) == "ok"
+    assert w.submit(SELL, 10, type=T.STOP, stop_px=90, terms=group) == "ok"
+    assert w.denial(SELL, 11, type=T.STOP, stop_px=91, terms=group).code == "SHORT_NOT_ALLOWED"
+    assert w.denial(SELL, 1, terms=OrderTerms(oco_group="other")).code == "SHORT_NOT_ALLOWED"
+
+
 # -- what an order is judged at ------------------------------------------------------------------------------------
 
 
