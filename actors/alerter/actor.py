@@ -23,9 +23,10 @@ from actors.alerter.params import AlertParams
 from actors.messages.alerts import AlertAcknowledged, AlertRaised, AlertTested, Severity
 from actors.messages.inference import StrategyDisabled
 from actors.messages.market import BarPanel, CorporateAction, SessionOpened
-from actors.messages.orders import SymbolFrozen, SymbolReleased
+from actors.messages.orders import OrderRestated, SymbolFrozen, SymbolReleased
 from actors.messages.portfolio import (
     CashFlowed,
+    DividendAccrued,
     EquityMarked,
     FlattenEnded,
     PositionAdjusted,
@@ -150,6 +151,8 @@ class AlerterActor(EdgeActor):
             SymbolFrozen: self._frozen,
             SymbolReleased: self._released,
             PositionAdjusted: self._adjusted,
+            DividendAccrued: lambda event, _: rules.dividend_accrued(event, self._symbols[event.symbol]),
+            OrderRestated: self._restated,
             LimitsChanged: lambda event, _: rules.limits_changed(event),
             MachineTrouble: lambda event, _: rules.machine_trouble(event),
             AlertTested: lambda event, _: rules.alert_tested(event),
@@ -292,6 +295,12 @@ class AlerterActor(EdgeActor):
             self._holds(event.portfolio, event.symbol, 0)
         self._holds(event.portfolio, event.new_symbol, event.qty)
         return rules.position_adjusted(event, self._symbols[event.symbol], self._symbols[event.new_symbol])
+
+    def _restated(self, event: OrderRestated, events: list[Event]) -> rules.Draft | None:
+        """Where something is held, the position's own word in the same frame says it."""
+        if any(isinstance(other, PositionAdjusted | DividendAccrued) for other in events):
+            return None
+        return rules.order_restated(event, self._symbols[event.symbol])
 
     def _frozen(self, event: SymbolFrozen, events: list[Event]) -> rules.Draft | None:
         del events

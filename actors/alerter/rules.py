@@ -10,8 +10,8 @@ from actors.alerter.rendering import fmt, money, percent, plain, title
 from actors.alerter.severity import SEVERITY, of_state
 from actors.messages.alerts import AlertTested, Severity
 from actors.messages.inference import StrategyDisabled
-from actors.messages.orders import SymbolFrozen, SymbolReleased
-from actors.messages.portfolio import FlattenEnded, PositionAdjusted, TradeClosed
+from actors.messages.orders import OrderRestated, SymbolFrozen, SymbolReleased
+from actors.messages.portfolio import DividendAccrued, FlattenEnded, PositionAdjusted, TradeClosed
 from actors.messages.risk import (
     BreakerTripped,
     LimitBreached,
@@ -252,6 +252,37 @@ def position_adjusted(event: PositionAdjusted, symbol: str, new_symbol: str) -> 
         ),
         action_taken="position, lots and working orders were changed with it",
         next_command="tradingctl positions",
+    )
+
+
+def dividend_accrued(event: DividendAccrued, symbol: str) -> Draft:
+    """A dividend is due to a portfolio, or owed by it."""
+    verb = "is due" if event.amount > 0 else "owes"
+    return Draft(
+        key=f"corporate_action:{event.portfolio}:{symbol}:dividend",
+        severity=Severity.INFO,
+        title=title(f"{symbol} pays {fmt(event.per_share)} a share: {event.portfolio} {verb} {fmt(abs(event.amount))}"),
+        facts=(
+            ("symbol", symbol),
+            ("qty", fmt(event.qty)),
+            ("per_share", fmt(event.per_share)),
+            ("amount", fmt(event.amount)),
+            ("pay_date", str(event.pay_date)),
+            ("portfolio", event.portfolio),
+        ),
+        action_taken="it is booked; cash moves at the pay date",
+    )
+
+
+def order_restated(event: OrderRestated, symbol: str) -> Draft:
+    """A corporate action changed orders in a symbol, of which nothing is held under that name."""
+    return Draft(
+        key=f"corporate_action:orders:{symbol}:{event.reason}",
+        severity=Severity.INFO,
+        title=title(f"Orders in {symbol} were restated: {event.reason}"),
+        facts=(("symbol", symbol), ("reason", event.reason), ("order", event.client_order_id)),
+        action_taken="they work on with their new terms",
+        next_command="tradingctl orders",
     )
 
 

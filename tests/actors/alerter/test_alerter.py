@@ -18,9 +18,10 @@ from actors.messages.control import Halt
 from actors.messages.inference import StrategyDisabled
 from actors.messages.limits import RiskLimits
 from actors.messages.market import BarPanel, CorporateAction, SessionOpened
-from actors.messages.orders import SymbolFrozen, SymbolReleased
+from actors.messages.orders import OrderRestated, SymbolFrozen, SymbolReleased
 from actors.messages.portfolio import (
     CashFlowed,
+    DividendAccrued,
     EquityMarked,
     FlattenEnded,
     PositionAdjusted,
@@ -502,9 +503,22 @@ def adjusted(kind, qty, *, new_symbol=0, numerator=1, denominator=1):
     )
 
 
+def accrued(amount):
+    """Return a dividend of 0.5 on AAPL."""
+    return DividendAccrued("main", 0, to_fixed(2 * amount), to_fixed(0.5), to_fixed(amount), 20240304, 20240308, ())
+
+
+def restated(reason):
+    """Return an order in AAPL as an action left it."""
+    return OrderRestated("O-1", "a", 0, to_fixed(4), 0, None, None, None, reason)
+
+
 @pytest.mark.parametrize(
     ("held", "event", "severity", "words"),
     [
+        (5, accrued(2.5), "info", "AAPL pays 0.5 a share: main is due 2.5"),
+        (-5, accrued(-2.5), "info", "AAPL pays 0.5 a share: main owes 2.5"),
+        (0, restated("split"), "info", "Orders in AAPL were restated: split"),
         (0, SymbolFrozen(0, "halted", "T1"), "info", "AAPL is frozen: halted"),
         (5, SymbolFrozen(0, "halted", "T1"), "warning", "AAPL is frozen: halted"),
         (0, SymbolFrozen(0, "halted", "jump"), "warning", "AAPL is frozen: prices that cannot be believed"),
@@ -524,6 +538,16 @@ def test_freezes_and_corporate_actions_are_told(held, event, severity, words):
         feeder.hold(0, held)
     (alert,) = feeder.events(event)
     assert (alert.severity, alert.title) == (severity, words)
+
+
+def test_orders_in_what_is_held_follow_without_a_word_of_their_own():
+    """The position's own alert says what happened."""
+    feeder = Feeder()
+    feeder.hold(0, 5)
+    (alert,) = feeder.events(restated("split"), adjusted("split", 20, numerator=4))
+    assert alert.title == "AAPL split 4 for 1: main holds 20 AAPL"
+    (alert,) = feeder.events(restated("dividend"), accrued(10))
+    assert alert.title == "AAPL pays 0.5 a share: main is due 10"
 
 
 def test_a_split_a_dividend_and_a_new_name_are_no_large_moves():
