@@ -274,7 +274,7 @@ def test_the_embedded_prices_are_believed() -> None:
     assert open_recording(spec).quality.rows_rejected == 0
 
 
-def test_real_moves_pass_and_real_splits_halt(test_data) -> None:
+def test_real_moves_pass_and_real_splits_halt(test_data, write: Callable[..., str]) -> None:
     """Ten years of 33 symbols, a million and a half prints and two million quotes: nothing is held back.
 
     Of the unadjusted minutes Apple's seven for one split of 2014-06-09 is found, and nothing else.
@@ -290,3 +290,6 @@ def test_real_moves_pass_and_real_splits_halt(test_data) -> None:
     assert {r.symbol for r in minutes.quality.rejects if r.kind == "jump"} == {"AAPL"}
     (notice,) = [n for n in minutes.notices if "no corporate action says why" in n]
     assert "AAPL moved from 645.57 to 92.47 between two sessions, at 2014-06-09T13:32:00.000Z" in notice
+    told = write("ex_date,symbol,kind,value\n2014-06-09,AAPL,split,7\n", "a.csv")
+    path = str(test_data / "minute_trade_bars_lean.parquet")
+    assert opened(bars=(path,), adjustment=Adjustment.RAW, actions=(told,)).n_bars == minutes.n_bars + 390
