@@ -242,7 +242,7 @@ class Ticks(msgspec.Struct):
     script: list[Line]
 
 
-def write_ticks(rng: random.Random, *, with_quotes: bool, with_prints: bool) -> Ticks:
+def write_ticks(rng: random.Random, *, with_quotes: bool, with_prints: bool, held: int = 5000) -> Ticks:
     """Return a tape that wanders around 100 in steps of cents, and orders of every kind over it."""
     opened, _ = session_times(SESSIONS[0])
     rows: list[tuple[str, str, tuple[object, ...]]] = []
@@ -261,8 +261,8 @@ def write_ticks(rng: random.Random, *, with_quotes: bool, with_prints: bool) -> 
         else:
             rows.append((stamp(now), "AAA", (mid, size)))
         if n == 1:
-            held = {"id": "held", "symbol": "AAA", "side": "buy", "qty": 5000, "type": "market", "tif": "gtc"}
-            script.append({"at": stamp(now + 1), "submit": held})
+            body = {"id": "held", "symbol": "AAA", "side": "buy", "qty": held, "type": "market", "tif": "gtc"}
+            script.append({"at": stamp(now + 1), "submit": body})
         elif n > 6 and rng.random() < 0.25:
             script.append(tick_line(rng, f"o{n}", stamp(now + rng.randint(1, 9)), mid, names))
     return Ticks(rows, script)
