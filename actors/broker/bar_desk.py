@@ -70,8 +70,11 @@ class BarDesk(BrokerState):
                     resting.arrived(order, arrival(panel, row))
                 if order.mode is Mode.TRAIL and (self._status.quiet or self._status.open(order.symbol, panel.start_ts)):
                     bar = bar_of(panel, row)
-                    place = (abs(order.leg), order.arrival_px) if born else (1, bar.open)
-                    order.best = trailing.after(order, Path(bar, -order.leg or order.side), *place)
+                    if order.best and not born:
+                        order.best = trailing.through(order, bar.high, bar.low)
+                    else:
+                        place = (abs(order.leg), order.arrival_px) if born else (1, bar.open)
+                        order.best = trailing.after(order, Path(bar, -order.leg or order.side), *place)
             if order.auction is Auction.CLOSE and panel.ts <= (self._market.session_close or panel.ts):
                 order.last_px = panel.close_fx.item(row)
                 order.last_volume = None if panel.volume is None else panel.volume.item(row)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from actors.broker import meeting
+from actors.broker import meeting, trailing
 from actors.broker.acceptance import NO_AUCTIONS
 from actors.broker.costs import half_spread
 from actors.broker.execution import Execution
@@ -168,10 +168,7 @@ class BarWalk:
                 assert order.stop_px is not None  # noqa: S101
                 match = match_stop(order.side, order.stop_px, bar)
             else:
-                match = meeting.at(order, bar, open_px, on_touch=on_touch)
-                if match is None:
-                    self._waiting.append(Waiting(row, bar, order, px=open_px))
-                    continue
+                match = self._meet_condition(row, bar, order)
             if match is None:
                 continue
             if match.source == INTRABAR:
@@ -181,6 +178,15 @@ class BarWalk:
             choice |= match.maker and bool(order.order.lot_id or order.linked)
             self._opens.append((order.side, order.n, row, order, match))
         return choice
+
+    def _meet_condition(self, row: int, bar: Bar, order: WorkingOrder) -> Match | None:
+        """Return what an order that trails or waits for a touch does at the open; else it waits if the bar may meet it."""
+        if order.mode is Mode.TRAIL and trailing.out_of_reach(order, bar.high, bar.low):
+            return None
+        match = meeting.at(order, bar, bar.open, on_touch=self._rules.on_touch)
+        if match is None:
+            self._waiting.append(Waiting(row, bar, order, px=bar.open))
+        return match
 
     def _in_auction(self, row: int, order: WorkingOrder) -> bool:
         """Tell whether an auction order is for this bar's open; one for the close waits until the bar is over."""

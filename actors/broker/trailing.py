@@ -45,6 +45,23 @@ def stop_of(order: WorkingOrder, best: int) -> int | None:
     return best + order.side * distance
 
 
+def out_of_reach(order: WorkingOrder, high: int, low: int) -> bool:
+    """Tell whether an armed trail cannot be met by a bar with these extremes, whatever its path.
+
+    The stop is nearest where the best price of the bar has pulled it; what the bar's other extreme does not reach even
+    there, it never does.
+    """
+    if not order.best:
+        return False
+    stop = stop_of(order, through(order, high, low))
+    return stop is not None and (low > stop if order.side < 0 else high < stop)
+
+
+def through(order: WorkingOrder, high: int, low: int) -> int:
+    """Return the best price of an armed trail behind a whole bar with these extremes."""
+    return max(order.best, high) if order.side < 0 else min(order.best, low)
+
+
 def meet(order: WorkingOrder, path: Path, leg: int, px: int) -> tuple[int, int] | None:
     """Return (leg, price) at which the rest of a path meets the stop, or None.
 
