@@ -180,7 +180,7 @@ class BarWalk:
         return choice
 
     def _meet_condition(self, row: int, bar: Bar, order: WorkingOrder) -> Match | None:
-        """Return what an order that trails or waits for a touch does at the open; else it waits if the bar may meet it."""
+        """Return what an order with a condition does at the open; otherwise it waits, if the bar may meet it."""
         if order.mode is Mode.TRAIL and trailing.out_of_reach(order, bar.high, bar.low):
             return None
         match = meeting.at(order, bar, bar.open, on_touch=self._rules.on_touch)
