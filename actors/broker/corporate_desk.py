@@ -101,10 +101,14 @@ class CorporateDesk(BrokerState):
         order = self._resting.orders[event.client_order_id]
         if event.symbol != order.symbol:
             self._resting.rename(order, event.symbol)
+        order.cum_shift += event.cum_qty - order.cum_qty
         order.qty, order.cum_qty = event.qty, event.cum_qty
         order.leaves = event.qty - event.cum_qty
+        order.queue = None
         order.limit_px, order.stop_px = event.limit_px, event.stop_px
         order.terms = event.terms
+        if event.reason == SPLIT:
+            order.show()
         self._resting.touch(order)
 
     # -- accounts --------------------------------------------------------------------------------------------------

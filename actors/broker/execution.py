@@ -362,7 +362,8 @@ class Execution(Following):
                 price = terms.costs.take(match.ref, side, qty, limit, half_quoted, adv)
         px = price.px
         value = qty * px // SCALE if qty % SCALE == 0 else mul(qty, px)
-        commission = terms.costs.commission_due(order.cum_qty + qty, order.cum_value + value) - order.commission
+        shares = order.cum_qty - order.cum_shift + qty
+        commission = terms.costs.commission_due(shares, order.cum_value + value) - order.commission
         if side == BUY:
             return Fill(qty, price, value, commission, 0, -value - commission)
         regulatory = 0

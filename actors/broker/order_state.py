@@ -240,6 +240,7 @@ class WorkingOrder:
         queue: of a limit that rests, what is ahead of it at its price in the book, None while that is not known: a fold
             of ticks.
         shown: what is left of the slice that an iceberg displays, 0 for other orders.
+        cum_shift: by how much splits made ``cum_qty`` more than the shares that were filled: those are charged for.
         cum_value: sum of the fills' values, each rounded to 1e-8 as it is booked.
         commission, regulatory: charged so far.
         section_31_raw, taf_raw: unrounded regulatory fees so far, units of 1e-16.
@@ -252,6 +253,7 @@ class WorkingOrder:
         "best",
         "commission",
         "cum_qty",
+        "cum_shift",
         "cum_value",
         "fills",
         "immediate",
@@ -316,7 +318,7 @@ class WorkingOrder:
         self.shown = 0
         if terms is not None:
             self.show()
-        self.cum_qty = self.cum_value = self.fills = 0
+        self.cum_qty = self.cum_shift = self.cum_value = self.fills = 0
         self.commission = self.regulatory = 0
         self.section_31_raw = self.taf_raw = 0
 
@@ -378,6 +380,7 @@ class WorkingOrder:
             None if self.terms is self.order.terms else msgspec.msgpack.encode(self.terms),
             self.queue,
             self.shown,
+            self.cum_shift,
         ]
 
     @classmethod
@@ -396,5 +399,5 @@ class WorkingOrder:
             self.symbol, self.best, self.arrival_px, self.last_px, self.last_volume = row[19:24]
             if row[24] is not None:
                 self.terms = _DECODE_TERMS.decode(row[24])
-            self.queue, self.shown = row[25:27]
+            self.queue, self.shown, self.cum_shift = row[25:28]
         return self

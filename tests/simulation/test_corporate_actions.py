@@ -203,6 +203,19 @@ def test_an_order_that_was_filled_in_part_goes_on_in_new_shares(tmp_path: Path) 
     assert held(run) == {"AAA": ("20", "25")}
 
 
+def test_a_commission_a_share_is_charged_on_what_was_filled_on_its_day(tmp_path: Path) -> None:
+    """As before, at 1 a share: 4 old shares cost 4, then 12 new ones 12, not what 8 and 12 would have come to."""
+    bars = daily((60, 60, 60, 60, 900), (60, 60, 49, 60, 40), (30, 30, 24, 30, 200), (30, 30, 30, 30, 900))
+    run = act(
+        tmp_path,
+        [f"{WEDNESDAY},AAA,split,2,"],
+        bars,
+        [submit(MONDAY, "a", "buy", 10, type="limit", limit_px=50, **GTC)],
+        sets=("broker.participation=0.1", "broker.commission_per_share=1"),
+    )
+    assert [(row["qty"], row["fee"]) for row in run.fills("a")] == [("4", "4"), ("12", "12")]
+
+
 def test_f40_with_the_action_nobody_is_stopped_out_by_a_split_of_ten_for_one(tmp_path: Path) -> None:
     """A strategy's lot with its automatic stop 3 % below and target 10 % above its entry at 1,000.
 
