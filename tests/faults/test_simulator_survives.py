@@ -28,7 +28,7 @@ from actors.messages.orders import (
 )
 from actors.messages.portfolio import DividendAccrued, DividendPaid, FinancingCharged, PositionAdjusted
 from daemon.system.verify import verify_path
-from tests.faults.kills import Loop
+from tests.faults.kills import Loop, ask
 from tests.faults.twin import compare
 from tests.faults.workload import Trader, furnish
 from tests.live_support import daemon
@@ -64,6 +64,7 @@ SCENE: tuple[dict[str, Any], ...] = (
     {"symbol": "CCC", "side": "buy", "qty": 300, "type": "limit", "limit_px": 139, "tif": "gtc", "oco_group": "pair"},
     {"symbol": "CCC", "side": "buy", "qty": 300, "type": "stop", "stop_px": 141, "tif": "gtc", "oco_group": "pair"},
     {"symbol": "CCC", "side": "buy", "qty": 10, "type": "limit", "limit_px": 135, "tif": "gtc", "id": "op-slow"},
+    {"symbol": "AAA", "side": "buy", "qty": 10, "type": "limit", "limit_px": 95, "tif": "gtc", "id": "op-bigger"},
 )
 """Orders that leave something behind: a short and its trail, a bracket, an iceberg in a queue, a group, a cancel."""
 
@@ -121,9 +122,11 @@ def outlast(folder: Path, *, days: int, kills: int, speed: float, seed: int) -> 
         loop = Loop(house, trader, heard)
         loop.up()
         with house.client() as client:
+            ask(client, "status", lambda status: status["session"] and status["journal"]["seq"] > 10)
             for n, order in enumerate(SCENE):
                 taken = client.call("order.submit", portfolio="desk", request_id=f"scene-{n}", **order)
                 assert taken["status"] == "new", taken
+            client.call("order.replace", id="op-bigger", qty=20, request_id="scene-replace")
             client.call("order.cancel", id="op-slow", request_id="scene-cancel")
         loop.let_live(0.2)
         loop.down("running")
