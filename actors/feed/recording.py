@@ -31,7 +31,7 @@ from actors.feed.statuses import Jump, StatusStream, open_statuses
 from actors.feed.tickstream import TickStream, open_ticks
 from actors.messages.market import SessionClosed, SessionOpened, TradingStatus
 from actors.values.session import Session
-from actors.values.time import DAY_NS, LATEST_NS, Interval, parse_interval
+from actors.values.time import DAY_NS, LATEST_NS, MINUTE_NS, Interval, parse_interval
 from actors.values.universe import Adjustment, Universe
 from daemon.kernel.errors import OperatorError, UsageError
 from daemon.kernel.message import Market
@@ -133,6 +133,7 @@ class Recording:
         self._ticks = ticks
         self._table = table
         self._tick_closes: F64 | None = None
+        self._tick_opens: tuple[tuple[int, ...], int] | None = None
         self._statuses = statuses
         self._actions = actions
         self.history = history
@@ -256,8 +257,16 @@ class Recording:
     def _calendar(self, since: int | None) -> Iterator[Market]:
         for session in self.sessions:
             if since is None or session.close_ts >= since:
-                yield SessionOpened(session.open_ts, session)
+                first = self._first_ticks() if session is self.sessions[0] else ((), 0)
+                yield SessionOpened(session.open_ts, session, *first)
                 yield SessionClosed(session.close_ts, session)
+
+    def _first_ticks(self) -> tuple[tuple[int, ...], int]:
+        """Return what the gate may know before anything ticked: first prices that are about to come, and when."""
+        if self._tick_opens is None:
+            prices, when = self._ticks.first_prices(self.sessions[0].open_ts + MINUTE_NS)
+            self._tick_opens = (tuple(prices.tolist()), when) if prices.any() else ((), 0)
+        return self._tick_opens
 
     def _behind(self, after: Resume | None) -> Iterator[Market]:
         if after is None:

@@ -15,6 +15,8 @@ from actors.feed.session import SessionTable, calendar_zone
 from actors.feed.survey import Scope, Survey, judge, placed
 from actors.feed.ticks import Book, TickRows, merge_blocks, quote_panels, trade_panels
 from actors.messages.market import NewsItem
+from actors.values.fixed import SCALE
+from actors.values.time import LATEST_NS
 from actors.values.universe import Universe
 from daemon.kernel.message import Market
 
@@ -221,6 +223,32 @@ class TickStream:
             )
             for symbol, found in parts.items()
         }
+
+    def first_prices(self, until: int) -> tuple[I64, int]:
+        """Return every symbol's first price, ``[N]`` in units of 1e-8, 0 for none; and when the first of them came.
+
+        Args:
+            until: prices stamped behind this instant do not count, nanoseconds UTC.
+        """
+        found, when = np.zeros(self._size, dtype=np.int64), np.full(self._size, LATEST_NS, dtype=np.int64)
+        for kind in KINDS:
+            for rows in self._quotes(None) if kind == "quotes" else self._trades(None):
+                if kind == "quotes":
+                    bid, ask = (np.rint(rows.cols[name] * SCALE) for name in ("bid_px", "ask_px"))
+                    px = np.where(bid <= ask, (bid + ask) // 2, 0.0)  # a side that is not known compares false
+                else:
+                    px = np.rint(rows.cols["price"] * SCALE)
+                known = np.flatnonzero((px > 0) & (rows.ts <= until))[::-1]  # of several the first stays
+                ids, ts = rows.ids[known], rows.ts[known]
+                earliest = when.copy()
+                earliest[ids] = ts
+                prices = found.copy()
+                prices[ids] = px[known].astype(np.int64)
+                sooner = earliest < when
+                found, when = np.where(sooner, prices, found), np.where(sooner, earliest, when)
+                if len(rows) and rows.ts[-1] > until:
+                    break
+        return found, int(when.min(initial=LATEST_NS))
 
     def session_lasts(self, table: SessionTable) -> F64:
         """Read the ticks again; return the last price of each session, ``[S, N]``, NaN where there is none.

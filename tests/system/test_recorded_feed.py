@@ -69,6 +69,30 @@ def test_ticks_alone_fill_and_mark(tmp_path: Path) -> None:
     assert verify_path(result.folder).ok
 
 
+def test_an_order_at_the_very_beginning_is_judged_at_the_first_price_that_ticks(tmp_path: Path) -> None:
+    """As on bars: before anything traded the gate may know it, so `"at": null` is no order without a reference."""
+    quotes = tmp_path / "quotes.csv"
+    head = "ts,symbol,bid_px,bid_size,ask_px,ask_size\n"
+    quotes.write_text(head + "2024-01-03T14:30:01Z,A,99,100,101,60\n2024-01-03T14:30:02Z,A,99,100,101,80\n", "utf-8")
+    (tmp_path / "orders.jsonl").write_text(ORDERS.replace('"qty": 10', '"qty": 70'), "utf-8")
+    orders = tmp_path / "orders.jsonl"
+    result = replay(
+        tmp_path / "run", orders=orders, quotes=(quotes,), sets=("broker.slippage_bps=0", "broker.impact=none")
+    )
+    rows = [row.split(",") for row in (result.folder / "fills.csv").read_text("utf-8").splitlines()[1:]]
+    # 60 are displayed at 101; the next quote displays 80 at the same price, of which 60 are taken: the last 10 fill.
+    assert [(row[0], row[5], row[6]) for row in rows] == [
+        ("2024-01-03T14:30:01.000Z", "60", "101"),
+        ("2024-01-03T14:30:02.000Z", "10", "101"),
+    ]
+    late = head + "2024-01-03T14:31:01Z,A,99,100,101,60\n"
+    quotes.write_text(late, "utf-8")
+    [row] = (
+        (replay(tmp_path / "late", orders=orders, quotes=(quotes,)).folder / "orders.csv").read_text().splitlines()[1:]
+    )
+    assert "NO_REF_PRICE" in row
+
+
 def test_a_bad_file_of_ticks_stops_the_run_before_it_begins(tmp_path: Path) -> None:
     """Nothing is left behind."""
     data = files(tmp_path)
