@@ -66,6 +66,7 @@ class Book:
         "_minute",
         "_print",
         "_taken",
+        "_touches",
         "_traded",
         "active",
         "prints_known",
@@ -82,6 +83,8 @@ class Book:
         self._minute: I64 = np.zeros(n_symbols, dtype=np.int64)
         self._taken: dict[int, list[int]] = {}
         """By symbol what was taken at the present bid and at the present ask, units of 1e-8 shares."""
+        self._touches: dict[int, Touch] = {}
+        """Those that were asked for since their quotes came: every order of a symbol asks."""
         self.active = False
         """Whether anything ticked in this session."""
         self.prints_known = False
@@ -105,7 +108,10 @@ class Book:
 
     def touch(self, symbol: int) -> Touch:
         """Return the best bid and offer."""
-        return Touch(_fixed(self._bid.item(symbol)), _fixed(self._ask.item(symbol)))
+        found = self._touches.get(symbol)
+        if found is None:
+            found = self._touches[symbol] = Touch(_fixed(self._bid.item(symbol)), _fixed(self._ask.item(symbol)))
+        return found
 
     def last(self, symbol: int) -> int:
         """Return the last print, without one the mid, 0 where neither is known in this session."""
@@ -149,6 +155,7 @@ class Book:
             column.fill(np.nan)
         self._minute.fill(0)
         self._taken.clear()
+        self._touches.clear()
         self.active = False
 
     def note_quotes(self, panel: QuotePanel) -> None:
@@ -159,11 +166,13 @@ class Book:
             self._renew(panel)
         if ids.size == 1:
             symbol = ids.item(0)
+            self._touches.pop(symbol, None)
             self._bid[symbol] = panel.bid_px.item(0)
             self._bid_size[symbol] = panel.bid_size.item(0)
             self._ask[symbol] = panel.ask_px.item(0)
             self._ask_size[symbol] = panel.ask_size.item(0)
             return
+        self._touches.clear()
         self._bid[ids] = panel.bid_px
         self._bid_size[ids] = panel.bid_size
         self._ask[ids] = panel.ask_px
@@ -220,6 +229,7 @@ class Book:
         """Take over what :meth:`snapshot` gave."""
         columns = [np.frombuffer(raw, dtype=np.float64).copy() for raw in state[0]]
         self._bid, self._ask, self._bid_size, self._ask_size, self._print, self._traded = columns
+        self._touches = {}
         self._taken = {symbol: [bid, ask] for symbol, bid, ask in state[1]}
         self.active, self.prints_known = state[2:4]
         self._minute = np.frombuffer(state[4], dtype=np.int64).copy()
