@@ -153,11 +153,11 @@ class BarWalk:
             if order.live_from > start_ts:
                 continue
             match: Match | None
-            mode = order.mode
-            if mode is Mode.MARKET:
+            if order.market:
                 match = match_market(open_px, close_only=panel.close_only)
                 self._opens.append((order.side, order.n, row, order, match))
                 continue
+            mode = order.mode
             if bar is None:
                 high, low = round(panel.high.item(row) * SCALE), round(panel.low.item(row) * SCALE)
                 bar = Bar(open_px, high, low, panel.close_fx.item(row), panel.close_only)

@@ -253,7 +253,7 @@ class Execution(Following):
         offered = self._volume.get(symbol)
         if offered is not None and offered < qty:
             qty = offered - offered % self._terms.lot_size
-        whole = submitted.tif is TimeInForce.FOK
+        whole = order.immediate and submitted.tif is TimeInForce.FOK
         if whole and qty < leaves:
             self.cancel(_arrived(order, at), FOK)
             return

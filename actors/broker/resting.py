@@ -240,6 +240,8 @@ class RestingOrders:
 
 def touch_level(order: WorkingOrder) -> tuple[float, bool]:
     """Return a float price from which an order may trade, a hair too near, and whether prices must rise to it."""
+    if order.market:
+        return -_INF, True
     mode = order.mode
     if mode is Mode.LIMIT and not order.auction:
         level, rising = order.limit_px, order.side < 0
