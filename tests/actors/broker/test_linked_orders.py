@@ -6,7 +6,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.actors.broker.desk import FREE, Desk, fx
 
 from actors.messages.orders import (
     BUY,
@@ -23,6 +22,7 @@ from actors.messages.orders import (
     TimeInForce,
 )
 from actors.values.fixed import SCALE
+from tests.actors.broker.desk import FREE, Desk, fx
 
 TENTH = msgspec.structs.replace(FREE, participation=10_000_000)
 """A tenth of each bar's volume may be filled."""
@@ -78,7 +78,7 @@ def test_the_exits_of_a_market_entry_meet_the_rest_of_its_bar():
 
 
 def test_an_entry_inside_the_bar_leaves_its_exits_only_the_path_behind_it():
-    """A buy limit at 99 is met on the way to the low 98 (leg 1); the stop at 98.5 follows, the target 104 comes late."""
+    """A buy limit at 99 is met on the way to the low 98 (leg 1); stop 98.5 follows, the target 104 comes late."""
     desk = Desk(FREE)
     desk.route(BUY, 10, "limit", 99, terms=bracket(104, 97))
     assert said(desk.bar(2, (100, 105, 98, 103))) == [
