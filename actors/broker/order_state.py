@@ -377,7 +377,7 @@ class WorkingOrder:
             self.arrival_px,
             self.last_px,
             self.last_volume,
-            None if self.terms is self.order.terms else msgspec.msgpack.encode(self.terms),
+            None if self.terms == self.order.terms else msgspec.msgpack.encode(self.terms),
             self.queue,
             self.shown,
             self.cum_shift,

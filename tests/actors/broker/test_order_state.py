@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from actors.broker.order_state import ORDER, TERMINAL, OrderState, OrderTrigger, public_status
-from actors.messages.orders import OrderStatus
+from actors.broker.order_state import ORDER, TERMINAL, OrderState, OrderTrigger, WorkingOrder, public_status
+from actors.messages.orders import OrderStatus, OrderTerms, OrderType, SubmitOrder
 from daemon.kernel.state_machine import InvalidTransitionError
 
 S, T = OrderState, OrderTrigger
@@ -78,3 +78,13 @@ def test_a_partial_fill_is_kept_while_a_cancel_is_on_its_way():
 def test_people_see_only_the_statuses_of_the_contract():
     """Every state has a public status, and every public status is shown by some state."""
     assert {public_status(state) for state in OrderState} == set(OrderStatus)
+
+
+def test_equal_terms_are_the_same_row_whoever_decoded_them():
+    """A rename restates an order with the terms it has: decided or read back from a ledger, the snapshot is one."""
+    order = SubmitOrder("a", "main", 0, 1, 10**8, OrderType.LIMIT, limit_px=10**8, terms=OrderTerms(locate=True))
+    decided, folded = (WorkingOrder(1, order, 0, 0) for _ in range(2))
+    folded.terms = OrderTerms(locate=True)
+    assert folded.terms is not decided.terms
+    assert folded.to_row() == decided.to_row()
+    assert WorkingOrder.from_row(folded.to_row()).terms == order.terms
