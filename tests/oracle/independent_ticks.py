@@ -2,9 +2,9 @@
 
 One symbol, one kind of tick, an account that is long and rich enough, nothing costs. On quotes a fill is at the
 opposite touch and consumes what is displayed. On prints a market order takes the next one; a limit fills by prints
-strictly through it: at their price while it is better than the market and as long as none was at it or beyond, or where
-it must fill at once; at its own when it rests. Sales come first at one tick, then the older. What triggers fills from
-the next tick. When exits end a bracket whose entry still works, that ends with them.
+strictly through it: at their price where it would have paid the last, until one was at it or beyond, or where it must
+fill at once; at its own when it rests, as an exit does. Sales come first at one tick, then the older. What triggers
+fills from the next tick. When exits end a bracket whose entry still works, that ends with them.
 """
 
 from __future__ import annotations
@@ -103,8 +103,10 @@ class Ticks:
     def _release(self, order: Order) -> None:
         """Let an order work without a condition."""
         order.mode = "market" if order.limit is None else "limit"
-        better = order.limit is not None and order.side * (order.limit - self.price(order.side)) > 0
-        order.takes = better or order.tif in ("ioc", "fok")
+        if order.limit is not None and not order.parent:
+            room = order.side * (order.limit - self.price(order.side))
+            order.takes = room > 0 or (not room and order.kind in ("limit", "take_profit"))
+        order.takes |= order.tif in ("ioc", "fok")
 
     def cancel(self, name: str) -> None:
         """Cancel an order that works."""
@@ -113,10 +115,13 @@ class Ticks:
                 order.status = "canceled"
 
     def replace(self, name: str, qty: int) -> None:
-        """Give an order another quantity, if that is more than it has."""
+        """Give an order another quantity, if that is more than it has; one that wants more comes in anew."""
         for order in self.orders:
             if order.name == name and order.working and qty > order.got:
+                anew = qty > order.qty and order.mode == "limit"
                 order.qty = qty
+                if anew:
+                    self._release(order)
 
     def quote(self, now: int, bid: Decimal, bid_size: int, ask: Decimal, ask_size: int) -> None:
         """Meet a quote."""
