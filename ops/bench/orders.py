@@ -120,7 +120,7 @@ def _replay(shape: str, folder: Path, nautilus: Path | str, orders: int, repeats
 def render(answer: dict[str, Any]) -> str:
     """Return everything as text."""
     parts = [f"Python {answer['python']}; {answer['orders']:,} orders, the middle of {answer['repeats']}"]
-    head = ("contender", "", "orders/s", "wanted/got", "wall us", "CPU us", "rows", "events", "bytes")
+    head = ("contender", "", "orders/s", "wanted/got", "orders/CPU-s", "wall us", "CPU us", "rows", "events", "bytes")
     for shape, found in answer["replay"].items():
         parts += ["", f"replay, {shape}: per order", grid(head, _rows_of_replay(found))]
     if "live" in answer:
@@ -134,7 +134,7 @@ def _rows_of_replay(found: dict[str, Any]) -> Iterable[list[str]]:
     for name, result in found.items():
         who, _, how = name.partition(", ")
         if "problem" in result:
-            yield [who, result["problem"], *[""] * 7]
+            yield [who, result["problem"], *[""] * 8]
             continue
         outcome = Outcome(**result)
         facts = outcome.facts
@@ -142,7 +142,8 @@ def _rows_of_replay(found: dict[str, Any]) -> Iterable[list[str]]:
         each = [f"{facts[key] / outcome.orders:.2f}" if key in facts else "" for key in ("rows", "events")]
         size = f"{facts['bytes'] / outcome.orders:,.0f}" if "bytes" in facts else ""
         wall = 1e6 / outcome.rate
-        yield [who, how, f"{outcome.rate:,.0f}", wanted, f"{wall:.2f}", f"{outcome.cpu_us:.2f}", *each, size]
+        cpu = outcome.cpu_us
+        yield [who, how, f"{outcome.rate:,.0f}", wanted, f"{1e6 / cpu:,.0f}", f"{wall:.2f}", f"{cpu:.2f}", *each, size]
 
 
 def _rows_of_live(answer: dict[str, Any], page: float) -> Iterable[list[str]]:
