@@ -19,12 +19,11 @@ import msgspec
 
 from actors.broker.order_state import WorkingOrder
 from actors.messages.orders import Bracket, OrderTerms, OrderType, SubmitOrder, TimeInForce
+from actors.values.order_names import exit_ids
 
 OCO: Final = "OCO"
 BRACKET_CLOSED: Final = "BRACKET_CLOSED"
 POSITION_CLOSED: Final = "POSITION_CLOSED"
-TAKE_PROFIT: Final = "tp"
-STOP_LOSS: Final = "sl"
 
 
 class BracketState(msgspec.Struct):
@@ -135,11 +134,6 @@ class Links:
             for other in self.groups.get((order.portfolio, order.terms.oco_group), {}).values():
                 if other.n != order.n:
                     yield other
-
-
-def exit_ids(entry: str) -> tuple[str, str]:
-    """Return the client order ids of a bracket's target and stop."""
-    return f"{entry}-{TAKE_PROFIT}", f"{entry}-{STOP_LOSS}"
 
 
 def exits_of(entry: WorkingOrder, qty: int) -> list[SubmitOrder]:

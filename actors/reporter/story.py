@@ -42,6 +42,7 @@ from actors.messages.portfolio import (
 )
 from actors.messages.risk import BreakerReset, BreakerTripped, LimitBreached, TradingState, TradingStateChanged
 from actors.values.fixed import div_round, mul_ratio
+from actors.values.order_names import belongs_to_another
 from daemon.journal.journal import StoredFrame
 from daemon.kernel.message import CommandRejected, Event, InputQuarantined
 
@@ -261,7 +262,8 @@ class Story:
             reason += f" ({event.value} against {event.limit})"
         row = OrderRow(order, ts, "", OrderStatus.DENIED, order.qty, order.limit_px, order.stop_px, reason)
         key = order.client_order_id
-        if key in self.orders:  # a resend was refused; the first order of that id stays as it is
+        if key in self.orders or belongs_to_another(key, event.code):
+            # A resend was refused; the first order of that id stays as it is.
             key = f"{key}\0{len(self.orders)}"
         self.orders[key] = row
 

@@ -42,6 +42,7 @@ from actors.risk.trading_state import ACTIVE, KILLED, StateKeeper
 from actors.values.fixed import FIXED_MAX, SCALE, div_round, fmt, mul, to_fixed
 from actors.values.halts import HALTED, LULD
 from actors.values.margin import initial
+from actors.values.order_names import entry_of, exit_ids, opening_id
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
 
@@ -161,7 +162,10 @@ class Gate:
         denial = self._form(order, qty, order.limit_px, order.stop_px, now) or self._duplicate(order, now)
         if denial is not None:
             return denial
-        return self._judge(order, qty, qty, order.limit_px, order.stop_px, now, None)
+        verdict = self._judge(order, qty, qty, order.limit_px, order.stop_px, now, None)
+        if isinstance(verdict, Split):
+            return self._used(opening_id(order.client_order_id)) or verdict
+        return verdict
 
     def judge_replace(
         self, working: Working, qty: int, limit_px: int | None, stop_px: int | None, now: int
@@ -212,9 +216,12 @@ class Gate:
         return bad_terms(order, qty, limit_px, stop_px, ref=ref, lot=lot, now=now)
 
     def _duplicate(self, order: SubmitOrder, now: int) -> Denial | None:
-        if order.client_order_id in self._seen:
-            reason = f"the order id {order.client_order_id} was used before in this run; a resend changes nothing"
-            return Denial("DUPLICATE", reason)
+        denial = self._used(order.client_order_id)
+        if denial is None and order.terms is not None and order.terms.bracket is not None:
+            target, stop = exit_ids(order.client_order_id)
+            denial = self._used(target) or self._used(stop)
+        if denial is not None:
+            return denial
         # Scripted and operators' orders have no strategy: two of them with different ids are meant.
         if self._recent and order.strategy:
             window = self._limits.duplicate_window_ns
@@ -223,6 +230,17 @@ class Gate:
                 reason = "the same order of the same decision is already in; wait for a new decision"
                 return Denial("DUPLICATE", reason, seconds(now - stamp), seconds(window))
         return None
+
+    def _used(self, name: str) -> Denial | None:
+        """Return why an id cannot be had: an order has it, or the exit of a bracket that still works will."""
+        if name in self._seen:
+            reason = f"the order id {name} was used before in this run; a resend changes nothing"
+            return Denial("DUPLICATE", reason)
+        entry = self._exposure.working.get(entry_of(name))
+        if entry is None or entry.order.terms is None or entry.order.terms.bracket is None:
+            return None
+        reason = f"the order id {name} is kept for the exit of {entry.order.client_order_id}; name the order otherwise"
+        return Denial("DUPLICATE", reason)
 
     # -- state, size, exposure -------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import msgspec
 from actors.messages.orders import BUY, NO_TERMS, Bracket, OrderTerms, OrderType, SubmitOrder, TimeInForce
 from actors.risk.form import Denial
 from actors.values.fixed import SCALE, fmt, mul_ratio
+from actors.values.order_names import opening_id
 from actors.values.time import format_ts
 
 HUNDRED_PERCENT: Final = 100 * SCALE
@@ -196,7 +197,7 @@ def opening_half(order: SubmitOrder, qty: int) -> SubmitOrder:
     """Return the part of a flip that opens ``qty``, named after the order."""
     name = order.client_order_id
     half = _half(order, qty, bracket=order.terms.bracket if order.terms is not None else None)
-    return msgspec.structs.replace(half, client_order_id=f"{name}-open", parent_id=name)
+    return msgspec.structs.replace(half, client_order_id=opening_id(name), parent_id=name)
 
 
 def _half(order: SubmitOrder, qty: int, *, bracket: Bracket | None) -> SubmitOrder:

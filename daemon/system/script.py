@@ -19,6 +19,7 @@ import msgspec
 
 from actors.messages.control import Flatten, Halt, Kill, Reduce, Resume
 from actors.messages.orders import CancelOrder, OrderStatus, ReplaceOrder, SubmitOrder
+from actors.values.order_names import exit_ids, opening_id
 from daemon.kernel.errors import OperatorError
 from daemon.kernel.message import Command
 from daemon.system.order_form import FieldError, read_replace, read_submit, read_text
@@ -168,8 +169,8 @@ def _named(command: Asked, number: int) -> Asked:
 def _names(order: SubmitOrder) -> tuple[str, ...]:
     """Return what orders may come of one: itself, the exits of its bracket, the half that opens when it flips."""
     own = order.client_order_id
-    exits = (f"{own}-tp", f"{own}-sl") if order.terms is not None and order.terms.bracket is not None else ()
-    return (own, f"{own}-open", *exits)
+    exits = exit_ids(own) if order.terms is not None and order.terms.bracket is not None else ()
+    return (own, opening_id(own), *exits)
 
 
 def _is_unicode(entry: object) -> bool:

@@ -48,6 +48,7 @@ from actors.messages.portfolio import (
     TradeClosed,
 )
 from actors.values.fixed import div_round, fmt
+from actors.values.order_names import belongs_to_another
 from actors.values.time import MINUTE_NS, format_ts
 from daemon.journal.journal import StoredFrame
 from daemon.kernel.message import Event
@@ -222,11 +223,23 @@ class ViewFold:
         row.open = int(row.status in OPEN)
         self._touched[row.n] = row
 
-    def _new(self, order: SubmitOrder, order_id: str, status: OrderStatus, reason: str, reserved: int | None) -> None:
-        """Put down an order in its first state known; one that has a row already keeps its place."""
+    def _new(
+        self,
+        order: SubmitOrder,
+        order_id: str,
+        status: OrderStatus,
+        reason: str,
+        reserved: int | None,
+        *,
+        kept: bool = False,
+    ) -> None:
+        """Put down an order in its first state known; one that has a row already keeps its place.
+
+        What is denied an id that is ``kept`` for another order gets a row without it, as a resend does.
+        """
         client = order.client_order_id
         known = self._find(client)
-        dup = known is not None and status is OrderStatus.DENIED  # the first order of that id stays as it is
+        dup = kept or (known is not None and status is OrderStatus.DENIED)  # the first one of that id stays as it is
         if known is None or dup:
             number = self._next
             self._next += 1
@@ -271,7 +284,8 @@ class ViewFold:
         reason = f"{event.code}: {event.reason}"
         if event.value and event.limit and event.value not in event.reason:
             reason += f" ({event.value} against {event.limit})"
-        self._new(event.order, "", OrderStatus.DENIED, reason, None)
+        kept = belongs_to_another(event.order.client_order_id, event.code)
+        self._new(event.order, "", OrderStatus.DENIED, reason, None, kept=kept)
         data = {"code": event.code, "reason": event.reason, "value": event.value, "limit": event.limit}
         self._say(event.order.client_order_id, data)
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from oracle.sheet import DAYS, Line, Run, daily, minutes, play, submit
+from oracle.sheet import DAYS, Line, Run, daily, minutes, play, shown, submit
 
 MONDAY, TUESDAY, WEDNESDAY, *_ = DAYS
 Bar = tuple[float, float, float, float]
@@ -371,6 +371,25 @@ def test_children_say_whose_they_are(tmp_path: Path) -> None:
     ] * 2
     assert (rows[0]["limit_px"], rows[1]["stop_px"]) == ("103", "97")
     assert rows[1]["type"] == "stop"
+
+
+def test_an_exits_id_is_nobody_elses(tmp_path: Path) -> None:
+    """Who asks for one is denied and stays in the table, beside the exit that has it in the end."""
+    script = [
+        submit(None, "b", "buy", 10, type="limit", limit_px=99, bracket={"stop_px": 98.5}),
+        submit(None, "b-sl", "buy", 5, type="limit", limit_px=90),
+        submit(None, "c-sl", "buy", 5, type="limit", limit_px=90),
+        submit(None, "c", "buy", 10, bracket={"stop_px": 90}),
+    ]
+    run = play(tmp_path, minutes((100, 101, 99, 100), (100, 100, 98, 99)), script)
+    rows = [(row["client_order_id"], row["side"], shown(row)) for row in run.table("orders")]
+    assert sorted(rows) == [
+        ("b", "buy", "filled"),
+        ("b-sl", "buy", "denied DUPLICATE"),
+        ("b-sl", "sell", "filled"),
+        ("c", "buy", "denied DUPLICATE"),
+        ("c-sl", "buy", "expired"),
+    ]
 
 
 def test_exits_follow_a_partial_entry_and_each_other(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from actors.messages.orders import (
     BUY,
     SELL,
     Bracket,
+    CancelOrder,
     OrderAccepted,
     OrderDenied,
     OrderTerms,
@@ -373,6 +374,32 @@ def test_two_orders_of_one_decision_are_the_same_only_with_the_same_terms(world,
     assert [w.submit(BUY, 1, **mine, **fields) for fields in orders] == ["ok"] * 4
     w.split()
     assert [w.submit(BUY, 1, **mine, **fields) for fields in orders] == ["DUPLICATE"] * 4
+
+
+def test_ids_of_a_brackets_exits_are_its_own(world):
+    """While the entry works nobody else has them, and an entry whose exits' ids are taken does not come in."""
+    w = world()
+    bracket = {"terms": terms(bracket={"stop_px": 90}), "type": T.LIMIT, "limit_px": 99}
+    assert w.submit(BUY, 1, client_order_id="a", **bracket) == "ok"
+    assert w.submit(BUY, 1, client_order_id="b") == "ok"
+    for name in ("a-sl", "a-tp"):
+        assert w.submit(BUY, 1, client_order_id=name) == "DUPLICATE"
+    for name in ("b-sl", "c-tp", "-tp"):  # b has no bracket, c is nobody
+        assert w.submit(BUY, 1, client_order_id=name) == "ok"
+    assert w.submit(BUY, 1, client_order_id="c", **bracket) == "DUPLICATE"
+    assert w.submit(BUY, 1, client_order_id="d", **bracket) == "ok"
+    w.process(CancelOrder("d", "test"))
+    assert w.submit(BUY, 1, client_order_id="d-sl") == "ok"  # d opened nothing, so no exit will come
+
+
+def test_a_flip_whose_second_id_is_taken_does_not_begin(world, wide):
+    """Or its first half would close, and nothing open behind it."""
+    w = world(msgspec.structs.replace(wide, allow_short=True))
+    assert w.submit(BUY, 5, client_order_id="a") == "ok"
+    w.fill(("a", 5, 100))
+    assert w.submit(BUY, 1, client_order_id="b-open") == "ok"
+    assert w.submit(SELL, 20, client_order_id="b") == "DUPLICATE"
+    assert "b" not in w.venue.orders
 
 
 def test_a_denied_order_uses_up_its_id_and_nothing_else(world):
