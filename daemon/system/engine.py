@@ -34,15 +34,16 @@ from daemon.system.script import Rank, ScriptLine
 
 PROGRESS_STEPS: Final = 200
 
-_STATUS_OF: Final[dict[type[Event], OrderStatus]] = {
-    OrderDenied: OrderStatus.DENIED,
-    OrderAccepted: OrderStatus.NEW,
-    OrderRejected: OrderStatus.REJECTED,
-    OrderPartiallyFilled: OrderStatus.PARTIALLY_FILLED,
-    OrderFilled: OrderStatus.FILLED,
-    OrderCanceled: OrderStatus.CANCELED,
-    OrderExpired: OrderStatus.EXPIRED,
-    OrderReplaced: OrderStatus.REPLACED,
+_STATUSES_OF: Final[dict[type[Event], tuple[OrderStatus, ...]]] = {
+    OrderDenied: (OrderStatus.DENIED,),
+    # What the broker answers to had passed the gate, and was on its way to it in the same instant.
+    OrderAccepted: (OrderStatus.PENDING_NEW, OrderStatus.NEW),
+    OrderRejected: (OrderStatus.PENDING_NEW, OrderStatus.REJECTED),
+    OrderPartiallyFilled: (OrderStatus.PARTIALLY_FILLED,),
+    OrderFilled: (OrderStatus.FILLED,),
+    OrderCanceled: (OrderStatus.CANCELED,),
+    OrderExpired: (OrderStatus.EXPIRED,),
+    OrderReplaced: (OrderStatus.REPLACED,),
 }
 
 
@@ -256,13 +257,14 @@ class ReplayEngine:
                 answer = self._pool.predict(event)  # type: ignore[arg-type]
                 self._push(ts + self._latency_ns, Rank.PREDICTION, answer, "inference")
                 continue
-            status = _STATUS_OF.get(kind)
-            if status is None or not self._waiting:
+            statuses = _STATUSES_OF.get(kind)
+            if statuses is None or not self._waiting:
                 continue
             order = getattr(event, "order", None)
             order_id: str = event.client_order_id if order is None else order.client_order_id  # type: ignore[attr-defined]
-            for line in self._waiting.pop((order_id, status), ()):
-                self._push(ts, line.rank, line.command, "script")
+            for status in statuses:
+                for line in self._waiting.pop((order_id, status), ()):
+                    self._push(ts, line.rank, line.command, "script")
 
 
 @contextmanager

@@ -133,6 +133,30 @@ def test_arrival_on_daily_bars(tmp_path: Path) -> None:
     assert run.order("late_day")["status"] == "expired"
 
 
+def test_a_line_may_wait_for_any_status(tmp_path: Path) -> None:
+    """An order is pending from the gate to the broker, which is one instant: whoever waits for it comes behind it."""
+    limit = {"type": "limit", "limit_px": 90}
+    script = [
+        submit(None, "denied", "buy", 0),
+        submit(None, "rejected", "sell", 1, reduce_only=True),
+        submit(None, "pending_new", "buy", 1, **limit),
+        submit(None, "new", "buy", 1, **limit),
+        submit(None, "partially_filled", "buy", 150),
+        submit(None, "filled", "buy", 1),
+        submit(None, "canceled", "buy", 1, tif="ioc", **limit),
+        submit(None, "expired", "buy", 1, **limit),
+        submit(None, "replaced", "buy", 1, **limit),
+        {"at": None, "replace": {"id": "replaced", "qty": 2}},
+    ]
+    awaited = [line["submit"]["id"] for line in script if "submit" in line]
+    script += [submit({"order": name, "status": name}, f"after-{name}", "buy", 1, **limit) for name in awaited]
+    script.append(submit({"order": "rejected", "status": "pending_new"}, "after-all", "buy", 1, **limit))
+    bars = minutes(*[(100, 101, 99, 100, 1000)] * 2)
+    run = play(tmp_path, bars, script, sets=("broker.participation=0.1",))
+    came = {row["client_order_id"] for row in run.table("orders")}
+    assert came >= {f"after-{name}" for name in awaited} | {"after-all"}
+
+
 def test_scripts_come_in_by_time_not_by_line(tmp_path: Path) -> None:
     """Of orders dated before the data the older comes in first, wherever it stands in the file."""
     script = [
