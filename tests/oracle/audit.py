@@ -163,7 +163,7 @@ def check_lots(run: Run) -> None:
             continue
         shown = positions[symbol]
         realized, held, lots_cost = first_in_first_out(rows)
-        average, qty = Decimal(shown["avg_px"]), Decimal(shown["qty"])
+        average, qty = Decimal(shown["avg_px"] or 0), Decimal(shown["qty"])
         assert held == qty
         # Realised + held x market - cost: whatever the market is, the rest of both must be equal.
         rounding = Decimal("0.00000001") * (len(rows) + abs(qty))

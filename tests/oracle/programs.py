@@ -205,9 +205,9 @@ KINDS = (
 )
 
 
-def opening() -> Line:
+def opening(qty: int = HELD) -> Line:
     """Return the line that buys what every program holds."""
-    return {"at": None, "submit": {"id": "held", "symbol": "AAA", "side": "buy", "qty": HELD, "type": "market"}}
+    return {"at": None, "submit": {"id": "held", "symbol": "AAA", "side": "buy", "qty": qty, "type": "market"}}
 
 
 def quiet(world: World) -> Bar:

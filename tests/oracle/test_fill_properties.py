@@ -18,7 +18,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from oracle.audit import audit, check_participation, check_tape
-from oracle.programs import CASH, Author, World, bars_file, opening, text, write_ticks
+from oracle.programs import CASH, HELD, Author, World, bars_file, opening, text, write_ticks
 from oracle.sheet import Run, play
 from oracle.tape import FREE, play_tape
 
@@ -43,11 +43,11 @@ def rng_of(seed: int) -> random.Random:
 
 
 def of_bars(
-    folder: Path, seed: int, profile: str, sets: tuple[str, ...], *, daily: bool, volumes: bool
+    folder: Path, seed: int, profile: str, sets: tuple[str, ...], *, daily: bool, volumes: bool, held: int = HELD
 ) -> tuple[World, Run]:
     """Play a program on bars."""
     world = Author(rng_of(seed), daily=daily, volumes=volumes).write()
-    script = [opening(), *(line for _, line, _ in world.commands)]
+    script = [opening(held), *(line for _, line, _ in world.commands)]
     wide = [*FREE[1:-1], f"portfolio.cash={CASH}"]
     return world, play(folder, bars_file(world), script, profile, [*wide, *sets], events=True)
 
@@ -65,6 +65,18 @@ def test_runs_on_bars_are_sound(tmp_path_factory: pytest.TempPathFactory, seed: 
     first = run.table("fills")[0]
     budgets.setdefault(first["ts"][:19], int(first["qty"]))
     check_participation(run, budgets)
+
+
+@SOME
+@given(seed=SEEDS, profile=st.sampled_from(sorted(COSTS)), daily=st.booleans(), volumes=st.booleans())
+def test_runs_that_go_short_are_sound(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, profile: str, daily: bool, volumes: bool
+) -> None:
+    """From fifteen shares every other order is a flip: closed first, then opened, on margin."""
+    folder = tmp_path_factory.mktemp("short")
+    sets = (*COSTS[profile], f"broker.participation={'0.1' if volumes else '0'}", *SHORT)
+    _, run = of_bars(folder, seed, profile, sets, daily=daily, volumes=volumes, held=15)
+    audit(run)
 
 
 @SOME
