@@ -13,16 +13,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from actors.feed.bars import I64
-from actors.feed.ports.cells import (
-    Unchanged,
-    choose,
-    csv_header,
-    need,
-    parquet_header,
-    ragged_line,
-    unreadable,
-    with_symbols,
-)
+from actors.feed.ports.cells import with_symbols
+from actors.feed.ports.tables import read_table
 from actors.feed.ports.times import read_times
 from actors.feed.session import days_to_dates
 from actors.values.fixed import SCALE, FixedPointError, div_round, parse_fixed
@@ -93,30 +85,13 @@ class ActionFile:
         Raises:
             OperatorError: the file cannot be read, lacks a column, or has a line that makes no sense, which is named.
         """
-        import polars as pl  # noqa: PLC0415 - 0.3 s
-
         self.path = path
         self._zone = zone
-        file = Unchanged(path)
-        self.digest, magic = file.digest, file.magic
-        parquet = magic == b"PAR1"
-        self.unit = "row" if parquet else "line"
-        header = parquet_header(path) if parquet else csv_header(path, zipped=magic[:2] == b"\x1f\x8b")
-        names, others = choose(header, path, ALIASES)
-        shown = {_COLUMNS[name]: found for name, found in names.items() if name in _COLUMNS}
-        need(shown, tuple(_COLUMNS.values()), header, path, "a file of actions needs ex_date, symbol, kind and value")
-        self.notices: list[str] = []
-        if others:
-            self.notices.append(f"{path}: ignored column{'s' if len(others) > 1 else ''} {', '.join(others)}")
-        frame = _read(path, list(names.values()), parquet=parquet)
-        file.check()
-        frame = frame.rename({found: name for name, found in names.items()})
-        frame = frame.with_row_index("row#", offset=1 if parquet else 2)
-        frame = frame.filter(~pl.all_horizontal(pl.exclude("row#").is_null()))
-        if not frame.height:
-            message = f"{path} has a header but no rows"
-            raise OperatorError(message, code="EMPTY_FILE", remedy="give a file with at least one action")
-        self.rows = tuple(sorted(self._rows(with_symbols(frame, path, self.unit)), key=_day_of))
+        remedy = "a file of actions needs ex_date, symbol, kind and value"
+        table = read_table(path, ALIASES, _COLUMNS, remedy, "action")
+        self.unit, self.digest = table.unit, table.digest
+        self.notices = table.ignored(path)
+        self.rows = tuple(sorted(self._rows(with_symbols(table.frame, path, self.unit)), key=_day_of))
         self._refuse_repeats()
 
     def _rows(self, frame: pl.DataFrame) -> list[ActionRow]:
@@ -208,19 +183,3 @@ def _text(column: pl.Series) -> pl.Series:
     import polars as pl  # noqa: PLC0415
 
     return column.cast(pl.String).str.strip_chars().fill_null("")
-
-
-def _read(path: str, columns: list[str], *, parquet: bool) -> pl.DataFrame:
-    import polars as pl  # noqa: PLC0415
-
-    try:
-        if parquet:
-            return pl.read_parquet(path, columns=columns)
-        return pl.read_csv(path, columns=columns, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        line = None if parquet else ragged_line(path)
-        if line is None:
-            raise unreadable(path, error) from error
-        message = f"{path} line {line} has more cells than the header"
-        remedy = "use a comma between cells only, and a point for decimals"
-        raise OperatorError(message, code="RAGGED_ROW", remedy=remedy) from error

@@ -20,10 +20,9 @@ from actors.feed.ports.cells import (
     need,
     numbers,
     parquet_header,
-    ragged_line,
-    unreadable,
     with_symbols,
 )
+from actors.feed.ports.tables import read_columns
 from actors.feed.ports.tape import MARK, read_tape_bars
 from actors.feed.ports.times import read_times
 from actors.values.time import Interval
@@ -95,7 +94,7 @@ def read_file(path: str, *, tz: str | None, zone: str, keep: tuple[str, ...]) ->
     parquet = magic == b"PAR1"
     header = parquet_header(path) if parquet else csv_header(path, zipped=magic[:2] == b"\x1f\x8b")
     names, ignored = _choose(header, path)
-    frame = _read(path, [names[name] for name in names], parquet=parquet)
+    frame = read_columns(path, [names[name] for name in names], parquet=parquet)
     file.check()
     frame = frame.rename({found: name for name, found in names.items()})
     unit = "row" if parquet else "line"
@@ -151,23 +150,6 @@ def _choose(header: list[str], path: str) -> tuple[dict[str, str], list[str]]:
     required = ("ts", "symbol") if any(q in names for q in QUOTES) else ("ts", "symbol", "close")
     need(names, required, header, path, "bars need at least ts (or date), symbol and close")
     return names, [name for name in others if name.strip().lower() not in QUIET]
-
-
-def _read(path: str, columns: list[str], *, parquet: bool) -> pl.DataFrame:
-    import polars as pl  # noqa: PLC0415
-
-    try:
-        if parquet:
-            return pl.read_parquet(path, columns=columns)
-        return pl.read_csv(path, columns=columns, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        line = None if parquet else ragged_line(path)
-        if line is not None:
-            message = f"{path} line {line} has more cells than the header"
-            raise OperatorError(
-                message, code="RAGGED_ROW", remedy="use a comma between cells only, and a point for decimals"
-            ) from error
-        raise unreadable(path, error) from error
 
 
 def _raw(frame: pl.DataFrame, source: SourceFile, tz: str | None, zone: str) -> tuple[RawBars, str]:

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from actors.feed.bars import I64
-from actors.feed.ports.cells import Unchanged, choose, csv_header, need, parquet_header, unreadable
+from actors.feed.ports.tables import read_table
 from actors.feed.ports.ticks import TIMES
 from actors.feed.ports.times import read_times
 from actors.values.time import DAY_NS
-from daemon.kernel.errors import OperatorError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -64,30 +63,10 @@ class NewsFile:
         import polars as pl  # noqa: PLC0415 - 0.3 s
 
         self.path = path
-        file = Unchanged(path)
-        self.digest, magic = file.digest, file.magic
-        parquet = magic == b"PAR1"
-        self.unit = "row" if parquet else "line"
-        header = parquet_header(path) if parquet else csv_header(path, zipped=magic[:2] == b"\x1f\x8b")
-        names, _ = choose(header, path, ALIASES)  # what else vendors say of a headline is many things: no notice
-        need(names, ("ts", "symbols", "headline"), header, path, "news need at least ts, symbols and headline")
-        columns = list(names.values())
-        try:
-            frame = (
-                pl.read_parquet(path, columns=columns)
-                if parquet
-                else pl.read_csv(path, columns=columns, infer_schema=False)
-            )
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise unreadable(path, error) from error
-        file.check()
-        frame = frame.rename({found: name for name, found in names.items()})
-        frame = frame.with_row_index("row#", offset=1 if parquet else 2)
-        frame = frame.filter(~pl.all_horizontal(pl.exclude("row#").is_null()))
-        if not frame.height:
-            message = f"{path} has a header but no rows"
-            raise OperatorError(message, code="EMPTY_FILE", remedy="give a file with at least one headline")
-        self.notices: list[str] = []
+        required = {name: name for name in ("ts", "symbols", "headline")}
+        table = read_table(path, ALIASES, required, "news need at least ts, symbols and headline", "headline")
+        self.unit, self.digest, frame = table.unit, table.digest, table.frame
+        self.notices: list[str] = []  # what else vendors say of a headline is many things: none on their columns
         ts, day = self._times(frame, tz, zone)
         order = np.argsort(ts, kind="stable")
         self.ts, self.day = ts[order], day[order]

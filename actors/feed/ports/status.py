@@ -12,17 +12,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from actors.feed.bars import I64
-from actors.feed.ports.cells import (
-    Unchanged,
-    choose,
-    csv_header,
-    need,
-    numbers,
-    parquet_header,
-    ragged_line,
-    unreadable,
-    with_symbols,
-)
+from actors.feed.ports.cells import numbers, with_symbols
+from actors.feed.ports.tables import read_table
 from actors.feed.ports.ticks import TIMES
 from actors.feed.ports.times import read_instants
 from actors.values.fixed import PRICE_MAX, SCALE
@@ -75,28 +66,13 @@ class StatusFile:
         Raises:
             OperatorError: the file cannot be read, lacks a column, or has a line that makes no sense, which is named.
         """
-        import polars as pl  # noqa: PLC0415 - 0.3 s
-
         self.path = path
-        file = Unchanged(path)
-        self.digest, magic = file.digest, file.magic
-        parquet = magic == b"PAR1"
-        self.unit = "row" if parquet else "line"
-        header = parquet_header(path) if parquet else csv_header(path, zipped=magic[:2] == b"\x1f\x8b")
-        names, others = choose(header, path, ALIASES)
-        need(names, ("ts", "symbol", "state"), header, path, "a file of status needs at least ts, symbol and state")
-        self.notices: list[str] = []
-        if others:
-            self.notices.append(f"{path}: ignored column{'s' if len(others) > 1 else ''} {', '.join(others)}")
-        frame = _read(path, list(names.values()), parquet=parquet)
-        file.check()
-        frame = frame.rename({found: name for name, found in names.items()})
-        frame = frame.with_row_index("row#", offset=1 if parquet else 2)
-        frame = frame.filter(~pl.all_horizontal(pl.exclude("row#").is_null()))
-        if not frame.height:
-            message = f"{path} has a header but no rows"
-            raise OperatorError(message, code="EMPTY_FILE", remedy="give a file with at least one change of status")
-        frame = self._checked(frame)
+        remedy = "a file of status needs at least ts, symbol and state"
+        required = {name: name for name in ("ts", "symbol", "state")}
+        table = read_table(path, ALIASES, required, remedy, "change of status")
+        self.unit, self.digest = table.unit, table.digest
+        self.notices = table.ignored(path)
+        frame = self._checked(table.frame)
         lines = frame["row#"]
         _, ts = read_instants(frame["ts"], tz=tz, zone=zone, place=lambda row: f"{path} {self.unit} {lines[row]}")
         order = np.argsort(ts, kind="stable")
@@ -168,22 +144,6 @@ class StatusFile:
         if bad.any():
             message = f"{self.path} {self.unit} {frame['row#'][bad.arg_max() or 0]}: {what}"
             raise OperatorError(message, code=code, remedy=remedy)
-
-
-def _read(path: str, columns: list[str], *, parquet: bool) -> pl.DataFrame:
-    import polars as pl  # noqa: PLC0415
-
-    try:
-        if parquet:
-            return pl.read_parquet(path, columns=columns)
-        return pl.read_csv(path, columns=columns, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        line = None if parquet else ragged_line(path)
-        if line is None:
-            raise unreadable(path, error) from error
-        message = f"{path} line {line} has more cells than the header"
-        remedy = "use a comma between cells only, and a point for decimals"
-        raise OperatorError(message, code="RAGGED_ROW", remedy=remedy) from error
 
 
 def _fixed(price: float | None) -> int | None:
