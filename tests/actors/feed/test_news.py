@@ -130,7 +130,7 @@ def test_a_zone_where_midnight_is_skipped_has_a_first_instant_all_the_same(write
         (HEAD + "\n\n", "EMPTY_FILE"),
         (HEAD + "yesterday,A,x\n", "BAD_TIME"),
         (HEAD + "2013-10-07T15:00:00,A,x\n", "NO_OFFSET"),
-        (HEAD + "2013-10-07T15:00:00Z,A,x,y\n", "UNREADABLE_FILE"),
+        (HEAD + "2013-10-07T15:00:00Z,A,x,y\n", "RAGGED_ROW"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused(write, text: str, code: str) -> None:
