@@ -71,9 +71,10 @@ def make_bars(rng: random.Random, sessions: list[tuple[int, int]], daily: bool, 
 class Author:
     """Writes one program; ``last`` is the price known when an order is written."""
 
-    def __init__(self, rng: random.Random, *, daily: bool, volumes: bool) -> None:
-        """Begin; all that is random comes from ``rng``."""
+    def __init__(self, rng: random.Random, *, daily: bool, volumes: bool, wild: bool = False) -> None:
+        """Begin; all that is random comes from ``rng``. A ``wild`` program is none that paper can follow."""
         self.rng = rng
+        self.wild = wild
         self.daily, self.volumes = daily, volumes
         self.sessions = [session_times(date) for date in (SESSIONS if daily else SESSIONS[:3])]
         self.bars = make_bars(self.rng, self.sessions, daily, volumes)
@@ -99,7 +100,13 @@ class Author:
 
     def change(self, now: int) -> None:
         """Cancel or replace an order."""
+        if self.wild and self.rng.random() < 0.3:
+            verb = self.rng.choice(["halt", "reduce", "resume", "resume", "flatten"])
+            self.entries.append((now, {"at": text(now), verb: {"reason": "a wild program"}}, None))
+            return
         name, kind = self.rng.choice(self.names)
+        if self.wild:
+            name += self.rng.choice(["", "", "-tp", "-sl"])
         if self.rng.random() < 0.4:
             self.entries.append((now, {"at": text(now), "cancel": name}, ("cancel", name)))
             return
@@ -180,6 +187,8 @@ class Author:
         chance = self.rng.random()
         if chance < 0.35:
             order.group = body["oco_group"] = self.rng.choice(["g", "h"])
+        elif chance < 0.7 and self.wild:
+            body["bracket"] = self.exits(order, last)
         elif chance < 0.7 and not self.volumes and order.side > 0 and order.kind in ("market", "limit", "stop"):
             entry = order.limit or order.stop or last
             target, stop = max(entry, last) + half(self.rng, 1, 4), min(entry, last) - half(self.rng, 1, 4)
@@ -187,6 +196,17 @@ class Author:
             body["bracket"] = {"take_profit_px": float(target), "stop_px": float(stop)}
         elif chance < 0.85 and order.kind == "limit" and order.limit != last:
             order.post_only = body["post_only"] = True
+
+    def exits(self, order: Order, last: Decimal) -> Line:
+        """Return exits of either side, with a stop or a trail, or one of them alone."""
+        entry = order.limit or order.stop or last
+        far = [max(entry, last) + half(self.rng, 1, 3), min(entry, last) - half(self.rng, 1, 3)]
+        target, stop = far if order.side > 0 else reversed(far)
+        kind = self.rng.choice(["both", "target", "stop", "trail", "percent"])
+        found: Line = {} if kind in ("target", "trail") else {"stop_px": float(stop)}
+        if kind in ("trail", "percent"):
+            found = {"trail_amount": 1.5} if kind == "trail" else {"trail_percent": 2.5}
+        return found if kind == "stop" else found | {"take_profit_px": float(target)}
 
 
 KINDS = (

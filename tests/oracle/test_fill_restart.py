@@ -26,7 +26,7 @@ from daemon.system.composition import CoreSpec, build_core
 from daemon.system.engine import ReplayEngine
 from daemon.system.script import ScriptLine, read_script
 from daemon.system.when import TimeReader
-from oracle.programs import Author, bars_file, opening, write_ticks
+from oracle.programs import HELD, Author, bars_file, opening, write_ticks
 from oracle.tape import FREE, write
 
 
@@ -93,13 +93,14 @@ def scripted(folder: Path, lines: list[dict[str, Any]], recording: Recording) ->
 
 
 def bars_case(folder: Path, seed: int) -> Case:
-    """Return a program on bars; by turns daily or of minutes, with volumes or without."""
+    """Return a program on bars; by turns daily or of minutes, with volumes or without; half of them wild."""
     rng = random.Random(seed)  # noqa: S311
-    world = Author(rng, daily=bool(seed % 2), volumes=bool(seed // 2 % 2)).write()
+    world = Author(rng, daily=bool(seed % 2), volumes=bool(seed // 2 % 2), wild=seed > 2).write()
     (folder / "bars.csv").write_text(bars_file(world) + "\n")
     recording = open_recording(RecordingSpec(bars=(str(folder / "bars.csv"),), adjustment="total"))
-    script = scripted(folder, [opening(), *(line for _, line, _ in world.commands)], recording)
-    sets = [*FREE[1:], "portfolio.cash=1000000000", f"broker.participation={'0.1' if seed // 2 % 2 else '0'}"]
+    script = scripted(folder, [opening(15 if seed > 2 else HELD), *(line for _, line, _ in world.commands)], recording)
+    sets = [*FREE[1:], "portfolio.cash=1000000000", "broker.allow_short=true", "broker.account=margin"]
+    sets += [f"broker.participation={'0.1' if seed // 2 % 2 else '0'}"]
     return Case(recording, script, "plan", sets)
 
 
