@@ -115,7 +115,7 @@ class Recording:
         n_bars: bars in them.
         close_only: open, high and low of the bars merely repeat the close.
         volume_known: panels of bars carry volumes.
-        first_start: when the first bar starts, nanoseconds UTC; without bars when the first session opens.
+        first_start: when the first bar starts, nanoseconds UTC, without bars the first session; or the first tick.
     """
 
     def __init__(
@@ -161,7 +161,8 @@ class Recording:
         self.close_only = history is not None and history.close_only
         self.volume_known = history is not None and history.volume_known
         self.n_inputs = self.n_instants + 2 * len(self.sessions) + ticks.n_inputs + statuses.n_inputs + actions.n_inputs
-        self.first_start = self.sessions[0].open_ts if history is None else history.first_start
+        first_bar = self.sessions[0].open_ts if history is None else history.first_start
+        self.first_start = min(first_bar, ticks.first_ts or first_bar)
 
     def inputs(self, after: Resume | None = None) -> Iterator[Market]:
         """Yield the inputs in order of time; again and again, until the year 2200, where the recording is looped.

@@ -67,7 +67,7 @@ class Survey:
         filtered, rejected, used: rows nobody asked for, that could not be used, and that are played.
         instants: of the rows that are played.
         first_day, last_day: of the rows that are played, days since 1970-01-01; 0 where there are none.
-        last_ts: of the rows that are played, nanoseconds UTC.
+        first_ts, last_ts: of the rows that are played, nanoseconds UTC; 0 where there are none.
         symbols: of the rows that are played.
     """
 
@@ -79,7 +79,7 @@ class Survey:
         self._guard = guard
         self.filtered = self.rejected = self.used = self.instants = 0
         self.first_day = self.last_day = 0
-        self.last_ts = 0
+        self.first_ts = self.last_ts = 0
         self._seen: Bool = np.zeros(0, dtype=np.bool_)
         self._rejects: dict[tuple[int, int], tuple[int, int]] = {}
 
@@ -105,6 +105,7 @@ class Survey:
             ts, day = rows.ts[good], rows.day[good]
             again = self.last_ts == int(ts[0])
             self.instants += 1 + int(np.count_nonzero(ts[1:] != ts[:-1])) - again
+            self.first_ts = self.first_ts or int(ts[0])
             self.last_ts = int(ts[-1])
             self.first_day = self.first_day or int(day[0])
             self.last_day = int(day[-1])

@@ -63,6 +63,7 @@ class TickStream:
         self.days = (min(first for first, _ in days), max(last for _, last in days)) if days else None
         self.symbols = dict.fromkeys(symbol for survey in self._surveys for symbol in survey.symbols)
         self.n_inputs = sum(survey.instants for survey in self._surveys)
+        self.first_ts = min((survey.first_ts for survey in self._surveys if survey.used), default=0)
         self.last_ts = max((survey.last_ts for survey in self._surveys), default=0)
         self.quality = QualityReport(0, 0, 0, 0)
         self._played: list[tuple[NewsFile, I64]] = []

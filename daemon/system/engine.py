@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
-from actors.messages.market import BarPanel
+from actors.messages.market import BarPanel, QuotePanel, TradePanel
 from actors.messages.orders import (
     OrderAccepted,
     OrderCanceled,
@@ -143,6 +143,8 @@ class ReplayEngine:
         """How many lines have a time: numbers up to here are theirs."""
         self._n = 0
         self._first_bar = first_bar
+        self._early = 0
+        """Up to this number lines are dated before the data: they come in ahead of the first tick."""
         self._unplaced = [line for line in script if line.after is None]
         self._waiting: dict[tuple[str, OrderStatus], list[ScriptLine]] = {}
         for line in script:
@@ -187,6 +189,9 @@ class ReplayEngine:
             ts = message.ts
             if self._heap or len(timers):
                 self._drain(ts, Rank.MARKET)
+                if self._early and isinstance(message, QuotePanel | TradePanel):
+                    self._drain(ts, Rank.PREDICTION, self._early + 1)
+                    self._early = 0
             clock.advance_to(ts)
             events = process(message, "feed")
             for observe in taps:
@@ -209,7 +214,8 @@ class ReplayEngine:
             for deposit in self._deposits:
                 self._sequencer.process(deposit, "control")
         # Lines dated before the data come in with the first event, in the order of their times.
-        ordered = sorted(self._unplaced, key=lambda line: first_bar if line.at is None else line.at)
+        ordered = sorted(self._unplaced, key=lambda line: first_bar - 1 if line.at is None else line.at)
+        self._early = self._n + sum(line.at is None or line.at < first_bar for line in ordered)
         self._script = [
             (first_bar if line.at is None else max(line.at, first_bar), int(line.rank), n, line.command, "script")
             for n, line in enumerate(ordered, start=self._n + 1)
@@ -223,21 +229,21 @@ class ReplayEngine:
         self._n += 1
         heapq.heappush(self._heap, (ts, rank, self._n, command, source))
 
-    def _drain(self, ts: int, rank: int) -> None:
-        """Process everything that comes before (ts, rank)."""
+    def _drain(self, ts: int, rank: int, number: int = 0) -> None:
+        """Process everything that comes before (ts, rank), and of that rank the lines before ``number``."""
         heap = self._heap
         timers = self._sequencer.timers
         while True:
             due = timers.next_due()
-            head = heap[0][:2] if heap else None
-            if due is not None and (head is None or (due, int(Rank.TIMER)) < head):
+            head = heap[0][:3] if heap else None
+            if due is not None and (head is None or (due, int(Rank.TIMER), 0) < head):
                 if (due, int(Rank.TIMER)) >= (ts, rank):
                     return
                 self._clock.advance_to(max(due, self._clock.now()))
                 due, command = timers.pop()
                 events = self._sequencer.process(command, "timer", ts_event=due)
                 at = due
-            elif head is not None and head < (ts, rank):
+            elif head is not None and head < (ts, rank, number):
                 at, _, n, command, source = heap[0]
                 if n <= self._scripted and self._script:
                     heapq.heapreplace(heap, self._script.pop())

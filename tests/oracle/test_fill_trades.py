@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from oracle.sheet import DAYS, Run
-from oracle.tape import Case, clock, filled, order, play_cases, play_tape, row_time, wanted
+from oracle.sheet import DAYS, Run, minutes, play
+from oracle.tape import FREE, Case, clock, filled, order, play_cases, play_tape, row_time, wanted, write
 
 OPENING = [(99.9, 500), (99.9, 500), (100, 500)]
 MARKET: dict[str, Any] = {"type": "market"}
@@ -286,6 +286,28 @@ def test_auctions_on_prints(tmp_path: Path) -> None:
     [first], [last] = run.fills("open"), run.fills("close")
     assert (Decimal(first["price"]), first["ts"]) == (Decimal(100), f"{TUESDAY}T14:30:00.500Z")
     assert Decimal(last["price"]) == Decimal(106)
+
+
+@pytest.mark.parametrize("bars", [None, ("14:30", 100), ("14:31", 102)])
+def test_what_is_dated_before_the_data_meets_the_very_first_print(
+    tmp_path: Path, bars: tuple[str, float] | None
+) -> None:
+    """Even one at the stroke of the open; and what is dated behind it comes in then, wherever bars begin."""
+    rows = [(f"{TUESDAY}T14:30:{second}Z", "AAA", (px, 500)) for second, px in (("00", 100), ("10", 101), ("20", 102))]
+    script = [
+        order(None, "first", "buy", 10, **MARKET),
+        order(f"{TUESDAY}T13:00:00Z", "open", "buy", 10, **ON_OPEN),
+        order(f"{TUESDAY}T14:30:00Z", "at", "buy", 10, **MARKET),
+        order(f"{TUESDAY}T14:30:15Z", "then", "buy", 10, **MARKET),
+    ]
+    if bars is None:
+        run = play_tape(tmp_path, rows, script)
+    else:
+        start, px = bars
+        run = play(tmp_path, minutes(*[(px, px, px, px)] * 2, first=start), script, sets=FREE, **write(tmp_path, rows))
+    prices = {name: [Decimal(fill["price"]) for fill in run.fills(name)] for name in run.statuses()}
+    # An order that comes in with a print was not there before it: it meets the next one.
+    assert prices == {"first": [100], "open": [100], "at": [101], "then": [102]}
 
 
 def test_the_book_shuts_on_ticks_too(tmp_path: Path) -> None:
