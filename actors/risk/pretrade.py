@@ -42,7 +42,7 @@ from actors.risk.trading_state import ACTIVE, KILLED, StateKeeper
 from actors.values.fixed import FIXED_MAX, SCALE, div_round, fmt, mul, to_fixed
 from actors.values.halts import HALTED, LULD
 from actors.values.margin import initial
-from actors.values.order_names import entry_of, exit_ids, opening_id
+from actors.values.order_names import entry_of, exit_ids, opening_id, opens_a_flip
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
 
@@ -275,6 +275,8 @@ class Gate:
         else:
             reducing = leaves <= closable
             entry = not reducing
+            if closable > 0 and own is None and opens_a_flip(order.client_order_id, order.parent_id):
+                return _unclosed(order, closable)
             if entry and closable > 0 and (side == BUY or self._limits.allow_short):
                 return _flip(order, closable)
         if order.terms is not None and order.terms.bracket is not None and not entry and own is None:
@@ -458,3 +460,9 @@ def _flip(order: SubmitOrder, closable: int) -> Split | Denial:
         reason = f"the order would flip the position, and one of an OCO group cannot be split; {fmt(closable)} close it"
         return Denial("WOULD_FLIP", reason, fmt(order.qty), fmt(closable))
     return Split(closable)
+
+
+def _unclosed(order: SubmitOrder, closable: int) -> Denial:
+    """Deny the half of a flip that opens, where the half that closes was refused: nothing is closed in its stead."""
+    reason = f"the order {order.parent_id} that was to close {fmt(closable)} first was refused, so nothing is opened"
+    return Denial("WOULD_FLIP", reason, fmt(order.qty), fmt(closable))

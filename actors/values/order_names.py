@@ -33,3 +33,8 @@ def belongs_to_another(name: str, code: str) -> bool:
 def opening_id(flip: str) -> str:
     """Return the client order id of the half that opens, of an order that turns a position around."""
     return flip + _OPENING
+
+
+def opens_a_flip(name: str, parent: str) -> bool:
+    """Tell whether an order is the half that opens, by its id and its parent's; nobody else can name a parent so."""
+    return bool(parent) and name == parent + _OPENING

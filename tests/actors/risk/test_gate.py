@@ -7,6 +7,7 @@ import math
 import msgspec
 import pytest
 
+from actors.messages.control import Halt, Kill
 from actors.messages.inference import StrategyDisabled, StrategyEnabled
 from actors.messages.orders import (
     BUY,
@@ -541,6 +542,26 @@ def test_a_cover_that_would_go_long_is_split_too(world, wide):
     w.hold(-50)
     events = w.process(w.order(BUY, 80, client_order_id="f"))
     assert [(e.order.client_order_id, fmt(e.order.qty)) for e in events] == [("f", "50"), ("f-open", "30")]
+
+
+@pytest.mark.parametrize("stop", [Halt("test", "test"), Kill("test", "test")])
+def test_a_flip_whose_first_half_is_refused_opens_nothing_and_is_not_split_again(world, wide, stop):
+    """The position is as it was, so its second half would be a flip again, and so would that one's, without end."""
+    w = world(limits(wide, allow_short=True, min_confidence_sell=0.9))
+    w.hold(1)
+    w.process(stop)
+    events = w.process(w.order(SELL, 100_000, client_order_id="f", strategy="s", confidence=0.5))
+    refused = [(e.order.client_order_id, e.code) for e in events]
+    first = "KILLED" if isinstance(stop, Kill) else "CONFIDENCE"
+    assert refused == [("f", first), ("f-open", "WOULD_FLIP")]
+
+
+def test_half_a_flip_closes_nothing_where_the_other_half_was_refused(world, wide):
+    """Of 150 to be sold with 100 held, 50 would only close: that is not what was asked for."""
+    w = world(limits(wide, allow_short=True, min_confidence_sell=0.9))
+    w.hold(100)
+    events = w.process(w.order(SELL, 150, client_order_id="f", strategy="s", confidence=0.5))
+    assert [(e.order.client_order_id, e.code) for e in events] == [("f", "CONFIDENCE"), ("f-open", "WOULD_FLIP")]
 
 
 def test_a_replace_never_flips(world, wide):
