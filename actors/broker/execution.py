@@ -43,6 +43,7 @@ from actors.broker.purse import MarginPrices, MarginPurse, Purse
 from actors.broker.shorting import NO_LOCATE, Locates
 from actors.broker.spreads import DynamicSpread
 from actors.broker.status import OFF, SSR_RESTRICTED, MarketStatus
+from actors.broker.trailing import stood
 from actors.messages.orders import (
     BUY,
     OrderFilled,
@@ -218,7 +219,7 @@ class Execution(Following):
         if bound == LOT_CLOSED and room <= 0:
             self.cancel(order, bound)
             return None
-        self.events.append(OrderTriggered(order.order_id, order.order.client_order_id, level))
+        self.events.append(_triggered(order, level))
         changed = order.copy()
         changed.trigger()
         self.present[order.n] = changed
@@ -246,7 +247,7 @@ class Execution(Following):
             room, bound = self._room(order, stake, match)
             qty = min(leaves, room)
         if match.triggers and (room > 0 or bound != LOT_CLOSED):
-            self.events.append(OrderTriggered(order.order_id, submitted.client_order_id, match.ref))
+            self.events.append(_triggered(order, match.ref))
         if qty <= 0:
             self.cancel(_arrived(order, at), bound)
             return
@@ -456,3 +457,8 @@ def _arrived(order: WorkingOrder, px: int) -> WorkingOrder:
     met = order.copy()
     met.arrival_px = px
     return met
+
+
+def _triggered(order: WorkingOrder, level: int) -> OrderTriggered:
+    """Return the event of an order whose condition the market met at ``level``."""
+    return OrderTriggered(order.order_id, order.order.client_order_id, level, stood(order, level))

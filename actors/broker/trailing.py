@@ -45,6 +45,17 @@ def stop_of(order: WorkingOrder, best: int) -> int | None:
     return best + order.side * distance
 
 
+def stood(order: WorkingOrder, met: int) -> int | None:
+    """Return where the stop of a trail was when the market met it at ``met``; None for orders without one.
+
+    Behind a gap it is where the best price so far had brought it; else the path had pulled it to where it was met.
+    """
+    if order.mode is not Mode.TRAIL:
+        return None
+    stop = stop_of(order, order.best)
+    return stop if stop is not None and order.side * (met - stop) > 0 else met
+
+
 def out_of_reach(order: WorkingOrder, high: int, low: int) -> bool:
     """Tell whether an armed trail cannot be met by a bar with these extremes, whatever its path.
 

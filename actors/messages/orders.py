@@ -234,11 +234,17 @@ class OrderRejected(Event, tag=48, frozen=True):
 
 
 class OrderTriggered(Event, tag=49, frozen=True):
-    """The condition of a stop or a touch order was met at ``level``."""
+    """The condition of a stop or a touch order was met.
+
+    Attributes:
+        level: where the market met it.
+        stop_px: where the stop of a trail stood, which behind a gap is not the level; None for other orders.
+    """
 
     order_id: str
     client_order_id: str
     level: int
+    stop_px: int | None = None
 
 
 class OrderPartiallyFilled(Event, tag=50, frozen=True):

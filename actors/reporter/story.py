@@ -324,7 +324,7 @@ class Story:
         if row is not None:
             row.trace.trigger_px = event.level
             if row.order.type is OrderType.TRAILING_STOP:
-                row.stop_px = event.level  # where the trail stood is told only here
+                row.stop_px = event.stop_px  # where the trail stood is told only here
 
     def _restated(self, _ts: int, event: OrderRestated) -> None:
         """Take over an order's terms after a corporate action; a split restates the prices met before, too."""

@@ -304,10 +304,13 @@ class ViewFold:
         self._say(event.order.client_order_id, {"order_id": event.order_id, "code": event.code, "reason": event.reason})
 
     def _triggered(self, event: OrderTriggered) -> None:
-        self._say(event.client_order_id, {"order_id": event.order_id, "level": fmt(event.level)})
+        told = {"order_id": event.order_id, "level": fmt(event.level)}
+        if event.stop_px is not None:
+            told["stop_px"] = fmt(event.stop_px)
+        self._say(event.client_order_id, told)
         row = self._find(event.client_order_id)
         if row is not None and row.type == OrderType.TRAILING_STOP.value:
-            row.stop_px = event.level  # where the trail stood is told only here
+            row.stop_px = event.stop_px  # where the trail stood is told only here
             self._touch(row)
 
     def _filled(self, event: Fill) -> None:

@@ -26,7 +26,9 @@ def _replace_requested(facts: dict[str, Any]) -> str:
 
 
 def _triggered(facts: dict[str, Any]) -> str:
-    return f"{_name(facts)} was triggered at {_price(facts.get('level'))}"
+    level, stop = facts.get("level"), facts.get("stop_px")
+    gap = f", its stop stood at {_price(stop)}" if stop is not None and stop != level else ""
+    return f"{_name(facts)} was triggered at {_price(level)}{gap}"
 
 
 def _restated(facts: dict[str, Any]) -> str:

@@ -116,6 +116,8 @@ def _checks(story: dict[str, Any]) -> Iterator[Step]:
     for check in _objects(story.get("checks")):
         verdict = clean(check.get("verdict", "?"))
         words = f"{clean(check.get('by', '?'))} {verdict}"
+        if verdict == "request refused":  # which of the two it was is not in the record
+            words = "a cancel or replace was refused"
         if check.get("reserved") is not None:
             words += f", {grouped(check['reserved'], 2)} reserved"
         if check.get("order_id"):
@@ -123,7 +125,7 @@ def _checks(story: dict[str, Any]) -> Iterator[Step]:
         if check.get("bracket_of"):
             words += f", an exit of {clean(check['bracket_of'])}"
         if check.get("ref_px") is not None:
-            words += f" at a price of {_price(check['ref_px'])}"
+            words += f" with the market at {_price(check['ref_px'])}"
         if _is_something(check.get("expected_cost")):
             words += f", expected to cost {grouped(check['expected_cost'], 2)}"
         if check.get("limit") not in (None, ""):

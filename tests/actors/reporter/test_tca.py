@@ -297,9 +297,9 @@ def test_fills_are_compared_with_the_market_around_them() -> None:
 
 
 def test_a_trailing_stop_shows_where_it_stood_when_it_was_met() -> None:
-    """Its stop price moves with the market; the table shows the last one told."""
+    """Its stop price moves with the market; the table shows the last one told, behind a gap not where the market was."""
     order = submit(type=OrderType.TRAILING_STOP, terms=OrderTerms(trail_amount=fx(1)))
-    story = told(OrderAccepted("o-a", order, 0, 0, fx(10)), OrderTriggered("o-a", "a", fx(11.5)))
+    story = told(OrderAccepted("o-a", order, 0, 0, fx(10)), OrderTriggered("o-a", "a", fx(10.75), fx(11.5)))
     [row] = csv.DictReader(orders_csv(story, ("SPY",)).splitlines())
     assert (row["stop_px"], json.loads(row["terms"])) == ("11.5", {"trail_amount": 1})
 

@@ -202,7 +202,7 @@ def test_a_story_tells_terms_relatives_and_what_was_on_its_way() -> None:
     shown = calls.rendered(METHODS["why"], wire.loads(json.dumps(told)), {}, PLAIN, None)
     assert shown[0] == "in-sl: sell 5 KO trailing_stop gtc (trail 5 %, exit of in): new"
     text = "\n".join(shown)
-    assert "broker accepted as O-2 at a price of 42.50, expected to cost 0.25" in text
+    assert "broker accepted as O-2 with the market at 42.50, expected to cost 0.25" in text
     assert "cancel requested  at the venue 2020-01-02 14:31:00.100Z: enough" in text
     assert "parent      in: buy 5 KO, filled" in text
     assert "sibling     in-tp: sell 5 KO limit 50.00, canceled (OCO)" in text

@@ -54,6 +54,10 @@ SENTENCES = [
         OrderReplaceRequested("a", 5 * S, 99 * S, None, 0, TS, "O-1"),
         "new terms of a (O-1) (5 limit 99.00) reach the venue at 2020-08-31 13:30:00Z",
     ),
+    (
+        OrderTriggered("O-1", "a", 9_950_000_000, 10_000_000_000),
+        "a (O-1) was triggered at 99.50, its stop stood at 100.00",
+    ),
     (OrderTriggered("O-1", "a", 9_950_000_000), "a (O-1) was triggered at 99.50"),
     (
         OrderRestated("O-1", "a", 0, 40 * S, 8 * S, 2_475_000_000, None, OrderTerms(display_qty=4 * S), "split"),
