@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shlex
 from collections.abc import Iterator
@@ -11,10 +12,11 @@ from typing import Any, Final
 import pytest
 import typer
 
+from actors.messages.orders import OrderType, TimeInForce
 from actors.predictor.check import check_strategy
 from config import show
 from config.sources import load_settings
-from daemon.cli.tradingd import app
+from daemon.cli.tradingd import app, main
 from daemon.system.verify import verify_path
 from tests_support import replay
 
@@ -76,6 +78,32 @@ def test_the_strategy_replays_and_verifies(strategy: Path, tmp_path: Path) -> No
     result = replay(tmp_path / "cross", strategy=f"{strategy}:cross", **dates)
     assert (result.folder / "fills.csv").read_text("utf-8").count("\n") > 1
     assert [check for check in verify_path(result.folder).checks if not check.ok] == []
+
+
+def test_the_orders_do_what_the_readme_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file, replayed by its command: the prices of the sentences below it, and a folder that verifies."""
+    (block,) = fences("json")
+    monkeypatch.chdir(tmp_path)
+    Path("orders.jsonl").write_text(block, "utf-8")
+    line = next(line for line in command_lines() if "--source sp500 --orders orders.jsonl" in line)
+    assert main([*shlex.split(line)[1:-1], str(tmp_path / "run")]) == 0
+    fills = (tmp_path / "run" / "fills.csv").read_text("utf-8").splitlines()[1:]
+    prices = [f"{float(fill.split(',')[6]):.3f}" for fill in fills]
+    story = README.partition("## Your own orders")[2].partition("## As a daemon")[0].partition("The dip is bought")[2]
+    assert len(prices) == 4
+    assert all(price in story for price in prices[:3])
+    orders = list(csv.DictReader((tmp_path / "run" / "orders.csv").read_text("utf-8").splitlines()))
+    ends = {row["client_order_id"]: (row["status"], row["reason"]) for row in orders}
+    assert ends["dip-tp"] == ("canceled", "OCO")
+    (stood,) = (float(row["stop_px"]) for row in orders if row["client_order_id"] == "dip-sl")
+    assert f"stood at {stood:.3f}" in story
+    assert [check for check in verify_path(tmp_path / "run").checks if not check.ok] == []
+
+
+def test_the_readme_leaves_nothing_out_of_what_an_order_may_be() -> None:
+    """Counted where the words say a number."""
+    words = {7: "seven", 10: "ten"}
+    assert f"{words[len(OrderType)]} types, {words[len(TimeInForce)]} times in force" in README
 
 
 def test_there_are_commands_to_check() -> None:
