@@ -29,15 +29,15 @@ _PRICES: Final[dict[OrderType, tuple[bool, bool]]] = {
 """Whether a type has a limit and a stop price (semantics section 2)."""
 _PLAIN: Final = (TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD)
 _ANY: Final = tuple(TimeInForce)
+_MARKET: Final = OrderType.MARKET
+_LIMIT: Final = OrderType.LIMIT
 _DATED: Final = TimeInForce.GTD
 _TIFS: Final[dict[OrderType, tuple[TimeInForce, ...]]] = {
-    OrderType.MARKET: _ANY,
-    OrderType.LIMIT: _ANY,
     OrderType.TAKE_PROFIT: _ANY,
     OrderType.MARKET_ON_OPEN: (TimeInForce.OPG, TimeInForce.DAY),
     OrderType.MARKET_ON_CLOSE: (TimeInForce.CLS, TimeInForce.DAY),
 }
-"""Times in force a type has; all others have those that rest."""
+"""Times in force a type has; market and limit orders have any, all others those that rest."""
 AUCTION_CUTOFF_NS: Final = 10 * 60 * 1_000_000_000
 """So long before the close no order for the closing auction is taken."""
 
@@ -88,9 +88,11 @@ def _check_kind(order: SubmitOrder, universe: Universe) -> Refusal | None:
         return "UNKNOWN_SYMBOL", f"symbol {order.symbol_text or order.symbol!r} is not in the universe"
     if not universe.is_tradable(order.symbol):
         return "NOT_TRADABLE", f"{universe.symbols[order.symbol]} is only observed and cannot be traded"
-    known = _TIFS.get(order.type, _PLAIN)
-    if order.tif not in known:
-        return "UNSUPPORTED_TIF", f"a {order.type} order cannot be {order.tif}; use one of {', '.join(known)}"
+    kind = order.type
+    if kind is not _MARKET and kind is not _LIMIT:  # those may be anything, and the rest is looked up slowly
+        known = _TIFS.get(kind, _PLAIN)
+        if order.tif not in known:
+            return "UNSUPPORTED_TIF", f"a {kind} order cannot be {order.tif}; use one of {', '.join(known)}"
     if order.side not in (BUY, SELL):
         return "BAD_SIDE", f"side is {order.side}; +1 buys, -1 sells"
     return None
@@ -112,7 +114,7 @@ def check_replace(working: WorkingOrder, terms: RouteReplace, params: BrokerPara
 def _check_terms(kind: OrderType, qty: int, limit_px: int | None, stop_px: int | None) -> Refusal | None:
     if qty <= 0:
         return "BAD_QTY", f"quantity {fmt(qty)} is not positive"
-    if kind is OrderType.MARKET and limit_px is None and stop_px is None:
+    if stop_px is None and (limit_px is None if kind is _MARKET else kind is _LIMIT and (limit_px or 0) > 0):
         return None
     wants = _PRICES[kind]
     for name, price, wanted in (("limit", limit_px, wants[0]), ("stop", stop_px, wants[1])):

@@ -236,7 +236,8 @@ class Gate:
         if name in self._seen:
             reason = f"the order id {name} was used before in this run; a resend changes nothing"
             return Denial("DUPLICATE", reason)
-        entry = self._exposure.working.get(entry_of(name))
+        of = entry_of(name)
+        entry = self._exposure.working.get(of) if of else None
         if entry is None or entry.order.terms is None or entry.order.terms.bracket is None:
             return None
         reason = f"the order id {name} is kept for the exit of {entry.order.client_order_id}; name the order otherwise"
