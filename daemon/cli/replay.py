@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 SOURCES = ("sp500",)
 EXAMPLE = """\b
 Example: tradingd replay --bars bars.csv --strategy momentum --out runs/one
-A line of --orders (T: a time, or null for the start; also cancel, replace, halt):
+A line of --orders ("at": null is the start; cancel, replace: ops/orders.md):
   {"at": "2022-03-01T15:00:00Z", "submit": {"id": "a", "symbol": "AAPL",
    "side": "buy", "qty": 10, "type": "limit", "limit_px": 150, "tif": "gtc"}}"""
 FLAG_NAMES = {"sets": "set", "start": "from", "end": "to"}

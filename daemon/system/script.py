@@ -33,7 +33,7 @@ _CONTROLS: Final[dict[str, Callable[[str, str], Command]]] = {
     "flatten": Flatten,
     "kill": Kill,
 }
-_VERBS: Final = ("submit", "cancel", "replace", *_CONTROLS)
+VERBS: Final = ("submit", "cancel", "replace", *_CONTROLS)
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -134,9 +134,9 @@ def _read_line(
     if not isinstance(entry, dict):
         message = f"a line is one JSON object, not {raw.strip()[:40]!r}"
         raise _LineError(message)
-    verbs = [verb for verb in _VERBS if verb in entry]
+    verbs = [verb for verb in VERBS if verb in entry]
     if len(verbs) != 1:
-        message = f"a line needs exactly one of {', '.join(_VERBS)}; it has {', '.join(verbs) or 'none'}"
+        message = f"a line needs exactly one of {', '.join(VERBS)}; it has {', '.join(verbs) or 'none'}"
         raise _LineError(message)
     verb = verbs[0]
     unknown = [key for key in entry if key not in ("at", "after", verb)]

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from actors.messages.orders import OrderType, TimeInForce
+from actors.messages.orders import OrderStatus, OrderType, TimeInForce
 from actors.risk.params import RiskLimits
 from daemon.cli.ctl import verbs
 from daemon.control.methods import METHODS
 from daemon.system.order_fields import TERM_FIELDS
 from daemon.system.order_form import ORDER_FIELDS
-from daemon.system.script import read_script
+from daemon.system.script import VERBS, read_script
 from system.wired import SYMBOLS, House
 
 PAGE: Final = (Path(__file__).resolve().parents[2] / "ops" / "orders.md").read_text("utf-8")
@@ -33,6 +34,11 @@ def at_450() -> House:
     house = House(limits=RiskLimits(replay=False, max_position=0.0))
     house.bar(100, 200, 450)
     return house
+
+
+def stamp(text: str) -> int:
+    """Nanoseconds of a time with an offset."""
+    return int(datetime.fromisoformat(text).timestamp()) * 10**9
 
 
 def taken(result: dict[str, Any]) -> bool:
@@ -86,6 +92,20 @@ def test_the_line_of_an_orders_file_reads(tmp_path: Path) -> None:
     path.write_text(line, "utf-8")
     index = {symbol: number for number, symbol in enumerate(SYMBOLS)}
     assert len(read_script(path, index, ("main",), int)) == 1
+
+
+def test_the_orders_file_reads_and_shows_each_verb_that_its_table_names(tmp_path: Path) -> None:
+    """Every line is one; verbs and statuses of the table are those of the program."""
+    (block,) = re.findall(r"^```jsonl\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "orders.jsonl"
+    path.write_text(block, "utf-8")
+    lines = read_script(path, {symbol: number for number, symbol in enumerate(SYMBOLS)}, ("main",), stamp)
+    assert [type(line.command).__name__ for line in lines] == [
+        "SubmitOrder", "ReplaceOrder", "SubmitOrder", "CancelOrder", "Flatten",
+    ]  # fmt: skip
+    assert all(getattr(line.command, "malformed", None) is None for line in lines)
+    table = PAGE.partition("| key | says |")[2].partition("## Fields")[0]
+    assert {word for word in (*VERBS, *OrderStatus) if f"`{word}`" not in table} == set()
 
 
 @pytest.mark.parametrize("line", [line.strip() for line in PAGE.splitlines() if line.startswith("    tradingctl ")])
