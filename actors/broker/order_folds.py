@@ -11,6 +11,7 @@ from actors.messages.orders import (
     BUY,
     OrderAccepted,
     OrderCanceled,
+    OrderDenied,
     OrderExpired,
     OrderFilled,
     OrderPartiallyFilled,
@@ -19,6 +20,7 @@ from actors.messages.orders import (
     OrderTriggered,
 )
 from actors.values.fixed import SCALE, mul
+from actors.values.order_names import belongs_to_another
 from actors.values.settlement import settlement_sessions
 from daemon.kernel.actor import evolves
 
@@ -51,6 +53,13 @@ class OrderFolds(BrokerState):
         """Use up the number; a refused client order id cannot be used again."""
         self._next += 1
         self._seen.add(event.order.client_order_id)
+
+    @evolves(OrderDenied)
+    def denied(self, event: OrderDenied) -> None:
+        """Know the id of an order that risk kept away: who cancels it is told that it has ended."""
+        name = event.order.client_order_id
+        if name and not belongs_to_another(name, event.code):
+            self._seen.add(name)
 
     @evolves(OrderTriggered)
     def triggered(self, event: OrderTriggered) -> None:

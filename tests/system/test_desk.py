@@ -184,8 +184,10 @@ def test_cancel_and_replace_are_answered_with_what_became_of_the_order() -> None
     assert (replaced["status"], replaced["qty"], replaced["limit_px"]) == ("replaced", 5, Decimal("94.25"))
     canceled = decoded(house.call("order.cancel", id="x").result)
     assert (canceled["status"], canceled["cum_qty"], canceled["order_id"]) == ("canceled", 0, "O-1")
+    assert decoded(house.submit(id="denied", qty=0))["status"] == "denied"  # which is an end as well
     for name, code, sentence in (
         ("x", "TERMINAL_ORDER", "order x has ended already"),
+        ("denied", "TERMINAL_ORDER", "order denied has ended already"),
         ("ghost", "UNKNOWN_ORDER", "there is no order ghost"),
     ):
         for method, terms in (("order.cancel", {}), ("order.replace", {"qty": 1})):
