@@ -34,6 +34,8 @@ from tests.faults.workload import Trader, furnish
 from tests.live_support import daemon
 
 START = datetime(2024, 1, 2, tzinfo=UTC)
+UNHURRIED = 600.0
+"""Speed while the scene is set: however slow the machine is, its orders come in on the first day."""
 WANTED = (
     OrderAccepted,
     OrderCancelRequested,
@@ -116,7 +118,7 @@ def furnish_all(folder: Path, *, days: int, speed: float) -> str:
 def outlast(folder: Path, *, days: int, kills: int, speed: float, seed: int) -> tuple[Counter[str], str]:
     """Kill a daemon so many times while everything happens; return what happened, and figures for people."""
     dice = random.Random(seed)  # noqa: S311 - a seed for a test
-    with daemon(folder, furnish_all(folder, days=days, speed=speed)) as house:
+    with daemon(folder, furnish_all(folder, days=days, speed=UNHURRIED)) as house:
         heard = folder / "heard.jsonl"
         trader = Trader(house.socket, heard, seed=seed)
         loop = Loop(house, trader, heard)
@@ -130,6 +132,7 @@ def outlast(folder: Path, *, days: int, kills: int, speed: float, seed: int) -> 
             client.call("order.cancel", id="op-slow", request_id="scene-cancel")
         loop.let_live(0.2)
         loop.down("running")
+        house.sets.append(f"feed.playback.speed={speed}")
         while loop.kills < kills:
             loop.kill_somewhere(dice)
         trader.close()
