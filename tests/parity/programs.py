@@ -31,23 +31,20 @@ from actors.messages.control import (
     Unlatch,
 )
 from actors.messages.inference import PredictionReady, PredictionUnavailable
-from actors.messages.market import BarPanel, GapDetected, NewsItem, QuotePanel, SessionClosed, SessionOpened
-from actors.messages.orders import CancelAll, CancelOrder, OrderType, ReplaceOrder, SubmitOrder, TimeInForce
+from actors.messages.market import BarPanel, CorporateAction, GapDetected, QuotePanel, TradePanel
+from actors.messages.orders import CancelAll, CancelOrder, ReplaceOrder, SubmitOrder
 from actors.messages.portfolio import ClosePositions, DepositCash
 from actors.portfolio.params import PortfolioSpec
 from actors.predictor.registry import bind_spec
 from actors.risk.params import RiskLimits
 from actors.values import Interval, Universe, parse_interval
-from actors.values.session import Session
 from daemon.kernel.clock import VirtualClock
 from daemon.kernel.errors import InvariantError
 from daemon.kernel.message import Command, Event, Market, Message
 from daemon.system.composition import Core, CoreSpec, build_core
+from tests.parity.markets import BARS, DAY, MINUTE, SHARE, STARTS, SYMBOLS, Maker, World
+from tests.parity.orders import draw_order, draw_replace
 
-MINUTE: Final = 60 * 10**9
-DAY: Final = 24 * 60 * MINUTE
-SHARE: Final = 10**8
-SYMBOLS: Final = ("AA", "BB", "CC", "DD")
 POISON: Final = "poison"
 """A predictor's answer under this id makes its handler fail: a fault of ours, on purpose."""
 
@@ -134,38 +131,54 @@ class Run(msgspec.Struct):
     snapshots: dict[int, bytes]
 
 
-def program(seed: int, *, sessions: int = 8, interval: str = "", rough: bool = True) -> Program:
+def program(seed: int, *, sessions: int = 8, interval: str = "", rough: bool = True, actions: bool = False) -> Program:
     """Return the program of a seed.
 
     Args:
         seed: decides everything.
         sessions: trading days.
         interval: ``1d`` or ``1m``; "" lets the seed choose.
-        rough: whether operators, clients and faults are at work; else only strategies trade.
+        rough: whether operators, clients, ticks, halts and faults are at work; else only strategies trade, on bars.
+        actions: whether there are corporate actions, too.
     """
     rng = random.Random(seed)  # noqa: S311 - a program is told by its seed
     text = interval or rng.choice(("1d", "1m"))
-    spec = _spec(rng, parse_interval(text))
-    market = _market(rng, sessions, daily=text == "1d")
+    daily = text == "1d"
+    spec = _spec(rng, parse_interval(text), rough=rough)
+    world = _world(rng, daily=daily, actions=actions) if rough else World()
+    market = Maker(rng, world, daily=daily).write(sessions)
     steps = [Step(DepositCash(p.name, p.cash, "opening deposit"), "control", market[0].ts) for p in spec.portfolios]
-    ids = ["c0"]
+    people = _People(rng, spec, DAY * sessions // 2 if daily else 8 * MINUTE)
     for body in market:
         if rough:
-            steps += _commands(rng, spec, ids, body.ts)
+            steps += people.commands(body)
             if rng.random() < 0.02:
                 gap = GapDetected(body.ts, "playback", body.ts - rng.randrange(1, DAY), body.ts)
                 steps.append(Step(gap, "feed", body.ts))
         late = rng.randrange(3 * MINUTE) if rng.random() < 0.1 else 0
         steps.append(Step(body, "feed", body.ts + late, body.ts if late else None))
+        people.see(body)
     return Program(spec, steps)
 
 
-def _spec(rng: random.Random, interval: Interval) -> CoreSpec:
+def _world(rng: random.Random, *, daily: bool, actions: bool) -> World:
+    return World(
+        ticks=rng.choice((0.0, 0.5, 0.9)),
+        statuses=rng.random() < 0.5,
+        actions=actions,
+        quoted=rng.random() < 0.2,
+        close_only=rng.random() < 0.1,
+        close=390 * MINUTE if daily else rng.choice((390, BARS)) * MINUTE,
+    )
+
+
+def _spec(rng: random.Random, interval: Interval, *, rough: bool) -> CoreSpec:
     forms = [form for form in _FORMS if rng.random() < 0.7]
     bindings = tuple(bind_spec(form) for form in forms)
     names = tuple(b.name for b in bindings)
-    account = rng.choice(("cash", "cash", "cash_strict"))
+    account = rng.choice(("cash", "cash", "cash_strict", *(("margin",) if rough else ())))
     short = rng.random() < 0.5
+    margin_rate = 80_000_000 * (account == "margin")
     portfolio = {
         "rebalance": rng.choice(("signal", "daily", "weekly")),
         "allocation": rng.choice(("equal", "confidence", "inverse_volatility")),
@@ -175,20 +188,24 @@ def _spec(rng: random.Random, interval: Interval) -> CoreSpec:
         "stop_loss": rng.choice((0.0, 0.01)),
         "take_profit": rng.choice((0.0, 0.02)),
         "allow_short": short,
-        "reuse_proceeds": account == "cash",
+        "reuse_proceeds": account != "cash_strict",
+        "borrow_rate": 30_000_000,
+        "margin_rate": margin_rate,
+        "margin": account == "margin",
     }
-    limits = RiskLimits(
-        max_position=0.6,
-        max_order_fraction=0.6,
-        stale_ns=rng.choice((0, 5 * MINUTE)),
-        daily_loss_warn=0.002,
-        daily_loss_block=0.004,
-        daily_loss_halt=rng.choice((0.006, 0.05)),
-        max_drawdown=rng.choice((0.01, 0.2)),
-        replay_resume_sessions=rng.choice((0, 1)),
-        allow_short=short,
-        replay=rng.random() < 0.5,
-    )
+    bounds: dict[str, Any] = {
+        "max_position": 0.6,
+        "max_order_fraction": 0.6,
+        "stale_ns": rng.choice((0, 5 * MINUTE)),
+        "daily_loss_warn": 0.002,
+        "daily_loss_block": 0.004,
+        "daily_loss_halt": rng.choice((0.006, 0.05)),
+        "max_drawdown": rng.choice((0.01, 0.2)),
+        "replay_resume_sessions": rng.choice((0, 1)),
+        "allow_short": short,
+        "replay": rng.random() < 0.5,
+    }
+    limits = RiskLimits(**bounds | (_OPEN if rough and rng.random() < 0.6 else {}))
     broker = BrokerParams(
         regulatory_fees=rng.random() < 0.3,
         impact=rng.choice(("none", "linear", "sqrt")),
@@ -196,6 +213,9 @@ def _spec(rng: random.Random, interval: Interval) -> CoreSpec:
         same_event_fill=rng.random() < 0.3,
         account=account,
         allow_short=short,
+        borrow_rate=30_000_000,
+        margin_rate=margin_rate,
+        **(_simulator(rng) if rough else {}),
     )
     portfolios = (
         PortfolioSpec("main", 100_000 * SHARE, names, **portfolio),
@@ -205,87 +225,92 @@ def _spec(rng: random.Random, interval: Interval) -> CoreSpec:
     return CoreSpec(Universe(SYMBOLS), interval, bindings, decision, broker, limits, portfolios, rng.randrange(100))
 
 
-def _market(rng: random.Random, sessions: int, *, daily: bool) -> list[Market]:
-    found: list[Market] = []
-    prices = np.array([100.0, 20.0, 55.0, 7.0])
-    start = 1_577_975_400_000_000_000  # 2020-01-02 09:30 in New York
-    bars = 1 if daily else 12
-    length = 390 * MINUTE if daily else MINUTE
-    for number in range(sessions):
-        opened = start + number * DAY
-        session = Session(20200102 + number, opened, opened + 390 * MINUTE, number)
-        told = rng.random() < 0.95
-        if told:
-            found.append(SessionOpened(opened, session))
-        for bar in range(bars):
-            ids = [i for i in range(len(SYMBOLS)) if rng.random() < 0.85] or [0]
-            if rng.random() < 0.6:
-                ids = list(range(len(SYMBOLS)))
-            begin = opened + bar * length
-            found.append(_panel(rng, prices, ids, begin, begin + length, session.date, daily=daily))
-            if rng.random() < 0.05:
-                found.append(msgspec.structs.replace(found[-1], revision=1))
-            if rng.random() < 0.1:
-                found.append(_unheard(rng, found[-1].ts))
-        if told and rng.random() < 0.95:
-            found.append(SessionClosed(session.close_ts, session))
-    return found
+_OPEN: Final = {
+    "min_order_value": 0,
+    "max_order_value": 0,
+    "max_order_fraction": 0.0,
+    "max_position": 0.0,
+    "max_positions": 0,
+    "price_collar": 0.0,
+    "stale_ns": 0,
+    "stale_sessions": 0,
+    "daily_loss_warn": 0.0,
+    "daily_loss_block": 0.0,
+    "daily_loss_halt": 0.0,
+    "max_drawdown": 0.0,
+}
+"""A gate that lets nearly everything pass, so that the broker has something to do."""
 
 
-def _panel(
-    rng: random.Random, prices: Any, ids: list[int], start: int, end: int, session: int, *, daily: bool
-) -> BarPanel:
-    count = len(ids)
-    opens = prices[ids] * np.array([1 + rng.gauss(0, 0.004) for _ in ids])
-    closes = opens * np.array([1 + rng.gauss(0, 0.008) for _ in ids])
-    opens, closes = np.round(opens, 2), np.round(closes, 2)
-    prices[ids] = closes
-    reach = np.array([abs(rng.gauss(0, 0.004)) for _ in ids])
-    high = np.round(np.maximum(opens, closes) * (1 + reach), 2)
-    low = np.round(np.minimum(opens, closes) * (1 - reach), 2)
-    volume = np.array([rng.choice((float("nan"), 0.0, 300.0, 5e3, 1e6, 1e6)) for _ in ids])
-    return BarPanel(
-        end,
-        start,
-        session,
-        daily,
-        np.array(ids, dtype=np.int32),
-        count == len(SYMBOLS),
-        opens,
-        high,
-        low,
-        closes,
-        np.rint(closes * SHARE).astype(np.int64),
-        None if rng.random() < 0.1 else volume,
-    )
+def _simulator(rng: random.Random) -> dict[str, Any]:
+    return {
+        "latency_ns": rng.choice((0, 0, 1, 20 * 10**9)),
+        "latency_jitter_ns": rng.choice((0, 5 * 10**9)),
+        "spread_model": rng.choice(("fixed", "dynamic")),
+        "slippage_volume_share": rng.choice((0, 10_000_000)),
+        "impact_permanent": rng.choice((0, 50_000_000)),
+        "queue": rng.random() < 0.7,
+        "fill_on_touch": rng.random() < 0.3,
+        "require_locate": rng.random() < 0.3,
+        "hard_to_borrow": rng.choice(((), ("BB",))),
+        "ssr": rng.choice(("flagged", "computed", "off")),
+        "margin_call": rng.choice(("liquidate", "liquidate", "warn")),
+    }
 
 
-def _unheard(rng: random.Random, ts: int) -> Market:
-    if rng.random() < 0.5:
-        return NewsItem(ts, "n1", (0,), "nothing happened")
-    one = np.ones(1)
-    return QuotePanel(ts, np.zeros(1, dtype=np.int32), one, one, one, one)
+class _People:
+    """Operators and clients; they know the last prices and the orders they gave."""
+
+    def __init__(self, rng: random.Random, spec: CoreSpec, far: int) -> None:
+        self.rng, self.spec, self.far = rng, spec, far
+        self.prices = list(STARTS)
+        self.orders: dict[str, SubmitOrder] = {}
+        self.busy = 0.98 if spec.limits.max_drawdown == 0 else 0.78
+        """Share of what they say that is about orders; behind a gate that is open nobody shuts it all the time."""
+
+    def see(self, body: Market) -> None:
+        if isinstance(body, BarPanel):
+            prices = body.close
+        elif isinstance(body, QuotePanel):
+            prices = body.bid_px
+        elif isinstance(body, TradePanel):
+            prices = body.price
+        else:
+            if isinstance(body, CorporateAction) and body.kind == "split":
+                self.prices[body.symbol] *= body.denominator / body.numerator
+            return
+        for symbol, px in zip(body.ids.tolist(), prices.tolist(), strict=True):
+            self.prices[symbol] = px
+
+    def commands(self, body: Market) -> Iterable[Step]:
+        rng, at = self.rng, body.ts
+        often = 0.2 if isinstance(body, QuotePanel | TradePanel) else 0.45
+        while rng.random() < often:
+            source = rng.choice(("control", "script"))
+            yield Step(self.command(at), source, at - rng.randrange(MINUTE), None if rng.random() < 0.5 else at)
+
+    def command(self, at: int) -> Command:
+        rng = self.rng
+        portfolio = rng.choice(("main", "main", "main", "hand", "hand", "nobody"))
+        if rng.random() > self.busy:
+            return _word(rng, self.spec, portfolio)
+        kind = rng.random()
+        if kind < 0.75:
+            again = self.orders and rng.random() < 0.05
+            name = next(reversed(self.orders)) if again else f"c{len(self.orders) + 1}"
+            order = draw_order(rng, name, portfolio, self.prices, at, self.far)
+            self.orders.setdefault(name, order)
+            return order
+        name = rng.choice(list(self.orders)[-6:] or ["c0"])
+        known = self.orders.get(name)
+        if known is not None and known.terms is not None and known.terms.bracket is not None:
+            name += rng.choice(("", "-tp", "-sl"))
+        if kind < 0.85:
+            return CancelOrder(name, "changed my mind")
+        return ReplaceOrder(name, **draw_replace(rng, known, self.prices[known.symbol if known else 0]))
 
 
-def _commands(rng: random.Random, spec: CoreSpec, ids: list[str], at: int) -> Iterable[Step]:
-    while rng.random() < 0.45:
-        source = rng.choice(("control", "script"))
-        yield Step(_command(rng, spec, ids), source, at - rng.randrange(MINUTE), None if rng.random() < 0.5 else at)
-
-
-def _command(rng: random.Random, spec: CoreSpec, ids: list[str]) -> Command:
-    portfolio = rng.choice(("main", "main", "hand", "nobody"))
-    kind = rng.random()
-    if kind < 0.55:
-        if rng.random() < 0.95:
-            ids.append(f"c{len(ids)}")
-        return _order(rng, ids[-1], portfolio)
-    order_id = rng.choice(ids[-5:])
-    if kind < 0.62:
-        return CancelOrder(order_id, "changed my mind")
-    if kind < 0.72:
-        price = rng.choice((None, None, rng.randrange(1, 120) * SHARE))
-        return ReplaceOrder(order_id, rng.choice((None, rng.randrange(0, 60) * SHARE)), price, None)
+def _word(rng: random.Random, spec: CoreSpec, portfolio: str) -> Command:
     name = rng.choice([b.name for b in spec.bindings] + ["nobody"])
     return rng.choice(
         (
@@ -321,25 +346,6 @@ def _limits(rng: random.Random, limits: RiskLimits) -> RiskLimits:
         )
     )
     return msgspec.structs.replace(limits, **changes)
-
-
-def _order(rng: random.Random, order_id: str, portfolio: str) -> SubmitOrder:
-    kind = rng.choice((OrderType.MARKET, OrderType.MARKET, OrderType.LIMIT, OrderType.STOP, OrderType.TRAILING_STOP))
-    symbol = rng.randrange(-1, len(SYMBOLS))
-    px = round((100.0, 20.0, 55.0, 7.0)[symbol] * (1 + rng.gauss(0, 0.02)) * SHARE)
-    return SubmitOrder(
-        order_id,
-        portfolio,
-        symbol,
-        rng.choice((1, 1, -1)),
-        rng.choice((1, 5, 20, 150, 700)) * SHARE + (rng.random() < 0.05),
-        kind,
-        rng.choice((TimeInForce.DAY, TimeInForce.GTC)),
-        px if kind is OrderType.LIMIT else None,
-        px if kind is OrderType.STOP else None,
-        reason="script",
-        reduce_only=rng.random() < 0.15,
-    )
 
 
 # -- runs --------------------------------------------------------------------------------------------------------------

@@ -16,6 +16,15 @@ from hypothesis import strategies as st
 
 from actors.alerter.actor import AlerterActor
 from actors.alerter.params import AlertParams
+from actors.messages.orders import (
+    OrderAccepted,
+    OrderCanceled,
+    OrderExpired,
+    OrderFilled,
+    OrderTerms,
+    OrderType,
+    TimeInForce,
+)
 from actors.messages.portfolio import DepositCash
 from actors.predictor.pool.inprocess import InProcessPool
 from daemon.kernel.message import CommandRejected, Envelope, Event, InputQuarantined, Market, Message
@@ -48,8 +57,8 @@ def _cuts(seed: int, length: int, pairs: int) -> list[tuple[int, int]]:
 @settings(max_examples=60, deadline=None)
 @given(SEEDS)
 def test_a_core_that_folded_the_record_is_the_core_that_decided(seed: int) -> None:
-    """Operators, poison, halts, kills, rejects, flows, gaps: wherever the run is cut, both are equal from there on."""
-    made = program(seed, sessions=5)
+    """Orders of every kind, ticks, halts, actions, kills, gaps: wherever the run is cut, both go on equally."""
+    made = program(seed, sessions=5, actions=seed % 2 == 0)
     cuts = _cuts(seed, len(made.steps), 4)
     run = play(made, [place for cut in cuts for place in cut])
     for n, (a, b) in enumerate(cuts):
@@ -64,10 +73,13 @@ def test_a_core_that_folded_the_record_is_the_core_that_decided(seed: int) -> No
 def test_the_random_runs_have_everything_in_them(interval: str) -> None:
     """Otherwise equal snapshots would prove little."""
     kinds: dict[str, int] = {}
-    for seed in range(24):
-        for row in play(program(seed, sessions=24 if interval == "1d" else 5, interval=interval)).kept:
+    for seed in range(30):
+        types: dict[str, str] = {}
+        made = program(seed, sessions=24 if interval == "1d" else 5, interval=interval, actions=seed % 2 == 0)
+        for row in play(made).kept:
             for fact in row.events:
-                kinds[type(fact).__name__] = kinds.get(type(fact).__name__, 0) + 1
+                for name in _names(fact, types):
+                    kinds[name] = kinds.get(name, 0) + 1
     for kind in (
         *("OrderAccepted", "OrderFilled", "OrderPartiallyFilled", "OrderCanceled", "OrderExpired", "OrderDenied"),
         *("OrderReplaced", "OrderRejected", "OrderTriggered", "OrderCancelRejected", "PositionChanged", "TradeClosed"),
@@ -82,8 +94,30 @@ def test_the_random_runs_have_everything_in_them(interval: str) -> None:
             CommandRejected.__name__,
             InputQuarantined.__name__,
         ),
+        *("OrderCancelRequested", "OrderReplaceRequested", "OrderRestated", "SymbolFrozen", "SymbolReleased"),
+        *("PositionAdjusted", "DividendAccrued", "DividendPaid", "FinancingCharged", "BarRevised"),
+        *(f"filled {kind}" for kind in OrderType),
+        *(f"accepted {tif}" for tif in TimeInForce),
+        *(f"accepted {term}" for term in ("oco_group", "bracket", "bracket_of", "display_qty", "post_only", "locate")),
+        *(f"at {source}" for source in ("open", "close", "intrabar", "quote", "trade")),
+        *(f"because {reason}" for reason in ("OCO", "POSITION_CLOSED", "IOC", "FOK", "opg")),
     ):
         assert kinds.get(kind, 0) > 0, (kind, kinds)
+
+
+def _names(fact: Event, types: dict[str, str]) -> list[str]:
+    """Return what a fact counts as: its kind, and for an order's what it says of it; ``types`` by order id grows."""
+    found = [type(fact).__name__]
+    if isinstance(fact, OrderAccepted):
+        types[fact.order_id] = fact.order.type
+        found += [f"accepted {fact.order.tif}"]
+        if fact.order.terms is not None:
+            found += [f"accepted {name}" for name in OrderTerms.__struct_fields__ if getattr(fact.order.terms, name)]
+    elif isinstance(fact, OrderFilled):
+        found += [f"filled {types[fact.order_id]}", f"at {fact.px_source}"]
+    elif isinstance(fact, OrderCanceled | OrderExpired):
+        found += [f"because {fact.reason}"]
+    return found
 
 
 # -- alerts ------------------------------------------------------------------------------------------------------------
