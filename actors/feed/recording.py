@@ -113,6 +113,7 @@ class Recording:
         n_inputs: about how many inputs one pass has.
         n_instants: panels of bars.
         n_bars: bars in them.
+        n_ticks: quotes and prints.
         close_only: open, high and low of the bars merely repeat the close.
         volume_known: panels of bars carry volumes.
         first_start: when the first bar starts, nanoseconds UTC, without bars the first session; or the first tick.
@@ -158,6 +159,7 @@ class Recording:
         )
         self.n_instants = 0 if history is None else history.n_instants
         self.n_bars = 0 if history is None else history.n_bars
+        self.n_ticks = ticks.n_ticks
         self.close_only = history is not None and history.close_only
         self.volume_known = history is not None and history.volume_known
         self.n_inputs = self.n_instants + 2 * len(self.sessions) + ticks.n_inputs + statuses.n_inputs + actions.n_inputs

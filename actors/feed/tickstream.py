@@ -38,6 +38,7 @@ class TickStream:
         symbols: those with at least one row that is played.
         days: first and last exchange date of quotes and trades that are played, days since 1970-01-01; None: none are.
         n_inputs: at most so many inputs.
+        n_ticks: quotes and prints that are played.
         last_ts: of the last input, nanoseconds UTC; 0 where there is none.
     """
 
@@ -117,7 +118,7 @@ class TickStream:
         rejects = [reject for survey in self._surveys for reject in survey.rejects()]
         filtered = sum(survey.filtered for survey in self._surveys)
         rejected = sum(survey.rejected for survey in self._surveys)
-        used = sum(survey.used for survey in self._surveys)
+        self.n_ticks = used = sum(survey.used for survey in self._surveys)
         known: set[str] = set()
         for file in self._news:
             rows, bad = self._headlines(file, table, known)

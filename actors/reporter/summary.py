@@ -31,6 +31,7 @@ def summary_lines(result: RunResult, width: int = 100, color: bool = False) -> l
         ("return", _return_text(doc, m)),
         ("sharpe", _sharpe_text(m, period["rf"])),
         ("max drawdown", _drawdown_text(doc, m)),
+        *_script_row(doc),
         ("trades", _trades_text(m)),
         ("costs", _cost_text(doc)),
         ("exposure", f"{_pct(m['exposure_gross'])} mean gross, {_pct(m['time_in_market'])} of sessions in the market"),
@@ -99,16 +100,28 @@ def _drawdown_text(doc: dict[str, Any], m: dict[str, Any]) -> str:
     return f"{_pct(m['max_drawdown'])} over {_num(m['max_drawdown_sessions'], 0)} sessions{ongoing}"
 
 
+def _script_row(doc: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say what became of the orders that no strategy gave, where there are any."""
+    by = doc["costs"]["shortfall"]["by"]["strategy"].get("")
+    if by is None:
+        return []
+    ends = [("filled", by["filled"]), ("partly filled", by["partially_filled"]), ("expired", by["expired"])]
+    ends += [("cancelled", by["canceled"]), ("refused", by["denied"] + by["rejected"])]
+    ends.append(("still working", by["orders"] - sum(count for _, count in ends)))
+    told = ", ".join(f"{count:,} {name}" for name, count in ends if count)
+    return [("orders", f"{by['orders']:,} scripted or by hand: {told}; each in orders.csv, its cost in tca.csv")]
+
+
 def _idle_row(doc: dict[str, Any]) -> list[tuple[str, str]]:
     """Say where the way from signal to fill ended, in a run without a fill."""
     a = doc["activity"]
     if a["fills"]:
         return []
     if a["orders"]:
-        most = f", {a['denied']:,} denied, most often {a['most_denied']}" if a["most_denied"] else ""
+        most = f", {a['denied']:,} refused, most often {a['most_denied']}" if a["most_denied"] else ""
         return [("no fills", f"{a['orders']:,} order{'s' * (a['orders'] != 1)}{most}: see orders.csv")]
     if not a["signals"]:
-        return [("no orders", "no strategy gave a signal: is the lookback longer than the data?")]
+        return [("no orders", "no strategy gave a signal (is the lookback longer than the data?), no script an order")]
     rest = "" if a["cut"] >= a["signals"] else "; the rest asked for nothing that could be traded"
     gates = "risk.min_confidence_buy, risk.min_confidence_sell"
     return [("no orders", f"{a['cut']:,} of {a['signals']:,} signals were below the gates {gates}{rest}")]

@@ -29,7 +29,9 @@ def result_block(result: ReplayResult) -> str:
     phases = ", ".join(f"{name} {spent:.1f} s" for name, spent in result.phases.items())
     folder = shown(result.folder)
     fancy = is_fancy(sys.stdout)
-    speed = f"{result.bars:,} bars in {result.instants:,} instants, {seconds:.1f} s ({phases})"
+    played = [f"{result.bars:,} bars in {result.instants:,} instants"] if result.bars else []
+    played += [f"{result.ticks:,} quotes and prints"] if result.ticks else []
+    speed = f"{' and '.join(played)}, {seconds:.1f} s ({phases})"
     lines = [
         *wrapped("replayed", speed, width, fancy),
         *summary_lines(result.run, width=width, color=fancy),

@@ -32,6 +32,7 @@ from actors.reporter.benchmarks import CostRates
 from actors.reporter.record import IndexSeries, RunRecord, RunResult
 from actors.reporter.runfolder import write_events, write_run_folder
 from actors.values import Universe, fmt, parse_interval
+from actors.values.time import format_ts
 from config.params import alert_params, broker_params, portfolio_specs, risk_limits
 from config.settings import Settings, settings_digest, settings_tree
 from daemon.journal.journal import Manifest
@@ -64,7 +65,7 @@ class ReplayResult(msgspec.Struct, frozen=True):
         alerts: raised, in order.
         notices: sentences the operator should read.
         digest: of the events, hex.
-        instants, bars: how much was replayed.
+        instants, bars, ticks: how much was replayed: panels of bars, bars, quotes and prints.
         seen: what the reporter counted while the run went on.
         phases: seconds of wall time by phase.
     """
@@ -76,6 +77,7 @@ class ReplayResult(msgspec.Struct, frozen=True):
     digest: str
     instants: int
     bars: int
+    ticks: int
     seen: Seen
     phases: dict[str, float]
 
@@ -129,6 +131,7 @@ def run_replay(options: ReplayOptions, settings: Settings, progress: Progress | 
         digest=run.digest,
         instants=recording.n_instants,
         bars=recording.n_bars,
+        ticks=recording.n_ticks,
         seen=run.reporter.progress(),
         phases=phases.seconds,
     )
@@ -248,6 +251,12 @@ class _Run:
             notices.append(
                 f"{self._without_volume} time{'s' * (self._without_volume > 1)} a working order met a bar with a null"
                 " volume, which fills nothing"
+            )
+        early = sum(line.at is not None and line.at < self.recording.first_start for line in self.script)
+        if early:
+            notices.append(
+                f"{early} scripted line{'s' * (early > 1)} dated before the data came in where they begin, at"
+                f" {format_ts(self.recording.first_start)}"
             )
         if self._left_over:
             notices.append(

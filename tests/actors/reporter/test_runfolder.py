@@ -321,7 +321,7 @@ def test_summary_of_an_idle_run_says_what_stopped_it(make_run, tmp_path) -> None
     start = frame(1, 10**18, CashFlowed("main", 100 * SCALE, "start", 100 * SCALE, ()))
     frames = [start, *(frame(i + 2, 10**18 + 10 * i + 10, rolled(d, 100, "main")) for i, d in enumerate(dates))]
     text = "\n".join(summary_lines(write_run_folder(record, frames, tmp_path), 100))
-    assert "no orders     no strategy gave a signal" in text
+    assert "no orders     no strategy gave a signal (is the lookback longer" in text
     assert "vs random     n/a: nothing was held" in text
     assert "n/a to n/a" not in text
     assert "a year" not in text

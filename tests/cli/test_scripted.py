@@ -1,0 +1,75 @@
+"""What a replay of scripted orders or of ticks says at its end: nobody has to open a table for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from daemon.cli.tradingd import main
+
+BARS = "ts,symbol,open,high,low,close,volume\n" + "".join(
+    f"2022-03-{day:02d},ABC,100,101,99,100,1000000\n" for day in (1, 2, 3, 4, 7)
+)
+QUOTES = (
+    "ts,symbol,bid_px,bid_size,ask_px,ask_size\n"
+    "2022-03-01T14:30:00Z,ABC,99.98,500,100.02,500\n"
+    "2022-03-01T14:30:01Z,ABC,99.99,500,100.01,500\n"
+)
+TRADES = "ts,symbol,price,size\n2022-03-01T14:30:02Z,ABC,100,300\n"
+BUY = '"symbol": "ABC", "side": "buy", "qty": 10'
+
+
+def replayed(folder: Path, capsys: pytest.CaptureFixture[str], orders: str, *flags: str) -> tuple[str, str]:
+    """Replay orders; return the block and the notes, each on one line."""
+    (folder / "orders.jsonl").write_text(orders, "utf-8")
+    assert main(["replay", *flags, "--orders", str(folder / "orders.jsonl"), "--out", str(folder / "run")]) == 0
+    said = capsys.readouterr()
+    return " ".join(said.out.split()), " ".join(said.err.split())
+
+
+def of_bars(folder: Path, capsys: pytest.CaptureFixture[str], orders: str) -> tuple[str, str]:
+    """Replay orders on five days of bars."""
+    (folder / "bars.csv").write_text(BARS, "utf-8")
+    return replayed(folder, capsys, orders, "--bars", str(folder / "bars.csv"), "--adjustment", "split")
+
+
+def test_the_block_counts_what_became_of_the_orders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A market order fills, a limit of 95 rests, one for a day expires, an unknown symbol is refused."""
+    block, _ = of_bars(
+        tmp_path,
+        capsys,
+        f'{{"at": null, "submit": {{"id": "a", {BUY}}}}}\n'
+        f'{{"at": null, "submit": {{"id": "b", {BUY}, "type": "limit", "limit_px": 95, "tif": "gtc"}}}}\n'
+        f'{{"at": null, "submit": {{"id": "c", {BUY}, "type": "limit", "limit_px": 95}}}}\n'
+        '{"at": null, "submit": {"id": "d", "symbol": "XYZ", "side": "buy", "qty": 10}}\n',
+    )
+    assert "orders 4 scripted or by hand: 1 filled, 1 expired, 1 refused, 1 still working; each in orders.csv" in block
+
+
+def test_lines_dated_before_the_data_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong year would else go unseen: the order comes in at the beginning, the opening of the first session."""
+    line = f'{{"at": "2021-03-01T15:00:00Z", "submit": {{"id": "a", {BUY}}}}}\n'
+    _, notes = of_bars(tmp_path, capsys, line)
+    assert "note: 1 scripted line dated before the data came in where they begin, at 2022-03-01T14:30:00.000Z" in notes
+    _, notes = of_bars(tmp_path, capsys, line.replace("2021", "2022"))
+    assert "dated before the data" not in notes
+
+
+def test_a_script_that_orders_nothing_is_not_blamed_on_a_strategy_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, dated behind the data."""
+    block, notes = of_bars(tmp_path, capsys, f'{{"at": "2023-03-01T15:00:00Z", "submit": {{"id": "a", {BUY}}}}}\n')
+    assert "no script an order" in block
+    assert "1 scripted line never came in" in notes
+
+
+def test_ticks_are_counted_where_there_are_no_bars(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two quotes and a print; nothing is said of bars."""
+    (tmp_path / "quotes.csv").write_text(QUOTES, "utf-8")
+    (tmp_path / "trades.csv").write_text(TRADES, "utf-8")
+    files = ["--quotes", str(tmp_path / "quotes.csv"), "--trades", str(tmp_path / "trades.csv")]
+    block, _ = replayed(tmp_path, capsys, f'{{"at": null, "submit": {{"id": "a", {BUY}}}}}\n', *files)
+    assert block.startswith("replayed 3 quotes and prints, ")
+    assert "1 scripted or by hand: 1 filled" in block
