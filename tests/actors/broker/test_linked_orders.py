@@ -277,3 +277,73 @@ def test_exits_never_exceed_what_their_entry_filled_and_they_did_not(qty, bars):
         assert desk.broker.account(MAIN).positions.get(0, 0) == entered - exited
         if cut:
             desk.split()
+
+
+# -- where the bar opens at, or beyond, what an exit waits for ---------------------------------------------------------
+
+
+def test_an_entry_that_opens_beyond_its_stop_is_out_at_the_open_and_not_at_the_stop():
+    """Bought at the open of 98 with a stop at 99, the market stands at 98 already: no sale at 99 is to be had."""
+    desk = Desk(FREE)
+    desk.route(BUY, 10, terms=bracket(104, 99))
+    assert said(desk.bar(2, (98, 105, 97, 103)))[-3:] == [
+        ("triggered", "c1-sl", 98.0),
+        ("filled", "c1-sl", 10, 98.0),
+        ("canceled", "c1-tp", "OCO"),
+    ]
+
+
+def test_an_entry_that_opens_at_its_stop_has_met_it():
+    """Open 99 with the stop at 99: met where the market stands, before the path rises to the target at 100."""
+    desk = Desk(FREE)
+    desk.route(BUY, 10, terms=bracket(100, 99))
+    assert said(desk.bar(2, (99, 100, 90, 95)))[-3:] == [
+        ("triggered", "c1-sl", 99.0),
+        ("filled", "c1-sl", 10, 99.0),
+        ("canceled", "c1-tp", "OCO"),
+    ]
+
+
+def test_the_trail_of_an_entry_that_was_touched_at_the_open_follows_the_whole_bar():
+    """A touch at 100.50 is through at the open of 100; the nearer high of 101 lifts the trail to 96, which 95.50 meets.
+
+    Had the trail begun behind the high, its stop would stand at 95 and the second bar would leave it alone.
+    """
+    desk = Desk(FREE)
+    kind = OrderType.MARKET_IF_TOUCHED
+    desk.route(BUY, 10, type=kind, stop_px=fx(100.5), terms=bracket(trail_amount=5))
+    assert said(desk.bar(2, (100, 101, 98, 99))) == [
+        ("triggered", "c1", 100.0),
+        ("filled", "c1", 10, 100.0),
+        ("accepted", "c1-sl", 10),
+    ]
+    assert said(desk.bar(3, (99, 99, 95.5, 96))) == [("triggered", "c1-sl", 96.0), ("filled", "c1-sl", 10, 96.0)]
+
+
+def test_of_a_group_whose_orders_meet_the_same_open_the_one_that_pays_comes_first():
+    """Open 101: the older limit at 100 rested and would pay nothing, the stop at 102 takes. The worse one is had."""
+    desk = Desk(FREE)
+    desk.route(BUY, 10)
+    desk.bar(2, (101, 101, 101, 101))
+    group = OrderTerms(oco_group="g")
+    desk.route(SELL, 10, "limit", 100, terms=group)
+    assert desk.bar(3, (99, 99, 99, 99)) == []  # the limit rests from here on
+    desk.route(SELL, 10, "stop", 102, terms=group)
+    assert said(desk.bar(4, (101, 101, 101, 101))) == [
+        ("triggered", "c3", 101.0),
+        ("filled", "c3", 10, 101.0),
+        ("canceled", "c2", "OCO"),
+    ]
+
+
+def test_orders_with_terms_that_hang_together_with_nothing_meet_an_open_by_age():
+    """As the case before without the group: the older limit first, though the stop is the one that pays."""
+    desk = Desk(FREE)
+    desk.route(BUY, 10)
+    desk.bar(2, (101, 101, 101, 101))
+    marked = OrderTerms(do_not_reduce=True)
+    desk.route(SELL, 5, "limit", 100, terms=marked)
+    assert desk.bar(3, (99, 99, 99, 99)) == []
+    desk.route(SELL, 5, "stop", 102, terms=marked)
+    fills = [one[1] for one in said(desk.bar(4, (101, 101, 101, 101))) if one[0] == "filled"]
+    assert fills == ["c2", "c3"]

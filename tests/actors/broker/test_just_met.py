@@ -1,0 +1,127 @@
+"""Prices that are met to the cent, trails that are not armed, and what is left of prints: derived beside each case."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.messages.orders import (
+    BUY,
+    SELL,
+    OrderCanceled,
+    OrderExpired,
+    OrderTerms,
+    OrderType,
+    TimeInForce,
+)
+from actors.values.fixed import SCALE
+from tests.actors.broker.desk import FREE, PLAN, Desk, fills, fx, kinds, with_params
+from tests.actors.broker.tape import Tape
+
+FLAT = (100, 100, 100, 100)
+TRAIL = OrderTerms(trail_amount=fx(5))
+
+
+def told(events):
+    """Each fill as (qty, px, source)."""
+    return [(e.last_qty / SCALE, e.last_px / SCALE, e.px_source) for e in fills(events)]
+
+
+# -- at the open of a bar ----------------------------------------------------------------------------------------------
+
+AT_OPEN = [
+    # A stop that trails 5 behind 100 stands at 95 (105 for a purchase); the bar opens right there.
+    ("trail, sell", SELL, {"type": OrderType.TRAILING_STOP, "terms": TRAIL}, (95, 97, 94, 96), 95),
+    ("trail, buy", BUY, {"type": OrderType.TRAILING_STOP, "terms": TRAIL}, (105, 106, 103, 104), 105),
+    # A touch order for 98 (102): the bar opens right there, and leaves the price before it comes back.
+    ("touch, buy", BUY, {"type": OrderType.MARKET_IF_TOUCHED, "stop_px": fx(98)}, (98, 99, 97, 98), 98),
+    ("touch, sell", SELL, {"type": OrderType.MARKET_IF_TOUCHED, "stop_px": fx(102)}, (102, 103, 100, 101), 102),
+    ("stop, sell", SELL, {"type": OrderType.STOP, "stop_px": fx(95)}, (95, 97, 94, 96), 95),
+    ("stop, buy", BUY, {"type": OrderType.STOP, "stop_px": fx(105)}, (105, 106, 103, 104), 105),
+]
+
+
+@pytest.mark.parametrize(("side", "terms", "bar", "px"), [c[1:] for c in AT_OPEN], ids=[c[0] for c in AT_OPEN])
+def test_a_condition_that_the_open_meets_to_the_cent_fills_at_the_open(side, terms, bar, px):
+    """At the open means with the open's place in the queue, before anything on the bar's path."""
+    desk = Desk(with_params(allow_short=True))
+    desk.bar(1, FLAT)
+    desk.route(side, 10, **terms)
+    assert told(desk.bar(2, bar)) == [(10, px, "open")]
+
+
+def test_what_is_for_the_close_takes_liquidity_there():
+    """Plan: half a spread of 0.75 and slippage of 5 basis points of 100, on top of it: 100.0575."""
+    desk = Desk(with_params(PLAN, impact="none", participation=0))
+    desk.open(0)
+    desk.route(BUY, 10, type=OrderType.MARKET_ON_CLOSE, tif=TimeInForce.CLS)
+    found = fills(desk.bar(8, FLAT, width=8))
+    assert [(e.last_px, e.px_source, e.liquidity) for e in found] == [(fx(100.0575), "close", "taker")]
+
+
+# -- trails that are not armed -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("distance", [{"trail_amount": fx(2)}, {"trail_percent": fx(2)}])
+def test_a_purchase_that_trails_is_asleep_until_its_activation_price(distance):
+    """At 100 with activation at 95 nothing trails, whatever rises. A low of 95 puts the stop 2 (1.90) above it."""
+    desk = Desk(FREE)
+    desk.bar(1, FLAT)
+    terms = OrderTerms(activation_px=fx(95), **distance)
+    desk.route(BUY, 10, type=OrderType.TRAILING_STOP, terms=terms)
+    assert desk.bar(2, (100, 120, 96, 110)) == []
+    stop = 97 if "trail_amount" in distance else 96.9
+    # Open 110, the high of 112 is nearer than the low of 95: the stop is where the path leaves the low behind.
+    assert told(desk.bar(3, (110, 112, 95, 100))) == [(10, stop, "intrabar")]
+
+
+def test_a_purchase_that_trails_is_asleep_on_ticks_too():
+    """Prints at 50 and 60 meet nothing while the activation at 45 is not reached; 45 arms it, 46 meets the stop."""
+    tape = Tape()
+    terms = OrderTerms(trail_amount=fx(1), activation_px=fx(45))
+    tape.send(1, BUY, 10, "trailing_stop", terms=terms)
+    for n, px in enumerate((50, 60, 46, 45)):
+        assert tape.trade(10 + n, (px, 100)) == []
+    assert kinds(tape.trade(20, (46, 100))) == ["OrderTriggered"]
+
+
+# -- prints ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_limit_gets_of_several_prints_is_whole_shares():
+    """A tenth of 35 and of 2 is 3.5 and 0.2: three shares, the 0.7 beyond them are taken from nobody."""
+    tape = Tape(with_params(participation=10_000_000))
+    tape.send(1, BUY, 100, "limit", limit_px=50)
+    assert tape.trade(2, (50.5, 100)) == []  # it rests from here on
+    assert told(tape.trade(3, (49.9, 35), (49.8, 2))) == [(3, 50, "trade")]
+
+
+def test_a_limit_that_is_worth_the_touch_waits_for_quotes_and_not_for_prints():
+    """The ask came to its price and was taken whole; what prints below while the ask stands there is not for it too."""
+    tape = Tape()
+    tape.quote(1, 49.90, 100, 50.00, 100)
+    tape.send(2, BUY, 300, "limit", limit_px=49.95)
+    assert told(tape.quote(3, 49.90, 100, 49.95, 100)) == [(100, 49.95, "quote")]
+    assert tape.trade(4, (49.94, 500)) == []
+    assert told(tape.quote(5, 49.90, 100, 50.00, 100)) == []
+    assert told(tape.trade(6, (49.94, 50))) == [(50, 49.95, "trade")]
+
+
+# -- chances that are over ---------------------------------------------------------------------------------------------
+
+
+def test_an_order_for_the_opening_that_missed_its_print_says_what_it_filled():
+    """60 of 100 printed first; the rest has no other chance."""
+    tape = Tape()
+    tape.send(1, BUY, 100, "market_on_open", tif=TimeInForce.OPG)
+    events = tape.trade(2, (50, 60))
+    assert told(events) == [(60, 50, "trade")]
+    assert [(e.cum_qty, e.reason) for e in events if isinstance(e, OrderExpired)] == [(fx(60), "opg")]
+
+
+def test_an_auction_order_on_bars_without_an_open_is_cancelled():
+    """Taken on bars of four prices, met by bars that have only a close: no auction can be told from them."""
+    desk = Desk(FREE)
+    desk.open(0)
+    desk.route(BUY, 10, type=OrderType.MARKET_ON_CLOSE, tif=TimeInForce.CLS)
+    events = desk.bar(8, FLAT, width=8, close_only=True)
+    assert [(type(e), e.reason) for e in events] == [(OrderCanceled, "NO_AUCTIONS")]
