@@ -106,6 +106,30 @@ def test_a_limit_that_is_worth_the_touch_waits_for_quotes_and_not_for_prints():
     assert told(tape.trade(6, (49.94, 50))) == [(50, 49.95, "trade")]
 
 
+def test_several_prints_of_an_instant_are_fills_of_their_own():
+    """10 at 50, 51 and 52: three executions with names of their own, on average 50, 50.50 and 51."""
+    tape = Tape()
+    tape.send(1, BUY, 30)
+    found = fills(tape.trade(2, (50, 10), (51, 10), (52, 10)))
+    assert [(e.last_px / SCALE, e.avg_px / SCALE, e.cum_qty / SCALE) for e in found] == [
+        (50, 50, 10),
+        (51, 50.5, 20),
+        (52, 51, 30),
+    ]
+    assert len({e.exec_id for e in found}) == 3
+
+
+def test_what_cash_does_not_pay_of_a_print_is_there_for_the_next_order():
+    """200 print through both limits. 2,500 of cash pay 50 at 50, so the other portfolio gets the remaining 150."""
+    tape = Tape(cash=2_500)
+    tape.deposit(1_000_000, "rich")
+    tape.send(1, BUY, 200, "limit", limit_px=50)
+    tape.send(1, BUY, 200, "limit", limit_px=50, portfolio="rich")
+    assert tape.trade(2, (50.5, 10)) == []  # both rest from here on
+    found = fills(tape.trade(3, (49.9, 100), (49.9, 100)))
+    assert [(e.portfolio, e.last_qty / SCALE) for e in found] == [("main", 50), ("rich", 150)]
+
+
 # -- chances that are over ---------------------------------------------------------------------------------------------
 
 

@@ -320,6 +320,18 @@ def test_the_trail_of_an_entry_that_was_touched_at_the_open_follows_the_whole_ba
     assert said(desk.bar(3, (99, 99, 95.5, 96))) == [("triggered", "c1-sl", 96.0), ("filled", "c1-sl", 10, 96.0)]
 
 
+def test_a_trail_born_inside_a_bar_of_equal_extremes_follows_the_path_that_bore_it():
+    """Open 100, both extremes 2 away: whoever buys is hurt by the low, so it comes first, and 101 is met on the rise.
+
+    The high of 102 then lifts the stop to 98.50, which 98.40 meets. On the other path 101 would be the best price
+    behind the entry and the stop stand at 97.50.
+    """
+    desk = Desk(FREE)
+    desk.route(BUY, 10, "stop", 101, terms=bracket(trail_amount=3.5))
+    assert said(desk.bar(2, (100, 102, 98, 100)))[1:] == [("filled", "c1", 10, 101.0), ("accepted", "c1-sl", 10)]
+    assert said(desk.bar(3, (100, 100, 98.4, 99))) == [("triggered", "c1-sl", 98.5), ("filled", "c1-sl", 10, 98.5)]
+
+
 def test_of_a_group_whose_orders_meet_the_same_open_the_one_that_pays_comes_first():
     """Open 101: the older limit at 100 rested and would pay nothing, the stop at 102 takes. The worse one is had."""
     desk = Desk(FREE)
