@@ -36,6 +36,7 @@ KINDS: Final = (
     "bad_size",
     "no_headline",
     "jump",
+    "not_last",
 )
 """Kinds of reject by code. ``crossed_quote`` and ``bad_quote`` cost a bar its quotes only; of a file of quotes they
 cost the row."""
@@ -57,6 +58,7 @@ DESCRIPTIONS: Final = {
     "bad_size": "a size that is missing, not positive or unreadable",
     "no_headline": "no headline",
     "jump": "a price too far from the one before to be believed, see feed.max_jump",
+    "not_last": "prints that do not move the last price, by their condition",
 }
 
 _SMALLEST_PRICE: Final = 0.5e-8  # what still rounds to 1e-8

@@ -40,6 +40,7 @@ class TickRows(msgspec.Struct, eq=False):
         line: [R] its line or row number there.
         cols: measures by name, each [R], NaN where there is nothing.
         suspicious: [R] rows their vendor distrusts.
+        not_last: [R] prints that do not move the last price; None for none.
     """
 
     ts: I64
@@ -49,6 +50,7 @@ class TickRows(msgspec.Struct, eq=False):
     line: I64
     cols: dict[str, F64]
     suspicious: Bool
+    not_last: Bool | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -64,6 +66,7 @@ class TickRows(msgspec.Struct, eq=False):
             line=self.line[rows],
             cols={name: column[rows] for name, column in self.cols.items()},
             suspicious=self.suspicious[rows],
+            not_last=None if self.not_last is None else self.not_last[rows],
         )
 
 
@@ -71,6 +74,7 @@ def concat_rows(parts: Sequence[TickRows]) -> TickRows:
     """Put rows with the same columns behind each other."""
     if len(parts) == 1:
         return parts[0]
+    marked = any(part.not_last is not None for part in parts)
     return TickRows(
         ts=np.concatenate([part.ts for part in parts]),
         day=np.concatenate([part.day for part in parts]),
@@ -79,7 +83,12 @@ def concat_rows(parts: Sequence[TickRows]) -> TickRows:
         line=np.concatenate([part.line for part in parts]),
         cols={name: np.concatenate([part.cols[name] for part in parts]) for name in parts[0].cols},
         suspicious=np.concatenate([part.suspicious for part in parts]),
+        not_last=np.concatenate([_quiet(part) for part in parts]) if marked else None,
     )
+
+
+def _quiet(part: TickRows) -> Bool:
+    return np.zeros(len(part), dtype=np.bool_) if part.not_last is None else part.not_last
 
 
 def sort_rows(rows: TickRows) -> TickRows:
@@ -178,6 +187,8 @@ def judge_trade_rows(rows: TickRows) -> Codes:
         mark("not_positive", price <= _SMALLEST_PRICE)
         mark("too_large", price > PRICE_MAX)
         mark("bad_size", ~(np.isfinite(size) & (size > 0)))
+    if rows.not_last is not None:
+        mark("not_last", rows.not_last)
     return codes
 
 

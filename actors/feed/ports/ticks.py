@@ -16,7 +16,8 @@ from typing import IO, TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 
-from actors.feed.bars import F64, I64
+from actors.feed.bars import F64, I64, Bool
+from actors.feed.conditions import moves_last
 from actors.feed.ports.cells import (
     Unchanged,
     choose,
@@ -58,12 +59,13 @@ ALIASES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "price": ("price", "px", "trade_px", "trade_price"),
         "size": ("size", "sz", "qty", "quantity", "trade_size"),
         "suspicious": ("suspicious",),
+        "cond": ("cond",),
     },
 }
 """Names a column may have, the one to prefer first."""
 REQUIRED: Final = {"quotes": ("ts", "symbol", "bid_px", "ask_px"), "trades": ("ts", "symbol", "price", "size")}
 MEASURES: Final = {"quotes": QUOTE_COLUMNS, "trades": TRADE_COLUMNS}
-QUIET: Final = ("side", "cond", "conditions", "exchange", "session", "tape", "id")
+QUIET: Final = ("side", "conditions", "exchange", "session", "tape", "id")
 """Columns that are known and not needed: no notice."""
 
 Mark = tuple[int, int]
@@ -282,7 +284,17 @@ class TickFile:
             line=line,
             cols={n: numbers(frame[n], self.path) if n in frame.columns else unknown for n in MEASURES[self.kind]},
             suspicious=flags,
+            not_last=_not_last(frame["cond"]) if "cond" in frame.columns else None,
         )
+
+
+def _not_last(cond: pl.Series) -> Bool:
+    """Return which prints do not move the last price, by the texts of their conditions."""
+    import polars as pl  # noqa: PLC0415
+
+    texts = (cond.list.join(" ") if cond.dtype == pl.List else cond.cast(pl.String)).fill_null("")
+    known = texts.unique().to_list()
+    return texts.replace_strict(known, [not moves_last(text) for text in known], return_dtype=pl.Boolean).to_numpy()
 
 
 def _whole_lines(file: IO[bytes]) -> Iterator[bytes]:

@@ -7,13 +7,16 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from actors.feed.conditions import moves_last
 from actors.feed.ports import ticks as port
 from actors.feed.recording import Recording, RecordingSpec, open_recording
+from actors.messages.market import TradePanel
 from daemon.kernel.errors import OperatorError
 from tests.actors.feed.streams import kinds, plains
 
@@ -132,6 +135,56 @@ def test_trades_of_an_instant_are_one_panel_in_their_order(write) -> None:
     assert kinds(recording.inputs()) == ["Opened", "Trade", "Trade", "Closed"]
     first = list(recording.inputs())[1]
     assert (first.ids.tolist(), first.price.tolist(), first.size.tolist()) == ([1, 1], [181.2, 181.3], [100.0, 200.0])  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("cond", "moves"),
+    [
+        ("", True),
+        ("@", True),  # regular
+        ("@F", True),  # intermarket sweep
+        ("@ TI", False),  # an odd lot in extended hours
+        ("T", True),  # extended hours: the clock tells
+        ("F,I", False),
+        ("['@', 'W']", False),  # average price
+        ("Z", False),
+        ("4", False),  # derivatively priced
+        ("O", True),  # opening print
+        ("1", True),
+        ("20000020", True),  # LEAN: sweep
+        ("2000", True),  # extended hours
+        ("20100200", False),  # average price
+        ("4800", False),  # out of sequence
+        ("8000000c", False),
+        ("37", True),  # numbers of other tables are not guessed
+        ("37,14", True),
+    ],
+)
+def test_a_sale_condition_says_whether_a_print_moves_the_last_price(cond: str, moves: bool) -> None:
+    """Letters of the tape plans and LEAN's flags; what is not known is a regular print."""
+    assert moves_last(cond) is moves
+
+
+def test_prints_that_do_not_move_the_last_price_are_left_out_and_counted(write) -> None:
+    """Two of four; the note names the first."""
+    rows = [("00", 180, "@"), ("01", 90, "I"), ("02", 181, ""), ("03", 500, "B")]
+    lines = "".join(f'2013-10-07T14:00:{second}Z,A,{px},1,"{cond}"\n' for second, px, cond in rows)
+    recording = open_recording(RecordingSpec(trades=(write(f"ts,symbol,price,size,cond\n{lines}", "t.csv"),)))
+    prices = [float(message.price[0]) for message in recording.inputs() if isinstance(message, TradePanel)]
+    assert prices == [180.0, 181.0]
+    assert recording.quality.by_kind() == {"not_last": 2}
+    assert any("2 rows rejected as not_last" in notice and "line 3" in notice for notice in recording.notices)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_conditions_in_a_parquet_file_may_be_a_list(tmp_path, listed: bool) -> None:
+    """As vendors' own files have them."""
+    cond = [["@"], ["@", "I"], None] if listed else ["@", "@ I", None]
+    times = [datetime(2013, 10, 7, 14, 0, second, tzinfo=UTC) for second in range(3)]
+    frame = pl.DataFrame({"ts": times, "symbol": ["A"] * 3, "price": [1.0, 2.0, 3.0], "size": [1] * 3, "cond": cond})
+    frame.write_parquet(tmp_path / "t.parquet")
+    recording = open_recording(RecordingSpec(trades=(str(tmp_path / "t.parquet"),)))
+    assert [float(m.price[0]) for m in recording.inputs() if isinstance(m, TradePanel)] == [1.0, 3.0]
 
 
 def test_bad_rows_are_counted_by_kind_with_the_place_of_the_first(write) -> None:
