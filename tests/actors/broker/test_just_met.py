@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from actors.messages.orders import (
@@ -128,6 +130,58 @@ def test_what_cash_does_not_pay_of_a_print_is_there_for_the_next_order():
     assert tape.trade(2, (50.5, 10)) == []  # both rest from here on
     found = fills(tape.trade(3, (49.9, 100), (49.9, 100)))
     assert [(e.portfolio, e.last_qty / SCALE) for e in found] == [("main", 50), ("rich", 150)]
+
+
+def test_the_close_is_the_last_of_several_prints_for_what_its_minute_traded():
+    """A, of whose three prints of the last minute two are of one instant: the last price, and a tenth of 70."""
+    tape = Tape(with_params(participation=10_000_000))
+    tape.send(1, BUY, 100, "market_on_close", tif=TimeInForce.CLS)
+    late = 8 * 3_600_000 - 30_000
+    tape.prints(late, [(0, 50.0, 20), (1, 9.0, 1)])
+    tape.prints(late + 1_000, [(0, 51.0, 20), (0, 52.0, 30)])
+    assert told(tape.close(1)) == [(7, 52, "trade")]
+
+
+def test_of_prints_of_several_symbols_each_is_the_last_of_its_own():
+    """What is missed of an order that is cancelled is measured against the last print of its symbol: 9, not 50."""
+    tape = Tape()
+    tape.send(1, BUY, 10, "limit", limit_px=5, symbol=1)
+    tape.prints(2, [(0, 50.0, 20), (1, 9.0, 1)])
+    assert [e.px for e in tape.cancel("c1")] == [fx(9)]
+
+
+@pytest.mark.parametrize("quote", [(math.nan, math.nan, 50.02, 100), (49.98, 100, math.nan, math.nan)])
+def test_a_symbol_with_half_a_quote_ticks_and_has_no_middle(quote):
+    """Bars of it only mark from then on; half of a quote says no price."""
+    tape = Tape()
+    tape.quote(1, *quote)
+    tape.send(2, BUY, 10)
+    tape.send(2, BUY, 10, "limit", limit_px=5)
+    assert [e.px for e in tape.cancel("c2")] == [0]
+    assert fills(tape.bar(26, (50, 50, 50, 50))) == []
+
+
+# -- quotes of bars ----------------------------------------------------------------------------------------------------
+
+
+def test_an_order_reaches_a_bar_at_the_middle_of_its_first_quotes():
+    """99.90 to 100.30 when the bar begins: 100.10 on arrival, though the first trade is at 100, plus half of 0.40."""
+    desk = Desk(with_params(spread_rate=15_000))
+    desk.route(BUY, 10)
+    quotes = {"bid_open": [99.9], "ask_open": [100.3], "bid_close": [100.9], "ask_close": [101.1]}
+    (fill,) = fills(desk.bar(1, (100, 102, 99, 101), **quotes))
+    assert (fill.arrival_px, fill.ref_px, fill.last_px) == (fx(100.1), fx(100), fx(100.2))
+
+
+@pytest.mark.parametrize("missing", ["bid_open", "ask_open"])
+def test_half_of_a_bars_quotes_says_neither_spread_nor_middle(missing):
+    """Then the open is where the order arrives, and half the modelled 1.5 basis points of 100 is what it pays."""
+    quotes = {"bid_open": [99.9], "ask_open": [100.3], "bid_close": [100.9], "ask_close": [101.1]}
+    del quotes[missing]
+    desk = Desk(with_params(spread_rate=15_000))
+    desk.route(BUY, 10)
+    (fill,) = fills(desk.bar(1, (100, 102, 99, 101), **quotes))
+    assert (fill.arrival_px, fill.last_px) == (fx(100), fx(100.0075))
 
 
 # -- chances that are over ---------------------------------------------------------------------------------------------
