@@ -207,7 +207,7 @@ class Gate:
         lot = self._lot
         # What may only reduce is cut to the position, and that may always be closed whole.
         if qty <= 0 or (qty % lot and not order.reduce_only):
-            reason = f"the quantity must be a positive multiple of {fmt(lot)}"
+            reason = f"the quantity must be a positive multiple of {fmt(lot)}, not {fmt(qty)}"
             return Denial("BAD_QTY", reason, fmt(qty), fmt(lot))
         denial = bad_price(order.type, limit_px, stop_px)
         if denial is not None or is_plain(order):
@@ -307,8 +307,11 @@ class Gate:
         if not entry:
             return 0
         if side == SELL and not self._limits.allow_short:
-            reason = f"{fmt(leaves)} is more than can be sold; sell at most what is held and not being sold already"
-            return Denial("SHORT_NOT_ALLOWED", reason, fmt(leaves), fmt(max(closable, 0)))
+            free = fmt(max(closable, 0))
+            reason = (
+                f"{fmt(leaves)} is more than the {free} that are held and not being sold already; sell no more than"
+            )
+            return Denial("SHORT_NOT_ALLOWED", f"{reason} those, or set broker.allow_short", fmt(leaves), free)
         return self._entry(order, leaves, limit_px, own, book, holding, held + same + leaves, ref, px)
 
     def _state(  # noqa: C901, PLR0911 - one return per check
@@ -334,7 +337,7 @@ class Gate:
             return denial
         if not ref:
             if limits.require_reference:
-                reason = f"{self._symbols[symbol]} has no price yet; send the order after its first bar"
+                reason = f"{self._symbols[symbol]} has no price yet; send the order once it has one"
                 return Denial("NO_REF_PRICE", reason)
             return None
         if self._prices.daily:
@@ -391,7 +394,8 @@ class Gate:
             distance = abs(price - ref)
             if distance * SCALE > widest:
                 limit = fmt(self._collar)
-                reason = f"{name} {fmt(price)} lies more than {limit} of {fmt(ref)} away from it; move it closer"
+                away = f"more than {fmt(100 * self._collar)} % from the price of {fmt(ref)}"
+                reason = f"{name} {fmt(price)} lies {away}; move it closer"
                 return Denial("PRICE_COLLAR", reason, fmt(distance * SCALE // ref), limit)
         return None
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
@@ -38,6 +39,21 @@ TERM_FIELDS: Final = frozenset(
 )
 BRACKET_FIELDS: Final = ("take_profit_px", "stop_px", "trail_amount", "trail_percent", "activation_px")
 _SHOWN_MAX: Final = 60
+_NEAR: Final = 0.7
+"""How alike the name of a field has to be to be the one that was meant, of 1."""
+_ELSEWHERE: Final = {
+    "quantity": "qty",
+    "order_type": "type",
+    "time_in_force": "tif",
+    "client_order_id": "id",
+    "price": "limit_px",
+    "ticker": "symbol",
+    "action": "side",
+    "stop_loss": "bracket",
+    "take_profit": "bracket",
+    "good_till_date": "expire_at",
+}
+"""What other programs call these fields."""
 _NOT_FINITE: Final = ("NaN", "Infinity", "-Infinity")
 """What JSON's extensions leave where a number was meant."""
 _PRICE_STEP: Final = Decimal("0.00000001")
@@ -95,7 +111,10 @@ class Fields:
         unknown = next((key for key in self._body if key not in known), None)
         if unknown is not None:
             name = self._of + unknown[:_SHOWN_MAX]
-            self.refuse(code, sentence.format(name if name.isprintable() else shown(name)))
+            asked = unknown[:_SHOWN_MAX].lower()
+            near = [_ELSEWHERE[asked]] if asked in _ELSEWHERE else get_close_matches(asked, sorted(known), 1, _NEAR)
+            hint = f"; did you mean {near[0]}?" if near and near[0] in known else ""
+            self.refuse(code, sentence.format(name if name.isprintable() else shown(name)) + hint)
 
     def number(self, key: str, code: str, *, price: bool = False) -> int | None:
         """Return a number in units of 1e-8, exactly as it was written; None where none was, or none can be read."""

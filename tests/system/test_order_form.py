@@ -133,7 +133,11 @@ ORDERS: Final[list[tuple[dict[str, Any], str, str]]] = [
     ({"type": ["limit"]}, "BAD_TYPE", "is not one of"),
     ({"tif": "forever"}, "BAD_TIF", "is not one of day, gtc"),
     ({"side": "long"}, "BAD_SIDE", "side is buy or sell"),
-    ({"colour": "red"}, "BAD_FIELD", "the field colour is not known"),
+    ({"colour": "red"}, "BAD_FIELD", "the field colour is not known or not supported for orders"),
+    ({"quantity": 1}, "BAD_FIELD", "did you mean qty?"),
+    ({"Limit_Price": 1}, "BAD_FIELD", "did you mean limit_px?"),
+    ({"stop_price": 1}, "BAD_FIELD", "did you mean stop_px?"),
+    ({"bracket": {"stop_price": 1}}, "BAD_BRACKET", "did you mean stop_px?"),
     ({"algo": {"name": "twap"}}, "BAD_FIELD", "algo is not built yet"),
     # quantities
     ({"qty": 0}, "BAD_QTY", "positive multiple"),
@@ -257,7 +261,7 @@ def state(made: House) -> dict[str, Any]:
     """Everything the rooms know, but for ids that are used up."""
     rooms = {actor.name: actor.snapshot() for actor in made.core.sequencer.routing.actors}
     for name, room in rooms.items():
-        if name == "risk":
+        if name in {"risk", "broker"}:
             rooms[name] = {part: value for part, value in room.items() if part != "seen"}
     return rooms
 

@@ -231,7 +231,7 @@ def _done(method: Method, result: dict[str, Any], paint: Paint, columns: int | N
     if standing is not None and "client_order_id" in result:
         named = clean(result.get("order_id") or result["client_order_id"])
         head = f"order {named}: {paint(show.colour(str(standing)), clean(standing))}"
-        why = ". ".join(clean(result[part]) for part in ("reason", "remedy") if result.get(part))
+        why = "; ".join(clean(result[part]) for part in ("reason", "remedy") if result.get(part))
         code = f" ({clean(result['code'])})" if result.get("code") else ""
         head += f", {why}{code}" if why or code else ""
         done = {"order_id", "status", "reason", "remedy", "code"}

@@ -227,7 +227,7 @@ def _trade(trade: dict[str, Any]) -> str:
 
 
 def _because(part: dict[str, Any]) -> str:
-    why = ". ".join(clean(part[field]) for field in ("reason", "remedy") if part.get(field))
+    why = "; ".join(clean(part[field]) for field in ("reason", "remedy") if part.get(field))
     code = f" ({clean(part['code'])})" if part.get("code") else ""
     return f": {why}{code}" if why or code else ""
 

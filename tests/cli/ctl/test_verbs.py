@@ -208,7 +208,7 @@ def test_a_denied_order_is_an_answer_with_exit_code_5(run: Run, socket_path: Pat
     with Stub(socket_path, {"order.submit": denied}):
         done = run("order", "submit", "--symbol", "SPY", "--side", "buy", "--qty", "1e9")
     assert done.returncode == 5
-    assert done.stdout == "order op-1: denied, too large. split it (MAX_QTY)\n  client order id  op-1\n"
+    assert done.stdout == "order op-1: denied, too large; split it (MAX_QTY)\n  client order id  op-1\n"
 
 
 @pytest.mark.parametrize(
