@@ -132,14 +132,34 @@ def test_what_cash_does_not_pay_of_a_print_is_there_for_the_next_order():
     assert [(e.portfolio, e.last_qty / SCALE) for e in found] == [("main", 50), ("rich", 150)]
 
 
-def test_the_close_is_the_last_of_several_prints_for_what_its_minute_traded():
-    """A, of whose three prints of the last minute two are of one instant: the last price, and a tenth of 70."""
+@pytest.mark.parametrize(
+    ("instants", "filled"),
+    [
+        # Three prints of the last minute, two of them of one instant: a tenth of 70.
+        ([(0, [(0, 50.0, 20), (1, 9.0, 1)]), (1, [(0, 51.0, 20), (0, 52.0, 30)])], 7),
+        # Each comes alone: a tenth of 20 and 30; the 500 are of the minute before.
+        ([(-30, [(0, 49.0, 500)]), (0, [(0, 50.0, 20)]), (1, [(0, 52.0, 30)])], 5),
+        # The minute before printed in company, the last one, too.
+        ([(-30, [(0, 49.0, 500), (1, 9.0, 1)]), (1, [(0, 51.0, 10), (0, 52.0, 30)])], 4),
+    ],
+)
+def test_the_close_is_the_last_print_for_what_its_minute_traded(instants, filled):
+    """A tenth of what traded may be had, and 52 is what it traded at last."""
     tape = Tape(with_params(participation=10_000_000))
     tape.send(1, BUY, 100, "market_on_close", tif=TimeInForce.CLS)
-    late = 8 * 3_600_000 - 30_000
-    tape.prints(late, [(0, 50.0, 20), (1, 9.0, 1)])
-    tape.prints(late + 1_000, [(0, 51.0, 20), (0, 52.0, 30)])
-    assert told(tape.close(1)) == [(7, 52, "trade")]
+    last_minute = 8 * 3_600_000 - 59_000
+    for seconds, rows in instants:
+        tape.prints(last_minute + 1_000 * seconds, rows)
+    assert told(tape.close(1)) == [(filled, 52, "trade")]
+
+
+def test_of_a_group_for_the_close_one_fills():
+    """Both are for the close at 100; the older one's fill ends the other before it is looked at."""
+    desk = Desk(FREE)
+    desk.open(0)
+    for _ in range(2):
+        desk.route(BUY, 10, type=OrderType.MARKET_ON_CLOSE, tif=TimeInForce.CLS, terms=OrderTerms(oco_group="g"))
+    assert [e.client_order_id for e in fills(desk.bar(8, FLAT, width=8))] == ["c1"]
 
 
 def test_of_prints_of_several_symbols_each_is_the_last_of_its_own():
