@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from actors.broker import trailing
-from actors.broker.bars import BarRules, BarWalk, arrival, bar_of
+from actors.broker.bars import BarRules, BarWalk, arrival, bar_of, quoted
 from actors.broker.execution import FOK, IOC, Execution
+from actors.broker.matching import CLOSE
 from actors.broker.order_state import Auction, Mode
 from actors.broker.panels import row_of, trades
 from actors.broker.path import Path
@@ -78,6 +79,7 @@ class BarDesk(BrokerState):
             if order.auction is Auction.CLOSE and panel.ts <= (self._market.session_close or panel.ts):
                 order.last_px = panel.close_fx.item(row)
                 order.last_volume = None if panel.volume is None else panel.volume.item(row)
+                order.last_half = quoted(panel, row, CLOSE)
 
     # -- bars ------------------------------------------------------------------------------------------------------
 

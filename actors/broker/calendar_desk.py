@@ -86,7 +86,7 @@ class CalendarDesk(TickDesk):
                     used = self._market.used.get(order.symbol, 0)
                     execution.offer_volume(order.symbol, order.last_volume, used)
         for _, _, order, match in sorted(waiting):
-            execution.fill(order, match, None, match.ref)
+            execution.fill(order, match, order.last_half, match.ref)
 
     @decides(SessionOpened)
     def on_open(self, message: SessionOpened, ctx: Context) -> None:

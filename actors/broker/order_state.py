@@ -236,7 +236,8 @@ class WorkingOrder:
         best: of a trail, the best price since it is armed, 0 while it is not: a fold of prices.
         arrival_px: the market's price when the order reached it, 0 before: a fold of prices.
         leg: where on the path of the bar an exit came to life in which it did, as in ``OrderAccepted``; 0 elsewhere.
-        last_px, last_volume: of an order for the close, the last bar it could trade in: a fold of bars.
+        last_px, last_volume, last_half: of an order for the close, the last bar it could trade in, and half of the
+            spread that was quoted at its end, None where none was: a fold of bars.
         queue: of a limit that rests, what is ahead of it at its price in the book, None while that is not known: a fold
             of ticks.
         shown: what is left of the slice that an iceberg displays, 0 for other orders.
@@ -257,6 +258,7 @@ class WorkingOrder:
         "cum_value",
         "fills",
         "immediate",
+        "last_half",
         "last_px",
         "last_volume",
         "leaves",
@@ -314,6 +316,7 @@ class WorkingOrder:
         self.taking = False
         self.best = self.arrival_px = self.last_px = self.leg = 0
         self.last_volume: float | None = None
+        self.last_half: int | None = None
         self.queue: int | None = None
         self.shown = 0
         if terms is not None:
@@ -381,6 +384,7 @@ class WorkingOrder:
             self.queue,
             self.shown,
             self.cum_shift,
+            self.last_half,
         ]
 
     @classmethod
@@ -399,5 +403,5 @@ class WorkingOrder:
             self.symbol, self.best, self.arrival_px, self.last_px, self.last_volume = row[19:24]
             if row[24] is not None:
                 self.terms = _DECODE_TERMS.decode(row[24])
-            self.queue, self.shown, self.cum_shift = row[25:28]
+            self.queue, self.shown, self.cum_shift, self.last_half = row[25:29]
         return self

@@ -74,6 +74,17 @@ def test_a_session_whose_last_bar_is_early_closes_at_it(tmp_path: Path) -> None:
     assert (fill["price"], fill["px_source"]) == ("107", "close")
 
 
+def test_a_close_behind_the_last_bar_pays_the_spread_quoted_there(tmp_path: Path) -> None:
+    """Bid 99.8 and ask 100.2 at the end of the last bar: half of it is 0.2, wherever the bar ends."""
+    for last in ("20:40", "20:59"):
+        head = "ts,symbol,open,high,low,close,volume,bid_open,ask_open,bid_close,ask_close"
+        rows = [f"{TUESDAY}T{t}:00Z,AAA,100,101,99,100,1000,99.9,100.1,99.8,100.2" for t in ("14:30", "14:31", last)]
+        script = [submit(f"{TUESDAY}T14:31:00Z", "x", "buy", 10, **ON_CLOSE)]
+        costs = ["broker.slippage_bps=0", "broker.impact=none"]
+        run = play(tmp_path / last[:2] / last[3:], "\n".join([head, *rows]), script, "plan", costs)
+        assert [fill["price"] for fill in run.fills("x")] == ["100.2"], last
+
+
 @pytest.mark.parametrize(
     ("at", "status"),
     [
