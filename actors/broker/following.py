@@ -95,11 +95,10 @@ class Following:
         terms = order.terms
         if not order.linked or terms is None or self._links is None:
             return order.n
-        found = [order.n]
+        oldest = min(order.n, self._links.oldest(order))
         if terms.bracket_of:
-            found += [exit_.n for exit_ in self._bracket(terms.bracket_of).exits]
-        found += [other.n for other in self._links.others(order)]
-        return min(found)
+            oldest = min([oldest, *(exit_.n for exit_ in self._bracket(terms.bracket_of).exits)])
+        return oldest
 
     def cancel(self, order: WorkingOrder, reason: str, filled_now: int = 0) -> None:
         """End an order; ``filled_now`` of it was filled in this instant and is not in its ``cum_qty`` yet."""

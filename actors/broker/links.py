@@ -135,6 +135,12 @@ class Links:
                 if other.n != order.n:
                     yield other
 
+    def oldest(self, order: WorkingOrder) -> int:
+        """Return the number of the oldest order of an order's group, its own where it is in none."""
+        if order.terms is None or not order.terms.oco_group:
+            return order.n
+        return next(iter(self.groups.get((order.portfolio, order.terms.oco_group), ())), order.n)
+
 
 def exits_of(entry: WorkingOrder, qty: int) -> list[SubmitOrder]:
     """Return a bracket's exits for ``qty`` that is filled: the target first, then the stop, as far as it has them."""

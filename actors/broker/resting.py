@@ -134,8 +134,11 @@ class RestingOrders:
             del self._by_symbol[order.symbol]
         self._dirty[order.symbol] = None
         order.symbol = symbol
-        there = {**self._by_symbol.get(symbol, {}), order.n: order}
-        self._by_symbol[symbol] = dict(sorted(there.items()))
+        there = self._by_symbol.setdefault(symbol, {})
+        younger = bool(there) and order.n < next(reversed(there))
+        there[order.n] = order
+        if younger:
+            self._by_symbol[symbol] = dict(sorted(there.items()))
         self._dirty[symbol] = None
 
     def touch(self, order: WorkingOrder) -> None:

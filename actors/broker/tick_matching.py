@@ -188,8 +188,8 @@ def next_slice(order: WorkingOrder, qty: int) -> bool:
     display = terms.display_qty
     left = order.shown - qty
     anew = left <= 0
-    while left <= 0:
-        left += display
+    if anew:
+        left = display - -left % display  # a fill may have gone through many slices
     order.shown = min(left, order.leaves)
     return anew
 

@@ -52,9 +52,10 @@ class Holding:
         cuts: the part of ``exits`` that is marked reduce-only and so is in neither ``buys`` nor ``sells``.
         pending: shares of fills that the portfolio has not booked yet.
         counted: whether it takes one of the portfolio's places: held and not being closed, or being entered.
+        groups: by (OCO group, side) what of ``buys`` and ``sells`` is of the group; empty for most.
     """
 
-    __slots__ = ("buys", "counted", "cuts", "exits", "pending", "qty", "sells")
+    __slots__ = ("buys", "counted", "cuts", "exits", "groups", "pending", "qty", "sells")
 
     def __init__(self) -> None:
         self.qty = 0
@@ -64,6 +65,7 @@ class Holding:
         self.cuts = 0
         self.pending = 0
         self.counted = False
+        self.groups: dict[tuple[str, int], int] = {}
 
 
 class Working:
@@ -200,16 +202,12 @@ class Exposure:
 
         All orders of a group together fill no more than the largest of them.
         """
-        group = order.terms.oco_group if order.terms is not None else ""
-        total = 0
-        for working in self.working.values():
-            other = working.order
-            if other.terms is None or other.terms.oco_group != group or other.reduce_only:
-                continue
-            same = (other.portfolio, other.symbol, other.side) == (order.portfolio, order.symbol, order.side)
-            if same and other.client_order_id != order.client_order_id:
-                total += working.leaves
-        return total
+        holding = self.books[order.portfolio].holdings.get(order.symbol)
+        if holding is None or not holding.groups or order.terms is None:
+            return 0
+        total = holding.groups.get((order.terms.oco_group, order.side), 0)
+        own = self.working.get(order.client_order_id)
+        return total if own is None or order.reduce_only else total - own.leaves
 
     # -- orders ----------------------------------------------------------------------------------------------------
 
@@ -423,7 +421,10 @@ class Exposure:
         self.working = {}
         for entry in state["working"]:
             working = _working_in(entry)
-            self.working[working.order.client_order_id] = working
+            order = working.order
+            self.working[order.client_order_id] = working
+            if order.terms is not None and order.terms.oco_group and not order.reduce_only:
+                _group(self._holding(self.books[order.portfolio], order.symbol), order, working.leaves)
 
 
 def _shift(holding: Holding, working: Working, delta: int) -> None:
@@ -434,12 +435,22 @@ def _shift(holding: Holding, working: Working, delta: int) -> None:
             holding.exits += delta
             holding.cuts += delta
         return
+    if order.terms is not None and order.terms.oco_group:
+        _group(holding, order, delta)
     if working.is_exit:
         holding.exits += delta
     if order.side == BUY:
         holding.buys += delta
     else:
         holding.sells += delta
+
+
+def _group(holding: Holding, order: SubmitOrder, delta: int) -> None:
+    """Let ``delta`` more be open of a group's orders that do the same as this one."""
+    key = order.terms.oco_group if order.terms is not None else "", order.side
+    holding.groups[key] = holding.groups.get(key, 0) + delta
+    if not holding.groups[key]:
+        del holding.groups[key]
 
 
 def _book_out(book: Book) -> list[Any]:

@@ -47,7 +47,9 @@ __all__ = [
     "extend_digest",
 ]
 
-CASCADE_MAX: Final = 10_000
+CASCADE_MAX: Final = 250_000
+"""Deliveries that one input may cause before it counts as a loop: a bar, a kill or a session's end may fill or end some
+ten thousand orders at once, each with a booking, a position and its marks behind it."""
 _BLAMED_ELSEWHERE: Final = (OperatorError, VenueError)
 
 
