@@ -138,3 +138,37 @@ def draw_replace(rng: random.Random, order: SubmitOrder | None, px: float) -> di
         "limit_px": near(rng, px) if limit and rng.random() < 0.5 else None,
         "stop_px": near(rng, px) if stop and rng.random() < 0.5 else None,
     }
+
+
+def draw_form(rng: random.Random, name: str, symbol: str, portfolio: str) -> dict[str, Any]:
+    """Return an order as a person sends it (``contract.md`` section 4), for a market around 100."""
+    kind = rng.choice((OrderType.MARKET, *OrderType))
+    tif = rng.choice(TIFS[kind])
+    side = rng.choice((BUY, BUY, SELL))
+    form: dict[str, Any] = {
+        "id": name,
+        "portfolio": portfolio,
+        "symbol": symbol,
+        "side": "buy" if side == BUY else "sell",
+        "qty": rng.randint(1, 60),
+        "type": kind.value,
+        "tif": tif.value,
+    }
+    if kind in WITH_LIMIT:
+        form["limit_px"] = rng.randint(95, 105)
+    if kind in WITH_STOP:
+        form["stop_px"] = rng.randint(95, 105)
+    if kind is OrderType.TRAILING_STOP:
+        form |= rng.choice(({"trail_percent": 1}, {"trail_amount": 0.5}, {"trail_amount": 1, "activation_px": 100}))
+    if tif is TimeInForce.GTD:
+        form["expire_at"] = f"2024-01-0{rng.randint(2, 5)}T0{rng.randrange(10)}:00:00Z"
+    if kind in ENTRIES and tif in _RESTING and rng.random() < 0.5:
+        exits = ({"take_profit_px": 100 + 8 * side}, {"trail_amount": 1}, {"stop_px": 100 - 8 * side})
+        form["bracket"] = exits[rng.randrange(2)] | exits[2 * rng.randrange(2)]
+        if "stop_px" in form["bracket"]:
+            form["bracket"].pop("trail_amount", None)
+    elif rng.random() < 0.3:
+        form["oco_group"] = rng.choice("gh")
+    if kind is OrderType.LIMIT and tif in _RESTING and rng.random() < 0.4:
+        form |= rng.choice(({"post_only": True}, {"display_qty": 1}))
+    return form

@@ -22,6 +22,7 @@ from config.sources import load_settings
 from daemon.system.forensic import Forensics
 from daemon.system.parity import parity_of
 from tests.live_support import ROOT, CallError, Client, Daemon, daemon
+from tests.parity.orders import draw_form
 from tests.parity.worlds import STRATEGIES, replay_of, world
 
 PLACES: Final = tuple(
@@ -137,26 +138,11 @@ def test_a_free_running_daemon_equals_its_own_forensic_replay(tmp_path: Path, se
 
 def trade(client: Client, draw: random.Random, n: int) -> None:
     """Do something that an operator may do, sensible or not."""
-    symbol = draw.choice(["AAA", "BBB", "CCC"])
     portfolio = draw.choice(["main", "second"])
-    order: dict[str, Any] = {
-        "symbol": symbol,
-        "side": draw.choice(["buy", "buy", "sell"]),
-        "qty": draw.randint(1, 60),
-        "portfolio": portfolio,
-        "id": f"op-{n}",
-        "tif": draw.choice(["day", "gtc", "ioc"]),
-    }
-    kinds: list[dict[str, Any]] = [
-        {"type": "market"},
-        {"type": "limit", "limit_px": draw.randint(95, 105)},
-        {"type": "stop", "stop_px": draw.randint(95, 105)},
-        {"type": "trailing_stop", "trail_percent": 1},
-    ]
+    form = draw_form(draw, f"op-{n}", draw.choice(["AAA", "BBB", "CCC"]), portfolio)
     someone = f"op-{draw.randrange(n + 1)}"
-    method, params = draw.choice(
+    meddling: tuple[str, dict[str, Any]] = draw.choice(
         [
-            *[("order.submit", order | kind) for kind in kinds],
             ("order.cancel", {"id": someone}),
             ("order.replace", {"id": someone, "qty": draw.randint(1, 40)}),
             (draw.choice(["halt", "reduce", "flatten"]), {} if n % 3 else {"reason": "chaos"}),
@@ -173,6 +159,7 @@ def trade(client: Client, draw: random.Random, n: int) -> None:
             ("kill", {"reason": "chaos"}) if n % 7 == 0 else ("unlatch", {"reason": "chaos"}),
         ]
     )
+    method, params = ("order.submit", form) if draw.random() < 0.6 else meddling
     if method == "flatten":
         params = params | {"deadline_s": 0.05}
     with suppress(CallError):
@@ -192,11 +179,12 @@ def under_operators(d: Daemon, seed: int, *, lives: int, calls: int) -> None:
     assert d.stop() == 0
 
 
-@pytest.mark.parametrize("mode", ["gated", "free"])
+@pytest.mark.parametrize(("mode", "kind"), [("gated", "around"), ("free", "around"), ("gated", "ticks")])
 @seeds((5,))
-def test_operators_and_sigkills_are_decided_again_alike(tmp_path: Path, mode: str, seed: int) -> None:
-    """Orders, halts, kills, flows, strategies on and off: in whatever order they came in, it is on record."""
-    settings = world(tmp_path, seed, "around").settings.replace("[feed.playback]\n", "[feed.playback]\nloop = true\n")
+def test_operators_and_sigkills_are_decided_again_alike(tmp_path: Path, mode: str, kind: str, seed: int) -> None:
+    """Orders of every kind, halts, kills, flows, strategies on and off: in whatever order, it is on record."""
+    settings = world(tmp_path, seed, kind).settings.replace("[feed.playback]\n", "[feed.playback]\nloop = true\n")
+    settings = settings.replace("[risk]\n", "[risk]\nmax_position = 0\nstale_ms = 0\n")
     settings = free(settings, "20000") if mode == "free" else settings.replace('speed = "max"', "speed = 20000")
     with daemon(tmp_path, settings + "[control]\nrequests_per_s = 100000\n[journal]\nsnapshot_events = 500\n") as d:
         under_operators(d, seed, lives=2 if seed == 5 else 4, calls=30)
