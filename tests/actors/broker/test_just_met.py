@@ -9,8 +9,10 @@ import pytest
 from actors.messages.orders import (
     BUY,
     SELL,
+    Bracket,
     OrderCanceled,
     OrderExpired,
+    OrderRejected,
     OrderTerms,
     OrderType,
     TimeInForce,
@@ -214,6 +216,47 @@ def test_an_order_for_the_opening_that_missed_its_print_says_what_it_filled():
     events = tape.trade(2, (50, 60))
     assert told(events) == [(60, 50, "trade")]
     assert [(e.cum_qty, e.reason) for e in events if isinstance(e, OrderExpired)] == [(fx(60), "opg")]
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_an_order_for_the_opening_that_comes_behind_it_is_for_the_next(quoted):
+    """The session's first price was there before the order; its second is no opening, the next session's first is."""
+
+    def tick(ms, px):
+        return tape.quote(ms, px, 100, px, 100) if quoted else tape.trade(ms, (px, 100))
+
+    tape = Tape()
+    tick(1, 50)
+    tape.send(2, BUY, 10, "market_on_open", tif=TimeInForce.OPG)
+    assert tick(3, 51) == []
+    tape.close(1)
+    tape.day = 2
+    tape.open(2)
+    assert [(qty, px) for qty, px, _ in told(tick(1, 52))] == [(10, 52)]
+
+
+def test_a_limit_for_the_close_that_the_close_does_not_meet_expires():
+    """At 99 it would not pay the close of 100, so it ends with the session."""
+    desk = Desk(FREE)
+    desk.open(0)
+    desk.route(BUY, 10, "limit", 99, tif=TimeInForce.CLS)
+    assert desk.bar(8, FLAT, width=8) == []
+    assert [(type(e), e.reason) for e in desk.close(0)] == [(OrderExpired, "cls")]
+
+
+def test_the_venue_itself_refuses_a_bracket_that_makes_no_sense():
+    """The gate has said so before; the venue does not rely on it."""
+    desk = Desk(FREE)
+    desk.route(BUY, 10)
+    desk.bar(1, FLAT)
+    bracket = Bracket(take_profit_px=fx(110))
+    for terms, fields in (
+        (OrderTerms(bracket_of="c1"), {}),
+        (OrderTerms(bracket=bracket), {"reduce_only": True}),
+        (OrderTerms(bracket=bracket), {"lot_id": "c1-1"}),
+    ):
+        (refused,) = desk.route(SELL, 10, terms=terms, **fields)
+        assert (type(refused), refused.code) == (OrderRejected, "BAD_BRACKET")
 
 
 def test_an_auction_order_on_bars_without_an_open_is_cancelled():
