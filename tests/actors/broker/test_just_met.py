@@ -88,6 +88,35 @@ def test_a_purchase_that_trails_is_asleep_on_ticks_too():
     assert kinds(tape.trade(20, (46, 100))) == ["OrderTriggered"]
 
 
+def trailing(desk):
+    """Let a sale trail 5 behind 100."""
+    desk.route(BUY, 10)
+    desk.bar(1, FLAT)
+    desk.route(SELL, 10, type=OrderType.TRAILING_STOP, terms=TRAIL)
+
+
+def test_a_bar_that_is_told_again_lifts_no_trail():
+    """The stop is at 95 whatever a correction says the high was: 96 is above it, 95 meets it."""
+    desk = Desk(FREE)
+    trailing(desk)
+    desk.bar(2, FLAT)
+    desk.bar(2, (100, 120, 100, 100), revision=1)
+    assert desk.bar(3, (100, 100, 96, 96)) == []
+    assert told(desk.bar(4, (96, 96, 95, 95))) == [(10, 95, "intrabar")]
+
+
+def test_a_bar_of_what_ticks_lifts_no_trail():
+    """Prints at 100 and 101 are what it follows; a bar of 120 of the same session is not."""
+    tape = Tape()
+    tape.send(1, BUY, 10)
+    tape.trade(2, (100, 10))
+    tape.send(3, SELL, 10, "trailing_stop", terms=TRAIL)
+    tape.trade(4, (100, 10))
+    tape.bar(25, (100, 120, 100, 100))
+    assert tape.trade(3_600_001, (101, 10)) == []
+    assert kinds(tape.trade(3_600_002, (96, 10))) == ["OrderTriggered"]
+
+
 # -- prints ------------------------------------------------------------------------------------------------------------
 
 
@@ -233,6 +262,27 @@ def test_an_order_for_the_opening_that_comes_behind_it_is_for_the_next(quoted):
     tape.day = 2
     tape.open(2)
     assert [(qty, px) for qty, px, _ in told(tick(1, 52))] == [(10, 52)]
+
+
+@pytest.mark.parametrize(
+    ("tif", "word", "reason"),
+    [("ioc", OrderCanceled, "IOC"), ("fok", OrderCanceled, "FOK"), ("opg", OrderExpired, "opg")],
+)
+def test_what_is_for_the_open_does_not_wait_for_the_rest_of_the_bar(tif, word, reason):
+    """A limit of 98 is not met by the open of 100; that the bar falls to 97 later is not for it."""
+    desk = Desk(FREE)
+    desk.open(0)
+    desk.route(BUY, 10, "limit", 98, tif=TimeInForce(tif))
+    assert [(type(e), e.reason) for e in desk.bar(1, (100, 101, 97, 99))] == [(word, reason)]
+
+
+@pytest.mark.parametrize("of", [0, 1])
+def test_an_order_with_an_end_of_its_own_ends_at_the_first_tick_behind_it(of):
+    """At its end it is good still, a millisecond later it is not, whichever symbol ticks."""
+    tape = Tape()
+    tape.send(1, BUY, 10, "limit", limit_px=40, tif=TimeInForce.GTD, terms=OrderTerms(expire_ts=tape.at(100)))
+    assert tape.trade(100, (50, 10), symbol=of) == []
+    assert [(type(e), e.reason) for e in tape.trade(101, (39, 10), symbol=of)] == [(OrderExpired, "gtd")]
 
 
 def test_a_limit_for_the_close_that_the_close_does_not_meet_expires():
