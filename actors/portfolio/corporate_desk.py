@@ -53,6 +53,7 @@ class CorporateDesk(FinancingDesk):
         elif action.kind == RENAME and action.renamed_to is not None:
             self._move(symbol, action.renamed_to, lots)
         elif action.kind == DELIST:
+            self._excursions.gather(symbol, lots)
             self._tradable[symbol] = False
             for pf in self._portfolios:
                 pf.fold_stopped(symbol)

@@ -416,6 +416,14 @@ def test_a_delisting_pays_the_position_out_and_ends_its_orders(
     assert (trade["exit_reason"], trade["pnl"]) == ("delist", str(int(float(paid)) - 500))
 
 
+def test_a_delisted_trade_knows_how_far_prices_went(tmp_path: Path) -> None:
+    """Bought at 50, seen from 49 to 55, out at 45: at best 10 % above the entry, at worst 10 % below it."""
+    bars = [daily((50, 51, 49, 50), (50, 55, 50, 52)), daily(*[at(10)] * 4, symbol="BBB")]
+    run = act(tmp_path, [f"{WEDNESDAY},AAA,delist,45,"], bars, [submit(None, "a", "buy", 10)])
+    [trade] = run.table("trades")
+    assert (trade["exit_px"], trade["mae"], trade["mfe"]) == ("45", "-0.1", "0.1")
+
+
 def test_a_short_pays_for_a_delisting(tmp_path: Path) -> None:
     """10 sold at 50 and bought back, in effect, at 20: 300 gained."""
     run = act(
