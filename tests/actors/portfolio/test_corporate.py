@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from actors.messages.market import CorporateAction, SessionOpened
 from actors.messages.orders import OrderAccepted, SubmitOrder
 from actors.messages.portfolio import (
@@ -220,3 +222,81 @@ def test_volatilities_see_no_split() -> None:
     assert closes is not None
     assert closes[:, 0].tolist() == [25.0, 27.5, 24.75]
     assert closes[:, 1].tolist() == [10.0, 10.0, 10.0]
+
+
+# -- the outsider ------------------------------------------------------------------------------------------------------
+
+
+def run_of_actions() -> list[Any]:
+    """Return the events of a run: 5 S0 are split to 7 and a paid half, get a dividend, and are delisted at 60."""
+    desk = Desk()
+    bought(desk, 0, 5)
+    desk.bar([100.0])
+    desk.close()
+    act(desk, "split", numerator=3, denominator=2, value=3 * SCALE // 2)
+    act(desk, "dividend", value=fx(2), pay_date=20240205)
+    opened(desk, 20240206)
+    act(desk, "delist", value=fx(60))
+    return [event for frame in desk.sink.frames for event in frame.events]
+
+
+def changed(events: list[Any], kind: type, word: str, **changes: Any) -> list[Any]:
+    """Return events of which those of a kind (of an adjustment: of an action) say something else."""
+    found = []
+    for event in events:
+        if isinstance(event, kind) and word in ("", getattr(event, "kind", "")):
+            fields = {name: getattr(event, name) for name in event.__struct_fields__}
+            found.append(kind(**fields | changes))
+        else:
+            found.append(event)
+    assert found != events
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "word", "changes", "sentence"),
+    [
+        (PositionAdjusted, "split", {"qty": fx(8)}, "the quantity after the split"),
+        (PositionAdjusted, "split", {"cost": fx(500)}, "the cost after the split"),
+        (PositionAdjusted, "split", {"numerator": 2, "denominator": 1}, "the quantity after the split"),
+        (PositionAdjusted, "split", {"paid": fx(30)}, "what the split"),
+        (PositionAdjusted, "split", {"px": fx(60)}, "what the split"),
+        (PositionAdjusted, "split", {"lots": ()}, "the split of symbol 0 in main keeps lots {}"),
+        (PositionAdjusted, "split", {"closed": (("nobody", fx(0.5)),)}, "pays out 0.5 of lot nobody"),
+        (PositionAdjusted, "split", {"closed": (("nobody", fx(9)),)}, "pays out 9 of 7.5"),
+        (PositionAdjusted, "split", {"realized": 0}, "the profit that the split"),
+        (PositionAdjusted, "split", {"realized_fifo": 0}, "by lots"),
+        (
+            PositionAdjusted,
+            "delist",
+            {"closed": (), "qty": fx(7), "paid": 0, "realized": 0, "realized_fifo": 0},
+            "the delist of symbol 0 in main leaves 7",
+        ),
+        (DividendAccrued, "", {"qty": fx(8)}, "is paid on"),
+        (DividendAccrued, "", {"per_share": fx(3)}, "the dividend of 20240200 on symbol 0 in main"),
+        (DividendPaid, "", {"amount": fx(15)}, "is paid with 15, which was not due"),
+        (DividendPaid, "", {"cash": fx(1)}, "cash after the dividend of 20240200"),
+    ],
+)
+def test_an_outsider_finds_an_action_that_was_booked_wrongly(
+    kind: type, word: str, changes: dict[str, Any], sentence: str
+) -> None:
+    """One number of one event is another, and the recomputed books say which."""
+    events = run_of_actions()
+    assert replay_books(events).ok
+    found = replay_books(changed(events, kind, word, **changes))
+    assert any(sentence in check.detail for check in found.checks if not check.ok), found.checks
+
+
+def test_an_outsider_finds_a_lot_that_a_rename_lost() -> None:
+    """Two symbols become one; of their two lots one is missing."""
+    desk = Desk()
+    bought(desk, 0, 5, "a")
+    bought(desk, 1, 4, "b")
+    desk.bar([100.0, 100.0, 100.0])
+    act(desk, "rename", renamed_to=1)
+    events = [event for frame in desk.sink.frames for event in frame.events]
+    assert replay_books(events).ok
+    [renamed] = [event for event in events if isinstance(event, PositionAdjusted)]
+    found = replay_books(changed(events, PositionAdjusted, "rename", lots=renamed.lots[:1]))
+    assert any("how many lots the rename" in check.detail for check in found.checks if not check.ok)

@@ -169,6 +169,7 @@ def test_an_outsider_finds_the_same_charges() -> None:
     [
         ("borrow", {"amount": fx(0.8)}, {"financing", "cash", "fees_and_costs"}),
         ("borrow", {"days": 2}, {"financing"}),
+        ("borrow", {"days": 0}, {"financing"}),
         ("borrow", {"symbol": 0}, {"financing"}),
         ("interest", {"base": fx(1_000)}, {"financing"}),
         ("interest", {"cash": fx(-2_001)}, {"cash"}),
