@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from actors.messages.market import TradingStatus
 from actors.messages.orders import (
     BUY,
     SELL,
@@ -18,7 +19,7 @@ from actors.messages.orders import (
     TimeInForce,
 )
 from actors.values.fixed import SCALE
-from tests.actors.broker.desk import FREE, PLAN, Desk, fills, fx, kinds, with_params
+from tests.actors.broker.desk import FREE, HOUR, PLAN, Desk, fills, fx, kinds, with_params
 from tests.actors.broker.tape import Tape
 
 FLAT = (100, 100, 100, 100)
@@ -28,6 +29,13 @@ TRAIL = OrderTerms(trail_amount=fx(5))
 def told(events):
     """Each fill as (qty, px, source)."""
     return [(e.last_qty / SCALE, e.last_px / SCALE, e.px_source) for e in fills(events)]
+
+
+def trailing(desk):
+    """Let a sale trail 5 behind 100."""
+    desk.route(BUY, 10)
+    desk.bar(1, FLAT)
+    desk.route(SELL, 10, type=OrderType.TRAILING_STOP, terms=TRAIL)
 
 
 # -- at the open of a bar ----------------------------------------------------------------------------------------------
@@ -62,6 +70,48 @@ def test_what_is_for_the_close_takes_liquidity_there():
     assert [(e.last_px, e.px_source, e.liquidity) for e in found] == [(fx(100.0575), "close", "taker")]
 
 
+# -- where the market stood --------------------------------------------------------------------------------------------
+
+
+def test_a_limit_arrives_at_the_first_bar_it_is_live_for_and_fills_later():
+    """It came in while the bar from 110 went on, rested through the one from 100, and was filled in the next."""
+    desk = Desk(FREE, daily=False)
+    desk.clock.advance_to(HOUR + HOUR // 2)
+    desk.route(BUY, 10, "limit", 95)
+    desk.bar(2, (110, 110, 100, 100))
+    desk.bar(3, (100, 100, 96, 97))
+    (fill,) = fills(desk.bar(4, (97, 97, 94, 96)))
+    assert (fill.arrival_px, fill.last_px) == (fx(100), fx(95))
+
+
+def test_a_trail_goes_on_where_another_symbol_is_halted():
+    """B is halted; A rises from 100 to 110 and its stop to 105, which 104 meets."""
+    desk = Desk(FREE)
+    trailing(desk)
+    desk.put(TradingStatus(desk.clock.now(), 1, "halted", reason="T1"))
+    desk.bar(2, (100, 110, 100, 110))
+    assert told(desk.bar(3, (110, 110, 104, 104))) == [(10, 105, "intrabar")]
+
+
+def test_what_is_for_the_close_gets_the_last_bar_of_a_session_that_ends_without_one():
+    """Hourly bars to 7 o'clock, the close is at 8: the price of 7 o'clock is the session's last."""
+    desk = Desk(FREE, daily=False)
+    desk.open(0)
+    desk.route(BUY, 10, type=OrderType.MARKET_ON_CLOSE, tif=TimeInForce.CLS)
+    for hour, px in ((6, 100), (7, 101)):
+        assert desk.bar(hour, (px, px, px, px)) == []
+    assert told(desk.close(0)) == [(10, 101, "close")]
+
+
+def test_a_bar_that_is_told_again_fills_nothing():
+    """A correction says that the low was 90, below a limit of 95 that rested all along: it is told and no more."""
+    desk = Desk(FREE)
+    desk.route(BUY, 10, "limit", 95)
+    desk.bar(1, FLAT)
+    assert kinds(desk.bar(1, (100, 100, 90, 98), revision=1)) == ["BarRevised"]
+    assert told(desk.bar(2, (98, 98, 94, 97))) == [(10, 95, "intrabar")]
+
+
 # -- trails that are not armed -----------------------------------------------------------------------------------------
 
 
@@ -88,13 +138,6 @@ def test_a_purchase_that_trails_is_asleep_on_ticks_too():
     assert kinds(tape.trade(20, (46, 100))) == ["OrderTriggered"]
 
 
-def trailing(desk):
-    """Let a sale trail 5 behind 100."""
-    desk.route(BUY, 10)
-    desk.bar(1, FLAT)
-    desk.route(SELL, 10, type=OrderType.TRAILING_STOP, terms=TRAIL)
-
-
 def test_a_bar_that_is_told_again_lifts_no_trail():
     """The stop is at 95 whatever a correction says the high was: 96 is above it, 95 meets it."""
     desk = Desk(FREE)
@@ -118,6 +161,15 @@ def test_a_bar_of_what_ticks_lifts_no_trail():
 
 
 # -- prints ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_print_at_the_limit_of_what_takes_is_not_through_it():
+    """Nothing is quoted: 50 does not fill a purchase at 50, whose one chance it was; 49.99 does, at its price."""
+    tape = Tape()
+    tape.send(1, BUY, 10, "limit", limit_px=50, tif=TimeInForce.IOC)
+    assert [(type(e), e.reason) for e in tape.trade(2, (50, 100))] == [(OrderCanceled, "IOC")]
+    tape.send(3, BUY, 10, "limit", limit_px=50, tif=TimeInForce.IOC)
+    assert told(tape.trade(4, (49.99, 100))) == [(10, 49.99, "trade")]
 
 
 def test_what_a_limit_gets_of_several_prints_is_whole_shares():
