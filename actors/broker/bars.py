@@ -123,14 +123,17 @@ class BarWalk:
         self._opens.sort()  # an order's number is unique, so nothing behind it is compared
         if choice:
             _worse_leg_first(self._opens)
-        execution = self._execution
+        execution, quotes = self._execution, self._has_quotes
         for _, _, row, order, match in self._opens:
             if execution.ended or execution.present:
                 now = execution.now_of(order)
                 if now is None:
                     continue
                 order = now  # noqa: PLW2901 - the same order, as it is by now
-            self._meet(row, order, match)
+            if order.market and not (quotes or order.linked or order.arrival_px) and match.source == OPEN:
+                execution.fill(order, match, None, match.ref)  # what most are, without the calls that others need
+            else:
+                self._meet(row, order, match)
         if self._waiting:
             self._walk()
         for _, _, row, order, match in sorted(self._closing):

@@ -68,7 +68,11 @@ class Estimate(msgspec.Struct, frozen=True, gc=False):
 
 
 class CostModel:
-    """The costs of one broker's schedule; holds no state."""
+    """The costs of one broker's schedule; holds no state.
+
+    Attributes:
+        free: nothing costs anything, but for the spread of a quote that is met.
+    """
 
     __slots__ = (
         "_cap_rate",
@@ -82,6 +86,7 @@ class CostModel:
         "_slippage_rate",
         "_spread_rate",
         "_sqrt_unit",
+        "free",
     )
 
     def __init__(self, params: BrokerParams) -> None:
@@ -104,6 +109,15 @@ class CostModel:
         self._rate = params.commission_rate
         self._min_commission = params.min_commission
         self._cap_rate = params.max_commission_rate
+        self.free = not (
+            self._impact
+            or self._spread_rate
+            or self._slippage_rate
+            or self._share_rate
+            or self._per_share
+            or self._rate
+            or self._min_commission
+        )
 
     def take(
         self,

@@ -352,7 +352,7 @@ class Execution(Following):
         side = order.side
         if match.source == QUOTE:
             price = self._at_touch(order, match, qty, half_quoted or 0)
-        elif match.maker:
+        elif match.maker or terms.costs.free:
             price = Price(match.ref, 0, 0, 0)
         else:
             adv = terms.adv.of(order.symbol) if terms.adv is not None else 0
@@ -363,8 +363,10 @@ class Execution(Following):
                 price = terms.costs.take(match.ref, side, qty, limit, half_quoted, adv)
         px = price.px
         value = qty * px // SCALE if qty % SCALE == 0 else mul(qty, px)
-        shares = order.cum_qty - order.cum_shift + qty
-        commission = terms.costs.commission_due(shares, order.cum_value + value) - order.commission
+        commission = 0
+        if not terms.costs.free:
+            shares = order.cum_qty - order.cum_shift + qty
+            commission = terms.costs.commission_due(shares, order.cum_value + value) - order.commission
         if side == BUY:
             return Fill(qty, price, value, commission, 0, -value - commission)
         regulatory = 0

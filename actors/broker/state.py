@@ -94,7 +94,7 @@ class BrokerState(CoreActor):
         A limit order that is not marketable there is expected to rest. How much volume there will be to trade with is
         not known, so no slippage by volume is expected.
         """
-        if ref <= 0:
+        if ref <= 0 or (self._terms.costs.free and not self._book.active):
             return 0
         terms, symbol, side = self._terms, order.symbol, order.side
         qty, limit, costs = order.qty, order.limit_px, terms.costs

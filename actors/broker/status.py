@@ -124,11 +124,12 @@ class MarketStatus:
         if number == self.session:
             return
         self.session = number
-        self._ssr = {s: number if until == _SOON else until for s, until in self._ssr.items()}
-        self._ssr = {symbol: until for symbol, until in self._ssr.items() if until >= number}
         if self.computes:
             self._close = self._last.copy()
-        self._look()
+        if self._ssr:
+            self._ssr = {s: number if until == _SOON else until for s, until in self._ssr.items()}
+            self._ssr = {symbol: until for symbol, until in self._ssr.items() if until >= number}
+            self._look()
 
     def note_bar(self, panel: BarPanel) -> None:
         """Take over what a panel's symbols traded at; see :meth:`note_prices`."""

@@ -369,8 +369,9 @@ class TickDesk(RequestDesk):
     def _end_ticks(self) -> None:
         """Fold that the session's ticks are over: last prices stay, the book and what was asked of it do not."""
         book = self._book
-        for request in self._in_flight.all():
-            self._answered(request)
+        if self._in_flight.waiting:
+            for request in self._in_flight.all():
+                self._answered(request)
         if book.active:
             self._market.take_last(book.lasts())
             book.begin()
