@@ -78,7 +78,9 @@ def waterfall(found: Sequence[Step], total: float) -> str:
 def _bar(canvas: Canvas, x: float, wide: float, span: tuple[float, float], colour: str, step: Step) -> None:
     upper, lower = min(span), max(span)
     canvas.rect(x, upper, wide, max(lower - upper, 0.8), colour, f"{step.label}: {step.money:,.2f}", opacity=0.85)
-    canvas.text(x + wide / 2, upper - 5, f"{step.money:,.0f}".replace("-", svg.MINUS), "middle", size=11)
+    figure = f"{step.money:,.0f}"
+    figure = figure.replace("-", svg.MINUS if float(figure.replace(",", "")) else "")
+    canvas.text(x + wide / 2, upper - 5, figure, "middle", size=11, halo=True)
 
 
 def context(document: dict[str, Any]) -> dict[str, Any] | None:

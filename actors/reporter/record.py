@@ -62,7 +62,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         quality: counts of what the feed refused or repaired.
         assumptions: further sentences on what is simulated.
         survivorship: whether the embedded companies were traded.
-        close_only, volume_known: of the bars.
+        close_only, volume_known: of the bars; where there are only ticks, their sizes are known.
+        fed: of what prices came, ``bars`` and ``ticks`` (quotes and prints).
         oos_from: first out-of-sample session YYYYMMDD, 0 for all; the scoreboard looks at nothing before it.
         equity_rows: ``session`` or ``bar``, rows of ``equity.csv``.
         zone: of the exchange, for hours of the day.
@@ -102,6 +103,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     survivorship: bool = False
     close_only: bool = False
     volume_known: bool = True
+    fed: tuple[str, ...] = ("bars",)
     oos_from: int = 0
     equity_rows: str = "session"
     zone: str = "America/New_York"

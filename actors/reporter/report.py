@@ -36,11 +36,18 @@ INTERVALS: Final = {"sharpe": ("sharpe_ci_low", "sharpe_ci_high")}
 HIDDEN: Final = ("sharpe_ci_low", "sharpe_ci_high")
 
 MINUS: Final = "\N{MINUS SIGN}"
-SIMULATED: Final = (
-    (
+SIMULATED_FILLS: Final = {
+    "bars": (
         "Orders fill in a simulator: market orders at the next tradable price after the decision, resting orders by the"
         " bar's path open, nearer extreme, other extreme, close. No real venue was asked."
     ),
+    "ticks": (
+        "On quotes an order trades with the opposite touch, and what is displayed there fills once, not twice; on"
+        " prints a limit fills by those through it, or behind the queue that was there first. A symbol that ticked in a"
+        " session is matched on ticks; its bars only mark. No real venue was asked."
+    ),
+}
+SIMULATED: Final = (
     "Costs are a model (commission, spread, slippage, impact); a real broker's differ.",
     "Not simulated: your own effect on later prices, borrow recalls, halts the data do not show, taxes, outages.",
 )
@@ -444,7 +451,7 @@ def _luck(e: Evaluation, periods: float) -> str | None:
 
 
 def _simulated(record: RunRecord) -> list[str]:
-    out = list(SIMULATED)
+    out = [*(SIMULATED_FILLS[kind] for kind in record.fed), *SIMULATED]
     if record.close_only:
         out.append(SIMULATED_CLOSE_ONLY)
     if not record.volume_known:

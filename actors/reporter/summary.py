@@ -26,7 +26,10 @@ def summary_lines(result: RunResult, width: int = 100, color: bool = False) -> l
     m = {name: entry["value"] for name, entry in doc["metrics"].items()}
     period = doc["period"]
     rows = [
-        ("period", f"{period['from']} to {period['to']}, {period['sessions']:,} sessions"),
+        (
+            "period",
+            f"{period['from']} to {period['to']}, {period['sessions']:,} session{'s' * (period['sessions'] != 1)}",
+        ),
         ("equity", f"{_num(period['start_equity'])} -> {_num(period['end_equity'])}"),
         ("return", _return_text(doc, m)),
         ("sharpe", _sharpe_text(m, period["rf"])),
@@ -97,7 +100,8 @@ def _drawdown_text(doc: dict[str, Any], m: dict[str, Any]) -> str:
     if not m["max_drawdown"]:
         return "none"
     ongoing = ", ongoing" if doc["metrics"]["max_drawdown"].get("ongoing") else ""
-    return f"{_pct(m['max_drawdown'])} over {_num(m['max_drawdown_sessions'], 0)} sessions{ongoing}"
+    lasted = m["max_drawdown_sessions"]
+    return f"{_pct(m['max_drawdown'])} over {_num(lasted, 0)} session{'s' * (lasted != 1)}{ongoing}"
 
 
 def _script_row(doc: dict[str, Any]) -> list[tuple[str, str]]:
@@ -106,7 +110,7 @@ def _script_row(doc: dict[str, Any]) -> list[tuple[str, str]]:
     if by is None:
         return []
     ends = [("filled", by["filled"]), ("partly filled", by["partially_filled"]), ("expired", by["expired"])]
-    ends += [("cancelled", by["canceled"]), ("refused", by["denied"] + by["rejected"])]
+    ends += [("canceled", by["canceled"]), ("refused", by["denied"] + by["rejected"])]
     ends.append(("still working", by["orders"] - sum(count for _, count in ends)))
     told = ", ".join(f"{count:,} {name}" for name, count in ends if count)
     return [("orders", f"{by['orders']:,} scripted or by hand: {told}; each in orders.csv, its cost in tca.csv")]

@@ -79,9 +79,11 @@ class Canvas:
         size: float = 12,
         weight: int = 400,
         rotate: float = 0,
+        halo: bool = False,
     ) -> None:
-        """Write one line of text."""
+        """Write one line of text; a halo keeps it legible where it crosses a line."""
         extra = f' font-weight="{weight}"' if weight != 400 else ""
+        extra += ' paint-order="stroke" stroke="#fff" stroke-width="4"' if halo else ""
         extra += f' transform="rotate({px(rotate)} {px(x)} {px(y)})"' if rotate else ""
         self.parts.append(
             f'<text x="{px(x)}" y="{px(y)}" text-anchor="{anchor}" fill="{fill}" font-size="{px(size)}"{extra}>'

@@ -330,6 +330,7 @@ class _Run:
             survivorship=self.options.source == EMBEDDED,
             close_only=recording.close_only,
             volume_known=recording.volume_known,
+            fed=(*(("bars",) if recording.n_bars else ()), *(("ticks",) if recording.n_ticks else ())),
             equity_rows=settings.reporter.equity,
             zone=calendar_zone(settings.universe.calendar),
             traded=recording.traded,

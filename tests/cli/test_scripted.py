@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -72,4 +74,47 @@ def test_ticks_are_counted_where_there_are_no_bars(tmp_path: Path, capsys: pytes
     files = ["--quotes", str(tmp_path / "quotes.csv"), "--trades", str(tmp_path / "trades.csv")]
     block, _ = replayed(tmp_path, capsys, f'{{"at": null, "submit": {{"id": "a", {BUY}}}}}\n', *files)
     assert block.startswith("replayed 3 quotes and prints, ")
+    assert "2022-03-01 to 2022-03-01, 1 session " in block
+    assert "1 scripted or by hand: 1 filled" in block
+    report = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert "quotes and prints · 1 symbol ·" in report
+    assert "matched on ticks" in report
+    assert "bar's path" not in report.replace("&#39;", "'")
+
+
+def test_sizes_of_ticks_are_liquidity_that_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tape of sizes caps every fill, so nobody is told that fills of any size were taken as possible."""
+    (tmp_path / "trades.csv").write_text(TRADES, "utf-8")
+    replayed(
+        tmp_path, capsys, f'{{"at": null, "submit": {{"id": "a", {BUY}}}}}\n', "--trades", str(tmp_path / "trades.csv")
+    )
+    assert json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))["liquidity"] == "known"
+    assert "liquidity: unknown" not in (tmp_path / "run" / "report.html").read_text("utf-8")
+
+
+def test_every_order_of_a_table_of_costs_stands_in_one_of_its_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One filled, one canceled by hand, one refused: a row of the report counts each of them."""
+    of_bars(
+        tmp_path,
+        capsys,
+        f'{{"at": "2022-03-01T22:00Z", "submit": {{"id": "a", {BUY}}}}}\n'
+        f'{{"at": "2022-03-01T22:00Z", "submit": {{"id": "b", {BUY}, "type": "limit", "limit_px": 95}}}}\n'
+        '{"at": "2022-03-01T23:00Z", "cancel": "b"}\n'
+        '{"at": "2022-03-01T22:00Z", "submit": {"id": "d", "symbol": "ABC", "side": "buy", "qty": 0}}\n',
+    )
+    report = (tmp_path / "run" / "report.html").read_text("utf-8")
+    (row,) = re.findall(r"<tr><td>ABC</td>(.*?)</tr>", report.partition("By symbol")[2].partition("By hour")[0])
+    assert re.findall(r">([\d,]+)</td>", row)[:5] == ["3", "1", "1", "0", "1"]
+
+
+def test_with_daily_bars_a_day_order_of_the_middle_of_a_session_ends_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the page on orders warns: 15:00 is inside the bar of 1 March; the same order at 22:00 is for 2 March."""
+    line = f'{{"at": "2022-03-01T15:00:00Z", "submit": {{"id": "a", {BUY}}}}}\n'
+    block, _ = of_bars(tmp_path, capsys, line)
+    assert "1 scripted or by hand: 1 expired" in block
+    block, _ = of_bars(tmp_path, capsys, line.replace("T15", "T22"))
     assert "1 scripted or by hand: 1 filled" in block
