@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from actors.broker.params import BrokerParams
 from actors.messages.market import CorporateAction, GapDetected, TradingStatus
 from actors.messages.orders import OrderCanceled, OrderRejected, OrderTerms, SymbolFrozen, SymbolReleased, TimeInForce
+from actors.values.fixed import SCALE
 from actors.values.halts import HALTED, LULD, MARKET, SSR, TRADING
 from daemon.kernel.message import Event
-from tests.actors.broker.desk import FREE, HOUR, PLAN, Desk, fills, fx, kinds, with_params
+from tests.actors.broker.desk import DAY, FREE, HOUR, PLAN, Desk, fills, fx, kinds, with_params
 from tests.actors.broker.tape import Tape
 
 FLAT = (10.0, 10.0, 10.0, 10.0)
@@ -415,6 +416,34 @@ def test_prints_can_fall_by_ten_percent_too() -> None:
     assert kinds(desk.send(2, -1, 1)) == ["OrderAccepted"]
     desk.trade(3, (9.0, 100), (9.6, 100))
     assert kinds(desk.send(4, -1, 1)) == ["OrderRejected"]
+
+
+@pytest.mark.parametrize(("low", "restricted"), [(4.51, False), (4.5, True)])
+def test_a_split_is_no_fall_and_ten_percent_are_of_the_close_in_new_shares(low: float, restricted: bool) -> None:
+    """10 before a split of two for one are 5 behind it, of which nine tenths are 4.50."""
+    desk = Desk(with_params(allow_short=True, ssr="computed"), daily=False)
+    desk.open(1)
+    desk.bar(25, FLAT, FLAT)
+    desk.close(1)
+    action = CorporateAction(2 * DAY, 20240306, 0, "split", 2 * SCALE, numerator=2, denominator=1)
+    desk.put(action, 2 * DAY)
+    desk.open(2)
+    desk.bar(49, (5, 5, low, 5), FLAT)
+    assert (kinds(desk.route(-1, 1)) == ["OrderRejected"]) is restricted
+    assert kinds(desk.route(-1, 1, symbol=1)) == ["OrderAccepted"]
+
+
+@pytest.mark.parametrize(("low", "restricted"), [(9.01, False), (9.0, True)])
+def test_a_symbol_falls_from_what_it_closed_at_under_its_old_name(low: float, restricted: bool) -> None:
+    """A closed at 10 and B at 100; A is called B from now on, and ten percent of 10 are 1."""
+    desk = Desk(with_params(allow_short=True, ssr="computed"), daily=False)
+    desk.open(1)
+    desk.bar(25, FLAT, (100, 100, 100, 100))
+    desk.close(1)
+    desk.put(CorporateAction(2 * DAY, 20240306, 0, "rename", 0, renamed_to=1), 2 * DAY)
+    desk.open(2)
+    desk.bar(49, None, (10, 10, low, 10))
+    assert (kinds(desk.route(-1, 1, symbol=1)) == ["OrderRejected"]) is restricted
 
 
 def test_where_restrictions_are_off_no_status_restricts() -> None:
