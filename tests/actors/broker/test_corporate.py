@@ -9,6 +9,7 @@ import pytest
 from actors.broker import actions
 from actors.broker.lots import OpenLot
 from actors.broker.order_state import WorkingOrder
+from actors.broker.purse import MarginPrices
 from actors.messages.market import CorporateAction
 from actors.messages.orders import (
     Bracket,
@@ -19,6 +20,7 @@ from actors.messages.orders import (
     TimeInForce,
 )
 from actors.values.fixed import SCALE
+from tests.actors.broker.desk import make_panel
 
 
 def fx(value: float) -> int:
@@ -115,3 +117,46 @@ def test_a_short_entrys_target_is_a_buy_limit_and_drops() -> None:
     assert found.limit_px == fx(50)
     assert found.terms is not None
     assert found.terms.bracket == Bracket(take_profit_px=fx(38), stop_px=fx(60))
+
+
+def test_a_buy_limits_bracket_drops_with_it_where_it_lies_below() -> None:
+    """The stop and what arms its trail lie below the entry and drop; the target is a sell limit and stays."""
+    bracket = Bracket(take_profit_px=fx(60), trail_amount=fx(3), activation_px=fx(48))
+    order = working(OrderType.LIMIT, 1, 1, limit_px=fx(50), terms=OrderTerms(bracket=bracket))
+    found = actions.dividend(order, fx(2))
+    assert found is not None
+    assert found.limit_px == fx(48)
+    assert found.terms is not None
+    assert found.terms.bracket == Bracket(take_profit_px=fx(60), trail_amount=fx(3), activation_px=fx(46))
+
+
+def test_a_buy_stop_stays_and_so_does_its_bracket() -> None:
+    """What is bought above the market is no open buy limit; its exits are measured from it."""
+    terms = OrderTerms(bracket=Bracket(take_profit_px=fx(60), stop_px=fx(48)))
+    assert actions.dividend(working(OrderType.STOP, 1, 1, stop_px=fx(52), terms=terms), fx(2)) is None
+
+
+def test_what_arms_a_sale_that_trails_drops() -> None:
+    """A sale that trails is a sell stop; of a purchase nothing drops."""
+    terms = OrderTerms(trail_amount=fx(3), activation_px=fx(55))
+    found = actions.dividend(working(OrderType.TRAILING_STOP, -1, 1, terms=terms), fx(2))
+    assert found is not None
+    assert found.terms == OrderTerms(trail_amount=fx(3), activation_px=fx(53))
+    assert actions.dividend(working(OrderType.TRAILING_STOP, 1, 1, terms=terms), fx(2)) is None
+
+
+def test_margin_is_measured_in_the_units_that_hold() -> None:
+    """100 halve in a split, lose 2 in a dividend, and go with the name; a name nobody knew takes no price away."""
+    prices = MarginPrices(3)
+    prices.fold_bars(make_panel(((100, 100, 100, 100), None, (7, 7, 7, 7)), 1, 1, 20240306, None))
+    prices.fold_action(ratio(2, 1))
+    assert prices.last(0) == fx(50)
+    prices.fold_action(CorporateAction(1, 20240306, 0, "dividend", fx(2)))
+    assert prices.last(0) == fx(48)
+    prices.fold_action(CorporateAction(1, 20240306, 1, "rename", 0, renamed_to=2))
+    assert prices.last(2) == fx(7)
+    prices.fold_action(CorporateAction(1, 20240306, 0, "rename", 0, renamed_to=1))
+    assert prices.last(1) == fx(48)
+    again = MarginPrices(3)
+    again.restore(prices.snapshot())
+    assert [again.last(symbol) for symbol in range(3)] == [fx(48), fx(48), fx(7)]

@@ -204,6 +204,40 @@ def test_several_prints_of_an_instant_are_fills_of_their_own():
     assert len({e.exec_id for e in found}) == 3
 
 
+def test_regulatory_fees_of_several_prints_are_rounded_up_once_an_order():
+    """January 2020: 20.70 a million and 0.000119 a share. 100 at 50: 0.1035 and 0.0119, so 0.11 and 0.02.
+
+    200 at 50: 0.2070 and 0.0238, so 0.21 and 0.03. The second print pays what is left of 0.24.
+    """
+    tape = Tape(with_params(regulatory_fees=True))
+    tape.send(1, BUY, 200)
+    tape.trade(2, (50, 200))
+    tape.send(3, SELL, 200)
+    assert [e.regulatory for e in fills(tape.trade(4, (50, 100), (50, 100)))] == [fx(0.13), fx(0.11)]
+
+
+def test_an_opening_print_is_given_once():
+    """100 opened: the older of two orders gets its 60, the younger what is left."""
+    tape = Tape()
+    for _ in range(2):
+        tape.send(1, BUY, 60, "market_on_open", tif=TimeInForce.OPG)
+    assert [qty for qty, _, _ in told(tape.trade(2, (50, 100)))] == [60, 40]
+
+
+def test_new_terms_that_are_on_their_way_at_the_close_are_there_before_the_next_session():
+    """They would arrive ten seconds behind it; the next day's terms find nothing in their way."""
+    tape = Tape(with_params(latency_ns=10**10))
+    tape.send(1, BUY, 10, "limit", limit_px=40)
+    tape.trade(20_000, (50, 10))
+    tape.clock.advance_to(tape.at(8 * 3_600_000 - 1))
+    assert kinds(tape.replace("c1", 20, limit=41)) == ["OrderReplaceRequested"]
+    assert kinds(tape.close(1)) == ["OrderReplaced"]
+    tape.day = 2
+    tape.open(2)
+    tape.trade(1, (50, 10))
+    assert kinds(tape.replace("c1", 30, limit=42)) == ["OrderReplaceRequested"]
+
+
 def test_what_cash_does_not_pay_of_a_print_is_there_for_the_next_order():
     """200 print through both limits. 2,500 of cash pay 50 at 50, so the other portfolio gets the remaining 150."""
     tape = Tape(cash=2_500)
