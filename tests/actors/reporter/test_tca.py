@@ -297,7 +297,7 @@ def test_fills_are_compared_with_the_market_around_them() -> None:
 
 
 def test_a_trailing_stop_shows_where_it_stood_when_it_was_met() -> None:
-    """Its stop price moves with the market; the table shows the last one told, behind a gap not where the market was."""
+    """Its stop price moves with the market; the table shows the last one told, not where a gap led to."""
     order = submit(type=OrderType.TRAILING_STOP, terms=OrderTerms(trail_amount=fx(1)))
     story = told(OrderAccepted("o-a", order, 0, 0, fx(10)), OrderTriggered("o-a", "a", fx(10.75), fx(11.5)))
     [row] = csv.DictReader(orders_csv(story, ("SPY",)).splitlines())
@@ -559,6 +559,8 @@ GOOD_FILL = "2024-01-02T15:00:02Z,O-1,A,10,10.10,2\n"
         (GOOD_ORDER, GOOD_FILL, "2024-01-02,A,x,1,2,1\n", "quotes.csv, line 2, column bid_px"),
         (GOOD_ORDER, GOOD_FILL, "2024-01-03,A,1,1,2,1\n2024-01-02,A,1,1,2,1\n", "quotes.csv, line 3, column ts"),
         (GOOD_ORDER, GOOD_FILL, "2024-01-02,A,1,1,-2,1\n", "quotes.csv, line 2, column ask_px"),
+        (GOOD_ORDER, GOOD_FILL, ",A,1,1,2,1\n", "quotes.csv, line 2, column ts: there is no time"),
+        ("O-1,,A,buy,10,market\n", GOOD_FILL, "", "orders.csv, line 2, column ts: there is no time"),
     ],
 )
 def test_errors_name_file_line_and_column(tmp_path: Path, orders: str, fills: str, quotes: str, says: str) -> None:
@@ -574,6 +576,48 @@ def test_fills_that_do_not_add_up_to_their_order_are_an_error(tmp_path: Path) ->
     orders.write_text("order_id,ts,symbol,side,qty,cum_qty\nO-1,2024-01-02,A,buy,10,9\n")
     with pytest.raises(OperatorError, match=r"line 2, column cum_qty: .* add up to 10, not 9"):
         calc_tca(orders, fills, None)
+
+
+def test_a_price_that_is_none_is_an_error(tmp_path: Path) -> None:
+    """Nothing is decided at 0."""
+    orders, fills, _ = files(tmp_path, "", GOOD_FILL)
+    orders.write_text("order_id,ts,symbol,side,qty,decision_px\nO-1,2024-01-02,A,buy,10,0\n")
+    with pytest.raises(OperatorError, match=r"line 2, column decision_px: 0 is no price"):
+        calc_tca(orders, fills, None)
+
+
+@pytest.mark.parametrize(
+    ("quote", "liquidity", "spread"),
+    [
+        ("2024-01-02T15:00:00Z,A,10.00,1,10.10,1\n", "taker", 0.5),  # half of 0.10, ten times
+        ("2024-01-02T15:00:00Z,A,10.00,1,10.10,1\n", "maker", 0.0),
+        ("2024-01-02T15:00:00Z,A,10.20,1,10.10,1\n", "taker", None),  # crossed: nothing to believe
+        ("2024-01-02T15:00:03Z,A,10.00,1,10.10,1\n", "taker", None),  # comes behind the fill
+        ("2024-01-02T15:00:00Z,B,10.00,1,10.10,1\n", "taker", None),
+    ],
+)
+def test_who_took_paid_half_the_spread_of_the_quote_before(
+    tmp_path: Path, quote: str, liquidity: str, spread: float | None
+) -> None:
+    """Ten at 10.10 with a decision at 10.00: execution is 1, whatever is known of its parts."""
+    orders, fills, quotes = files(tmp_path, "", "", quote)
+    orders.write_text("order_id,ts,symbol,side,qty,decision_px\nO-1,2024-01-02T15:00:00Z,A,buy,10,10\n")
+    fills.write_text(
+        "ts,order_id,symbol,qty,price,fee,liquidity\n" + f"2024-01-02T15:00:02Z,O-1,A,10,10.10,0,{liquidity}\n"
+    )
+    row = calc_tca(orders, fills, quotes)["rows"][0]
+    assert row["of_execution"]["spread"] == spread
+
+
+def test_orders_of_a_file_that_were_refused_are_counted_only(tmp_path: Path) -> None:
+    """A denied order need not even have a side."""
+    orders, fills, _ = files(tmp_path, "", GOOD_FILL)
+    orders.write_text(
+        "order_id,ts,symbol,side,qty,status,decision_px,arrival_px\n"
+        "O-1,2024-01-02,A,buy,10,filled,10,10\nO-2,,A,,,denied,,\n"
+    )
+    document = calc_tca(orders, fills, None)
+    assert (document["orders"], document["analysed"]) == (2, 1)
 
 
 def test_a_file_without_a_column_says_which(tmp_path: Path) -> None:
