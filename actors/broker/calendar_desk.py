@@ -86,7 +86,9 @@ class CalendarDesk(TickDesk):
                     used = self._market.used.get(order.symbol, 0)
                     execution.offer_volume(order.symbol, order.last_volume, used)
         for _, _, order, match in sorted(waiting):
-            execution.fill(order, match, order.last_half, match.ref)
+            now = execution.now_of(order)  # one of a group, of which another one was filled just now, is there no more
+            if now is not None:
+                execution.fill(now, match, order.last_half, match.ref)
 
     @decides(SessionOpened)
     def on_open(self, message: SessionOpened, ctx: Context) -> None:

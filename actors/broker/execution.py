@@ -417,7 +417,9 @@ class Execution(Following):
         else:
             avg_px = div_round((order.cum_value + fill.value) * SCALE, cum_qty)
         kind = OrderPartiallyFilled if leaves else OrderFilled
-        if not leaves:
+        if leaves:
+            self.reached[order.n] = cum_qty
+        else:
             self.ended.add(order.n)
         self.events.append(
             kind(

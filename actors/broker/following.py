@@ -47,9 +47,22 @@ class Following:
         born: exits that came to life, in order; whoever matches takes them out and goes on with them.
         ended: numbers of orders that are terminal since the instant began.
         present: orders that changed in it, by number, as they are now.
+        reached: what the orders that it filled in part have filled by now, by number.
     """
 
-    __slots__ = ("_brackets", "_last", "_links", "_next", "_now", "_orders", "born", "ended", "events", "present")
+    __slots__ = (
+        "_brackets",
+        "_last",
+        "_links",
+        "_next",
+        "_now",
+        "_orders",
+        "born",
+        "ended",
+        "events",
+        "present",
+        "reached",
+    )
 
     def __init__(
         self,
@@ -78,6 +91,7 @@ class Following:
         self.born: list[Born] = []
         self.ended: set[int] = set()
         self.present: dict[int, WorkingOrder] = {}
+        self.reached: dict[int, int] = {}
 
     @property
     def stamp(self) -> int:
@@ -103,7 +117,7 @@ class Following:
     def cancel(self, order: WorkingOrder, reason: str, filled_now: int = 0) -> None:
         """End an order; ``filled_now`` of it was filled in this instant and is not in its ``cum_qty`` yet."""
         name = order.order.client_order_id
-        cum_qty = order.cum_qty + filled_now
+        cum_qty = max(order.cum_qty + filled_now, self.reached.get(order.n, 0))
         self.events.append(
             OrderCanceled(order.order_id, name, cum_qty, reason, self._last(order.symbol), order.arrival_px)
         )
@@ -112,8 +126,9 @@ class Following:
     def expire(self, order: WorkingOrder, reason: str) -> None:
         """End an order whose time is over."""
         name = order.order.client_order_id
+        cum_qty = max(order.cum_qty, self.reached.get(order.n, 0))
         self.events.append(
-            OrderExpired(order.order_id, name, order.cum_qty, reason, self._last(order.symbol), order.arrival_px)
+            OrderExpired(order.order_id, name, cum_qty, reason, self._last(order.symbol), order.arrival_px)
         )
         self.ended.add(order.n)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oracle.sheet import DAYS, Line, Run, daily, play, submit
+from oracle.sheet import DAYS, Line, Run, daily, minutes, play, submit
 
 MONDAY, TUESDAY, WEDNESDAY, *_ = DAYS
 FLAT = (100, 100, 100, 100)
@@ -162,3 +163,34 @@ def test_a_closing_order_can_be_cancelled(tmp_path: Path) -> None:
     ]
     run = play(tmp_path, session(), script)
     assert run.statuses() == {"x": "canceled"}
+
+
+def test_of_a_group_one_order_for_the_close_is_filled_where_the_last_bars_came_early(tmp_path: Path) -> None:
+    """No bar ends the session, so both meet the last one of their symbol: the older fills and ends the other."""
+    bars = [minutes(FLAT, FLAT), minutes((50, 50, 50, 50), (50, 50, 50, 50), symbol="BBB")]
+    at = f"{TUESDAY}T14:31:00Z"
+    script = [
+        submit(at, "a", "buy", 10, **ON_CLOSE, oco_group="g"),
+        submit(at, "b", "buy", 10, **{**ON_CLOSE, "symbol": "BBB"}, oco_group="g"),
+    ]
+    run = play(tmp_path, bars, script)
+    assert run.statuses() == {"a": "filled", "b": "canceled"}
+    assert got(run, "a") == [(f"{TUESDAY}T21:00", "10", "100", "close")]
+    assert run.fills("b") == []
+
+
+@pytest.mark.parametrize(
+    ("arrives", "tif", "kind"),
+    [("14:31", "cls", "OrderExpired"), ("14:30", "opg", "OrderExpired"), ("14:31", "ioc", "OrderCanceled")],
+)
+def test_what_an_orders_only_chance_left_ends_with_what_it_filled(
+    tmp_path: Path, arrives: str, tif: str, kind: str
+) -> None:
+    """A tenth of a bar's 50 shares are 5 of 20: the order ends with those, whoever reads its last event."""
+    bars = minutes((*FLAT, 50), (*FLAT, 50))
+    script = [submit(f"{TUESDAY}T{arrives}:00Z", "a", "buy", 20, type="market", tif=tif)]
+    run = play(tmp_path, bars, script, sets=["broker.participation=0.1"], events=True)
+    lines = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
+    [end] = [line for line in lines if line["type"] == kind]
+    assert [fill["qty"] for fill in run.fills("a")] == ["5"]
+    assert str(end["cum_qty"]) == "5"
