@@ -89,7 +89,8 @@ def rates_on(date: int) -> RegulatoryRates:
         FeeScheduleError: the date lies outside the tables.
     """
     if not FIRST_DATE <= date <= LAST_DATE:
-        message = f"no SEC and TAF rates are on file for {date}: the tables reach from {FIRST_DATE} to {LAST_DATE}"
+        day, first, last = (f"{d // 10_000}-{d // 100 % 100:02d}-{d % 100:02d}" for d in (date, FIRST_DATE, LAST_DATE))
+        message = f"no SEC and TAF rates are on file for {day}: the tables reach from {first} to {last}"
         raise FeeScheduleError(
             message, code="NO_FEE_SCHEDULE", remedy="choose dates inside or switch off broker.regulatory_fees"
         )

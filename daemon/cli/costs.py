@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from daemon.cli.options import ConfigFile, Profile, Sets, check_profile, parse_date
-from daemon.cli.render import is_fancy, pairs, say, say_json, table
+from daemon.cli.render import is_fancy, note, pairs, say, say_json, table
 from daemon.kernel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,15 +82,38 @@ def cost(
         vol_ratio=vol_ratio,
         on=parse_date("--date", on),
     )
-    document["inputs"]["profile"] = loaded.profile
+    inputs = document["inputs"] | {"profile": loaded.profile}
+    document["inputs"] = inputs
+    given = {"--vol": vol, "--time": at, "--vol-ratio": vol_ratio, "--bar-volume": bar_volume, "--date": on}
+    for sentence in _without_effect(given, inputs, broker_params(loaded.settings)):
+        note(f"note: {sentence}")
     if as_json or not is_fancy(sys.stdout):
         say_json(document)
         return
-    value = document["inputs"]["qty"] * document["inputs"]["px"]
+    value = inputs["qty"] * inputs["px"]
     rows = [[name, f"{money:,.4f}", f"{1e4 * money / value:.3f}"] for name, money in document["parts"].items()]
     rows.append(["total", f"{document['total']:,.4f}", f"{document['bps']:.3f}"])
     say(table(["part", "money", "bps"], rows, right=["money", "bps"]))
-    say(pairs({"expected price": f"{document['px']:.8f}", "liquidity": document["liquidity"]}))
+    impact = inputs["impact"] + ("" if inputs["adv"] else ", as no --adv was given")
+    model = f"profile {inputs['profile']}, impact {impact}"
+    say(pairs({"expected price": f"{document['px']:.8f}", "liquidity": document["liquidity"], "model": model}))
+
+
+def _without_effect(given: dict[str, Any], inputs: dict[str, Any], params: BrokerParams) -> list[str]:
+    """Say which options changed nothing, and why: nobody shall believe that they did."""
+    why = {
+        "--vol": "impact is the square-root one only with broker.impact=sqrt and --adv" * (inputs["impact"] != "sqrt"),
+        "--time": "the spread is fixed unless broker.spread_model=dynamic" * (params.spread_model != "dynamic"),
+        "--bar-volume": "broker.slippage_volume_share is 0" * (not params.slippage_volume_share),
+        "--date": "only a sale with broker.regulatory_fees has a date" * (inputs["date"] is None),
+    }
+    why["--vol-ratio"] = why["--time"]
+    unused = {"--vol-ratio": "1", "--bar-volume": "0"}
+    return [
+        f"{flag} changed nothing: {reason}"
+        for flag, reason in why.items()
+        if reason and given[flag] != unused.get(flag)
+    ]
 
 
 def estimate(
@@ -129,12 +152,15 @@ def estimate(
     if vol is not None:
         params = msgspec.structs.replace(params, impact_sqrt_rate=_number("--vol", vol))
     half = None if spread_bps is None else div_round(ref * _number("--spread-bps", spread_bps), 20_000 * SCALE)
-    rate = _spread_rate(params, at, _positive("--vol-ratio", vol_ratio)) if params.spread_model == "dynamic" else None
+    dynamic = _spread_rate(params, at, _positive("--vol-ratio", vol_ratio))
+    rate = dynamic if params.spread_model == "dynamic" else None
     found = CostModel(params).estimate(
         sign, shares, ref, daily, limit=bound, half_quoted=half, volume=volume, spread_rate=rate
     )
     rests = bound is not None and sign * (bound - ref) < 0
     regulatory, day = _regulatory(params, sign, shares, found.px, on)
+    impact = "linear" if params.impact == "sqrt" and not daily else params.impact
+    rates = {"sqrt": params.impact_sqrt_rate, "linear": params.impact_linear_rate, "none": 0}
     inputs = {
         "side": side,
         "qty": shares / SCALE,
@@ -144,8 +170,8 @@ def estimate(
         "limit": None if bound is None else bound / SCALE,
         "bar_volume": volume / SCALE or None,
         "date": day,
-        "impact": "linear" if params.impact == "sqrt" and not daily else params.impact,
-        "impact_rate": (params.impact_sqrt_rate if daily else params.impact_linear_rate) / SCALE,
+        "impact": impact,
+        "impact_rate": rates[impact] / SCALE,
     }
     return _document(inputs, found, regulatory) | {"liquidity": "maker" if rests else "taker"}
 
@@ -247,7 +273,7 @@ def tca(
             row["order_id"] or row["client_order_id"],
             row["symbol"],
             row["side"],
-            f"{row['filled_qty']:,g}/{row['qty']:,g}",
+            f"{_shares(row['filled_qty'])}/{_shares(row['qty'])}",
             *(_money(row[name]) for name in (*columns[4:9], "bps")),
         ]
         for row in document["rows"]
@@ -256,7 +282,11 @@ def tca(
     say(table(columns, rows, right=columns[3:]))
     of = document["of_execution"]
     say(pairs({"analysed": f"{document['analysed']} of {document['orders']} orders"}))
-    say(pairs({name: _money(value) for name, value in of.items()}))
+    say(pairs({f"{name}, of execution": _money(value) for name, value in of.items()}))
+
+
+def _shares(value: float) -> str:
+    return f"{value:,.8f}".rstrip("0").rstrip(".")
 
 
 def _money(value: float | None) -> str:

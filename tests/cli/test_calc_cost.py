@@ -74,6 +74,34 @@ def test_profiles_and_keys_are_those_of_a_run(capsys: pytest.CaptureFixture[str]
     assert cost(capsys, "--set", "broker.min_commission=60")["parts"]["commission"] == 60.0
 
 
+def test_the_rate_of_the_impact_is_that_of_the_model_in_force(capsys: pytest.CaptureFixture[str]) -> None:
+    """0.1 % per 100,000 where impact is linear, whatever volume is given; none has no rate."""
+    linear = cost(capsys, "--adv", "2000000", "--set", "broker.impact=linear")["inputs"]
+    assert (linear["impact"], linear["impact_rate"]) == ("linear", 0.001)
+    none = cost(capsys, "--set", "broker.impact=none")["inputs"]
+    assert (none["impact"], none["impact_rate"]) == ("none", 0.0)
+    assert cost(capsys, "--adv", "2000000")["inputs"]["impact_rate"] == 0.02
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (("--vol", "0.02"), "--vol changed nothing: impact is the square-root one only"),
+        (("--time", "09:31"), "--time changed nothing: the spread is fixed"),
+        (("--vol-ratio", "2"), "--vol-ratio changed nothing: the spread is fixed"),
+        (("--bar-volume", "9"), "--bar-volume changed nothing: broker.slippage_volume_share is 0"),
+        (("--date", "2024-06-03"), "--date changed nothing: only a sale"),
+    ],
+)
+def test_an_option_that_changes_nothing_is_named(
+    capsys: pytest.CaptureFixture[str], more: tuple[str, str], why: str
+) -> None:
+    """The document is that without it; the note is no part of it."""
+    code, out, err = answer(capsys, *BASE, *more)
+    assert (code, json.loads(out)["parts"]) == (0, cost(capsys)["parts"])
+    assert err.startswith(f"note: {why}")
+
+
 def test_slippage_by_volume_and_the_dynamic_spread(capsys: pytest.CaptureFixture[str]) -> None:
     """0.1 x (1,000 / 10,000)^2 of 50,000 is 50, beside 25; at 09:30, twice the usual range: 2 x 1.4 x 3.75 = 10.5."""
     found = cost(capsys, "--set", "broker.slippage_volume_share=0.1", "--bar-volume", "10000")
@@ -115,6 +143,8 @@ def test_a_limit_that_rests_pays_commission_alone(capsys: pytest.CaptureFixture[
         (("--px", "nan"), "is not a finite number"),
         (("--qty", "0.000000001"), "more than 8 decimals"),
         (("--side", "short"), "--side short is neither buy nor sell"),
+        (("--time", "9:31pm"), "--time 9:31pm is no time of day"),
+        (("--vol-ratio", "-2"), "--vol-ratio -2 is below zero"),
         (("--time", "25:00", "--set", "broker.spread_model=dynamic"), "--time 25:00 is no time of day"),
         (("--date", "tomorrow"), "--date tomorrow is not a date"),
         (("--profile", "free"), "--profile free is unknown"),
@@ -160,6 +190,13 @@ def on_terminal(*arguments: str) -> str:
     return shown.decode()
 
 
+def large_of(orders: Path) -> Path:
+    """The same order over many shares, in a file beside it."""
+    path = orders.with_name("large.csv")
+    path.write_text(orders.read_text().replace(",buy,10,", ",buy,12345678.5,"))
+    return path
+
+
 def test_a_terminal_gets_a_table(tmp_path: Path) -> None:
     """Parts with money and basis points, and the price."""
     shown = on_terminal(*BASE, "--adv", "2000000")
@@ -167,9 +204,13 @@ def test_a_terminal_gets_a_table(tmp_path: Path) -> None:
         "slippage", "total",
     ]  # fmt: skip
     assert "50.05111068" in shown
+    assert shown.splitlines()[-1].split(None, 1)[1] == "profile plan, impact sqrt"
+    assert on_terminal(*BASE).splitlines()[-1].endswith("impact linear, as no --adv was given")
     orders, fills = tmp_path / "orders.csv", tmp_path / "fills.csv"
     orders.write_text("order_id,ts,symbol,side,qty,decision_px,arrival_px\nO-1,2024-01-02,A,buy,10,10,10.1\n")
     fills.write_text("order_id,qty,price,fee\nO-1,10,10.3,1\n")
+    large = on_terminal("calc", "tca", "--orders", str(large_of(orders)), "--fills", str(fills))
+    assert "10/12,345,678.5" in large
     shown = on_terminal("calc", "tca", "--orders", str(orders), "--fills", str(fills))
     # Delay 10 x 0.1, execution 10 x 0.2, fee 1: 4, of 100 that is 400 bps.
     assert [row.split()[-6:] for row in shown.splitlines() if row.startswith("O-1")] == [

@@ -50,8 +50,9 @@ def test_rates_are_those_of_the_trade_date(date, per_million, taf):
 
 @pytest.mark.parametrize("date", [FIRST_DATE - 1, LAST_DATE + 1, 20301231, 19990104])
 def test_a_date_outside_the_tables_is_an_error_that_says_so(date):
-    """Never a guess: the sentence names the date and the borders."""
-    with pytest.raises(FeeScheduleError, match=f"{date}.*{FIRST_DATE} to {LAST_DATE}"):
+    """Never a guess: the sentence names the date and the borders, as people write them."""
+    told, first, last = (f"{str(d)[:4]}-{str(d)[4:6]}-{str(d)[6:]}" for d in (date, FIRST_DATE, LAST_DATE))
+    with pytest.raises(FeeScheduleError, match=f"for {told}.*{first} to {last}"):
         rates_on(date)
 
 
