@@ -42,11 +42,8 @@ class Dividends:
     def fold_paid(self, event: DividendPaid) -> None:
         """It is no more."""
         paid = (event.symbol, event.amount, event.ex_date)
-        for i, due in enumerate(self.due):
-            if (due.symbol, due.amount, due.ex_date) == paid:
-                del self.due[i]
-                self.total -= due.amount
-                return
+        at = next(i for i, due in enumerate(self.due) if (due.symbol, due.amount, due.ex_date) == paid)
+        self.total -= self.due.pop(at).amount
 
     def snapshot(self) -> list[list[int]]:
         """Return plain values."""

@@ -20,7 +20,8 @@ from actors.messages.orders import (
     TimeInForce,
 )
 from actors.values.fixed import SCALE
-from tests.actors.broker.desk import make_panel
+from tests.actors.broker.desk import FREE, make_panel
+from tests.actors.broker.house import House
 
 
 def fx(value: float) -> int:
@@ -160,3 +161,21 @@ def test_margin_is_measured_in_the_units_that_hold() -> None:
     again = MarginPrices(3)
     again.restore(prices.snapshot())
     assert [again.last(symbol) for symbol in range(3)] == [fx(48), fx(48), fx(7)]
+
+
+@pytest.mark.parametrize("kind", ["spinoff", "rename"])
+def test_an_action_that_nobody_can_carry_out_changes_nothing(kind: str) -> None:
+    """One of an unknown kind, and a rename that names no symbol: positions, orders and prices are what they were."""
+    house = House(FREE)
+    house.bar((100, 100, 100, 100), (50, 50, 50, 50))
+    house.order(1, 10, strategy="")
+    house.bar((100, 100, 100, 100), (50, 50, 50, 50))
+    house.order(1, 10, strategy="", type=OrderType.LIMIT, limit_px=fx(90))
+    twin = House(FREE)
+    twin.core.sequencer.restore(house.core.sequencer.snapshot())
+    assert house.put(CorporateAction(house.clock.now(), 20200103, 0, kind, 0)) == []
+    for core in (house.core, twin.core):
+        assert [order.limit_px for order in core.broker.working] == [fx(90)]
+        assert core.portfolio.equity("main") == fx(1_000_000)
+        assert core.portfolio.portfolio("main").qty(0) == fx(10)
+        assert [core.risk.prices.last(symbol) for symbol in (0, 1)] == [fx(100), fx(50)]

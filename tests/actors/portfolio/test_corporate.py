@@ -224,6 +224,23 @@ def test_volatilities_see_no_split() -> None:
     assert closes[:, 1].tolist() == [10.0, 10.0, 10.0]
 
 
+def test_dividends_are_paid_in_the_order_of_their_dates_and_one_of_nothing_is_not_told() -> None:
+    """The later one was announced first; each leaves what is due by its own amount."""
+    desk = Desk()
+    bought(desk, 0, 10)
+    desk.bar([100.0])
+    desk.close()
+    assert act(desk, "dividend", value=0) == []
+    act(desk, "dividend", value=fx(2), pay_date=20240207)
+    act(desk, "dividend", value=fx(3), pay_date=20240205)
+    assert desk.pf.dividends.total == fx(50)
+    assert [event.amount for event in opened(desk, 20240205)] == [fx(30)]
+    assert desk.pf.dividends.total == fx(20)
+    assert [event.amount for event in opened(desk, 20240207)] == [fx(20)]
+    assert (desk.pf.dividends.total, desk.pf.dividends.due) == (0, [])
+    sound(desk)
+
+
 # -- the outsider ------------------------------------------------------------------------------------------------------
 
 
