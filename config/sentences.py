@@ -52,13 +52,23 @@ def key_name(key: Key, origin: str) -> str:
 
 
 def unknown(
-    what: str, word: str, known: Iterable[str], origin: str, *, prefix: Key = (), suffix: Key = ()
+    what: str, word: str, known: Iterable[str], origin: str, *, prefix: Key = (), suffix: Key = (), elsewhere: Key = ()
 ) -> ConfigError:
-    """Return the error for a name that does not exist, with the nearest one that does."""
+    """Return the error for a name that does not exist, with the nearest one that does.
+
+    Args:
+        what: that is not known, for people.
+        word: that is looked for among the known ones.
+        known: names that could stand there.
+        origin: of the source that has it.
+        prefix: what stands before the word in its key.
+        suffix: what stands behind it.
+        elsewhere: the same name in another section, () where none has it.
+    """
     choices = list(known)
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    if close:
-        key = (*prefix, close[0], *suffix)
+    if close or elsewhere:
+        key = elsewhere or (*prefix, close[0], *suffix)
         name = variable(key) if origin.startswith(ENV_PREFIX) else ".".join(key)
         remedy = f"did you mean {name}?"
     else:

@@ -305,7 +305,14 @@ def _locate(key: Key, value: object, origin: str, portfolios: _Portfolios, *, te
         name = rest[0] if len(rest) == 2 else None
         leaf = rest[-1]
         if leaf not in _PORTFOLIO.model_fields:
-            raise unknown(key_name(key, origin), leaf, _PORTFOLIO.model_fields, origin, prefix=key[:-1])
+            raise unknown(
+                key_name(key, origin),
+                leaf,
+                _PORTFOLIO.model_fields,
+                origin,
+                prefix=key[:-1],
+                elsewhere=_elsewhere(leaf),
+            )
         parsed = _parse(value, _PORTFOLIO.model_fields[leaf]) if text else value
         return {("portfolio", each, leaf): (parsed, origin) for each in portfolios.select(name, origin)}
     if section not in SECTIONS or not rest:
@@ -318,13 +325,20 @@ def _locate(key: Key, value: object, origin: str, portfolios: _Portfolios, *, te
     return _leaf(SECTIONS[section], (section,), rest, value, origin, text=text)
 
 
+def _elsewhere(leaf: str) -> Key:
+    """Return the key of that name where exactly one section has it, else ()."""
+    found = [(section, leaf) for section, model in SECTIONS.items() if leaf in keys_of(model)]
+    return found[0] if len(found) == 1 else ()
+
+
 def _leaf(model: type[BaseModel], prefix: Key, rest: Key, value: object, origin: str, *, text: bool) -> Layer:
     """Return the leaves that ``rest`` means inside a section; a table of a nested section means several."""
     leaf, fields = rest[0], keys_of(model)
     nested = nested_model(fields[leaf]) if leaf in fields else None
     if nested is None:
         if leaf not in fields or len(rest) > 1:
-            raise unknown(key_name((*prefix, *rest), origin), leaf, fields, origin, prefix=prefix)
+            named = key_name((*prefix, *rest), origin)
+            raise unknown(named, leaf, fields, origin, prefix=prefix, elsewhere=_elsewhere(leaf))
         return {(*prefix, leaf): (_parse(value, fields[leaf]) if text else value, origin)}
     path = (*prefix, leaf)
     if len(rest) > 1:

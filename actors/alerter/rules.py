@@ -234,8 +234,8 @@ def position_adjusted(event: PositionAdjusted, symbol: str, new_symbol: str) -> 
     """A corporate action changed what is held."""
     said = {
         "split": f"split {event.numerator} for {event.denominator}",
-        "rename": f"called {new_symbol} now",
-        "delist": "delisted",
+        "rename": f"is called {new_symbol} now",
+        "delist": "was delisted",
     }.get(event.kind, event.kind)
     return Draft(
         key=f"corporate_action:{event.portfolio}:{symbol}:{event.kind}",

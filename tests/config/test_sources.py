@@ -157,6 +157,8 @@ SENTENCES = [
     ("brokr.account=cash", "--set: unknown key brokr.account; did you mean broker.account?"),
     ("portfolio.csah=1", "--set: unknown key portfolio.csah; did you mean portfolio.cash?"),
     ("portfolio.other.cash=1", "--set: unknown portfolio other; known are main"),
+    ("portfolio.allow_short=true", "--set: unknown key portfolio.allow_short; did you mean broker.allow_short?"),
+    ("risk.max_jump=0", "--set: unknown key risk.max_jump; did you mean feed.max_jump?"),
     ("risk.zzz.y=1", "--set: unknown key risk.zzz.y; known are min_order_value, "),
     ("broker", "--set broker is no assignment; write --set section.key=value"),
     ("risk=1", "--set risk=1 is no assignment; write --set section.key=value"),

@@ -527,8 +527,8 @@ def restated(reason):
         (5, SymbolReleased(0), "warning", "AAPL trades again"),
         (0, SymbolReleased(-1), "warning", "the whole market trades again"),
         (5, adjusted("split", 20, numerator=4), "info", "AAPL split 4 for 1: main holds 20 AAPL"),
-        (5, adjusted("rename", 5, new_symbol=1), "info", "AAPL called MSFT now: main holds 5 MSFT"),
-        (5, adjusted("delist", 0), "warning", "AAPL delisted: main holds 0 AAPL"),
+        (5, adjusted("rename", 5, new_symbol=1), "info", "AAPL is called MSFT now: main holds 5 MSFT"),
+        (5, adjusted("delist", 0), "warning", "AAPL was delisted: main holds 0 AAPL"),
     ],
 )
 def test_freezes_and_corporate_actions_are_told(held, event, severity, words):
