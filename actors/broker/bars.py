@@ -124,12 +124,12 @@ class BarWalk:
         if choice:
             _worse_leg_first(self._opens)
         execution, quotes = self._execution, self._has_quotes
-        for _, _, row, order, match in self._opens:
-            if execution.ended or execution.present:
-                now = execution.now_of(order)
-                if now is None:
-                    continue
-                order = now  # noqa: PLW2901 - the same order, as it is by now
+        ended, present = execution.ended, execution.present
+        for _, n, row, order, match in self._opens:
+            if n in ended:
+                continue
+            if present:
+                order = present.get(n, order)  # noqa: PLW2901 - the same order, as it is by now
             if order.market and not (quotes or order.linked or order.arrival_px) and match.source == OPEN:
                 execution.fill(order, match, None, match.ref)  # what most are, without the calls that others need
             else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 from actors.messages.market import SessionClosed, SessionOpened
@@ -46,6 +47,7 @@ def days_between(earlier: int, later: int) -> int:
     return (_date(later) - _date(earlier)).days
 
 
+@lru_cache(maxsize=16)  # each date is asked for twice, as the later one and as the earlier
 def _date(number: int) -> date:
     return date(number // 10_000, number // 100 % 100, number % 100)
 
@@ -97,7 +99,7 @@ class FinancingDesk(GuardDesk):
             ctx: takes the facts.
         """
         nights = self._nights
-        if not nights.days:
+        if not nights.days or (cash >= 0 and not pf.shorts()):
             return cash
         spec = pf.spec
         for kind, symbol, base, rate in _due(pf, cash, last_px):
