@@ -28,10 +28,21 @@ class BarDesk(BrokerState):
             if newest is not None and self._terms.margin is not None:
                 self._terms.margin.fold_bars(newest)
             return
+        resting = self._resting
+        self._opening = self._first_bars(panel) if resting.auctions else frozenset()
         self._market.note(panel)
         if self._terms.spreads is not None:
             self._terms.spreads.event(panel.start_ts, panel.ts)
-        self._resting.refresh()
+        resting.refresh()
+
+    def _first_bars(self, panel: BarPanel) -> frozenset[int]:
+        """Return the symbols of orders for the opening that had no bar in the session under way before this one."""
+        market = self._market
+        if not market.session_close or panel.start_ts < market.session_open:
+            return frozenset()  # before or behind the session
+        symbols = {order.symbol for order in self._resting.auctions.values() if order.auction is Auction.OPEN}
+        ids = np.array(sorted(symbols), dtype=np.int32)
+        return frozenset(ids[market.starts_of(ids) < market.session_open].tolist())
 
     @seals(BarPanel)
     def seal_bar(self, panel: BarPanel) -> None:
@@ -105,7 +116,7 @@ class BarDesk(BrokerState):
         for order in over or ():
             execution.expire(order, "gtd")
         market = self._market
-        rules = BarRules(self._params.fill_on_touch, market.session_open, market.session_close)
+        rules = BarRules(self._params.fill_on_touch, self._opening, market.session_close)
         BarWalk(panel, resting, execution, rules).run(rows.tolist())
         if resting.immediate or resting.auctions:
             self._end_chances(panel, execution)
@@ -115,8 +126,9 @@ class BarDesk(BrokerState):
         """End what this bar was the only chance for: orders to fill at once, and those for the opening."""
         for order in (*self._resting.immediate.values(), *self._resting.auctions.values()):
             opening = order.auction is Auction.OPEN
-            since = self._market.session_open if opening else panel.start_ts
-            if order.auction is Auction.CLOSE or order.live_from > since or self._book.ticked(order.symbol):
+            if order.auction is Auction.CLOSE or order.live_from > panel.start_ts or self._book.ticked(order.symbol):
+                continue
+            if opening and order.symbol not in self._opening:
                 continue
             now = execution.now_of(order)
             if now is None or row_of(panel, order.symbol) < 0:

@@ -45,12 +45,12 @@ class BarRules(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         on_touch: a limit fills where a bar only touches it.
-        session_open: when the session under way opened, nanoseconds UTC.
+        opening: symbols with an order for the opening whose first bar of the session under way this is.
         session_close: when it closes, 0 where none is under way.
     """
 
     on_touch: bool
-    session_open: int = 0
+    opening: frozenset[int] = frozenset()
     session_close: int = 0
 
 
@@ -198,7 +198,7 @@ class BarWalk:
             self._execution.cancel(order, NO_AUCTIONS)
             return False
         if order.auction is Auction.OPEN:
-            return order.live_from <= rules.session_open
+            return order.symbol in rules.opening
         if panel.ts == rules.session_close:
             match = meeting.in_close(order, panel.close_fx.item(row), on_touch=rules.on_touch)
             if match is not None:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from actors.broker.panels import pack_panel, unpack_panel
-from actors.messages.market import I64, BarPanel
+from actors.messages.market import I32, I64, BarPanel
 from actors.values.bar_starts import BarStarts
 
 
@@ -78,6 +78,10 @@ class MarketMemory:
         self._last_fx[ids] = close_fx
         self._starts.note(ids, panel.start_ts)
         return msgspec.structs.replace(panel, ids=ids, dense=False, close_fx=close_fx)
+
+    def starts_of(self, ids: I32) -> I64:
+        """Return ``[K]`` when the newest bars of some symbols began, nanoseconds UTC, -1 where none is known."""
+        return self._starts.of(ids)
 
     def last(self, symbol: int) -> int:
         """Return the last close in units of 1e-8, 0 where none was seen."""

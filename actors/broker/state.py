@@ -72,6 +72,8 @@ class BrokerState(CoreActor):
         self._book = Book(len(universe))
         self._latency = Latency(params.latency_ns, params.latency_jitter_ns, params.seed)
         self._in_flight = InFlight()
+        self._opening: frozenset[int] = frozenset()
+        """Symbols whose opening the present bar is: of one input, no state."""
         self.null_volume_skips = 0
         """Order-bars that could not fill because the bar's volume is null."""
 

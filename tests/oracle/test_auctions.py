@@ -75,6 +75,21 @@ def test_a_session_whose_last_bar_is_early_closes_at_it(tmp_path: Path) -> None:
     assert (fill["price"], fill["px_source"]) == ("107", "close")
 
 
+def test_a_symbol_opens_with_its_first_bar_of_the_session(tmp_path: Path) -> None:
+    """Who comes before that bar begins is in time, who comes in it or behind waits for the next session's."""
+    minute = "{day}T{t}:00Z,{symbol},{px},{px},{px},{px}"
+    rows = [minute.format(day=TUESDAY, t=f"14:3{n}", symbol="BBB", px=10) for n in range(5)]
+    rows += [minute.format(day=TUESDAY, t=t, symbol="AAA", px=px) for t, px in (("14:32", 100), ("14:33", 101))]
+    rows += [minute.format(day=WEDNESDAY, t="14:40", symbol="AAA", px=105)]
+    script = [
+        submit(f"{TUESDAY}T{t}Z", name, "buy", 10, tif="opg")
+        for t, name in (("13:00:00", "early"), ("14:32:00", "just"), ("14:32:01", "in it"), ("14:33:00", "behind"))
+    ]
+    run = play(tmp_path, "\n".join(["ts,symbol,open,high,low,close", *sorted(rows)]), script, interval="1m")
+    prices = {name: [fill["price"] for fill in run.fills(name)] for name in run.statuses()}
+    assert prices == {"early": ["100"], "just": ["100"], "in it": ["105"], "behind": ["105"]}
+
+
 def test_a_close_behind_the_last_bar_pays_the_spread_quoted_there(tmp_path: Path) -> None:
     """Bid 99.8 and ask 100.2 at the end of the last bar: half of it is 0.2, wherever the bar ends."""
     for last in ("20:40", "20:59"):
