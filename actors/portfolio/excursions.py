@@ -41,12 +41,15 @@ class Excursions:
         """A lot was opened; ``older`` are the other lots in its symbol, of every portfolio."""
         symbol = lot.symbol
         high, low = self.high.item(symbol), self.low.item(symbol)
-        for other in older:
-            if other is not lot:
-                other.high = max(other.high, high)
-                other.low = min(other.low, low)
-        self.high[symbol] = lot.high
-        self.low[symbol] = lot.low
+        own = lot.high, lot.low
+        for (
+            other
+        ) in older:  # thousands of lots may be held: two comparisons each, and the new one is mended behind them
+            if other.high < high:
+                other.high = high
+            if other.low > low:  # noqa: PLR1730
+                other.low = low
+        lot.high, lot.low = self.high[symbol], self.low[symbol] = own
         if px_source != "open":
             row = self._find(symbol)
             if row is not None:
