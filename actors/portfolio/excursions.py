@@ -42,10 +42,9 @@ class Excursions:
         symbol = lot.symbol
         high, low = self.high.item(symbol), self.low.item(symbol)
         own = lot.high, lot.low
-        for (
-            other
-        ) in older:  # thousands of lots may be held: two comparisons each, and the new one is mended behind them
-            if other.high < high:
+        # Thousands of lots may be older: two comparisons each, no calls, and the new one is mended behind them.
+        for other in older:
+            if other.high < high:  # noqa: PLR1730
                 other.high = high
             if other.low > low:  # noqa: PLR1730
                 other.low = low
