@@ -17,7 +17,7 @@ def words(terms: Any) -> str:
     """Return terms as a phrase, such as ``trail 5 %, bracket 110.00 / 95.00``; "" for none."""
     if not isinstance(terms, dict):
         return ""
-    told = [_trail(terms)]
+    told = [trail(terms)]
     told += [f"shows {text.grouped(terms['display_qty'])}"] if terms.get("display_qty") is not None else []
     told += [phrase for name, phrase in _MARKS.items() if terms.get(name) is True]
     until = terms.get("expire_at") or terms.get("expire_ts")
@@ -28,7 +28,10 @@ def words(terms: Any) -> str:
     return ", ".join(part for part in told if part)
 
 
-def _trail(terms: dict[str, Any]) -> str:
+def trail(terms: Any) -> str:
+    """Return the distance at which a stop trails, "" for none."""
+    if not isinstance(terms, dict):
+        return ""
     if terms.get("trail_percent") is not None:
         distance = f"trail {text.grouped(terms['trail_percent'])} %"
     elif terms.get("trail_amount") is not None:
@@ -39,7 +42,7 @@ def _trail(terms: dict[str, Any]) -> str:
 
 
 def _bracket(exits: dict[str, Any]) -> str:
-    stop = price(exits["stop_px"]) if exits.get("stop_px") is not None else _trail(exits)
+    stop = price(exits["stop_px"]) if exits.get("stop_px") is not None else trail(exits)
     target = price(exits["take_profit_px"]) if exits.get("take_profit_px") is not None else ""
     return "bracket " + " / ".join(part for part in (target, stop) if part)
 

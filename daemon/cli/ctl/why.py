@@ -205,13 +205,16 @@ def _end(story: dict[str, Any]) -> Iterator[Step]:
 
 def _relative(order: dict[str, Any]) -> str:
     """Return a related order in a phrase: its name, its deal and how it stands."""
+    from daemon.cli.ctl import terms
+
     deal = _deal(order, Paint())
     prices = [
         f"{word} {_price(order[name])}"
         for name, word in (("limit_px", "limit"), ("stop_px", "stop"))
         if order.get(name)
     ]
-    said = " ".join([deal, *prices]) if order.get("symbol") else ""
+    distance = terms.trail(order.get("terms"))
+    said = " ".join([deal, *prices, *([distance] if distance else [])]) if order.get("symbol") else ""
     why = (
         f" ({clean(order['reason'])})" if order.get("status") in {"canceled", "expired"} and order.get("reason") else ""
     )

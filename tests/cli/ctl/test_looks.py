@@ -197,7 +197,10 @@ def test_a_story_tells_terms_relatives_and_what_was_on_its_way() -> None:
         ],
         "life": [{"event": "cancel_requested", "effective_at": "2020-01-02T14:31:00.100Z", "reason": "enough"} | when],
         "parent": {"client_order_id": "in", "symbol": "KO", "side": "buy", "qty": 5, "status": "filled"},
-        "siblings": [sibling | {"status": "canceled", "reason": "OCO"}],
+        "siblings": [
+            sibling | {"status": "canceled", "reason": "OCO"},
+            sibling | {"limit_px": None, "terms": {"trail_percent": "2.5"}, "status": "new"},
+        ],
     }
     shown = calls.rendered(METHODS["why"], wire.loads(json.dumps(told)), {}, PLAIN, None)
     assert shown[0] == "in-sl: sell 5 KO trailing_stop gtc (trail 5 %, exit of in): new"
@@ -206,6 +209,7 @@ def test_a_story_tells_terms_relatives_and_what_was_on_its_way() -> None:
     assert "cancel requested  at the venue 2020-01-02 14:31:00.100Z: enough" in text
     assert "parent      in: buy 5 KO, filled" in text
     assert "sibling     in-tp: sell 5 KO limit 50.00, canceled (OCO)" in text
+    assert "sibling     in-tp: sell 5 KO trail 2.5 %, new" in text
 
 
 def test_a_list_of_orders_says_their_terms_in_words() -> None:
