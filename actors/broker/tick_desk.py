@@ -346,7 +346,7 @@ class TickDesk(RequestDesk):
         symbol, filled = order.symbol, 0
         if instant.prints:
             first = instant.prints[symbol][0]
-            match = auction_match(order, first.px, first.px, TRADE)
+            match = auction_match(order, first.px, first.px, TRADE, on_touch=self._params.fill_on_touch)
             if match is not None:
                 execution.allow(symbol, first.left, first.size)
                 filled = _fill(order, execution, match, None, first.px)
@@ -356,7 +356,7 @@ class TickDesk(RequestDesk):
             touch = self._book.touch(symbol)
             if self._book.prints_known or not touch.whole:
                 return
-            match = auction_match(order, touch.opposite(order.side), touch.mid, QUOTE)
+            match = auction_match(order, touch.opposite(order.side), touch.mid, QUOTE, on_touch=True)
             if match is not None:
                 filled = self._take_touch(order, match, touch, instant, execution)
         if order.n not in execution.ended:
@@ -397,11 +397,12 @@ class TickDesk(RequestDesk):
                 continue
             if not px:
                 touch = book.touch(symbol)
-                match = auction_match(now, touch.opposite(order.side), touch.mid, QUOTE) if touch.whole else None
+                px = touch.opposite(order.side)
+                match = auction_match(now, px, touch.mid, QUOTE, on_touch=True) if touch.whole else None
                 if match is not None:
                     self._take_touch(now, match, touch, instant, execution)
                 continue
-            match = auction_match(now, px, px, TRADE)
+            match = auction_match(now, px, px, TRADE, on_touch=self._params.fill_on_touch)
             if match is not None:
                 left = instant.left.get((symbol, 0))
                 if left is None:

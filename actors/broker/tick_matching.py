@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from actors.broker import trailing
-from actors.broker.book import QUOTE, Book, Touch
+from actors.broker.book import QUOTE, TRADE, Book, Touch
 from actors.broker.fees import RegulatoryRates
 from actors.broker.matching import Match
 from actors.broker.order_state import Mode, WorkingOrder
@@ -219,7 +219,7 @@ def give(prints: Sequence[Print], shares: Sequence[int], filled: int) -> None:
         filled -= taken
 
 
-def auction_match(order: WorkingOrder, px: int, ref: int, source: str) -> Match | None:
+def auction_match(order: WorkingOrder, px: int, ref: int, source: str, *, on_touch: bool) -> Match | None:
     """Return at what an order trades in an auction, None where its limit forbids it.
 
     Args:
@@ -227,7 +227,10 @@ def auction_match(order: WorkingOrder, px: int, ref: int, source: str) -> Match 
         px: what it would pay or get there.
         ref: reference price.
         source: of the price.
+        on_touch: whether a print at the limit is enough, as a bar that touches it is.
     """
-    if order.limit_px is not None and order.side * (order.limit_px - px) < 0:
-        return None
+    if order.limit_px is not None:
+        gap = order.side * (order.limit_px - px)
+        if gap < 0 or (gap == 0 and source == TRADE and not on_touch):
+            return None  # who stands right at the price of a print is not the only one there
     return Match(ref, source, maker=False)

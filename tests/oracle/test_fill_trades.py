@@ -288,6 +288,20 @@ def test_auctions_on_prints(tmp_path: Path) -> None:
     assert Decimal(last["price"]) == Decimal(106)
 
 
+@pytest.mark.parametrize(("tif", "px"), [("opg", 100), ("cls", 106)])
+@pytest.mark.parametrize("on_touch", [False, True])
+def test_an_auction_needs_a_print_through_the_limit(tmp_path: Path, tif: str, px: int, on_touch: bool) -> None:
+    """As on bars: at its very price others were there as well, except where a touch is enough."""
+    at = f"{TUESDAY}T13:00:00Z"
+    script = [
+        order(at, name, "buy", 10, type="limit", limit_px=limit, tif=tif)
+        for name, limit in (("at", px), ("through", px + 0.01))
+    ]
+    run = play_tape(tmp_path, prints(), script, sets=[f"broker.fill_on_touch={str(on_touch).lower()}"])
+    assert run.statuses() == {"at": "filled" if on_touch else "expired", "through": "filled"}
+    assert [Decimal(fill["price"]) for fill in run.fills("through")] == [Decimal(px)]
+
+
 @pytest.mark.parametrize("bars", [None, ("14:30", 100), ("14:31", 102)])
 def test_what_is_dated_before_the_data_meets_the_very_first_print(
     tmp_path: Path, bars: tuple[str, float] | None
