@@ -115,7 +115,7 @@ class Recording:
         n_bars: bars in them.
         n_ticks: quotes and prints.
         close_only: open, high and low of the bars merely repeat the close.
-        volume_known: panels of bars carry volumes; where there are only ticks, those have sizes.
+        volume_known: panels of bars carry volumes; where there are only ticks, all have sizes.
         first_start: when the first bar starts, nanoseconds UTC, without bars the first session; or the first tick.
     """
 
@@ -161,7 +161,7 @@ class Recording:
         self.n_bars = 0 if history is None else history.n_bars
         self.n_ticks = ticks.n_ticks
         self.close_only = history is not None and history.close_only
-        self.volume_known = ticks.n_ticks > 0 if history is None else history.volume_known
+        self.volume_known = ticks.n_ticks > 0 and ticks.sized if history is None else history.volume_known
         self.n_inputs = self.n_instants + 2 * len(self.sessions) + ticks.n_inputs + statuses.n_inputs + actions.n_inputs
         first_bar = self.sessions[0].open_ts if history is None else history.first_start
         self.first_start = min(first_bar, ticks.first_ts or first_bar)

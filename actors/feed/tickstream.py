@@ -39,6 +39,7 @@ class TickStream:
         days: first and last exchange date of quotes and trades that are played, days since 1970-01-01; None: none are.
         n_inputs: at most so many inputs.
         n_ticks: quotes and prints that are played.
+        sized: every file of them says how much was displayed or traded.
         last_ts: of the last input, nanoseconds UTC; 0 where there is none.
     """
 
@@ -50,6 +51,7 @@ class TickStream:
         self._files = files
         self._news = news
         self.paths = tuple(f.path for kind in KINDS for f in files[kind]) + tuple(f.path for f in news)
+        self.sized = all(f.sized for kind in KINDS for f in files[kind])
         self.digests = {f.path: f.digest for kind in KINDS for f in files[kind]} | {f.path: f.digest for f in news}
         self.notices: list[str] = []
         self._guards = {} if jumps is None else {kind: TickGuard(kind, jumps) for kind in KINDS}

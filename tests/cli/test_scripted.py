@@ -83,13 +83,19 @@ def test_ticks_are_counted_where_there_are_no_bars(tmp_path: Path, capsys: pytes
 
 
 def test_sizes_of_ticks_are_liquidity_that_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A tape of sizes caps every fill, so nobody is told that fills of any size were taken as possible."""
+    """A tape of sizes caps every fill, so nobody is told that any size may fill; quotes without sizes cap none."""
     (tmp_path / "trades.csv").write_text(TRADES, "utf-8")
     replayed(
         tmp_path, capsys, f'{{"at": null, "submit": {{"id": "a", {BUY}}}}}\n', "--trades", str(tmp_path / "trades.csv")
     )
     assert json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))["liquidity"] == "known"
     assert "liquidity: unknown" not in (tmp_path / "run" / "report.html").read_text("utf-8")
+    bare = "\n".join(",".join(row.split(",")[i] for i in (0, 1, 2, 4)) for row in QUOTES.splitlines())
+    (tmp_path / "quotes.csv").write_text(bare + "\n", "utf-8")
+    replayed(
+        tmp_path, capsys, f'{{"at": null, "submit": {{"id": "a", {BUY}}}}}\n', "--quotes", str(tmp_path / "quotes.csv")
+    )
+    assert json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))["liquidity"] == "unknown"
 
 
 def test_every_order_of_a_table_of_costs_stands_in_one_of_its_columns(

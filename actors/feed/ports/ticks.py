@@ -91,6 +91,7 @@ class TickFile:
         notices: what the operator should know.
         symbols: names in order of first sight; ``TickRows.ids`` of this file hold positions in it until mapped.
         rows_read: rows found.
+        sized: how much was displayed or traded is known.
     """
 
     def __init__(self, path: str, kind: str, *, number: int, tz: str | None, zone: str) -> None:
@@ -121,6 +122,7 @@ class TickFile:
         if ignored:
             self.notices.append(f"{path}: ignored column{'s' if len(ignored) > 1 else ''} {', '.join(ignored)}")
         unsized = [name for name in MEASURES[kind] if name not in self._names]
+        self.sized = not unsized
         if unsized:
             self.notices.append(f"{path} has no {' and no '.join(unsized)}: sizes are unknown")
         self.symbols: dict[str, int] = {}
