@@ -302,14 +302,12 @@ class Execution(Following):
         return min(limit, cap) if order.side == BUY else max(limit, cap)
 
     def _room(self, order: WorkingOrder, stake: Stake, match: Match | None = None) -> tuple[int, str]:
-        """Return how much an order may fill as far as lot and position go, and the reason that ends what is beyond."""
+        """Return how much a sale, or what only closes, may fill, and the reason that ends what is beyond."""
         submitted = order.order
         if submitted.lot_id:
             return stake.left(submitted.lot_id, order.side), LOT_CLOSED
         if submitted.reduce_only:
             return -order.side * stake.held, REDUCE_ONLY_FLAT
-        if order.side == BUY:
-            return order.leaves, ""
         bound = self._no_short(order, match) if self._terms.allow_short else NO_POSITION
         return (stake.held, bound) if bound else (order.leaves, "")
 

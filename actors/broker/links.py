@@ -64,8 +64,7 @@ class Links:
     def accepted(self, order: WorkingOrder) -> None:
         """Take in a linked order."""
         terms = order.terms
-        if terms is None:
-            return
+        assert terms is not None  # noqa: S101 - a linked order has terms; mypy cannot know
         if terms.bracket_of:
             state = self.brackets[terms.bracket_of]
             state.exits.append(order.order.client_order_id)
@@ -76,8 +75,7 @@ class Links:
     def filled(self, order: WorkingOrder, qty: int) -> None:
         """Count a fill of a linked order."""
         terms = order.terms
-        if terms is None:
-            return
+        assert terms is not None  # noqa: S101 - a linked order has terms; mypy cannot know
         if terms.bracket is not None:
             self.brackets.setdefault(order.order.client_order_id, BracketState()).entered += qty
         if terms.bracket_of:
@@ -86,8 +84,7 @@ class Links:
     def ended(self, order: WorkingOrder) -> None:
         """Let go of a linked order that is terminal."""
         terms = order.terms
-        if terms is None:
-            return
+        assert terms is not None  # noqa: S101 - a linked order has terms; mypy cannot know
         name = order.order.client_order_id
         if terms.bracket is not None and (state := self.brackets.get(name)) is not None:
             state.open = False
@@ -144,10 +141,9 @@ class Links:
 
 def exits_of(entry: WorkingOrder, qty: int) -> list[SubmitOrder]:
     """Return a bracket's exits for ``qty`` that is filled: the target first, then the stop, as far as it has them."""
-    terms = entry.terms
-    bracket = terms.bracket if terms is not None else None
-    if bracket is None:
-        return []
+    assert entry.terms is not None  # noqa: S101 - the caller saw its bracket; mypy cannot know
+    bracket = entry.terms.bracket
+    assert bracket is not None  # noqa: S101
     order = entry.order
     target_id, stop_id = exit_ids(order.client_order_id)
     exits = []

@@ -35,8 +35,7 @@ def along(order: WorkingOrder, path: Path, leg: int, px: int, *, on_touch: bool)
         level, rising, beyond = order.limit_px, side < 0, not on_touch
     else:
         level, rising, beyond = order.stop_px, (side > 0) is (mode is Mode.STOP), False
-    if level is None:
-        return None
+    assert level is not None  # noqa: S101 - acceptance checked it; mypy cannot know
     met_on = path.reach(level, leg, rising=rising, beyond=beyond)
     if met_on is None:
         return None

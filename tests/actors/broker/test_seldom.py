@@ -1,0 +1,216 @@
+"""What happens seldom: states of older versions, requests that cross each other, orders that end within the instant."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from actors.broker import latency
+from actors.broker.actor import BrokerActor
+from actors.broker.latency import Latency
+from actors.messages.market import GapDetected, TradingStatus
+from actors.messages.orders import (
+    BUY,
+    SELL,
+    Bracket,
+    OrderAccepted,
+    OrderCanceled,
+    OrderExpired,
+    OrderTerms,
+    TimeInForce,
+)
+from actors.values.fixed import SCALE
+from tests.actors.broker.desk import DAY, FREE, HOUR, PLAN, Desk, fills, fx, kinds, with_params
+from tests.actors.broker.tape import Tape
+
+FLAT = (100, 100, 100, 100)
+GROUP = OrderTerms(oco_group="g")
+
+
+# -- states of older versions ------------------------------------------------------------------------------------------
+
+
+def test_a_state_of_an_older_version_is_taken_over():
+    """It knows of no statuses, ticks, brackets or terms; orders, cash and prices are what they were."""
+    desk = Desk(FREE)
+    desk.open(0)
+    desk.route(BUY, 10)
+    desk.bar(8, FLAT, width=8)
+    desk.route(SELL, 10, "stop", 90)
+    state = desk.broker.snapshot()
+    old = {name: value for name, value in state.items() if name not in ("status", "book", "in_flight", "links")}
+    old["orders"] = [row[:19] for row in state["orders"]]
+    old["market"] = [state["market"][0], state["market"][1][:4], *state["market"][2:4]]
+    desk.broker = BrokerActor(desk.universe, FREE, daily=True)
+    desk.broker.restore(old)
+    desk.sequencer = desk._build()
+    (order,) = desk.broker.working
+    assert (order.symbol, order.stop_px, order.terms, order.leaves) == (0, fx(90), None, fx(10))
+    desk.clock.advance_to(8 * HOUR)
+    (fill,) = fills(desk.bar(32, (95, 95, 89, 92), width=8))
+    assert (fill.client_order_id, fill.last_px) == ("c2", fx(90))
+    assert desk.broker.account("main").positions.get(0, 0) == 0
+
+
+# -- latency -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_draw_that_was_forgotten_is_drawn_alike(monkeypatch):
+    """What is kept is bounded, and what an order has does not depend on what is kept."""
+    kept = Latency(1_000, 500, seed=7)
+    wanted = [kept.of(n) for n in range(9)]
+    monkeypatch.setattr(latency, "KEPT_MAX", 2)
+    bounded = Latency(1_000, 500, seed=7)
+    assert [bounded.of(n) for n in (*range(9), *range(9))] == wanted * 2
+    assert len(bounded._drawn) <= 2
+    assert len(set(wanted)) > 1
+    assert all(1_000 <= one <= 1_500 for one in wanted)
+
+
+def test_an_order_that_fills_leaves_anothers_cancel_on_its_way():
+    """The second fills while the first one's cancel travels; the cancel arrives when it was to."""
+    tape = Tape(with_params(latency_ns=10 * 10**6))
+    tape.send(1, BUY, 10, "limit", limit_px=40)
+    tape.send(1, BUY, 10, "limit", limit_px=50)
+    tape.trade(20, (55, 10))
+    tape.clock.advance_to(tape.at(21))
+    assert kinds(tape.cancel("c1")) == ["OrderCancelRequested"]
+    assert [e.client_order_id for e in fills(tape.trade(25, (49, 100)))] == ["c2"]
+    assert [e.client_order_id for e in tape.trade(31, (49, 100)) if isinstance(e, OrderCanceled)] == ["c1"]
+
+
+# -- gaps and sessions -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_day_order_behind_a_gap_waits_for_a_session_to_be_told_whatever_its_terms(replaced):
+    """Given in the evening, with a gap behind it nobody knows which session is next: bars alone do not say."""
+    desk = Desk(FREE, daily=False)
+    desk.open(0)
+    desk.close(0)
+    desk.clock.advance_to(10 * HOUR)
+    desk.route(BUY, 10, "limit", 95, tif=TimeInForce.DAY)
+    desk.put(GapDetected(12 * HOUR, "feed", 11 * HOUR, 12 * HOUR), 12 * HOUR)
+    if replaced:
+        desk.replace("c1", 10, limit=96)
+    assert fills(desk.bar(26, (100, 100, 90, 95))) == []
+
+
+def test_an_order_of_a_session_whose_close_and_night_are_missed_expires_once():
+    """A gap reaches into the next day: the day order is over, told once; one until cancelled goes on."""
+    desk = Desk(FREE, daily=False)
+    desk.open(0)
+    desk.route(BUY, 10, "limit", 80, tif=TimeInForce.DAY)
+    desk.route(BUY, 10, "limit", 80)
+    told = desk.put(GapDetected(2 * HOUR, "feed", HOUR, DAY + HOUR), DAY - HOUR)
+    told += desk.open(1)
+    assert [(e.client_order_id, e.reason) for e in told if isinstance(e, OrderExpired)] == [("c1", "day")]
+    assert [order.order.client_order_id for order in desk.broker.working] == ["c2"]
+
+
+def test_a_session_that_is_told_twice_begins_once():
+    """Its short-sale restriction does not end because its opening is repeated."""
+    desk = Desk(with_params(allow_short=True, ssr="computed"), daily=False)
+    desk.open(1)
+    desk.bar(25, FLAT)
+    desk.close(1)
+    desk.open(2)
+    desk.bar(49, (100, 100, 90, 95))
+    desk.open(2)
+    assert kinds(desk.route(SELL, 1)) == ["OrderRejected"]
+    desk.bar(50, (90, 90, 85, 85))
+    desk.open(2)
+    assert kinds(desk.route(SELL, 1)) == ["OrderRejected"]
+
+
+# -- orders that hang together -----------------------------------------------------------------------------------------
+
+
+def test_a_leg_that_ended_in_the_same_instant_is_left_alone():
+    """At one open the older of a group cannot be paid and ends; the other one's fill finds nothing left to end."""
+    desk = Desk(FREE, cash=150)
+    desk.route(BUY, 10, terms=GROUP)
+    desk.route(BUY, 1, symbol=1, terms=GROUP)
+    desk.route(BUY, 1, symbol=1)
+    events = desk.bar(1, (1000, 1000, 1000, 1000), (50, 50, 50, 50))
+    assert [(e.client_order_id, e.reason) for e in events if isinstance(e, OrderCanceled)] == [
+        ("c1", "INSUFFICIENT_CASH")
+    ]
+    assert [e.client_order_id for e in fills(events)] == ["c2", "c3"]
+
+
+def test_an_order_with_terms_of_its_own_only_leads_to_nothing_else():
+    """It fills like any other order."""
+    desk = Desk(with_params(participation=10_000_000))
+    desk.route(BUY, 10, terms=OrderTerms(do_not_reduce=True))
+    assert kinds(desk.bar(1, FLAT, volume=50)) == ["OrderPartiallyFilled"]
+    assert kinds(desk.bar(2, FLAT, volume=50)) == ["OrderFilled"]
+
+
+def test_a_trail_without_length_is_met_where_it_begins():
+    """A hundred-millionth of a percent of 0.40 is nothing: the exit stands at the entry's own price and is met."""
+    desk = Desk(FREE)
+    desk.route(BUY, 10, terms=OrderTerms(bracket=Bracket(trail_percent=1)))
+    events = desk.bar(1, (0.4, 0.5, 0.3, 0.4))
+    assert [(e.client_order_id, e.last_px) for e in fills(events)] == [("c1", fx(0.4)), ("c1-sl", fx(0.4))]
+
+
+# -- ticks -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("px", "filled"), [(50.0, 10), (50.5, 0)])
+def test_a_limit_for_the_opening_is_met_by_the_first_quote_or_ends(px, filled):
+    """In a session of quotes the first ask is the opening: at 50 it suits a limit of 50, at 50.50 it does not."""
+    tape = Tape()
+    tape.send(1, BUY, 10, "limit", limit_px=50, tif=TimeInForce.OPG)
+    events = tape.quote(2, px - 0.02, 100, px, 100)
+    assert sum(e.last_qty for e in fills(events)) == filled * SCALE
+    assert [e.reason for e in events if isinstance(e, OrderExpired)] == ([] if filled else ["opg"])
+
+
+@pytest.mark.parametrize("halted", [False, True])
+def test_the_last_quote_of_a_session_is_its_close_for_whom_it_suits(halted):
+    """A limit of 49 does not suit the ask of 50.02, half a quote suits nobody; what came too late is not asked."""
+    tape = Tape()
+    tape.quote(1, 50.0, 100, 50.02, 100)
+    tape.quote(1, 9.0, 100, math.nan, math.nan, symbol=1)
+    for symbol, limit in ((0, 49), (0, 51), (1, 51)):
+        tape.send(2, BUY, 10, "limit", limit_px=limit, symbol=symbol, tif=TimeInForce.CLS)
+    if halted:
+        tape.put(TradingStatus(tape.at(3), 0, "halted"), tape.at(3))
+    events = tape.close(1)
+    assert [e.client_order_id for e in fills(events)] == ([] if halted else ["c2"])
+    assert len([e for e in events if isinstance(e, OrderExpired)]) == (3 if halted else 2)
+
+
+def test_an_order_whose_end_and_whose_cancel_arrive_together_ends_once():
+    """The cancel is carried out first, and the date finds nothing left."""
+    tape = Tape(with_params(latency_ns=10 * 10**6))
+    tape.send(1, BUY, 10, "limit", limit_px=40, tif=TimeInForce.GTD, terms=OrderTerms(expire_ts=tape.at(35)))
+    tape.trade(20, (50, 10))
+    tape.clock.advance_to(tape.at(30))
+    tape.cancel("c1")
+    assert [type(e) for e in tape.trade(60, (50, 10))] == [OrderCanceled]
+
+
+def test_half_a_quote_says_nothing_of_what_margin_is_worth():
+    """100 held at 50 on margin; an ask alone leaves the last price of 50, so that 100 more may be bought."""
+    tape = Tape(with_params(account="margin"), cash=5_000)
+    tape.send(1, BUY, 100)
+    tape.trade(2, (50, 1_000))
+    tape.quote(3, math.nan, math.nan, 80, 100)
+    tape.send(4, BUY, 200)
+    assert [e.last_qty / SCALE for e in fills(tape.quote(5, 50, 1_000, 50, 1_000))] == [100]
+
+
+# -- costs -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_limit_that_would_rest_is_foreseen_to_pay_its_own_price_and_commission():
+    """100 at a limit of 99 with the market at 100: a tenth of a percent of 9,900, and nothing of the spread."""
+    desk = Desk(PLAN)
+    desk.bar(1, FLAT)
+    (accepted,) = desk.route(BUY, 100, "limit", 99)
+    assert isinstance(accepted, OrderAccepted)
+    assert accepted.expected_cost == fx(9.9)
