@@ -65,7 +65,6 @@ __all__ = [
     "accrual_postings",
     "cash_identity",
     "fill_postings",
-    "financing_postings",
     "flow_postings",
     "payment_postings",
     "replay_books",
@@ -126,11 +125,6 @@ def accrual_postings(amount: int) -> Postings:
 def payment_postings(amount: int) -> Postings:
     """Return the postings of a dividend that becomes cash, or is paid by a short (``amount`` < 0)."""
     return ((CASH, amount), (DIVIDENDS_RECEIVABLE, -amount))
-
-
-def financing_postings(kind: str, amount: int) -> Postings:
-    """Return the postings of a charge of ``amount`` > 0 for shares or money that was lent; its kind is its account."""
-    return ((kind, amount), (CASH, -amount))
 
 
 def trial_balance(batches: Iterable[Postings], into: dict[str, int] | None = None) -> dict[str, int]:
