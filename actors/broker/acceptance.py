@@ -111,6 +111,20 @@ def check_replace(working: WorkingOrder, terms: RouteReplace, params: BrokerPara
     return refusal
 
 
+def check_exit(working: WorkingOrder, qty: int, left: int) -> Refusal | None:
+    """Return why an exit of a bracket does not get a new quantity, or None.
+
+    Args:
+        working: the exit.
+        qty: its new quantity.
+        left: what its entry filled less what its exits did.
+    """
+    if qty <= max(working.qty, working.cum_qty + left):
+        return None
+    entry = working.order.parent_id
+    return "BEYOND_ENTRY", f"{fmt(left)} of what {entry} filled are left to close; an exit of it has no more than those"
+
+
 def _check_terms(kind: OrderType, qty: int, limit_px: int | None, stop_px: int | None) -> Refusal | None:
     if qty <= 0:
         return "BAD_QTY", f"quantity {fmt(qty)} is not positive"

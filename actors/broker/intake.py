@@ -11,7 +11,6 @@ from actors.broker.acceptance import (
     check_auction,
     check_new,
     check_post_only,
-    check_replace,
     closable,
 )
 from actors.broker.bars import offer, quoted
@@ -119,7 +118,7 @@ class IntakeDesk(BrokerState):
         if working is None:
             ctx.emit(OrderCancelRejected(client_order_id, *self._not_working(client_order_id)))
             return
-        refusal = check_replace(working, command, self._params)
+        refusal = self._refuse_replace(working, command)
         if refusal is None and working.terms is not None and working.terms.post_only:
             refusal = check_post_only(working, command.limit_px, self._opposite(working))
         refusal = refusal or self._on_its_way(client_order_id, cancels=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from actors.broker.acceptance import check_replace
 from actors.broker.execution import Execution
 from actors.broker.in_flight import Request
 from actors.broker.order_state import ORDER, OrderTrigger, WorkingOrder
@@ -48,7 +47,7 @@ class RequestDesk(BrokerState):
             terms = RouteReplace(
                 request.client_order_id, request.qty, request.limit_px, request.stop_px, request.reserved
             )
-            refusal = check_replace(order, terms, self._params)
+            refusal = self._refuse_replace(order, terms)
             if refusal is not None:
                 execution.events.append(OrderCancelRejected(request.client_order_id, *refusal))
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from actors.broker.acceptance import Refusal, check_exit, check_replace
 from actors.broker.account import Account
 from actors.broker.adv import AverageVolume
 from actors.broker.aftermath import Aftermath
@@ -22,7 +23,7 @@ from actors.broker.resting import RestingOrders
 from actors.broker.shorting import Locates
 from actors.broker.spreads import DynamicSpread
 from actors.broker.status import MarketStatus
-from actors.messages.orders import SubmitOrder
+from actors.messages.orders import RouteReplace, SubmitOrder
 from actors.messages.portfolio import CashFlowed, FinancingCharged, PositionChanged
 from actors.values.fixed import div_round, mul
 from actors.values.seen import SeenIds
@@ -89,6 +90,15 @@ class BrokerState(CoreActor):
             now=now,
             last=self._last,
         )
+
+    def _refuse_replace(self, working: WorkingOrder, terms: RouteReplace) -> Refusal | None:
+        """Return why new terms for a working order are refused, or None."""
+        refusal = check_replace(working, terms, self._params)
+        entry = "" if working.terms is None else working.terms.bracket_of
+        if refusal is None and entry:
+            bracket = self._links.brackets[entry]
+            refusal = check_exit(working, terms.qty, bracket.entered - bracket.exited)
+        return refusal
 
     def expected_cost(self, order: SubmitOrder, ref: int) -> int:
         """Return what an order would cost at a price, regulatory fees apart; 0 where no price is known.

@@ -456,6 +456,22 @@ def test_exits_can_be_replaced(tmp_path: Path) -> None:
     assert seen(run, "e-sl") == [(WEDNESDAY, "10", Decimal(99), "intrabar")]
 
 
+def test_an_exit_never_closes_more_than_its_entry_opened(tmp_path: Path) -> None:
+    """30 are held, 10 of them by the bracket: its target may be cut to 4 and brought back to 10, and not to 11."""
+    at = f"{TUESDAY}T14:3{{}}:00Z"
+    script: list[Line] = [
+        submit(at.format(0), "other", "buy", 20),
+        submit(at.format(0), "e", "buy", 10, bracket={"take_profit_px": 103, "stop_px": 90}),
+        *({"at": at.format(2), "replace": {"id": "e-tp", "qty": qty}} for qty in (11, 4, 10, 11)),
+    ]
+    bars = minutes((100, 100, 100, 100), (100, 100, 100, 100), (100, 104, 100, 104), day=TUESDAY)
+    run = play(tmp_path, bars, script, events=True)
+    assert [f["qty"] for f in run.fills("e-tp")] == ["10"]
+    assert run.table("positions")[0]["qty"] == "20"
+    told = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
+    assert [e["code"] for e in told if e["type"] == "OrderCancelRejected"] == ["BEYOND_ENTRY"] * 2
+
+
 def test_no_exit_outlives_what_it_protects(tmp_path: Path) -> None:
     """Sold by another order, the position is gone and so are the exits: nothing sells on the way down."""
     script = [
