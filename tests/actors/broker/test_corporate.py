@@ -85,6 +85,16 @@ def test_an_exit_goes_on_covering_its_lot(name: str, open_: int, left: float) ->
     assert (found.qty, found.stop_px) == (fx(left), fx(6))
 
 
+def test_an_exit_of_a_whole_lot_covers_what_rounding_gave_it() -> None:
+    """Two shares at 1:3 are 0.66666667: the first lot 0.33333333 of it, the second what is left, 0.33333334."""
+    lots = {"a": OpenLot("a", fx(1)), "b": OpenLot("b", fx(1))}
+    for name, left in (("a", 33_333_333), ("b", 33_333_334)):
+        order = working(OrderType.STOP, -1, 1, stop_px=fx(9), lot_id=name, reduce_only=True)
+        found = actions.split(order, ratio(1, 3), lots, 1)
+        assert found is not None
+        assert found.qty == left
+
+
 def test_new_terms_on_their_way_arrive_in_new_shares() -> None:
     """4 of 10 are filled and 9 at 40 is asked for: behind 3:2 it is 6 + 7, for 7.5 is cut, at 26.66666667."""
     order = working(OrderType.LIMIT, 1, 10, cum=4, limit_px=fx(50))

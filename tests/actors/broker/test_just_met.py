@@ -354,12 +354,37 @@ def test_an_order_for_the_opening_that_comes_behind_it_is_for_the_next(quoted):
     ("tif", "word", "reason"),
     [("ioc", OrderCanceled, "IOC"), ("fok", OrderCanceled, "FOK"), ("opg", OrderExpired, "opg")],
 )
-def test_what_is_for_the_open_does_not_wait_for_the_rest_of_the_bar(tif, word, reason):
-    """A limit of 98 is not met by the open of 100; that the bar falls to 97 later is not for it."""
+@pytest.mark.parametrize("low", [97, 99])
+def test_what_is_for_the_open_does_not_wait_for_the_rest_of_the_bar(tif, word, reason, low):
+    """A limit of 98 is not met by the open of 100; whether the bar falls to 97 later is not for it."""
     desk = Desk(FREE)
     desk.open(0)
     desk.route(BUY, 10, "limit", 98, tif=TimeInForce(tif))
-    assert [(type(e), e.reason) for e in desk.bar(1, (100, 101, 97, 99))] == [(word, reason)]
+    assert [(type(e), e.reason) for e in desk.bar(1, (100, 101, low, 99))] == [(word, reason)]
+
+
+def test_the_one_chance_of_an_order_is_a_bar_of_its_symbol():
+    """Bars of others pass it by, and so does the bar that it came in during."""
+    desk = Desk(FREE, daily=False)
+    desk.clock.advance_to(HOUR // 2)
+    desk.route(BUY, 10, "limit", 98, symbol=1, tif=TimeInForce.IOC)
+    assert desk.bar(1, FLAT, FLAT) == []
+    assert desk.bar(2, FLAT, None) == []
+    assert kinds(desk.bar(3, FLAT, FLAT)) == ["OrderCanceled"]
+
+
+def test_an_order_with_an_end_of_its_own_ends_with_the_first_bar_behind_it():
+    """Good till three o'clock: the bar that ends then may fill it, and the next one ends it whatever it reaches."""
+    desk = Desk(FREE, daily=False)
+    terms = OrderTerms(expire_ts=3 * HOUR)
+    desk.route(BUY, 10, "limit", 50, tif=TimeInForce.GTD, terms=terms)
+    desk.route(BUY, 10, "limit", 98, tif=TimeInForce.GTD, terms=terms)
+    desk.route(BUY, 10, "limit", 97, tif=TimeInForce.GTD, terms=terms)
+    assert desk.bar(2, FLAT) == []
+    assert [e.client_order_id for e in fills(desk.bar(3, (100, 100, 98, 99)))] == ["c2"]
+    events = desk.bar(4, (99, 99, 97, 98))
+    assert [(e.client_order_id, e.reason) for e in events] == [("c1", "gtd"), ("c3", "gtd")]
+    assert kinds(events) == ["OrderExpired"] * 2
 
 
 @pytest.mark.parametrize("of", [0, 1])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from actors.broker import latency
 from actors.broker.actor import BrokerActor
 from actors.broker.latency import Latency
-from actors.messages.market import GapDetected, TradingStatus
+from actors.messages.market import GapDetected, TradePanel, TradingStatus
 from actors.messages.orders import (
     BUY,
     SELL,
@@ -18,10 +19,12 @@ from actors.messages.orders import (
     OrderCanceled,
     OrderExpired,
     OrderTerms,
+    OrderType,
     TimeInForce,
 )
 from actors.values.fixed import SCALE
 from tests.actors.broker.desk import DAY, FREE, HOUR, PLAN, Desk, fills, fx, kinds, with_params
+from tests.actors.broker.house import House
 from tests.actors.broker.tape import Tape
 
 FLAT = (100, 100, 100, 100)
@@ -202,6 +205,46 @@ def test_half_a_quote_says_nothing_of_what_margin_is_worth():
     tape.quote(3, math.nan, math.nan, 80, 100)
     tape.send(4, BUY, 200)
     assert [e.last_qty / SCALE for e in fills(tape.quote(5, 50, 1_000, 50, 1_000))] == [100]
+
+
+def test_a_condition_of_an_exit_whose_lot_is_closed_in_the_same_instant_is_no_trigger():
+    """106 fills the target of the lot, and meets the touch price of another exit of it: that one ends with the lot."""
+
+    def print_at(px):
+        house.clock.advance_to(house.clock.now() + 1)
+        panel = TradePanel(house.clock.now(), np.zeros(1, dtype=np.int32), np.array([px]), np.array([100.0]))
+        return [e for e in house.put(panel) if kinds([e])[0].startswith("Order")]
+
+    house = House(FREE)
+    house.bar(FLAT, FLAT)
+    house.order(BUY, 10, strategy="")
+    house.bar(FLAT, FLAT)
+    ((lot, _),) = house.lots()
+    exit_of = {"strategy": "", "lot_id": lot, "reduce_only": True}
+    house.order(SELL, 10, type=OrderType.LIMIT, limit_px=fx(105), **exit_of)
+    house.order(SELL, 10, type=OrderType.MARKET_IF_TOUCHED, stop_px=fx(105), **exit_of)
+    assert print_at(100.0) == []
+    events = print_at(106.0)
+    assert kinds(events) == ["OrderFilled", "OrderCanceled"]
+    assert events[1].reason == "LOT_CLOSED"
+
+
+@pytest.mark.parametrize(
+    ("side", "limit", "px", "paid"),
+    [
+        (BUY, 102, 100.9, 101),  # the band is nearer than the limit
+        (BUY, 100.93, 100.9, 100.93),  # the limit is nearer than the band
+        (SELL, 98, 99.1, 99.0),
+        (SELL, 99.07, 99.1, 99.07),
+    ],
+)
+def test_costs_push_no_price_beyond_the_nearer_of_limit_and_band(side, limit, px, paid):
+    """Bands of 99 and 101; costs of 0.2 % are 0.20 either way."""
+    desk = Desk(with_params(PLAN, impact="none", participation=0, slippage_rate=200_000, allow_short=True))
+    desk.put(TradingStatus(0, 0, "luld", fx(99), fx(101)))
+    desk.route(side, 10, "limit", limit)
+    (fill,) = fills(desk.bar(1, (px, px, px, px)))
+    assert fill.last_px == fx(paid)
 
 
 # -- costs -------------------------------------------------------------------------------------------------------------
