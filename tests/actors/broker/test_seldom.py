@@ -159,6 +159,35 @@ def test_a_trail_without_length_is_met_where_it_begins():
     assert [(e.client_order_id, e.last_px) for e in fills(events)] == [("c1", fx(0.4)), ("c1-sl", fx(0.4))]
 
 
+@pytest.mark.parametrize(("cash", "bought"), [(550, 5), (50, 0)])
+def test_exits_protect_what_cash_paid_of_their_entry(cash, bought):
+    """10 at 100 on 550: 5 are bought and protected; on 50 nothing is, and nothing comes to life."""
+    desk = Desk(FREE, cash=cash)
+    desk.route(BUY, 10, terms=OrderTerms(bracket=Bracket(stop_px=fx(90))))
+    events = desk.bar(1, FLAT)
+    assert [e.last_qty for e in fills(events)] == [fx(bought)] * (bought > 0)
+    assert [(e.client_order_id, e.reason) for e in events if isinstance(e, OrderCanceled)] == [
+        ("c1", "INSUFFICIENT_CASH")
+    ]
+    left = [(order.order.client_order_id, order.leaves) for order in desk.broker.working]
+    assert left == [("c1-sl", fx(bought))] * (bought > 0)
+
+
+def test_what_cash_paid_of_a_purchase_ends_the_exits_of_the_short_it_closed():
+    """4 short at 100 on 500; 900 buy 9 of 12: the short is gone, and its stop would only buy more."""
+    desk = Desk(with_params(allow_short=True), cash=500)
+    desk.route(SELL, 4, terms=OrderTerms(bracket=Bracket(stop_px=fx(120))))
+    desk.bar(1, FLAT)
+    desk.route(BUY, 12)
+    events = desk.bar(2, FLAT)
+    assert [e.last_qty for e in fills(events)] == [fx(9)]
+    assert [(e.client_order_id, e.reason) for e in events if isinstance(e, OrderCanceled)] == [
+        ("c2", "INSUFFICIENT_CASH"),
+        ("c1-sl", "POSITION_CLOSED"),
+    ]
+    assert not desk.broker.working
+
+
 # -- ticks -------------------------------------------------------------------------------------------------------------
 
 
