@@ -33,11 +33,15 @@ class ReloadableMark:
 
 
 RELOADABLE: Final = ReloadableMark()
+_DIGITS_MAX: Final = 40
+"""Numbers that need more before or behind the point are shown with an exponent."""
 Reloadable = Annotated[T, RELOADABLE]
 
 
 def plain(value: Decimal) -> str:
-    """Format without exponent or trailing zeros: ``0.1``, ``100000``."""
+    """Format without exponent or trailing zeros: ``0.1``, ``100000``; what is absurd, such as 1E+999, as it is."""
+    if abs(value.adjusted()) > _DIGITS_MAX:
+        return str(value)
     return format(value.normalize(), "f") if value else "0"
 
 

@@ -169,7 +169,7 @@ def _read(file: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         text = str(error)
         message, remedy = f"{file} is not valid TOML: {text[:1].lower()}{text[1:]}", ""
-    except (RecursionError, ValueError):
+    except (RecursionError, ValueError, ArithmeticError):
         message, remedy = f"{file} is nested too deep, or has a number too long", ""
     raise ConfigError(message, code="CONFIG_FILE", remedy=remedy)
 
@@ -400,7 +400,7 @@ def _parse(value: object, info: FieldInfo) -> object:
 def _toml_value(text: str) -> Any:
     try:
         parsed = tomllib.loads(f"v = {text}", parse_float=Decimal)
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, ArithmeticError):
         return text
     return parsed["v"] if len(parsed) == 1 else text
 

@@ -18,6 +18,7 @@ from actors.feed.session import SessionTable, calendar_zone, days_to_dates
 from actors.messages.market import CorporateAction, SessionOpened
 from actors.values.time import SECOND_NS
 from actors.values.universe import Adjustment, Universe
+from daemon.kernel.errors import OperatorError
 from daemon.kernel.message import Market
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class ActionStream:
         self.quality = QualityReport(0, 0, 0, 0)
         self.n_inputs = 0
         self._by_date: dict[int, list[CorporateAction]] = {}
+        self._refuse_circles()
 
     def targets(self, symbols: Iterable[str], first_day: int | None, last_day: int | None) -> tuple[str, ...]:
         """Return what symbols are renamed to between two days (since 1970-01-01; None: no bound), in order of dates.
@@ -127,6 +129,21 @@ class ActionStream:
             while left and left[-1].ts < ts:
                 yield left.pop()
             yield message
+
+    def _refuse_circles(self) -> None:
+        """Refuse renames of one date that lead back to where they began: no order of them keeps positions apart."""
+        renames = {(row.day, row.symbol): row for row in self._rows() if row.kind == RENAME}
+        for file in self._files:
+            for row in file.rows:
+                met = {row.symbol}
+                step: ActionRow | None = row if row.kind == RENAME else None
+                while step is not None and step.target not in met:
+                    met.add(step.target)
+                    step = renames.get((row.day, step.target))
+                if step is not None and step.target == row.symbol:
+                    message = f"{file.path} {file.unit} {row.line}: {row.symbol} is renamed in a circle on one date"
+                    remedy = "name a symbol between them, or leave the exchange of two names out"
+                    raise OperatorError(message, code="BAD_ACTION", remedy=remedy)
 
     def _rows(self) -> list[ActionRow]:
         """Return the rows of all files by ex-date; those of one date in order of files and lines."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -125,7 +125,7 @@ def _read_line(
     except json.JSONDecodeError as error:
         message = f"this is not JSON ({error.msg} at column {error.colno})"
         raise _LineError(message) from None
-    except (RecursionError, ValueError):
+    except (RecursionError, ValueError, InvalidOperation):
         message = "this is nested too deep, or has a number too long"
         raise _LineError(message) from None
     if _SURROGATE.search(raw) and not _is_unicode(entry):

@@ -190,6 +190,8 @@ SENTENCES = [
     ),
     ("predictor.params.x=1", "--set: predictor.params holds a table for each strategy; write [predictor.params.NAME]"),
     ("predictor.params.momentum.fast=1", "--set: unknown strategy in predictor.params.momentum; no source names one"),
+    ("portfolio.cash=1e999999999", "--set: portfolio.main.cash = 1E+999999999 must be 1 to 9000000000"),
+    ("portfolio.cash=1e1000000000000000000", '--set: portfolio.main.cash = "1e1000000000000000000" is not a number'),
 ]
 
 
@@ -226,6 +228,7 @@ FILES = [
     ("[universe]\nsymbols = [5]\n", "universe.symbols = [5] is not text"),
     ("[broker]\ncommission_rate = 1\nslippage_bps = -1\n", "must be 0 to 0.1; also "),
     ("[broker]\ncommission_rate = 1\nslippage_bps = -1\n", "broker.slippage_bps = -1 must be"),
+    ("[broker]\nslippage_bps = 1e1000000000000000000\n", "is nested too deep, or has a number too long"),
 ]
 
 

@@ -162,6 +162,10 @@ def test_an_unknown_symbol_keeps_its_name(tmp_path: Path) -> None:
         ({"at": None, "replace": {"qty": 5}}, "line 2: replace takes an object"),
         ({"at": None, "halt": {}}, "line 2: halt takes"),
         ('{"at": null, "at": null, "cancel": "a"}', "line 2: the key 'at' stands there twice"),
+        (
+            '{"at": null, "submit": {"id": "b", "qty": 1e1000000000000000000}}',
+            "line 2: this is nested too deep, or has a",
+        ),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: object, sentence: str) -> None:

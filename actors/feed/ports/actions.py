@@ -7,6 +7,7 @@ last price. Any line that makes no sense refuses the file: an action that is lef
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +33,9 @@ LAST_PRICE: Final = -1
 """What a delisting pays where nothing is said."""
 RATIO_MAX: Final = 10**9
 """A split's numerator and denominator in lowest terms: beyond it the ratio is a typing error, or rounding of one."""
+SHARES_MAX: Final = 10**5
+"""New shares for one old one, or the reverse: more is a typing error, too, and leaves amounts that nobody can count."""
+_RATIO_TEXT: Final = re.compile(r"\s*\d{1,20}(\.\d{1,20})?\s*", re.ASCII)
 ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "ts": ("ex_date", "date", "ts"),
     "symbol": ("symbol", "ticker"),
@@ -154,11 +158,13 @@ class ActionFile:
 
     def _ratio(self, line: int, text: str) -> tuple[int, int]:
         new, mark, old = text.replace("/", ":").partition(":")
-        try:
-            ratio = Fraction(new.strip()) / Fraction(old.strip() if mark else 1)
-        except (ValueError, ZeroDivisionError):
-            ratio = Fraction(0)
-        if ratio <= 0 or ratio == 1 or max(ratio.numerator, ratio.denominator) > RATIO_MAX:
+        old = old if mark else "1"
+        ratio = Fraction(0)
+        # No exponents: somebody's 1e999999999 would take its time, and all memory.
+        if _RATIO_TEXT.fullmatch(new) and _RATIO_TEXT.fullmatch(old) and Fraction(old.strip()):
+            ratio = Fraction(new.strip()) / Fraction(old.strip())
+        odd = max(ratio.numerator, ratio.denominator) > RATIO_MAX or not 1 <= SHARES_MAX * ratio <= SHARES_MAX**2
+        if ratio <= 0 or ratio == 1 or odd:
             remedy = "write new shares per old one: 4, 0.1, 4:1 or 3/2"
             raise self._bad(line, f"{text!r} is no ratio of a split", remedy)
         return ratio.numerator, ratio.denominator
