@@ -276,6 +276,16 @@ def test_costs_push_no_price_beyond_the_nearer_of_limit_and_band(side, limit, px
     assert fill.last_px == fx(paid)
 
 
+@pytest.mark.parametrize(("side", "quote", "paid"), [(BUY, (100.8, 100.9), 101), (SELL, (99.1, 99.2), 99)])
+def test_costs_push_no_fill_at_a_quote_beyond_the_band(side, quote, paid):
+    """A market order at the touch, 0.2 % worse, would be beyond the bands of 99 and 101."""
+    tape = Tape(with_params(PLAN, impact="none", slippage_rate=200_000, allow_short=True))
+    tape.put(TradingStatus(tape.at(0), 0, "luld", fx(99), fx(101)))
+    tape.send(1, side, 10)
+    (fill,) = fills(tape.quote(2, quote[0], 1_000, quote[1], 1_000))
+    assert fill.last_px == fx(paid)
+
+
 # -- costs -------------------------------------------------------------------------------------------------------------
 
 
