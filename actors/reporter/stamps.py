@@ -40,8 +40,11 @@ def is_missed(row: OrderRow) -> bool:
 
 
 def expectation(row: OrderRow) -> int | None:
-    """Return what the order was expected to cost at acceptance; None without a price then, and of a bracket's exits."""
+    """Return what the order was expected to cost at acceptance.
+
+    None without a price then, of a bracket's exits, and of an order that had other terms later: that was another trade.
+    """
     terms = row.order.terms
-    if not row.trace.decision_px or (terms is not None and terms.bracket_of):
+    if not row.trace.decision_px or row.trace.replaced or (terms is not None and terms.bracket_of):
         return None
     return row.trace.expected

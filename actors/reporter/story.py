@@ -59,6 +59,7 @@ class Trace(msgspec.Struct):
         commission, regulatory, spread, slippage, impact: of the fills.
         first_fill_ts, last_fill_ts: 0 without fills.
         split: whether a split changed its shares.
+        replaced: whether it has had other terms than those of its acceptance.
     """
 
     decision_px: int = 0
@@ -76,6 +77,7 @@ class Trace(msgspec.Struct):
     first_fill_ts: int = 0
     last_fill_ts: int = 0
     split: bool = False
+    replaced: bool = False
 
 
 class OrderRow(msgspec.Struct):
@@ -346,6 +348,7 @@ class Story:
         row = self.orders.get(event.client_order_id)
         if row is not None:
             row.qty, row.limit_px, row.stop_px = event.qty, event.limit_px, event.stop_px
+            row.trace.replaced = True
 
     def _position(self, _ts: int, event: PositionChanged) -> None:
         holding = self.holdings.setdefault((event.portfolio, event.symbol), Holding())

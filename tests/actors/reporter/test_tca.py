@@ -296,6 +296,16 @@ def test_fills_are_compared_with_the_market_around_them() -> None:
     assert (parts.vwap, parts.close) == (5, -10 * FINE)
 
 
+def test_what_was_expected_of_other_terms_is_no_judge_of_what_was_paid() -> None:
+    """Accepted for ten shares, replaced to twelve: half a dollar was expected of another trade."""
+    order, _ = only(
+        OrderAccepted("o-a", submit(), 0, 0, fx(10), fx(0.5)),
+        OrderReplaced("o-a", "a", fx(12), None, None, 0),
+        filled("a", 12, 10.2, 12, 0, arrival_px=fx(10.1)),
+    )
+    assert (order.qty, order.filled, order.expected) == (fx(12), fx(12), None)
+
+
 def test_a_trailing_stop_shows_where_it_stood_when_it_was_met() -> None:
     """Its stop price moves with the market; the table shows the last one told, not where a gap led to."""
     order = submit(type=OrderType.TRAILING_STOP, terms=OrderTerms(trail_amount=fx(1)))
