@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from actors.messages.orders import OrderStatus, OrderType, TimeInForce
+from actors.reporter import tables, tca_orders
 from actors.risk.params import RiskLimits
 from daemon.cli.ctl import verbs
 from daemon.control.methods import METHODS
@@ -67,6 +68,7 @@ def test_every_field_stands_in_the_table() -> None:
     assert {name for name in ORDER_FIELDS if f"`{name}`" not in table} == set()
 
 
+HEADERS: Final = {"orders.csv": tables.ORDERS, "fills.csv": tables.FILLS, "tca.csv": tca_orders.HEADER}
 CODES: Final = re.compile(r"""(?:Denial\(|return |Final = |refuse\(|code = )\(?"([A-Z]+(?:_[A-Z]+)+)\"""")
 """How codes stand where orders are judged."""
 JUDGES: Final = (
@@ -122,3 +124,11 @@ def test_every_command_line_is_an_order_that_is_taken(line: str) -> None:
     if "bracket" in sent:
         numbers["bracket"] = {name: Decimal(value) for name, value in sent["bracket"].items()}
     assert taken(house.submit(**{**sent, **numbers}))
+
+
+@pytest.mark.parametrize("name", ["orders.csv", "fills.csv", "tca.csv"])
+def test_every_column_of_a_table_is_told(name: str) -> None:
+    """Each in the part of the page that is about its file, and no other."""
+    told = PAGE.partition(f"| `{name}` | says |")[2].partition("\n\n")[0]
+    columns = {word for row in told.splitlines()[2:] for word in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert columns == set(HEADERS[name].split(","))
