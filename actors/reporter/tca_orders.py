@@ -165,6 +165,8 @@ def fine(value: int | None) -> str:
         return ""
     whole, rest = divmod(abs(value), FINE)
     sign = "-" if value < 0 else ""
+    if not rest:  # as most are
+        return f"{sign}{whole}"
     return f"{sign}{whole}.{rest:016d}".rstrip("0").rstrip(".")
 
 
