@@ -10,12 +10,13 @@ import anyio
 import pytest
 
 from actors.messages.control import Halt, LatchObserved
-from actors.messages.orders import OrderAccepted
+from actors.messages.orders import OrderAccepted, OrderCanceled, OrderFilled
 from actors.messages.portfolio import CashFlowed
 from actors.messages.runtime import MachineTrouble
 from daemon.kernel.errors import OperatorError
 from daemon.system import core_loop, live_core, setbacks
 from daemon.system.commit_line import CALM_S, RETRY_MAX_S, RETRY_S, Retry
+from daemon.system.invariants import check_core
 from daemon.system.start import read_ledger
 from tests.system.core_rig import OPEN, Fault, Rig, Sent, bars, churning, core_spec, events, market_inputs, rig
 from tests.system.scheming import Pool, scheming
@@ -255,3 +256,47 @@ async def test_waits_for_room_double_up_to_a_bound_and_begin_anew_once_the_disk_
     assert retry.left_s() <= 0
     retry.tried()
     assert retry.left_s() == RETRY_S
+
+
+@pytest.mark.parametrize("place", SITES)
+@pytest.mark.parametrize("fails_at", [2, 3])
+async def test_exits_that_come_to_life_on_a_full_disk_come_with_their_fill_or_not_at_all(
+    tmp_path: Path, place: str, fails_at: int
+) -> None:
+    """The entry fills in the second bar, its target in the third; the disk is full for one of these, and then is not.
+
+    What was given up with the second bar never happened: the halt takes the entry back before that bar comes again.
+    What was given up with the third happens once: a halt leaves exits, and the target is met again.
+    """
+    fault, gates = Fault(), [anyio.Event() for _ in range(40)]
+    passed = iter(gates)
+
+    async def jitter() -> None:
+        await next(passed).wait()
+
+    async with rig(tmp_path, OPEN_MARKET, faults=fault, jitter=jitter) as r:
+        gates[0].set()
+        gates[1].set()
+        await r.until(lambda: r.core.feed_ts >= OPEN_MARKET[1].ts)
+        bracket = {"take_profit_px": 100.1, "stop_px": 90}
+        assert (await r.order(type="limit", limit_px=100.05, tif="gtc", bracket=bracket, id="in")).code == ""
+        for gate in gates[2:fails_at]:
+            gate.set()
+        before = OPEN_MARKET[fails_at - 1].ts
+        await r.until(lambda: r.core.feed_ts >= before and not r.loop.depth and r.loop.settled)
+        stop = fault.fail(place, errno.ENOSPC)
+        gates[fails_at].set()
+        await r.until(lambda: r.loop.stalled == "ledger_full")
+        stop()
+        await r.until(lambda: not r.loop.stalled)
+        for gate in gates:
+            gate.set()
+        await r.settle()
+        r.check_refold()
+        assert check_core(r.core.core) == []
+        rows = r.recorded()
+    fills = [event.client_order_id for event in events(rows, OrderFilled)]
+    born = [event.order.client_order_id for event in events(rows, OrderAccepted)]
+    assert fills == ([] if fails_at == 2 else ["in", "in-tp"])
+    assert born == (["in"] if fails_at == 2 else ["in", "in-tp", "in-sl"])
+    assert len(events(rows, OrderCanceled)) == 1
