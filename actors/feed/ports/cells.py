@@ -183,7 +183,13 @@ def choose(header: list[str], path: str, aliases: dict[str, tuple[str, ...]]) ->
         message = f"{path} has several columns of time: {', '.join(times)}"
         raise OperatorError(message, code="AMBIGUOUS_TIME", remedy="join them into one column named ts")
     taken = list(names.values())
-    return names, [found.strip() for found in by_name.values() if found not in taken]
+    return names, [_told(found) for found in by_name.values() if found not in taken]
+
+
+def _told(name: str) -> str:
+    """Return a column's name as a sentence may have it, which is one line."""
+    name = name.strip()
+    return name if name.isprintable() else ascii(name)
 
 
 def need(names: dict[str, str], required: tuple[str, ...], header: list[str], path: str, remedy: str) -> None:
@@ -195,7 +201,7 @@ def need(names: dict[str, str], required: tuple[str, ...], header: list[str], pa
     missing = [name for name in required if name not in names]
     if not missing:
         return
-    some = ", ".join(found.strip() for found in header[:12])
+    some = ", ".join(_told(found) for found in header[:12])
     some = some if len(some) <= REASON_MAX else f"{some[:REASON_MAX]}..."
     message = f"{path} has no column {' and no column '.join(missing)} (it has {some})"
     if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):

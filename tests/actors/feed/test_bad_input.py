@@ -30,6 +30,7 @@ def refusal(spec: HistorySpec) -> str:
 
 CASES = {
     "no close": ("ts,symbol,open\n2020-01-02,A,1\n", ["bars.csv has no column close", "it has ts, symbol, open"]),
+    "a line break in a name": ('ts,"a\nb",close\n2020-01-02,A,1\n', ["it has ts, 'a\\nb', close"]),
     "no symbol": ("ts,close\n2020-01-02,1\n", ["bars.csv has no column symbol", "bars need at least ts"]),
     "no ts": ("symbol,close\nA,1\n", ["bars.csv has no column ts"]),
     "several missing": ("open,high\n1,2\n", ["no column ts and no column symbol and no column close"]),
