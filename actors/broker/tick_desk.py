@@ -294,6 +294,11 @@ class TickDesk(RequestDesk):
         prints = instant.prints[symbol]
         quoted = self._book.quoted(symbol)
         if order.mode is Mode.LIMIT and rests_against(order, self._book.touch(symbol), quoted=quoted):
+            if not quoted and symbol in instant.opening:
+                rest = self._open_through(order, prints[0], execution)
+                if rest is None:
+                    return
+                order = rest
             queue = instant.queues.get(order.n) if self._params.queue else None
             shares = resting_shares(order, queue, prints, self._terms.lot_size)
             total = sum(shares)
@@ -306,6 +311,20 @@ class TickDesk(RequestDesk):
             now = execution.now_of(order)
             if now is not None:
                 self._end_immediate(now, 0, execution)
+
+    def _open_through(self, order: WorkingOrder, first: Print, execution: Execution) -> WorkingOrder | None:
+        """Let a limit that waited for the session have its first print at that price, where it opens through it.
+
+        As on bars the limit gets the open; where there are quotes, the first one gave it that. The order is returned as
+        it is then, None where nothing of it is left.
+        """
+        if order.limit_px is None or order.side * (order.limit_px - first.px) <= 0:
+            return order
+        execution.allow(order.symbol, first.left)
+        filled = _fill(order, execution, Match(first.px, TRADE, maker=True), None, first.px)
+        first.left -= filled
+        first.given += filled
+        return self._after(order, execution) if filled else execution.now_of(order)
 
     def _take_prints(self, order: WorkingOrder, prints: list[Print], execution: Execution) -> None:
         """Let what takes liquidity take the next prints, where no quote tells the price."""

@@ -288,6 +288,22 @@ def test_auctions_on_prints(tmp_path: Path) -> None:
     assert Decimal(last["price"]) == Decimal(106)
 
 
+def test_a_limit_that_waited_for_the_session_gets_its_opening(tmp_path: Path) -> None:
+    """97 opens through 98.5, for 30 of 40; the rest rests, and gets its own price of the print that follows."""
+    day = DAYS[2]
+    rows = [*prints(), (f"{day}T14:30:05Z", "AAA", (97, 30)), (f"{day}T14:30:06Z", "AAA", (97.5, 500))]
+    script = [
+        order(f"{TUESDAY}T15:00:00Z", "over night", "buy", 40, type="limit", limit_px=98.5, tif="gtc"),
+        order(f"{day}T14:30:05.500Z", "at rest", "buy", 10, type="limit", limit_px=96.9),
+    ]
+    run = play_tape(tmp_path, rows, script)
+    assert [(fill["qty"], Decimal(fill["price"]), fill["liquidity"]) for fill in run.fills("over night")] == [
+        ("30", Decimal(97), "maker"),
+        ("10", Decimal("98.5"), "maker"),
+    ]
+    assert run.fills("at rest") == []
+
+
 @pytest.mark.parametrize(("tif", "px"), [("opg", 100), ("cls", 106)])
 @pytest.mark.parametrize("on_touch", [False, True])
 def test_an_auction_needs_a_print_through_the_limit(tmp_path: Path, tif: str, px: int, on_touch: bool) -> None:
