@@ -159,26 +159,38 @@ class ReplayEngine:
         return pending + len(self._script) + sum(len(lines) for lines in self._waiting.values())
 
     def run(
-        self, inputs: Iterator[Market], *, total: int = 0, progress: Callable[[int, int], None] | None = None
+        self,
+        inputs: Iterator[Market],
+        *,
+        total: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+        counted: type[Market] | None = BarPanel,
     ) -> None:
         """Process every input.
 
         Args:
             inputs: market data in order of ts.
-            total: instants expected, for progress.
+            total: of what is counted, for progress; at least as many as come.
             progress: called with (done, total) now and then.
+            counted: what is counted, None for every input.
         """
         with _quiet_gc():
-            self._run(inputs, total, progress)
+            self._run(inputs, total, progress, counted)
 
-    def _run(self, inputs: Iterator[Market], total: int, progress: Callable[[int, int], None] | None) -> None:
+    def _run(
+        self,
+        inputs: Iterator[Market],
+        total: int,
+        progress: Callable[[int, int], None] | None,
+        counted: type[Market] | None,
+    ) -> None:
         first = next(inputs, None)
         if first is None:
             return
         start = first.ts
         self._begin(start, start if self._first_bar is None else self._first_bar)
         step = max(1, total // PROGRESS_STEPS)
-        bars = 0
+        done = 0
         message: Market | None = first
         process = self._sequencer.process
         timers = self._sequencer.timers
@@ -196,16 +208,16 @@ class ReplayEngine:
             events = process(message, "feed")
             for observe in taps:
                 observe(message)
-            if type(message) is BarPanel:
-                bars += 1
-                if progress is not None and not bars % step:
-                    progress(bars, total)
+            if counted is None or type(message) is counted:
+                done += 1
+                if progress is not None and not done % step:
+                    progress(done, total)
             if events and self._watching:
                 self._watch(events, ts)
             message = next(inputs, None)
         self._drain(ts, len(Rank))
         if progress is not None:
-            progress(bars, total)
+            progress(done if counted else total, total)
 
     def _begin(self, start: int, first_bar: int) -> None:
         self._clock.advance_to(min(start, first_bar))

@@ -23,6 +23,7 @@ from actors.feed.recording import Recording, RecordingSpec, open_recording
 from actors.feed.session import calendar_zone
 from actors.messages.alerts import AlertRaised
 from actors.messages.catalogue import codec
+from actors.messages.market import BarPanel
 from actors.messages.portfolio import DepositCash
 from actors.predictor.models.manifest import refuse_seen_period
 from actors.predictor.pool.inprocess import InProcessPool
@@ -88,7 +89,7 @@ def run_replay(options: ReplayOptions, settings: Settings, progress: Progress | 
     Args:
         options: inputs and outputs.
         settings: everything that can stand in a configuration file.
-        progress: called with (instants done, instants expected).
+        progress: called with (done, expected): instants of bars, or inputs where there are only ticks.
 
     Raises:
         OperatorError: any mistake in files, parameters or options; nothing is left behind.
@@ -221,7 +222,9 @@ class _Run:
         )
         sessions = self.settings.predictor.warmup
         core.sequencer.rewarm(list(self.recording.warm_rows(sessions)) if sessions else [])
-        engine.run(self.feed.inputs(), total=self.recording.n_instants, progress=progress)
+        bars = self.recording.n_instants
+        counted, total = (BarPanel, bars) if bars else (None, self.recording.n_inputs)
+        engine.run(self.feed.inputs(), total=total, progress=progress, counted=counted)
         self.digest = core.sequencer.digest.hex()
         self._left_over = engine.left_over
         self._without_volume = core.broker.null_volume_skips

@@ -72,7 +72,8 @@ def test_ticks_are_counted_where_there_are_no_bars(tmp_path: Path, capsys: pytes
     (tmp_path / "quotes.csv").write_text(QUOTES, "utf-8")
     (tmp_path / "trades.csv").write_text(TRADES, "utf-8")
     files = ["--quotes", str(tmp_path / "quotes.csv"), "--trades", str(tmp_path / "trades.csv")]
-    block, _ = replayed(tmp_path, capsys, f'{{"at": null, "submit": {{"id": "a", {BUY}}}}}\n', *files)
+    block, notes = replayed(tmp_path, capsys, f'{{"at": null, "submit": {{"id": "a", {BUY}}}}}\n', *files)
+    assert "replay 100 %" in notes
     assert block.startswith("replayed 3 quotes and prints, ")
     assert "2022-03-01 to 2022-03-01, 1 session " in block
     assert "1 scripted or by hand: 1 filled" in block
