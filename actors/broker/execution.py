@@ -144,11 +144,11 @@ class Execution(Following):
         accounts: Mapping[str, Account],
         session: int,
         *,
-        links: Links | None = None,
-        orders: Mapping[str, WorkingOrder] | None = None,
-        number: int = 0,
-        now: int = 0,
-        last: Callable[[int], int] | None = None,
+        links: Links,
+        orders: Mapping[str, WorkingOrder],
+        number: int,
+        now: int,
+        last: Callable[[int], int],
     ) -> None:
         """Start with the accounts as they are.
 

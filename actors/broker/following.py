@@ -35,10 +35,6 @@ class Exits(msgspec.Struct):
     begun: bool
 
 
-def _unknown(_symbol: int) -> int:
-    return 0
-
-
 class Following:
     """The orders of an instant as they are at this point of it, and the events so far.
 
@@ -66,11 +62,11 @@ class Following:
 
     def __init__(
         self,
-        links: Links | None,
-        orders: Mapping[str, WorkingOrder] | None,
+        links: Links,
+        orders: Mapping[str, WorkingOrder],
         number: int,
         now: int,
-        last: Callable[[int], int] | None,
+        last: Callable[[int], int],
     ) -> None:
         """Begin an instant.
 
@@ -81,9 +77,9 @@ class Following:
             now: stamp of the instant.
             last: returns a symbol's last price, units of 1e-8, 0 where unknown.
         """
-        self._last = last if last is not None else _unknown
+        self._last = last
         self._links = links
-        self._orders = orders if orders is not None else {}
+        self._orders = orders
         self._next = number
         self._now = now
         self._brackets: dict[str, Exits] = {}
@@ -107,7 +103,7 @@ class Following:
     def kin(self, order: WorkingOrder) -> int:
         """Return the number of the oldest order of which one ends the other; its own where there is none."""
         terms = order.terms
-        if not order.linked or terms is None or self._links is None:
+        if not order.linked or terms is None:
             return order.n
         oldest = min(order.n, self._links.oldest(order))
         if terms.bracket_of:
@@ -135,8 +131,7 @@ class Following:
     def follow(self, order: WorkingOrder, qty: int, match: Match) -> None:
         """State what a fill of ``qty`` means for the others; call it when the fill and its order's end are stated."""
         terms = order.terms
-        if terms is None or self._links is None:
-            return
+        assert terms is not None  # noqa: S101 - a linked order has terms; mypy cannot know
         if order.n not in self.ended:
             rest = order.copy()
             rest.cum_qty += qty
@@ -158,8 +153,6 @@ class Following:
             symbol: of the position that is closed or turned around now.
             side: of the orders that would have closed it.
         """
-        if self._links is None:
-            return
         for name, state in self._links.brackets.items():
             for order in [] if state.open else self._bracket(name).exits:
                 found = self.now_of(order)
@@ -169,7 +162,7 @@ class Following:
     def _bracket(self, entry: str) -> Exits:
         found = self._brackets.get(entry)
         if found is None:
-            state = self._links.brackets.get(entry) if self._links is not None else None
+            state = self._links.brackets.get(entry)
             if state is None:
                 found = Exits(0, 0, [], False)
             else:

@@ -75,8 +75,7 @@ def meets(order: WorkingOrder, px: int) -> bool:
     if mode is Mode.TRAIL:
         stop = trailing.stop_of(order, order.best)
         return stop is not None and side * (px - stop) >= 0
-    if order.stop_px is None:
-        return False
+    assert order.stop_px is not None  # noqa: S101 - acceptance checked it; mypy cannot know
     gap = side * (px - order.stop_px)
     return gap >= 0 if mode is Mode.STOP else gap <= 0
 
@@ -183,8 +182,8 @@ def rests_against(order: WorkingOrder, touch: Touch, *, quoted: bool) -> bool:
 def next_slice(order: WorkingOrder, qty: int) -> bool:
     """Count a fill of ``qty`` against the slice an iceberg shows; tell whether a new slice has to queue anew."""
     terms = order.terms
-    if not order.shown or terms is None or terms.display_qty is None:
-        return False
+    assert terms is not None  # noqa: S101 - what shows a slice says so in its terms; mypy cannot know
+    assert terms.display_qty is not None  # noqa: S101
     display = terms.display_qty
     left = order.shown - qty
     anew = left <= 0

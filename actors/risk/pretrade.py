@@ -286,7 +286,7 @@ class Gate:
         denial = self._state(order, now, ref, entry=entry, reducing=reducing)
         if denial is not None:
             return denial
-        px = limit_px or (ref if order.type is _MARKET else worst_px(order, limit_px, stop_px, ref))
+        px = limit_px or (ref if order.type is _MARKET else worst_px(order, stop_px, ref))
         if held + same + leaves > FIXED_MAX:
             reason = f"the position could grow beyond {fmt(FIXED_MAX)}, which is more than a run can count"
             return Denial("MAX_QTY", reason, fmt(held + same + leaves), fmt(FIXED_MAX))

@@ -169,14 +169,12 @@ def bad_bracket(  # noqa: PLR0911 - one return per check
     return None
 
 
-def worst_px(order: SubmitOrder, limit_px: int | None, stop_px: int | None, ref: int) -> int:
-    """Return the price an order is judged at, units of 1e-8: its limit, else what it may have to pay when it triggers.
+def worst_px(order: SubmitOrder, stop_px: int | None, ref: int) -> int:
+    """Return the price an order without a limit is judged at, units of 1e-8: what it may have to pay when it triggers.
 
     A touch order trades at its price or a better one once the market has come there, and may do so at once, so it is
-    judged at the reference; so is every sale without a limit. A buy that trails is judged where its stop would begin.
+    judged at the reference; so is every sale. A buy that trails is judged where its stop would begin.
     """
-    if limit_px:
-        return limit_px
     if order.side != BUY:
         return ref
     if stop_px is not None and (order.type is OrderType.STOP or not ref):

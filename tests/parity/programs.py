@@ -326,6 +326,7 @@ def _word(rng: random.Random, spec: CoreSpec, portfolio: str) -> Command:
             ResetBreaker(portfolio, rng.choice(("daily_loss", "drawdown")), "looked into it", "ann"),
             DisableStrategy(name, "pause", "ann"),
             EnableStrategy(name, "go on", "ann"),
+            EnableStrategy(rng.choice([b.name for b in spec.bindings] or ["nobody"]), "go on", "bob"),
             DepositCash(portfolio, rng.choice((-1, 1, 1)) * rng.randrange(0, 5_000) * SHARE, "flow"),
             ClosePositions(rng.choice((portfolio, "")), "flatten", rng.choice((-1, 1))),
             CancelAll("", rng.choice(("all", "adding", "some")), "tidy"),

@@ -127,3 +127,12 @@ def test_a_missing_field_or_a_negative_window_is_an_error() -> None:
         ring.view("volume")
     with pytest.raises(ValueError, match="0 rows or more, not -1"):
         ring.view("close", -1)
+
+
+def test_a_correction_before_the_first_row_corrects_nothing() -> None:
+    """There is no newest row yet, and the first one that comes is what it is."""
+    ring = PanelRing(N, 2, ("close",))
+    ring.amend(np.array([0], dtype=np.int32), {"close": np.array([9.0])})
+    assert ring.rows == 0
+    ring.push(None, {"close": np.array([1.0, 2.0, 3.0])})
+    assert ring.rows == 1

@@ -85,12 +85,12 @@ def test_a_limit_arrives_at_the_first_bar_it_is_live_for_and_fills_later():
 
 
 def test_a_trail_goes_on_where_another_symbol_is_halted():
-    """B is halted; A rises from 100 to 110 and its stop to 105, which 104 meets."""
+    """B is halted; A rises from 100 to 110 and its stop to 105. The next bar begins at 106, below that high, and falls."""
     desk = Desk(FREE)
     trailing(desk)
     desk.put(TradingStatus(desk.clock.now(), 1, "halted", reason="T1"))
     desk.bar(2, (100, 110, 100, 110))
-    assert told(desk.bar(3, (110, 110, 104, 104))) == [(10, 105, "intrabar")]
+    assert told(desk.bar(3, (106, 106, 104, 104))) == [(10, 105, "intrabar")]
 
 
 def test_what_is_for_the_close_gets_the_last_bar_of_a_session_that_ends_without_one():

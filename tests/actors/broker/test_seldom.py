@@ -231,7 +231,7 @@ def test_half_a_quote_says_nothing_of_what_margin_is_worth():
     tape = Tape(with_params(account="margin"), cash=5_000)
     tape.send(1, BUY, 100)
     tape.trade(2, (50, 1_000))
-    tape.quote(3, math.nan, math.nan, 80, 100)
+    tape.quotes(3, {0: (math.nan, math.nan, 80, 100), 1: (math.nan, math.nan, 80, 100)})
     tape.send(4, BUY, 200)
     assert [e.last_qty / SCALE for e in fills(tape.quote(5, 50, 1_000, 50, 1_000))] == [100]
 
