@@ -68,3 +68,10 @@ def test_it_survives_a_snapshot():
     ]
     other.restore(prices.snapshot())
     assert [other.quoted(symbol, 1.0, 1.0) for symbol in range(3)] == [0, SCALE, 0]
+
+
+def test_a_state_of_an_older_version_has_seen_no_print():
+    """It kept nothing: quotes count until something prints."""
+    prices = TickPrices(1)
+    prices.restore(b"")
+    assert prices.quoted(0, 50.0, 50.02) == 5_001_000_000

@@ -85,7 +85,7 @@ def test_a_limit_arrives_at_the_first_bar_it_is_live_for_and_fills_later():
 
 
 def test_a_trail_goes_on_where_another_symbol_is_halted():
-    """B is halted; A rises from 100 to 110 and its stop to 105. The next bar begins at 106, below that high, and falls."""
+    """B is halted; A rises from 100 to 110 and its stop to 105. The next bar falls from 106 on."""
     desk = Desk(FREE)
     trailing(desk)
     desk.put(TradingStatus(desk.clock.now(), 1, "halted", reason="T1"))

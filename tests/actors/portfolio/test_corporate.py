@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from actors.messages.market import CorporateAction, SessionOpened
-from actors.messages.orders import OrderAccepted, SubmitOrder
+from actors.messages.orders import OrderAccepted, OrderCanceled, OrderReplaced, SubmitOrder
 from actors.messages.portfolio import (
     DividendAccrued,
     DividendPaid,
@@ -179,6 +179,19 @@ def test_what_is_due_survives_a_restart_and_a_snapshot_of_an_older_version_owes_
     assert (older.pf.dividends.total, older.pf.balances["dividends"]) == (0, 0)
 
 
+@pytest.mark.parametrize("known", [5, 8])
+def test_marks_of_an_older_version_are_taken_over(known: int) -> None:
+    """They know of no ticks, or of no bars' starts; what they know is taken over whole."""
+    desk = Desk()
+    bought(desk, 0, 10)
+    desk.bar([100.0])
+    state = desk.actor.snapshot()
+    again = Desk(deposit=False)
+    again.actor.restore({**state, "marks": state["marks"][:known]})
+    assert again.actor.equity("main") == desk.actor.equity("main")
+    assert again.actor.snapshot()["marks"][:known] == state["marks"][:known]
+
+
 def test_views_targets_and_exits_follow_a_rename_and_nobody_buys_the_old_symbol() -> None:
     """A strategy holds S0 with a stop; S0 becomes S2. Asked again about S0 it gets nothing, S2 is held as before."""
     desk = Desk(spec_of(stop_loss=0.1, rebalance="signal"))
@@ -239,6 +252,23 @@ def test_dividends_are_paid_in_the_order_of_their_dates_and_one_of_nothing_is_no
     assert [event.amount for event in opened(desk, 20240207)] == [fx(20)]
     assert (desk.pf.dividends.total, desk.pf.dividends.due) == (0, [])
     sound(desk)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "left"), [("split", {"numerator": 1, "denominator": 3}, 333), ("delist", {}, 0)]
+)
+def test_a_venue_that_restates_no_orders_is_told_what_is_left_to_protect(
+    kind: str, fields: dict[str, Any], left: int
+) -> None:
+    """The stop of 1,000 is for 333 behind one for three, of which a third is paid; behind a delisting for none."""
+    desk = Desk(spec_of(stop_loss=0.1, rebalance="signal", max_weight=1.0))
+    desk.bar([100.0, 50.0, 100.0])
+    desk.signal({0: 1.0})
+    desk.bar([100.0, 50.0, 100.0])
+    assert desk.pf.qty(0) == fx(1_000)
+    events = act(desk, kind, value=fx(100) if kind == "delist" else SCALE // 3, **fields)
+    assert [e.qty for e in events if isinstance(e, OrderReplaced)] == [fx(left)] * (left > 0)
+    assert [e.reason for e in events if isinstance(e, OrderCanceled)] == ["lot_closed"] * (not left)
 
 
 # -- the outsider ------------------------------------------------------------------------------------------------------

@@ -129,6 +129,15 @@ def test_without_rates_nothing_is_charged() -> None:
     assert charges(opens(desk, 20240104)) == []
 
 
+def test_a_charge_of_less_than_the_smallest_unit_is_none() -> None:
+    """A share short at 30 for a hundred-millionth a year is nothing by the day."""
+    desk = desk_of(borrow_rate=1)
+    opens(desk, 20240103)
+    trade(desk, "b", -1, 30, symbol=1)
+    assert charges(opens(desk, 20240104)) == []
+    assert fmt(desk.pf.cash) == "10030"
+
+
 def test_a_snapshot_between_sessions_forgets_no_day() -> None:
     """Restored on the Saturday, charged on Monday for three days."""
     desk, twin = desk_of(), desk_of()
