@@ -202,8 +202,7 @@ class TickDesk(RequestDesk):
 
     def _has_met(self, order: WorkingOrder, instant: Instant) -> bool:
         """Tell whether a limit that was to take met a market with nothing to take for it."""
-        if order.mode is not Mode.LIMIT or order.limit_px is None:
-            return False
+        assert order.limit_px is not None  # noqa: S101 - only limits are judged by how they came in; mypy cannot know
         book, symbol, side = self._book, order.symbol, order.side
         if book.quoted(symbol):
             touch = book.touch(symbol)
