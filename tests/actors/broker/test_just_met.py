@@ -261,9 +261,10 @@ def test_what_cash_does_not_pay_of_a_print_is_there_for_the_next_order():
     ],
 )
 def test_the_close_is_the_last_print_for_what_its_minute_traded(instants, filled):
-    """A tenth of what traded may be had, and 52 is what it traded at last."""
+    """A tenth of what traded may be had, once and by the older order, and 52 is what it traded at last."""
     tape = Tape(with_params(participation=10_000_000))
-    tape.send(1, BUY, 100, "market_on_close", tif=TimeInForce.CLS)
+    for _ in range(2):
+        tape.send(1, BUY, 100, "market_on_close", tif=TimeInForce.CLS)
     last_minute = 8 * 3_600_000 - 59_000
     for seconds, rows in instants:
         tape.prints(last_minute + 1_000 * seconds, rows)
