@@ -7,54 +7,26 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 
 from actors.broker.params import BrokerParams
-from actors.messages.catalogue import codec
 from actors.messages.market import CorporateAction, QuotePanel
 from actors.risk.params import RiskLimits
 from actors.values.fixed import SCALE
-from daemon.journal.journal import Manifest
-from daemon.journal.sqlite import SqliteJournal
 from daemon.system.log_lines import is_told, log_line
-from daemon.system.views import Projector
-from daemon.system.views_rows import Filter, Views
-from daemon.system.views_why import why
-from system.wired import SYMBOLS, House
+from daemon.system.views_rows import Filter
+from system.told import Told, decoded
+from system.wired import SYMBOLS
 
 ALL = Filter(everything=True, limit=1_000)
 
 
-def decoded(value: Any) -> Any:
-    """Return a value as a client reads it."""
-    return msgspec.json.Decoder(float_hook=Decimal).decode(msgspec.json.encode(value))
-
-
-class Told:
-    """A house whose ledger and views can be asked."""
+class Asked(Told):
+    """A house without a bound on positions, which is sent quotes as well."""
 
     def __init__(self, folder: Path, **options: Any) -> None:
-        manifest = Manifest("r", "1", "playback", 0, {}, "0" * 64, {}, {"symbols": list(SYMBOLS)}, "2020-01-02")
-        self.journal = SqliteJournal(folder / "ledger.db", manifest, codec(), durable=True, batch=1)
-        self.house = House(sink=self.journal, limits=RiskLimits(replay=False, max_position=0.0), **options)
-        self.folder = folder
-
-    def views(self) -> Views:
-        """Return the views as they stand; close them."""
-        projector = Projector(self.folder)
-        projector.catch_up()
-        projector.stop()
-        return Views(self.folder / "views.db")
-
-    def why(self, name: str) -> Any:
-        """Return the story of an order."""
-        views = self.views()
-        try:
-            return decoded(why(views, name))
-        finally:
-            views.close()
+        super().__init__(folder, limits=RiskLimits(replay=False, max_position=0.0), **options)
 
     def orders(self) -> dict[str, Any]:
         """Return all orders by client order id."""
@@ -75,14 +47,14 @@ class Told:
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Iterator[Told]:
+def told(tmp_path: Path) -> Iterator[Asked]:
     """A house with the defaults."""
-    found = Told(tmp_path)
+    found = Asked(tmp_path)
     yield found
     found.journal.abandon()
 
 
-def test_the_exits_of_a_bracket_know_their_entry_and_each_other(told: Told) -> None:
+def test_the_exits_of_a_bracket_know_their_entry_and_each_other(told: Asked) -> None:
     """The entry tells its children, an exit its parent and sibling; no gate judged an exit."""
     house = told.house
     house.bar(100, 200, 300)
@@ -103,7 +75,7 @@ def test_the_exits_of_a_bracket_know_their_entry_and_each_other(told: Told) -> N
     assert (entry["parent"], entry["siblings"]) == (None, [])
 
 
-def test_a_trail_tells_where_it_was_triggered_and_the_target_why_it_ended(told: Told) -> None:
+def test_a_trail_tells_where_it_was_triggered_and_the_target_why_it_ended(told: Asked) -> None:
     """A bar from 96 down to 93 with the best price at 100: the stop of 5 % triggers at 95, the target goes with it."""
     house = told.house
     house.bar(100, 200, 300)
@@ -117,7 +89,7 @@ def test_a_trail_tells_where_it_was_triggered_and_the_target_why_it_ended(told: 
     assert told.orders()["in-sl"]["stop_px"] == 95
 
 
-def test_orders_of_a_group_are_siblings(told: Told) -> None:
+def test_orders_of_a_group_are_siblings(told: Asked) -> None:
     """Whatever they are named; an order without a group has none."""
     house = told.house
     house.bar(100, 200, 300)
@@ -132,7 +104,7 @@ def test_orders_of_a_group_are_siblings(told: Told) -> None:
 
 def test_a_request_that_is_on_its_way_is_answered_as_that(tmp_path: Path) -> None:
     """100 ms to the venue: until then the order works; its story tells when the request took effect."""
-    told = Told(tmp_path, broker=BrokerParams(latency_ns=100_000_000))
+    told = Asked(tmp_path, broker=BrokerParams(latency_ns=100_000_000))
     house = told.house
     house.bar(100, 200, 300)
     told.quote(99, 101)
@@ -160,7 +132,7 @@ def test_a_request_that_is_on_its_way_is_answered_as_that(tmp_path: Path) -> Non
     told.journal.abandon()
 
 
-def test_a_split_restates_orders_and_positions_in_every_list(told: Told) -> None:
+def test_a_split_restates_orders_and_positions_in_every_list(told: Asked) -> None:
     """Four for one: 10 shares are 40, an order for 5 at 90 is one for 20 at 22.5, the average is a quarter."""
     house = told.house
     house.bar(100, 200, 300)
@@ -185,7 +157,7 @@ def test_a_split_restates_orders_and_positions_in_every_list(told: Told) -> None
     assert position["cost"] == fill["price"] * 10
 
 
-def test_a_new_name_takes_position_order_and_profit_along(told: Told) -> None:
+def test_a_new_name_takes_position_order_and_profit_along(told: Asked) -> None:
     """AAPL is MSFT from now on: 6 of 10 shares are left, what the sale of 4 realised stands under the new name."""
     house = told.house
     house.bar(100, 200, 300)
@@ -209,7 +181,7 @@ def test_a_new_name_takes_position_order_and_profit_along(told: Told) -> None:
     assert told.orders()["rest"]["symbol"] == "MSFT"
 
 
-def test_a_delisting_closes_position_and_order_and_says_why(told: Told) -> None:
+def test_a_delisting_closes_position_and_order_and_says_why(told: Asked) -> None:
     """Paid out at 7: nothing is held, the order ended, the cash of it stands in the postings."""
     house = told.house
     house.bar(100, 200, 300)
@@ -229,7 +201,7 @@ def test_a_delisting_closes_position_and_order_and_says_why(told: Told) -> None:
     assert cash == house.core.portfolio.portfolios[0].cash
 
 
-def test_the_log_has_a_line_for_what_corporate_actions_and_triggers_did(told: Told) -> None:
+def test_the_log_has_a_line_for_what_corporate_actions_and_triggers_did(told: Asked) -> None:
     """In two words and a sentence, with amounts as decimals."""
     house = told.house
     house.bar(100, 200, 300)

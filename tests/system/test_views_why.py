@@ -19,42 +19,18 @@ from actors.messages.portfolio import PositionChanged
 from actors.risk.params import RiskLimits
 from actors.values import Universe
 from actors.values.fixed import fmt
-from daemon.journal.journal import Manifest
-from daemon.journal.sqlite import SqliteJournal, open_readonly, read_frames
+from daemon.journal.sqlite import open_readonly, read_frames
 from daemon.kernel.errors import OperatorError
 from daemon.system.event_lines import EventLines, PastEvents
 from daemon.system.replay import ReplayResult
 from daemon.system.views import Projector
 from daemon.system.views_rows import Filter, Views
 from daemon.system.views_why import why
-from system.wired import SYMBOLS, House
+from system.told import Told, decoded
 
 
-def decoded(value: Any) -> Any:
-    """Return a value as a client reads it."""
-    return msgspec.json.Decoder(float_hook=Decimal).decode(msgspec.json.encode(value))
-
-
-class Told:
-    """A house whose ledger and views can be asked."""
-
-    def __init__(self, folder: Path, **options: Any) -> None:
-        manifest = Manifest("r", "1", "playback", 0, {}, "0" * 64, {}, {"symbols": list(SYMBOLS)}, "2020-01-02")
-        self.journal = SqliteJournal(folder / "ledger.db", manifest, codec(), durable=True, batch=1)
-        self.house = House(sink=self.journal, **options)
-        self.folder = folder
-
-    def why(self, name: str) -> Any:
-        """Return the story of an order, as a client reads it."""
-        projector = Projector(self.folder)
-        projector.catch_up()
-        projector.stop()
-        views = Views(self.folder / "views.db")
-        try:
-            return decoded(why(views, name))
-        finally:
-            views.close()
-            self.journal.flush()
+class Asked(Told):
+    """A house that knows its own events."""
 
     def events(self, kind: type[Any]) -> list[Any]:
         """Return all events of a type so far."""
@@ -64,12 +40,12 @@ class Told:
 @pytest.fixture
 def told(tmp_path: Path) -> Any:
     """A house with the defaults."""
-    found = Told(tmp_path)
+    found = Asked(tmp_path)
     yield found
     found.journal.abandon()
 
 
-def test_an_operators_order_from_the_gate_to_what_it_earned(told: Told) -> None:
+def test_an_operators_order_from_the_gate_to_what_it_earned(told: Asked) -> None:
     """Acceptance with its reservation, the fill with its costs, position and cash afterwards, profit at the exit."""
     house = told.house
     house.bar(100, 200, 300)
@@ -106,7 +82,7 @@ def test_an_operators_order_from_the_gate_to_what_it_earned(told: Told) -> None:
     assert (exit_story["position_after"], exit_story["trades_opened"]) == (0, [])
 
 
-def test_a_denied_order_tells_value_and_limit(told: Told) -> None:
+def test_a_denied_order_tells_value_and_limit(told: Asked) -> None:
     """The one check that spoke, with its numbers."""
     told.house.bar(100, 200, 300)
     told.house.submit(id="big", qty=10_000)
@@ -118,7 +94,7 @@ def test_a_denied_order_tells_value_and_limit(told: Told) -> None:
     assert [step["event"] for step in story["life"]] == ["denied"]
 
 
-def test_new_terms_refused_requests_and_the_end_stand_in_the_life_of_an_order(told: Told) -> None:
+def test_new_terms_refused_requests_and_the_end_stand_in_the_life_of_an_order(told: Asked) -> None:
     """In order, with what changed; a resend under the same id is told as one."""
     house = told.house
     house.bar(100, 200, 300)
@@ -137,7 +113,7 @@ def test_new_terms_refused_requests_and_the_end_stand_in_the_life_of_an_order(to
 
 def test_a_flip_tells_its_other_half(tmp_path: Path) -> None:
     """Parent and child know each other."""
-    told = Told(tmp_path, limits=RiskLimits(replay=False, allow_short=True), broker=BrokerParams(allow_short=True))
+    told = Asked(tmp_path, limits=RiskLimits(replay=False, allow_short=True), broker=BrokerParams(allow_short=True))
     house = told.house
     house.bar(100, 200, 300)
     house.submit(qty=10)
@@ -151,7 +127,7 @@ def test_a_flip_tells_its_other_half(tmp_path: Path) -> None:
     told.journal.abandon()
 
 
-def test_an_order_nobody_knows_is_an_operators_error(told: Told) -> None:
+def test_an_order_nobody_knows_is_an_operators_error(told: Asked) -> None:
     """One sentence, and where to look."""
     with pytest.raises(OperatorError, match="no order is called 'nobody'; see tradingctl orders --all"):
         told.why("nobody")
@@ -207,7 +183,7 @@ def test_lines_are_those_of_events_jsonl(year_run: ReplayResult) -> None:
     assert [msgspec.json.encode(line) for line in lines] == expected
 
 
-def test_a_kernels_frame_and_the_stored_one_give_the_same_lines(told: Told) -> None:
+def test_a_kernels_frame_and_the_stored_one_give_the_same_lines(told: Asked) -> None:
     """Whoever subscribes late sees what everyone saw; a fact from the edge stands in front."""
     house = told.house
     house.bar(100, 200, 300)
@@ -225,7 +201,7 @@ def test_a_kernels_frame_and_the_stored_one_give_the_same_lines(told: Told) -> N
     assert accepted["reserved"] == 1021  # 10 x 100 x 1.02 and fees, a number and no text
 
 
-def test_the_past_is_given_in_bounded_pieces(told: Told) -> None:
+def test_the_past_is_given_in_bounded_pieces(told: Asked) -> None:
     """From any frame on; a ledger that is not there is one sentence."""
     house = told.house
     for _ in range(5):
