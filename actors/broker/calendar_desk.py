@@ -101,8 +101,7 @@ class CalendarDesk(TickDesk):
             self._end_session(execution, self._market.session_close)
         if self._market.gap_to:
             for working in self._resting.untold():  # none of them was accepted by that close
-                if execution.now_of(working) is not None:
-                    execution.expire(working, working.order.tif.value)
+                execution.expire(working, working.order.tif.value)
         self._end_dated(execution, message.ts)
         ctx.out += execution.events
 

@@ -61,9 +61,9 @@ class InFlight:
         self._renew()
 
     def drop(self, client_order_id: str) -> None:
-        """Fold that an order ended, or that its request was answered."""
-        if self._requests and self._requests.pop(client_order_id, None) is not None:
-            self._renew()
+        """Fold that a request on its way was answered, by what came of it or by the order's end."""
+        del self._requests[client_order_id]
+        self._renew()
 
     def _renew(self) -> None:
         self.next_ts = min((request.effective_ts for request in self._requests.values()), default=UNTIL_TOLD)

@@ -98,6 +98,7 @@ def test_what_is_for_the_close_gets_the_last_bar_of_a_session_that_ends_without_
     desk = Desk(FREE, daily=False)
     desk.open(0)
     desk.route(BUY, 10, type=OrderType.MARKET_ON_CLOSE, tif=TimeInForce.CLS)
+    desk.route(BUY, 10, "limit", 99, tif=TimeInForce.CLS)  # does not suit 101, and fills nothing
     for hour, px in ((6, 100), (7, 101)):
         assert desk.bar(hour, (px, px, px, px)) == []
     assert told(desk.close(0)) == [(10, 101, "close")]

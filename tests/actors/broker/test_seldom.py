@@ -9,6 +9,7 @@ import pytest
 
 from actors.broker import latency
 from actors.broker.actor import BrokerActor
+from actors.broker.costs import CostModel
 from actors.broker.latency import Latency
 from actors.messages.market import GapDetected, TradePanel, TradingStatus
 from actors.messages.orders import (
@@ -188,6 +189,21 @@ def test_what_cash_paid_of_a_purchase_ends_the_exits_of_the_short_it_closed():
     assert not desk.broker.working
 
 
+def test_an_exit_by_stop_and_limit_whose_lot_is_sold_at_the_same_open_is_no_trigger():
+    """The lot is sold at the open of 94, before the exit's stop of 95 is looked at: that ends with the lot."""
+    house = House(FREE)
+    house.bar(FLAT, FLAT)
+    house.order(BUY, 10, strategy="")
+    house.bar(FLAT, FLAT)
+    ((lot, _),) = house.lots()
+    exit_of = {"strategy": "", "lot_id": lot, "reduce_only": True}
+    house.order(SELL, 10, **exit_of)
+    house.order(SELL, 10, type=OrderType.STOP_LIMIT, stop_px=fx(95), limit_px=fx(90), **exit_of)
+    events = [e for e in house.bar((94, 94, 94, 94), FLAT) if kinds([e])[0].startswith("Order")]
+    assert kinds(events) == ["OrderFilled", "OrderCanceled"]
+    assert events[1].reason == "LOT_CLOSED"
+
+
 # -- ticks -------------------------------------------------------------------------------------------------------------
 
 
@@ -296,3 +312,9 @@ def test_a_limit_that_would_rest_is_foreseen_to_pay_its_own_price_and_commission
     (accepted,) = desk.route(BUY, 100, "limit", 99)
     assert isinstance(accepted, OrderAccepted)
     assert accepted.expected_cost == fx(9.9)
+
+
+def test_calc_foresees_the_same_of_it():
+    """The estimate of such a limit is its price and its commission, nothing else."""
+    found = CostModel(PLAN).estimate(BUY, fx(100), fx(100), 0, limit=fx(99))
+    assert (found.px, found.spread, found.slippage, found.impact, found.commission) == (fx(99), 0, 0, 0, fx(9.9))
