@@ -159,3 +159,11 @@ def test_exit_orders_of_one_frame_follow_each_booking():
     assert len(dict.fromkeys(ids)) == 4
     assert exits_of(desk) == {"o-1": [("stop", 1), ("take", 1)], "o-2": [("stop", 2), ("take", 2)]}
     assert [e.qty for e in desk.sink.events(PositionChanged)] == [fx(1), fx(3)]
+
+
+def test_the_end_of_an_order_that_nobody_accepted_here_changes_nothing():
+    """An outside venue may speak of orders of an earlier life."""
+    desk = entered()
+    before = desk.actor.snapshot()
+    desk.seq.process(Inject((OrderCanceled("O-99", "unknown", 0, "asked"),)), "venue")
+    assert desk.actor.snapshot() == before
