@@ -281,6 +281,16 @@ def test_of_a_group_for_the_close_one_fills():
     assert [e.client_order_id for e in fills(desk.bar(8, FLAT, width=8))] == ["c1"]
 
 
+def test_of_a_group_for_the_close_one_fills_where_no_bar_ended_the_session_too():
+    """The last bar is that of 7 o'clock; the close at 8 fills the older one, which ends the other."""
+    desk = Desk(FREE, daily=False)
+    desk.open(0)
+    for _ in range(2):
+        desk.route(BUY, 10, type=OrderType.MARKET_ON_CLOSE, tif=TimeInForce.CLS, terms=OrderTerms(oco_group="g"))
+    assert desk.bar(7, FLAT) == []
+    assert [e.client_order_id for e in fills(desk.close(0))] == ["c1"]
+
+
 def test_of_prints_of_several_symbols_each_is_the_last_of_its_own():
     """What is missed of an order that is cancelled is measured against the last print of its symbol: 9, not 50."""
     tape = Tape()
