@@ -249,7 +249,7 @@ class Execution(Following):
         if match.triggers and (room > 0 or bound != LOT_CLOSED):
             self.events.append(_triggered(order, match.ref))
         if qty <= 0:
-            self.cancel(_arrived(order, at), bound)
+            self.found_nothing(_arrived(order, at), bound)
             return
         offered = self._volume.get(symbol)
         if offered is not None and offered < qty:

@@ -188,6 +188,12 @@ class Following:
             self.born.append(Born(order, match.leg, match.ref))
             bracket.exits.append(order)
 
+    def found_nothing(self, order: WorkingOrder, reason: str) -> None:
+        """End an order that had its chance and nothing to close; with an exit its bracket is over."""
+        self.cancel(order, reason)
+        if order.terms is not None and order.terms.bracket_of:
+            self._settle_exit(order, order.terms.bracket_of, 0)
+
     def _settle_exit(self, order: WorkingOrder, entry: str, qty: int) -> None:
         """Let the sibling of an exit shrink by what that filled, or end with it, and the entry too."""
         bracket = self._bracket(entry)

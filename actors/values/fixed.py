@@ -19,8 +19,8 @@ MAGNITUDE_MAX: Final = 10
 FIXED_MAX: Final = 2**63 - 1
 """The largest value a message can carry: 92,233,720,368.54775807."""
 
-# Up to 2**26 a float names every eighth decimal. From there to here it may miss by one unit of 1e-8 (neighbouring
-# floats are 1.5e-8 apart); beyond, the product with SCALE would no longer be a whole number exactly.
+# Up to 2**51 units (22.5 million) a float names every eighth decimal. From there to here it may miss by one unit of
+# 1e-8 (neighbouring floats are up to 1.5e-8 apart); beyond, the product with SCALE would no longer be exactly whole.
 PRICE_MAX: Final = 90_000_000.0
 
 

@@ -189,16 +189,17 @@ def test_what_cash_paid_of_a_purchase_ends_the_exits_of_the_short_it_closed():
     assert not desk.broker.working
 
 
-def test_an_entry_that_grows_when_its_exit_has_just_ended_makes_no_other():
-    """4 of 10 are bought; at an open of 89 an older stop sells them, the exit finds nothing, and 6 more are bought."""
+def test_an_entry_ends_with_its_exit_that_found_nothing_to_close():
+    """4 of 10 are bought; at an open of 89 an older stop sells them, the exit finds nothing: no 6 more without one."""
     desk = Desk(with_params(participation=10_000_000, allow_short=True))
     desk.route(SELL, 4, "stop", 89.5)
     desk.route(BUY, 10, "limit", 95, terms=OrderTerms(bracket=Bracket(stop_px=fx(90))))
     desk.bar(1, (94, 94, 94, 94), volume=40)
     events = desk.bar(2, (89, 89, 89, 89), volume=1_000)
-    assert [(e.client_order_id, e.last_qty) for e in fills(events)] == [("c1", fx(4)), ("c2", fx(6))]
+    assert [(e.client_order_id, e.last_qty) for e in fills(events)] == [("c1", fx(4))]
     assert [(e.client_order_id, e.reason) for e in events if isinstance(e, OrderCanceled)] == [
-        ("c2-sl", "REDUCE_ONLY_FLAT")
+        ("c2-sl", "REDUCE_ONLY_FLAT"),
+        ("c2", "BRACKET_CLOSED"),
     ]
 
 
