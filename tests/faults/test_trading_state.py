@@ -362,8 +362,11 @@ def _is_full(pipe: int) -> bool:
 
 
 def test_c12_without_prices_nothing_is_computed(tmp_path: Path) -> None:
-    """An empty ledger and no price of anything: orders are denied, and no loss is told of or acted on."""
+    """An empty ledger and no price of anything, only bids: orders are denied, no loss is told of or acted on."""
     toml = settings(tmp_path, quotes_a_second=10, risk="")
+    quotes = tmp_path / "quotes.csv"
+    head, *rows = quotes.read_text("ascii").splitlines()
+    quotes.write_text("\n".join([head, *(row.rsplit(",", 2)[0] + ",0,0" for row in rows)]) + "\n", "ascii")
     bars = next(line for line in toml.splitlines(keepends=True) if line.startswith("bars = "))
     with daemon(tmp_path, toml.replace(bars, "")) as d:
         d.start()
