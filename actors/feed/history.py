@@ -54,6 +54,7 @@ class HistorySpec(msgspec.Struct, frozen=True):
         renamed: further symbols, as far as there are data of them, where ``symbols`` names any.
         targets: tells which symbols join the universe although they may have no bar, or None.
         jumps: which prices are not believed, or None.
+        may_tick: a symbol of ``symbols`` without bars is no error: it may have ticks.
     """
 
     bars: tuple[str, ...] = ()
@@ -71,6 +72,7 @@ class HistorySpec(msgspec.Struct, frozen=True):
     renamed: tuple[str, ...] = ()
     targets: Targets | None = None
     jumps: JumpRule | None = None
+    may_tick: bool = False
 
 
 class History:
@@ -172,7 +174,7 @@ def open_history(spec: HistorySpec) -> History:
     """
     _check(spec)
     what = spec.symbols, spec.benchmark, spec.tz, spec.calendar, spec.adjustment, spec.renamed
-    loaded = load(spec.source, spec.bars, *what)
+    loaded = load(spec.source, spec.bars, *what, may_tick=spec.may_tick)
     raw = loaded.raw
     reach = 0 if raw.ts is None else 1  # an overnight session is dated by the day it ends
     table = session_table(spec.calendar, int(raw.day.min()) - reach, int(raw.day.max()) + reach)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import heapq
 import operator
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -101,7 +101,7 @@ class Recording:
     """Recorded market data of a universe; see :func:`open_recording`.
 
     Attributes:
-        universe: symbols with at least one bar, or without bars with at least one tick, in alphabetical order.
+        universe: symbols with at least one bar or tick, in alphabetical order.
         interval: of the bars played; one minute where there are only ticks.
         sessions: from the first played to the last, also those without data.
         actions: corporate actions of one pass, in order of time.
@@ -340,12 +340,7 @@ def open_recording(spec: RecordingSpec) -> Recording:
         spec = msgspec.structs.replace(spec, renamed=targets)
     rule = JumpRule(spec.max_jump, spec.jump_confirmations, explained=actions.dates()) if spec.max_jump else None
     if spec.bars or spec.source:
-        # What ships with the program was looked at: what jumps there did.
-        of_bars = msgspec.structs.replace(_of_bars(spec), jumps=None if spec.source else rule)
-        history = open_history(msgspec.structs.replace(of_bars, targets=actions.targets) if follow else of_bars)
-        days = date_to_day(history.sessions[0].date), date_to_day(history.sessions[-1].date)
-        ticks = _ticks(spec, days, history.universe.symbols, _of_ticks(rule, history.adjustment))
-        return _settled(spec, history, ticks, actions, days, history.universe)
+        return _with_bars(spec, actions, rule, follow=follow)
     first_day, last_day = (None if d is None else date_to_day(d) for d in (spec.from_date, spec.to_date))
     if first_day is not None and last_day is not None and first_day > last_day:
         message = f"--from {day_text(first_day)} is after --to {day_text(last_day)}"
@@ -358,6 +353,43 @@ def open_recording(spec: RecordingSpec) -> Recording:
         raise OperatorError(message, code="NO_DATA", remedy="choose other symbols, dates or universe.calendar")
     joined = actions.targets(ticks.symbols, *ticks.days) if follow else ()
     return _settled(spec, None, ticks, actions, ticks.days, _universe(spec, ticks, joined))
+
+
+def _with_bars(spec: RecordingSpec, actions: ActionStream, rule: JumpRule | None, *, follow: bool) -> Recording:
+    """Open the bars, and on their days the ticks; a symbol that only ticks is of the universe, too."""
+    surveyed: dict[tuple[int | None, int | None], TickStream] = {}
+    ticking = bool(spec.quotes or spec.trades)
+    told = spec.adjustment or (Adjustment.TOTAL if spec.source else Adjustment.RAW)
+    wanted = (*spec.symbols, *spec.renamed) if spec.symbols else None
+
+    def joined(symbols: Iterable[str], first_day: int | None, last_day: int | None) -> tuple[str, ...]:
+        days = first_day, last_day
+        found = actions.targets(symbols, *days) if follow else ()
+        if ticking:
+            surveyed[days] = _ticks(spec, days, wanted, _of_ticks(rule, told))
+            found = (*found, *surveyed[days].symbols)
+        return found
+
+    # What ships with the program was looked at: what jumps there did.
+    of_bars = msgspec.structs.replace(_of_bars(spec), jumps=None if spec.source else rule, may_tick=ticking)
+    history = open_history(msgspec.structs.replace(of_bars, targets=joined) if follow or ticking else of_bars)
+    absent = [symbol for symbol in spec.symbols if ticking and symbol not in history.universe.symbols]
+    if absent:
+        message = f"neither the bars nor the ticks have a usable row of {', '.join(absent)} in the dates asked for"
+        raise OperatorError(message, code="UNKNOWN_SYMBOL", remedy="leave it out of universe.symbols, or give its data")
+    days = date_to_day(history.sessions[0].date), date_to_day(history.sessions[-1].date)
+    ticks = surveyed.get(days) if told is history.adjustment else None
+    if ticks is None:
+        ticks = _ticks(spec, days, history.universe.symbols, _of_ticks(rule, history.adjustment))
+    closes = history.session_closes()[1] if ticking else np.zeros((0, 0))
+    alone = [
+        symbol
+        for symbol, column in zip(history.universe.symbols, closes.T, strict=False)
+        if symbol in ticks.symbols and not np.isfinite(column).any()
+    ]
+    if alone:
+        ticks.notices.append(f"matched and marked on ticks alone, for there are no bars of them: {', '.join(alone)}")
+    return _settled(spec, history, ticks, actions, days, history.universe)
 
 
 def _of_ticks(rule: JumpRule | None, adjustment: Adjustment) -> JumpRule | None:

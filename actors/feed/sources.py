@@ -58,6 +58,8 @@ def load(
     calendar: str,
     adjustment: Adjustment | None,
     renamed: tuple[str, ...] = (),
+    *,
+    may_tick: bool = False,
 ) -> Loaded:
     """Read the embedded data (``source``) or files (``bars``); see :class:`actors.feed.history.HistorySpec`.
 
@@ -65,8 +67,8 @@ def load(
         OperatorError: an input cannot be read, or lacks a symbol that was asked for.
     """
     if source:
-        return _load_embedded(source, symbols, benchmark, adjustment, renamed)
-    return _load_files(bars, symbols, benchmark, tz, calendar, adjustment, renamed)
+        return _load_embedded(source, symbols, benchmark, adjustment, renamed, may_tick=may_tick)
+    return _load_files(bars, symbols, benchmark, tz, calendar, adjustment, renamed, may_tick=may_tick)
 
 
 def _load_embedded(
@@ -75,6 +77,8 @@ def _load_embedded(
     benchmark: str | None,
     adjustment: Adjustment | None,
     renamed: tuple[str, ...],
+    *,
+    may_tick: bool,
 ) -> Loaded:
     from actors.feed.ports import embedded  # noqa: PLC0415 - only what is used is loaded
 
@@ -88,7 +92,7 @@ def _load_embedded(
         raise OperatorError(message, code="BAD_ADJUSTMENT", remedy="leave --adjustment out, or say total")
     data = embedded.read_embedded()
     raw = data.raw
-    _need(symbols, benchmark, (*raw.symbols, embedded.INDEX_SYMBOL), "the embedded data")
+    _need(() if may_tick else symbols, benchmark, (*raw.symbols, embedded.INDEX_SYMBOL), "the embedded data")
     if embedded.INDEX_SYMBOL in symbols:
         message = f"{embedded.INDEX_SYMBOL} is an index and cannot be traded"
         raise OperatorError(message, code="UNKNOWN_SYMBOL", remedy="name it as --benchmark only")
@@ -119,6 +123,8 @@ def _load_files(
     calendar: str,
     adjustment: Adjustment | None,
     renamed: tuple[str, ...],
+    *,
+    may_tick: bool,
 ) -> Loaded:
     from actors.feed.ports.files import read_file  # noqa: PLC0415 - polars only where files are read
     from actors.feed.ports.tape import tapes_of  # noqa: PLC0415
@@ -133,7 +139,12 @@ def _load_files(
     if not bar_files:
         message = f"{what} has quotes but no column close"
         raise OperatorError(message, code="MISSING_COLUMN", remedy="give the bars it belongs to with another --bars")
-    _need(symbols, benchmark, tuple(dict.fromkeys(s for file in bar_files for s in file.symbols)), what)
+    _need(
+        () if may_tick else symbols,
+        benchmark,
+        tuple(dict.fromkeys(s for file in bar_files for s in file.symbols)),
+        what,
+    )
     rows = [file.raw for file in bar_files if len(file.raw)]
     if not rows:
         message = f"{what} has no bars" + (f" of {', '.join(symbols)}" if symbols else "")

@@ -169,14 +169,19 @@ def test_dates_and_symbols_limit_ticks_too(write) -> None:
         open_recording(RecordingSpec(news=(path,)))
 
 
-def test_ticks_nobody_asked_for_are_a_notice(write) -> None:
-    """A file of another universe beside the bars is most likely a mistake."""
-    spec = RecordingSpec(
-        bars=(write(BARS),), trades=(write("ts,symbol,price,size\n2013-10-07T14:00:00Z,Z,1,1\n", "t.csv"),)
-    )
-    recording = open_recording(spec)
-    assert any("t.csv has no row that is played" in notice for notice in recording.notices)
-    assert "Trade" not in kinds(recording.inputs())
+def test_a_symbol_that_only_ticks_is_played_and_told(write) -> None:
+    """A file of another universe beside the bars may be a mistake; one asked for that has neither is an error."""
+    files = {"bars": (write(BARS),), "trades": (write("ts,symbol,price,size\n2013-10-07T14:00:00Z,Z,1,1\n", "t.csv"),)}
+    recording = open_recording(RecordingSpec(**files))
+    assert recording.universe.symbols == ("A", "B", "Z")
+    assert any("on ticks alone, for there are no bars of them: Z" in notice for notice in recording.notices)
+    assert "Trade" in kinds(recording.inputs())
+    some = open_recording(RecordingSpec(**files, symbols=("A", "Z")))
+    assert some.universe.symbols == ("A", "Z")
+    without = open_recording(RecordingSpec(**files, symbols=("A",)))
+    assert any("t.csv has no row that is played" in notice for notice in without.notices)
+    with pytest.raises(OperatorError, match="neither the bars nor the ticks have a usable row of ZZ"):
+        open_recording(RecordingSpec(**files, symbols=("A", "ZZ")))
 
 
 def places(inputs: list[object]) -> list[Resume]:
@@ -347,7 +352,7 @@ def test_what_lies_before_the_first_session_warms_features_up(write) -> None:
     files = {"bars": (write(text),), "quotes": (write(QUOTES, "q.csv"),), "trades": (write(TRADES, "t.csv"),)}
     spec = RecordingSpec(**files, from_date=20_131_009, adjustment=Adjustment.RAW)  # type: ignore[arg-type]
     recording, rows = warm(spec, 1)
-    assert kinds(rows) == ["Opened", "Quote", "Bar", "Bar", "Closed"]  # type: ignore[arg-type]
+    assert kinds(rows) == ["Opened", "Quote", "Bar", "Bar", "Trade", "Closed"]  # type: ignore[arg-type]
     opened, quote, bar, *_ = rows
     assert quote.ids.tolist() == [1]  # type: ignore[attr-defined]
     assert opened.session.date == 20_131_008  # type: ignore[attr-defined]
