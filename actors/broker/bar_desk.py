@@ -73,11 +73,14 @@ class BarDesk(BrokerState):
         resting = self._resting
         ticked = self._book.ticked if self._book.active else None
         for order in [*resting.unarrived.values(), *resting.trails.values(), *resting.auctions.values()]:
-            row = row_of(panel, order.symbol)
             born = order.leg and order.accepted_ts == panel.ts
+            lives = order.live_from <= panel.start_ts or born
+            if not (lives or order.auction):  # most that came in with this bar
+                continue
+            row = row_of(panel, order.symbol)
             if row < 0 or not trades(panel, row) or (ticked is not None and ticked(order.symbol)):
                 continue
-            if order.live_from <= panel.start_ts or born:
+            if lives:
                 if not order.arrival_px:
                     resting.arrived(order, arrival(panel, row))
                 if order.mode is Mode.TRAIL and (self._status.quiet or self._status.open(order.symbol, panel.start_ts)):

@@ -111,6 +111,7 @@ class BarWalk:
         """Fill what the bars of ``rows`` (ascending; they may touch an order) fill."""
         panel = self._panel
         volume = panel.volume
+        offers = self._execution.shares_volume
         choice = False
         for row in rows:
             symbol = row if panel.dense else panel.ids.item(row)
@@ -118,11 +119,24 @@ class BarWalk:
                 traded = volume.item(row)
                 if not traded > 0:  # also true for NaN
                     continue
-                self._execution.offer_volume(symbol, traded)
+                if offers:
+                    self._execution.offer_volume(symbol, traded)
             choice |= self._meet_open(row, self._resting.of(symbol))
         self._opens.sort()  # an order's number is unique, so nothing behind it is compared
         if choice:
             _worse_leg_first(self._opens)
+        self._fill_opens()
+        if self._waiting:
+            self._walk()
+        for _, _, row, order, match in sorted(self._closing):
+            now = self._execution.now_of(order)
+            if now is not None:
+                self._fill(row, now, match)
+
+    # -- the open --------------------------------------------------------------------------------------------------
+
+    def _fill_opens(self) -> None:
+        """Fill what meets an open, in order."""
         execution, quotes = self._execution, self._has_quotes
         ended, present = execution.ended, execution.present
         for _, n, row, order, match in self._opens:
@@ -134,14 +148,6 @@ class BarWalk:
                 execution.fill(order, match, None, match.ref)  # what most are, without the calls that others need
             else:
                 self._meet(row, order, match)
-        if self._waiting:
-            self._walk()
-        for _, _, row, order, match in sorted(self._closing):
-            now = execution.now_of(order)
-            if now is not None:
-                self._fill(row, now, match)
-
-    # -- the open --------------------------------------------------------------------------------------------------
 
     def _meet_open(self, row: int, orders: Iterable[WorkingOrder]) -> bool:
         """Sort one symbol's orders into those that meet the open and others; tell whether a resting exit meets it."""

@@ -125,7 +125,11 @@ class Fill(msgspec.Struct, frozen=True, gc=False):
 
 
 class Execution(Following):
-    """The budgets of one instant and the events so far."""
+    """The budgets of one instant and the events so far.
+
+    Attributes:
+        shares_volume: whether fills or their prices depend on the volume that is offered.
+    """
 
     __slots__ = (
         "_accounts",
@@ -136,6 +140,7 @@ class Execution(Following):
         "_terms",
         "_traded",
         "_volume",
+        "shares_volume",
     )
 
     def __init__(
@@ -170,6 +175,7 @@ class Execution(Following):
         self._volume: dict[int, int] = {}
         self._traded: dict[int, int] = {}
         self._banded = terms.status.banded
+        self.shares_volume = terms.shaped or terms.participation > 0
         after = terms.aftermath
         self._aftermath = None if after is None else Aftermath(terms.costs, dict(after.pressures))
 
@@ -276,7 +282,7 @@ class Execution(Following):
         self._book(order, match, fill, purse, stake, at)
         if qty == room < leaves:
             self.cancel(_arrived(order, at), bound, qty)
-        if order.linked or held:
+        if order.linked or (held and self._links.brackets):
             self._consequences(_arrived(order, at) if order.linked else order, match, qty, held, stake.held)
 
     def _consequences(self, order: WorkingOrder, match: Match, qty: int, before: int, held: int) -> None:

@@ -40,6 +40,9 @@ from actors.values.fixed import mul_ratio
 from daemon.kernel.actor import Context, decides
 from daemon.kernel.errors import OperatorError
 
+# Two of a kind are found at once by what they are; two that differ are compared as the texts that they are, too.
+_PLAIN_TIFS: Final = (TimeInForce.DAY, TimeInForce.GTC)
+_PLAIN_TYPES: Final = (OrderType.MARKET, OrderType.LIMIT, OrderType.STOP)
 _AUCTIONS: Final = (TimeInForce.OPG, TimeInForce.CLS)
 _AUCTION_TYPES: Final = (OrderType.MARKET_ON_OPEN, OrderType.MARKET_ON_CLOSE)
 
@@ -80,13 +83,16 @@ class IntakeDesk(BrokerState):
         if (order.lot_id or order.reduce_only) and (room := closable(order, account)) < order.qty:
             reserved = mul_ratio(reserved, room, order.qty)
             order = msgspec.structs.replace(order, qty=room)
-        last = self._last(order.symbol)
-        if order.terms is not None or order.tif in _AUCTIONS or order.type in _AUCTION_TYPES:
+        ticks = self._book.active
+        last = self._last(order.symbol) if ticks else self._market.last(order.symbol)
+        plain = order.terms is None and order.tif in _PLAIN_TIFS and order.type in _PLAIN_TYPES
+        if not plain and (order.terms is not None or order.tif in _AUCTIONS or order.type in _AUCTION_TYPES):
             refusal = self._check_place(WorkingOrder(number, order, reserved, ctx.now), ctx.now)
             if refusal is not None:
                 ctx.emit(OrderRejected(order_id, order, *refusal))
                 return
-        ctx.emit(OrderAccepted(order_id, order, reserved, ctx.now, last, self.expected_cost(order, last)))
+        cost = self.expected_cost(order, last) if ticks or not self._terms.costs.free else 0
+        ctx.emit(OrderAccepted(order_id, order, reserved, ctx.now, last, cost))
         if self._params.same_event_fill and order.type is OrderType.MARKET:
             self._fill_at_close(WorkingOrder(number, order, reserved, ctx.now), ctx)
 

@@ -31,10 +31,11 @@ class OrderFolds(BrokerState):
     @evolves(OrderAccepted)
     def accepted(self, event: OrderAccepted) -> None:
         """Work an order."""
-        order = WorkingOrder(self._next, event.order, event.reserved, event.ts)
+        submitted = event.order
+        order = WorkingOrder(self._next, submitted, event.reserved, event.ts)
         self._next += 1
-        self._seen.add(event.order.client_order_id)
-        exit_of = event.order.terms.bracket_of if event.order.terms is not None else ""
+        self._seen.add(submitted.client_order_id)
+        exit_of = "" if submitted.terms is None else submitted.terms.bracket_of
         if exit_of:  # it is at the venue when it comes to life
             order.leg = event.leg
             order.arrival_px = event.ref_px
@@ -132,7 +133,9 @@ class OrderFolds(BrokerState):
             self._links.filled(order, qty)
         if not event.leaves_qty:
             order.advance(OrderTrigger.FILL)
-            self._end(order)
+            self._resting.remove(order)
+            if order.linked:
+                self._links.ended(order)
             return
         if not order.arrival_px and event.arrival_px:
             self._resting.arrived(order, event.arrival_px)

@@ -42,11 +42,13 @@ from actors.risk.trading_state import ACTIVE, KILLED, StateKeeper
 from actors.values.fixed import FIXED_MAX, SCALE, div_round, fmt, mul, to_fixed
 from actors.values.halts import HALTED, LULD
 from actors.values.margin import initial
-from actors.values.order_names import entry_of, exit_ids, opening_id, opens_a_flip
+from actors.values.order_names import EXIT_ENDINGS, entry_of, exit_ids, opening_id, opens_a_flip
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
 
 _MARKET: Final = OrderType.MARKET
+_LIMIT: Final = OrderType.LIMIT
+_PLAIN_TIFS: Final = (TimeInForce.DAY, TimeInForce.GTC)
 _STATE_TEXT: Final = {
     TradingState.REDUCING: "only orders that reduce a position pass while trading is reducing",
     TradingState.HALTED: "only verified exits pass while trading is halted",
@@ -209,16 +211,24 @@ class Gate:
         if qty <= 0 or (qty % lot and not order.reduce_only):
             reason = f"the quantity must be a positive multiple of {fmt(lot)}, not {fmt(qty)}"
             return Denial("BAD_QTY", reason, fmt(qty), fmt(lot))
-        denial = bad_price(order.type, limit_px, stop_px)
+        kind = order.type
+        if order.terms is None and stop_px is None and order.tif in _PLAIN_TIFS:  # what most are, without calls
+            if limit_px is None:
+                if kind is _MARKET:
+                    return None
+            elif kind is _LIMIT and limit_px > 0:
+                return None
+        denial = bad_price(kind, limit_px, stop_px)
         if denial is not None or is_plain(order):
             return denial
         ref = self._prices.last(symbol)
         return bad_terms(order, qty, limit_px, stop_px, ref=ref, lot=lot, now=now)
 
     def _duplicate(self, order: SubmitOrder, now: int) -> Denial | None:
-        denial = self._used(order.client_order_id)
+        name = order.client_order_id
+        denial = self._used(name) if name in self._seen or name.endswith(EXIT_ENDINGS) else None
         if denial is None and order.terms is not None and order.terms.bracket is not None:
-            target, stop = exit_ids(order.client_order_id)
+            target, stop = exit_ids(name)
             denial = self._used(target) or self._used(stop)
         if denial is not None:
             return denial

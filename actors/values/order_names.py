@@ -11,6 +11,7 @@ DUPLICATE: Final = "DUPLICATE"
 """Code of the denial of an order whose id is taken."""
 TAKE_PROFIT: Final = "-tp"
 STOP_LOSS: Final = "-sl"
+EXIT_ENDINGS: Final = (TAKE_PROFIT, STOP_LOSS)
 _OPENING: Final = "-open"
 _LENGTH: Final = len(TAKE_PROFIT)
 
@@ -22,7 +23,7 @@ def exit_ids(entry: str) -> tuple[str, str]:
 
 def entry_of(name: str) -> str:
     """Return the entry whose exit would have this id, "" where it is no exit's."""
-    return name[:-_LENGTH] if name[-_LENGTH:] in (TAKE_PROFIT, STOP_LOSS) else ""
+    return name[:-_LENGTH] if name[-_LENGTH:] in EXIT_ENDINGS else ""
 
 
 def belongs_to_another(name: str, code: str) -> bool:
