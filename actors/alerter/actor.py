@@ -130,7 +130,7 @@ class AlerterActor(EdgeActor):
         self._last: I64 = np.zeros(n, dtype=np.int64)
         self._owned = True
         self._previous: I64 = np.zeros(n, dtype=np.int64)
-        self._holders: I64 = np.zeros(n, dtype=np.int64)
+        self._holders = [0] * n
         """How many portfolios hold each symbol."""
         self._reach: F64 = np.full(n, np.inf)
         """How far from the previous close the next large move of each symbol begins; inf where no close is known."""

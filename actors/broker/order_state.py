@@ -305,7 +305,7 @@ class WorkingOrder:
             self.auction = _auction(order)
             self.immediate = tif is TimeInForce.IOC or tif is TimeInForce.FOK
         terms = self.terms = order.terms
-        self.linked = terms is not None and (terms.bracket is not None or bool(terms.bracket_of or terms.oco_group))
+        self.linked = False
         self.qty = self.leaves = order.qty
         self.limit_px = order.limit_px
         self.stop_px = order.stop_px
@@ -320,6 +320,7 @@ class WorkingOrder:
         self.queue: int | None = None
         self.shown = 0
         if terms is not None:
+            self.linked = terms.bracket is not None or bool(terms.bracket_of or terms.oco_group)
             self.show()
         self.cum_qty = self.cum_shift = self.cum_value = self.fills = 0
         self.commission = self.regulatory = 0

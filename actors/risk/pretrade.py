@@ -286,7 +286,8 @@ class Gate:
         else:
             reducing = leaves <= closable
             entry = not reducing
-            if closable > 0 and own is None and opens_a_flip(order.client_order_id, order.parent_id):
+            parent = order.parent_id
+            if parent and closable > 0 and own is None and opens_a_flip(order.client_order_id, parent):
                 return _unclosed(order, closable)
             if entry and closable > 0 and (side == BUY or self._limits.allow_short):
                 return _flip(order, closable)
