@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from actors.messages.orders import OrderStatus
+from actors.messages.orders import OrderStatus, OrderType
 from actors.reporter.story import OrderRow
 from actors.reporter.tca import EXCUSED, EXITS, WAITING
 
 _REFUSED: Final = (OrderStatus.DENIED, OrderStatus.REJECTED)
+_ENDED_BY_OTHERS: Final = (*_REFUSED, OrderStatus.REPLACED)
+_WAITING: Final = frozenset(kind for kind in OrderType if kind.value in WAITING)
 
 
 def waits(row: OrderRow) -> bool:
     """Tell whether an order waits for a price of its own."""
     order = row.order
-    return (
-        order.type.value in WAITING
-        or order.reason in EXITS
-        or (order.terms is not None and order.terms.bracket_of != "")
-    )
+    return order.type in _WAITING or order.reason in EXITS or (order.terms is not None and order.terms.bracket_of != "")
 
 
 def stamps(row: OrderRow) -> tuple[int | None, int | None]:
@@ -34,7 +32,7 @@ def stamps(row: OrderRow) -> tuple[int | None, int | None]:
 
 def is_missed(row: OrderRow) -> bool:
     """Tell whether what was not filled was wanted when the order ended."""
-    if row.status in (*_REFUSED, OrderStatus.REPLACED) or row.reason in EXCUSED:
+    if row.status in _ENDED_BY_OTHERS or row.reason in EXCUSED:
         return False
     return not waits(row) or row.trace.trigger_px > 0
 

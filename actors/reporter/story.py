@@ -47,7 +47,7 @@ from daemon.journal.journal import StoredFrame
 from daemon.kernel.message import CommandRejected, Event, InputQuarantined
 
 
-class Trace(msgspec.Struct):
+class Trace(msgspec.Struct, gc=False):
     """What an order met on its way, for cost analysis; units of 1e-8, prices 0 where unknown.
 
     Attributes:
@@ -80,7 +80,7 @@ class Trace(msgspec.Struct):
     replaced: bool = False
 
 
-class OrderRow(msgspec.Struct):
+class OrderRow(msgspec.Struct, gc=False):
     """The last known state of an order; money and quantities in units of 1e-8."""
 
     order: SubmitOrder
@@ -96,7 +96,7 @@ class OrderRow(msgspec.Struct):
     trace: Trace = msgspec.field(default_factory=Trace)
 
 
-class Holding(msgspec.Struct):
+class Holding(msgspec.Struct, gc=False):
     """A position at the end; units of 1e-8."""
 
     qty: int = 0
@@ -104,7 +104,7 @@ class Holding(msgspec.Struct):
     realized: int = 0
 
 
-class EquityPoint(msgspec.Struct, frozen=True):
+class EquityPoint(msgspec.Struct, frozen=True, gc=False):
     """Equity of one portfolio at one instant; ``session`` is 0 but at a session's close."""
 
     ts: int
@@ -272,9 +272,16 @@ class Story:
     def _accepted(self, ts: int, event: OrderAccepted) -> None:
         order = event.order
         self.orders[order.client_order_id] = OrderRow(
-            order, ts, event.order_id, OrderStatus.NEW, order.qty, order.limit_px, order.stop_px, order.reason
+            order,
+            ts,
+            event.order_id,
+            OrderStatus.NEW,
+            order.qty,
+            order.limit_px,
+            order.stop_px,
+            order.reason,
+            trace=Trace(event.ref_px, event.expected_cost),
         )
-        self.orders[order.client_order_id].trace = Trace(decision_px=event.ref_px, expected=event.expected_cost)
 
     def _rejected(self, ts: int, event: OrderRejected) -> None:
         self._refuse("broker", event.code)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -43,6 +44,12 @@ SIGNALS = "ts,strategy,decision,symbol,score,confidence,p_up,horizon,gate,reason
 ALERTS = "ts,severity,key,title,facts,action_taken,next_command,count,alert_id"
 BENCHMARK = "ts,return"
 
+stamp: Final = lru_cache(maxsize=1 << 12)(format_ts)
+"""An instant as text; the rows of a table and the tables of a run share few of them, near each other."""
+
+amount: Final = lru_cache(maxsize=1 << 15)(fmt)
+"""An amount as text; most cells of a row of orders or fills repeat one that was just written."""
+
 _SIDES = {1: "buy", -1: "sell"}
 _DIRECTIONS = {1: "long", -1: "short"}
 
@@ -71,8 +78,9 @@ def table(header: str, rows: Iterable[str]) -> str:
     return "\n".join((header, *rows, ""))
 
 
-def _px(value: int | None) -> str:
-    return "" if value is None else fmt(value)
+def px(value: int | None) -> str:
+    """Return an amount as text, "" for None."""
+    return "" if value is None else amount(value)
 
 
 def equity_csv(curve: Curve, marks: Sequence[EquityPoint] | None = None) -> str:
@@ -87,7 +95,7 @@ def equity_csv(curve: Curve, marks: Sequence[EquityPoint] | None = None) -> str:
 
 
 def _equity_row(p: EquityPoint, depth: float) -> str:
-    return f"{format_ts(p.ts)},{fmt(p.equity)},{fmt(p.cash)},{fmt(p.gross)},{fmt(p.net)},{number(depth + 0.0)}"
+    return f"{stamp(p.ts)},{amount(p.equity)},{amount(p.cash)},{amount(p.gross)},{amount(p.net)},{number(depth + 0.0)}"
 
 
 def _extra(several: bool) -> str:
@@ -106,9 +114,9 @@ def orders_csv(story: Story, symbols: Sequence[str], several: bool = False) -> s
         order = row.order
         symbol = symbols[order.symbol] if order.symbol >= 0 else order.symbol_text
         line = (
-            f"{row.order_id},{cell(order.client_order_id)},{format_ts(row.ts)},{cell(symbol)},{_SIDES[order.side]},"
-            f"{order.type},{order.tif},{fmt(row.qty)},{_px(row.limit_px)},{_px(row.stop_px)},{row.status},"
-            f"{fmt(row.cum_qty)},{_px(row.avg_px)},{cell(row.reason)},{cell(order.strategy)},{cell(order.parent_id)},"
+            f"{row.order_id},{cell(order.client_order_id)},{stamp(row.ts)},{cell(symbol)},{_SIDES[order.side]},"
+            f"{order.type},{order.tif},{amount(row.qty)},{px(row.limit_px)},{px(row.stop_px)},{row.status},"
+            f"{amount(row.cum_qty)},{px(row.avg_px)},{cell(row.reason)},{cell(order.strategy)},{cell(order.parent_id)},"
             f"{_terms(order.terms)},{_trace(row)}"
         )
         rows.append(f"{line},{cell(order.portfolio)}" if several else line)
@@ -120,8 +128,8 @@ def _trace(row: OrderRow) -> str:
     trace = row.trace
     missed = row.qty - row.cum_qty if is_missed(row) else 0
     return (
-        f"{_px(decision)},{_px(arrival)},{format_ts(trace.end_ts) if trace.end_ts else ''},"
-        f"{_px(trace.end_px or None)},{fmt(missed)},{_px(expectation(row))}"
+        f"{px(decision)},{px(arrival)},{stamp(trace.end_ts) if trace.end_ts else ''},"
+        f"{px(trace.end_px or None)},{amount(missed)},{px(expectation(row))}"
     )
 
 
@@ -142,9 +150,9 @@ def terms_dict(terms: msgspec.Struct) -> dict[str, Any]:
         if isinstance(value, msgspec.Struct):
             out[field.name] = terms_dict(value)
         elif field.name == "expire_ts":
-            out["expire_at"] = format_ts(value)
+            out["expire_at"] = stamp(value)
         elif isinstance(value, int) and not isinstance(value, bool):
-            out[field.name] = msgspec.Raw(fmt(value).encode())
+            out[field.name] = msgspec.Raw(amount(value).encode())
         else:
             out[field.name] = value
     return out
@@ -157,9 +165,9 @@ def fills_csv(story: Story, symbols: Sequence[str], several: bool = False) -> st
 
 def _fill_row(ts: int, f: OrderFilled | OrderPartiallyFilled, symbols: Sequence[str], several: bool) -> str:
     line = (
-        f"{format_ts(ts)},{f.order_id},{f.exec_id},{symbols[f.symbol]},{_SIDES[f.side]},{fmt(f.last_qty)},"
-        f"{fmt(f.last_px)},{f.px_source},{fmt(f.commission + f.regulatory)},{f.liquidity},"
-        f"{fmt(f.ref_px)},{fmt(f.spread)},{fmt(f.slippage)},{fmt(f.impact)},{fmt(f.commission)}"
+        f"{stamp(ts)},{f.order_id},{f.exec_id},{symbols[f.symbol]},{_SIDES[f.side]},{amount(f.last_qty)},"
+        f"{amount(f.last_px)},{f.px_source},{amount(f.commission + f.regulatory)},{f.liquidity},"
+        f"{amount(f.ref_px)},{amount(f.spread)},{amount(f.slippage)},{amount(f.impact)},{amount(f.commission)}"
     )
     return f"{line},{cell(f.portfolio)}" if several else line
 
@@ -169,8 +177,8 @@ def trades_csv(story: Story, symbols: Sequence[str], several: bool = False) -> s
     rows = []
     for t in story.trades:
         line = (
-            f"{symbols[t.symbol]},{_DIRECTIONS[t.side]},{fmt(abs(t.qty))},{format_ts(t.entry_ts)},{fmt(t.entry_px)},"
-            f"{format_ts(t.exit_ts)},{fmt(t.exit_px)},{fmt(t.fees)},{fmt(t.pnl)},{number(t.ret)},{number(t.mae)},"
+            f"{symbols[t.symbol]},{_DIRECTIONS[t.side]},{amount(abs(t.qty))},{stamp(t.entry_ts)},{amount(t.entry_px)},"
+            f"{stamp(t.exit_ts)},{amount(t.exit_px)},{amount(t.fees)},{amount(t.pnl)},{number(t.ret)},{number(t.mae)},"
             f"{number(t.mfe)},{number(t.entry_confidence)},{cell(t.exit_reason)},{cell(t.strategy)}"
         )
         rows.append(f"{line},{cell(t.portfolio)}" if several else line)
@@ -200,7 +208,7 @@ def positions_csv(story: Story, symbols: Sequence[str], last: F64, several: bool
     """Return every symbol ever held, flat ones with quantity 0, so that realised profits are complete."""
     rows = []
     for portfolio, symbol, qty, average, market, unrealized, realized in position_rows(story, last):
-        line = f"{symbols[symbol]},{fmt(qty)},{_px(average)},{_px(market)},{_px(unrealized)},{fmt(realized)}"
+        line = f"{symbols[symbol]},{amount(qty)},{px(average)},{px(market)},{px(unrealized)},{amount(realized)}"
         rows.append(f"{line},{cell(portfolio)}" if several else line)
     return table(POSITIONS + _extra(several), rows)
 
@@ -210,7 +218,7 @@ def predictions_csv(story: Story, symbols: Sequence[str]) -> str:
     rows: list[str] = []
     names = [cell(s) for s in symbols]
     for ts, signal in story.signals:
-        head, middle = format_ts(ts), f"{cell(model_of(signal))},{cell(signal.horizon)}"
+        head, middle = stamp(ts), f"{cell(model_of(signal))},{cell(signal.horizon)}"
         ids = unpack_i32(signal.ids)
         scores, price = unpack_f64(signal.score), unpack_i64(signal.price)
         realized, tradable = realized_of(story, signal, ids)
@@ -229,9 +237,9 @@ def predictions_csv(story: Story, symbols: Sequence[str]) -> str:
         )
         for i, score, confidence, p_up, px, bps, real, trad, hit in columns:
             action = "BUY" if score > 0 else "SELL" if score < 0 else "HOLD"
-            target = fmt(round(px * (1.0 + bps / 10_000.0))) if bps is not None and bps == bps else ""  # noqa: PLR0124
+            target = amount(round(px * (1.0 + bps / 10_000.0))) if bps is not None and bps == bps else ""  # noqa: PLR0124
             rows.append(
-                f"{head},{names[i]},{middle},{action},{number(score)},{number(confidence)},{number(p_up)},{fmt(px)},"
+                f"{head},{names[i]},{middle},{action},{number(score)},{number(confidence)},{number(p_up)},{amount(px)},"
                 f"{target},{number(real)},{number(trad)},{'true' if hit > 0 else 'false' if hit < 0 else ''}"
             )
     return table(PREDICTIONS, rows)
@@ -249,7 +257,7 @@ def signals_csv(story: Story, symbols: Sequence[str], gates: tuple[float, float]
     rows: list[str] = []
     names = [cell(s) for s in symbols]
     for ts, signal in story.signals:
-        head = f"{format_ts(ts)},{cell(signal.strategy)},{signal.decision}"
+        head = f"{stamp(ts)},{cell(signal.strategy)},{signal.decision}"
         horizon = cell(signal.horizon)
         ids = unpack_i32(signal.ids).tolist()
         reasons = signal.reasons or ("",) * len(ids)
@@ -278,7 +286,7 @@ def alerts_csv(alerts: Sequence[AlertRaised]) -> str:
     for a in alerts:
         facts = "; ".join(f"{name}={value}" for name, value in a.facts)
         rows.append(
-            f"{format_ts(a.ts)},{a.severity},{cell(a.key)},{cell(a.title)},{cell(facts)},{cell(a.action_taken)},"
+            f"{stamp(a.ts)},{a.severity},{cell(a.key)},{cell(a.title)},{cell(facts)},{cell(a.action_taken)},"
             f"{cell(a.next_command)},{a.count},{cell(a.alert_id)}"
         )
     return table(ALERTS, rows)
@@ -287,7 +295,7 @@ def alerts_csv(alerts: Sequence[AlertRaised]) -> str:
 def benchmark_csv(stamps: Sequence[int], returns: F64) -> str:
     """Return the primary benchmark's returns by session close, for ``tradingd calc metrics --benchmark``."""
     pairs = zip(stamps, returns.tolist(), strict=True)
-    return table(BENCHMARK, (f"{format_ts(ts)},{number(r)}" for ts, r in pairs if math.isfinite(r)))
+    return table(BENCHMARK, (f"{stamp(ts)},{number(r)}" for ts, r in pairs if math.isfinite(r)))
 
 
 def portfolios_csv(curves: dict[str, Curve]) -> str:

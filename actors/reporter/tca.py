@@ -26,7 +26,7 @@ A replaced order keeps its decision and is measured by its last quantity. A spli
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -56,9 +56,10 @@ PARTS: Final = ("delay", "execution", "opportunity", "fees")
 EXECUTION: Final = ("spread", "slippage", "impact", "timing")
 BENCHMARKS: Final = ("arrival", "vwap", "close")
 GROUPS: Final = ("strategy", "symbol", "hour", "type")
+"""What sums are grouped by, as :meth:`Analysis.document` builds its keys."""
 
 
-class ParentOrder(msgspec.Struct, frozen=True, kw_only=True):
+class ParentOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An order and what became of it. Prices, quantities and money in units of 1e-8, None where unknown.
 
     Attributes:
@@ -114,7 +115,7 @@ class ParentOrder(msgspec.Struct, frozen=True, kw_only=True):
         return 10_000 * total / base if total is not None and base else None
 
 
-class Shortfall(msgspec.Struct, frozen=True, kw_only=True):
+class Shortfall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The parts of one order's shortfall, units of 1e-16, None where unknown; positive is a cost.
 
     ``timing`` is what of the execution the known ones of spread, slippage and impact do not explain. ``arrival``,
@@ -207,14 +208,23 @@ class Analysis(msgspec.Struct, frozen=True):
 
     def document(self) -> dict[str, Any]:
         """Return the sums as plain values: money, and bps weighted by value; None where nothing is known."""
+        cells: dict[tuple[str, str, str, str], _Sums] = {}
+        for order, parts in self.rows:
+            key = order.strategy, order.symbol, f"{order.hour:02d}", order.type
+            cell = cells.get(key)
+            if cell is None:
+                cell = cells[key] = _Sums()
+            cell.add(order, parts)
+        total = _Sums()
         by: dict[str, Any] = {}
-        for name in GROUPS:
-            found: dict[str, list[tuple[ParentOrder, Shortfall]]] = {}
-            key: Callable[[ParentOrder], str] = _KEYS[name]
-            for order, parts in self.rows:
-                found.setdefault(key(order), []).append((order, parts))
-            by[name] = {label: _sums(rows) for label, rows in sorted(found.items())}
-        return _sums(self.rows) | {
+        for i, name in enumerate(GROUPS):
+            found: dict[str, _Sums] = {}
+            for key, cell in cells.items():
+                found.setdefault(key[i], _Sums()).merge(cell)
+            by[name] = {label: sums.document() for label, sums in sorted(found.items())}
+        for cell in cells.values():
+            total.merge(cell)
+        return total.document() | {
             "of_execution": _execution(self.rows),
             "benchmarks": {name: _against(self.rows, name) for name in BENCHMARKS},
             "expected": _expected(self.rows),
@@ -222,12 +232,6 @@ class Analysis(msgspec.Struct, frozen=True):
         }
 
 
-_KEYS: Final[dict[str, Callable[[ParentOrder], str]]] = {
-    "strategy": lambda order: order.strategy,
-    "symbol": lambda order: order.symbol,
-    "hour": lambda order: f"{order.hour:02d}",
-    "type": lambda order: order.type,
-}
 _COUNTED: Final = ("filled", "partially_filled", "canceled", "expired", "rejected", "denied")
 _Rows = Sequence[tuple[ParentOrder, Shortfall]]
 
@@ -237,38 +241,65 @@ def _known(rows: _Rows) -> list[tuple[ParentOrder, Shortfall]]:
     return [(o, p) for o, p in rows if p.complete]
 
 
-def _sums(rows: _Rows) -> dict[str, Any]:
-    """Count orders and add up the parts of those whose parts are all known.
+class _Sums(msgspec.Struct, gc=False):
+    """Counts of orders, and the parts of those whose parts are all known, added up; whole units, so in any order.
 
     ``ordered`` is the sum of Q x P_d, which the bps are of; of an order that misses nothing only F counts.
     """
-    counts = dict.fromkeys(_COUNTED, 0)
-    value = ordered = known = delay = execution = opportunity = fees = 0
-    for order, parts in rows:
-        status = order.status
-        if status in counts:
-            counts[status] += 1
-        value += order.value
-        if parts.delay is None or parts.execution is None or parts.opportunity is None:
-            continue
-        known += 1
-        delay += parts.delay
-        execution += parts.execution
-        opportunity += parts.opportunity
-        fees += parts.fees
+
+    orders: int = 0
+    value: int = 0
+    known: int = 0
+    delay: int = 0
+    execution: int = 0
+    opportunity: int = 0
+    fees: int = 0
+    ordered: int = 0
+    statuses: dict[str, int] = msgspec.field(default_factory=dict)
+
+    def add(self, order: ParentOrder, parts: Shortfall) -> None:
+        """Count one order."""
+        self.orders += 1
+        statuses, status = self.statuses, order.status
+        statuses[status] = statuses.get(status, 0) + 1
+        self.value += order.value
+        delay, execution, opportunity = parts.delay, parts.execution, parts.opportunity
+        if delay is None or execution is None or opportunity is None:
+            return
+        self.known += 1
+        self.delay += delay
+        self.execution += execution
+        self.opportunity += opportunity
+        self.fees += parts.fees
         if order.decision_px is not None:
-            ordered += order.wanted * order.decision_px
-    total = delay + execution + opportunity + fees
-    sums = (delay, execution, opportunity, fees, total)
-    return {
-        "orders": len(rows),
-        **counts,
-        "analysed": known,
-        "value": value / FINE,
-        "ordered": ordered / FINE,
-        **{name: part / FINE if known else None for name, part in zip((*PARTS, "total"), sums, strict=True)},
-        "bps": 10_000 * total / ordered if ordered else None,
-    }
+            self.ordered += order.wanted * order.decision_px
+
+    def merge(self, other: _Sums) -> None:
+        """Count what another has counted."""
+        self.orders += other.orders
+        self.value += other.value
+        self.known += other.known
+        self.delay += other.delay
+        self.execution += other.execution
+        self.opportunity += other.opportunity
+        self.fees += other.fees
+        self.ordered += other.ordered
+        for status, count in other.statuses.items():
+            self.statuses[status] = self.statuses.get(status, 0) + count
+
+    def document(self) -> dict[str, Any]:
+        """Return counts and sums as plain values."""
+        total = self.delay + self.execution + self.opportunity + self.fees
+        sums = (self.delay, self.execution, self.opportunity, self.fees, total)
+        return {
+            "orders": self.orders,
+            **{status: self.statuses.get(status, 0) for status in _COUNTED},
+            "analysed": self.known,
+            "value": self.value / FINE,
+            "ordered": self.ordered / FINE,
+            **{name: part / FINE if self.known else None for name, part in zip((*PARTS, "total"), sums, strict=True)},
+            "bps": 10_000 * total / self.ordered if self.ordered else None,
+        }
 
 
 def _execution(rows: _Rows) -> dict[str, float | None]:

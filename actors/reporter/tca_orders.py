@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -15,10 +16,10 @@ import numpy.typing as npt
 from actors.messages.orders import OrderStatus
 from actors.reporter.stamps import expectation, is_missed, stamps
 from actors.reporter.story import OrderRow, Story
-from actors.reporter.tables import cell, last_closes, number, table
+from actors.reporter.tables import amount, cell, last_closes, number, px, stamp, table
 from actors.reporter.tca import FINE, Analysis, ParentOrder, Shortfall
-from actors.values.fixed import SCALE, fmt, to_fixed
-from actors.values.time import SECOND_NS, format_ts
+from actors.values.fixed import SCALE, to_fixed
+from actors.values.time import SECOND_NS
 from actors.values.universe import Universe
 
 F64 = npt.NDArray[np.float64]
@@ -38,10 +39,16 @@ class Traded(msgspec.Struct, frozen=True):
     price: F64
     volume: F64
 
-    def vwap(self, after: int, until: int) -> float | None:
-        """Return the average price in (after, until], weighted by volume; None where nothing known was traded."""
-        rows = slice(int(np.searchsorted(self.ts, after, "right")), int(np.searchsorted(self.ts, until, "right")))
-        price, volume = self.price[rows], self.volume[rows]
+    def vwaps(self, after: Sequence[int], until: Sequence[int]) -> list[float | None]:
+        """Return by interval (after, until] the average price by volume; None where nothing known was traded."""
+        first, end = (np.searchsorted(self.ts, np.array(s, dtype=np.int64), "right").tolist() for s in (after, until))
+        return [self._average(a, b) for a, b in zip(first, end, strict=True)]
+
+    def _average(self, first: int, end: int) -> float | None:
+        if end == first + 1:  # as of most orders of a strategy on bars: sums of one are dear
+            one, weight = self.price.item(first), self.volume.item(first)
+            return one * weight / weight if math.isfinite(one) and weight > 0 else None
+        price, volume = self.price[first:end], self.volume[first:end]
         known = np.isfinite(price) & (volume > 0)
         weight = float(volume[known].sum())
         return float((price[known] * volume[known]).sum()) / weight if weight > 0 else None
@@ -58,6 +65,7 @@ TradedOf = Callable[[Collection[int]], Mapping[int, tuple[I64, F64, F64]]]
 
 _WORKING: Final = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
 _FOREVER: Final = (1 << 63) - 1
+_SIDES: Final = {1: "buy", -1: "sell"}
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -88,16 +96,36 @@ class _Market:
         self._closes = around.session_closes
         self._last = last_closes(around.universe, around.session_closes)
         self._days = sorted({(p.ts, p.session) for points in story.closes.values() for p in points})
+        self._stamps = [ts for ts, _ in self._days]
         self._at = {date: i for i, date in enumerate(around.session_dates.tolist())}
+        self._vwaps = self._averages(rows)
+
+    def _averages(self, rows: Collection[OrderRow]) -> dict[str, float | None]:
+        """Return the average price between acceptance and last fill, by client order id, symbol by symbol."""
+        compared: dict[int, list[OrderRow]] = {}
+        for row in rows:
+            if _compares(row):
+                compared.setdefault(row.order.symbol, []).append(row)
+        out: dict[str, float | None] = {}
+        for symbol, group in compared.items():
+            trading = self.traded.get(symbol)
+            if trading is not None:
+                found = trading.vwaps([row.ts for row in group], [row.trace.last_fill_ts for row in group])
+                out.update(zip((row.order.client_order_id for row in group), found, strict=True))
+        return out
+
+    def vwap_of(self, row: OrderRow) -> float | None:
+        """Return the average price of all trading between an order's acceptance and its last fill."""
+        return self._vwaps.get(row.order.client_order_id)
 
     def close_of(self, row: OrderRow) -> int | None:
         """Return the last price of the session of an order's last fill."""
-        i = bisect_left(self._days, (row.trace.last_fill_ts, 0))
+        i = bisect_left(self._stamps, row.trace.last_fill_ts)
         if i == len(self._days):
             return None
         symbol, (ts, session) = row.order.symbol, self._days[i]
         found = self._at.get(session)
-        bars = None if found is None else _fixed(self._closes[found, symbol])
+        bars = None if found is None else _fixed(self._closes.item(found, symbol))
         return bars or self._print_before(symbol, ts)
 
     def end_of(self, row: OrderRow) -> int | None:
@@ -105,7 +133,7 @@ class _Market:
         symbol = row.order.symbol
         if row.trace.end_px or row.status not in _WORKING:
             return row.trace.end_px or None
-        bars = _fixed(self._last[symbol]) if 0 <= symbol < self._last.size else None
+        bars = _fixed(self._last.item(symbol)) if 0 <= symbol < self._last.size else None
         return bars or self._print_before(symbol, _FOREVER)
 
     def _print_before(self, symbol: int, ts: int) -> int | None:
@@ -115,22 +143,28 @@ class _Market:
 def analyse(story: Story, around: Surroundings) -> Analysis:
     """Analyse every order of a run."""
     market, zone = _Market(story, around), ZoneInfo(around.zone)
-    return Analysis.of(_parent(row, market, around.universe, zone) for row in story.orders.values())
+    hours: dict[int, int] = {}
+    for row in story.orders.values():
+        second = row.ts // SECOND_NS
+        if second not in hours:
+            hours[second] = datetime.fromtimestamp(second, UTC).astimezone(zone).hour
+    return Analysis.of(_parent(row, market, around.universe, hours) for row in story.orders.values())
 
 
-def _parent(row: OrderRow, market: _Market, universe: Universe, zone: ZoneInfo) -> ParentOrder:
+def _compares(row: OrderRow) -> bool:
+    """Tell whether an order's fills compare with the market's prices; those on both sides of a split do not."""
+    return row.trace.last_fill_ts != 0 and not row.trace.split
+
+
+def _parent(row: OrderRow, market: _Market, universe: Universe, hours: Mapping[int, int]) -> ParentOrder:
     order, trace = row.order, row.trace
-    symbol = order.symbol
-    closing = fills = None
-    if trace.last_fill_ts and not trace.split:  # prices on both sides of a split do not compare
-        closing = market.close_of(row)
-        fills = market.traded.get(symbol)
+    symbol, compares = order.symbol, _compares(row)
     decision, arrival = stamps(row)
     return ParentOrder(
         order_id=row.order_id,
         client_order_id=order.client_order_id,
         ts=row.ts,
-        hour=datetime.fromtimestamp(row.ts // SECOND_NS, UTC).astimezone(zone).hour,
+        hour=hours[row.ts // SECOND_NS],
         portfolio=order.portfolio,
         symbol=universe.symbols[symbol] if symbol >= 0 else order.symbol_text,
         side=order.side,
@@ -150,28 +184,26 @@ def _parent(row: OrderRow, market: _Market, universe: Universe, zone: ZoneInfo) 
         missed=is_missed(row),
         expected=expectation(row),
         paid=trace.spread + trace.slippage + trace.impact + trace.commission if trace.last_fill_ts else None,
-        vwap=fills.vwap(row.ts, trace.last_fill_ts) if fills is not None else None,
-        close=closing,
+        vwap=market.vwap_of(row) if compares else None,
+        close=market.close_of(row) if compares else None,
     )
 
 
 def _fixed(price: float) -> int | None:
-    return to_fixed(float(price)) if np.isfinite(price) and price > 0 else None
+    return to_fixed(price) if math.isfinite(price) and price > 0 else None
 
 
 def fine(value: int | None) -> str:
     """Format units of 1e-16 as a plain decimal, "" for None."""
     if value is None:
         return ""
+    if not value:
+        return "0"
     whole, rest = divmod(abs(value), FINE)
     sign = "-" if value < 0 else ""
     if not rest:  # as most are
         return f"{sign}{whole}"
     return f"{sign}{whole}.{rest:016d}".rstrip("0").rstrip(".")
-
-
-def _px(value: int | None) -> str:
-    return "" if value is None else fmt(value)
 
 
 def tca_csv(analysis: Analysis, several: bool = False) -> str:
@@ -182,30 +214,11 @@ def tca_csv(analysis: Analysis, several: bool = False) -> str:
 
 def _row(o: ParentOrder, p: Shortfall) -> str:
     average = o.value / o.filled / SCALE if o.filled else None
-    cells = (
-        format_ts(o.ts),
-        o.order_id,
-        cell(o.client_order_id),
-        cell(o.symbol),
-        {1: "buy", -1: "sell"}.get(o.side, ""),
-        o.type,
-        cell(o.strategy),
-        o.status,
-        fmt(o.qty),
-        fmt(o.filled),
-        _px(o.decision_px),
-        _px(o.arrival_px),
-        number(average),
-        _px(o.end_px),
-        *(fine(part) for part in (p.delay, p.execution, p.opportunity, p.fees, p.total)),
-        number(o.bps(p.total)),
-        *(fine(part) for part in (p.spread, p.slippage, p.impact, p.timing)),
-        _px(o.expected),
-        _px(o.paid),
-        number(o.vwap),
-        _px(o.close),
-        fine(p.arrival),
-        number(p.vwap),
-        fine(p.close),
+    return (
+        f"{stamp(o.ts)},{o.order_id},{cell(o.client_order_id)},{cell(o.symbol)},{_SIDES.get(o.side, '')},{o.type},"
+        f"{cell(o.strategy)},{o.status},{amount(o.qty)},{amount(o.filled)},{px(o.decision_px)},{px(o.arrival_px)},"
+        f"{number(average)},{px(o.end_px)},{fine(p.delay)},{fine(p.execution)},{fine(p.opportunity)},{fine(p.fees)},"
+        f"{fine(p.total)},{number(o.bps(p.total))},{fine(p.spread)},{fine(p.slippage)},{fine(p.impact)},"
+        f"{fine(p.timing)},{px(o.expected)},{px(o.paid)},{number(o.vwap)},{px(o.close)},{fine(p.arrival)},"
+        f"{number(p.vwap)},{fine(p.close)}"
     )
-    return ",".join(cells)

@@ -152,12 +152,14 @@ def test_fills_against_other_benchmarks() -> None:
 
 
 def test_the_interval_s_average_is_weighted_by_volume() -> None:
-    """(10 x 100 + 20 x 300) / 400 = 17.5; the bar known at the acceptance itself is before it; nothing known: None."""
+    """(10 x 100 + 20 x 300) / 400 = 17.5; the bar known at the acceptance itself is before it; nothing known: None.
+
+    Of one bar it is that bar's price, where it is known.
+    """
     trading = Traded(np.array([1, 2, 3]), np.array([99.0, 10.0, 20.0]), np.array([500.0, 100.0, 300.0]))
-    assert trading.vwap(1, 3) == 17.5
-    assert trading.vwap(3, 9) is None
+    assert trading.vwaps([1, 3, 2], [3, 9, 3]) == [17.5, None, 20.0]
     unknown = Traded(np.array([1, 2]), np.array([1.0, 2.0]), np.array([np.nan, 0.0]))
-    assert unknown.vwap(0, 5) is None
+    assert unknown.vwaps([0, 0, 1], [5, 1, 2]) == [None, None, None]
 
 
 # -------------------------------------------------------------------------------------------------- out of the events
