@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -12,6 +13,8 @@ from actors.reporter.analytics.basics import wilson
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
+
+_DRAWS: Final = 1 << 16  # of a bootstrap that are held at a time
 
 
 class TradeColumns(msgspec.Struct, frozen=True):
@@ -111,8 +114,14 @@ def profit_factor_interval(
     n = int(pnl.size)
     if n < 2:
         return None
-    draws = pnl[np.random.default_rng(seed).integers(0, n, size=(replicates, n))]
-    gains, losses = np.where(draws > 0, draws, 0.0).sum(axis=1), -np.where(draws < 0, draws, 0.0).sum(axis=1)
+    rng = np.random.default_rng(seed)
+    won, lost = np.where(pnl > 0, pnl, 0.0), np.where(pnl < 0, pnl, 0.0)
+    gains, losses = np.empty(replicates), np.empty(replicates)
+    block = max(1, _DRAWS // n)  # the same draws as all at once, where the processor has them near
+    for first in range(0, replicates, block):
+        rows = slice(first, min(first + block, replicates))
+        drawn = rng.integers(0, n, size=(rows.stop - first, n))
+        gains[rows], losses[rows] = won.take(drawn).sum(axis=1), -lost.take(drawn).sum(axis=1)
     factors = np.sort(np.divide(gains, losses, out=np.full(replicates, np.inf), where=losses > 0))
     tail = (1.0 - level) / 2.0
     low, high = factors[math.floor(tail * replicates)], factors[math.ceil((1.0 - tail) * replicates) - 1]

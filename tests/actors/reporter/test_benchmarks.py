@@ -195,3 +195,15 @@ def test_profit_factor_interval_spans_chance() -> None:
     value = pnl[pnl > 0].sum() / -pnl[pnl < 0].sum()
     assert low < value < high
     assert (low, high) == profit_factor_interval(pnl, 1)
+
+
+@pytest.mark.parametrize("n", [2, 7, 1001, 70_001])
+def test_blocks_of_a_bootstrap_are_the_draws_of_one(n: int) -> None:
+    """Many, some and single replicates a block against all draws at once, to the last bit."""
+    pnl = np.random.default_rng(n).normal(0.5, 100, n)
+    pnl[::17] = 0
+    draws = pnl[np.random.default_rng(3).integers(0, n, size=(101, n))]
+    gains, losses = np.where(draws > 0, draws, 0.0).sum(axis=1), -np.where(draws < 0, draws, 0.0).sum(axis=1)
+    factors = np.sort(np.divide(gains, losses, out=np.full(101, np.inf), where=losses > 0))
+    # Of 101 in order, a twentieth on both sides: floor(0.05 x 101) = 5 from below, ceil(0.95 x 101) = 96 from above.
+    assert profit_factor_interval(pnl, 3, 101, 0.9) == (factors[5], factors[95])
