@@ -49,24 +49,25 @@ class BarDesk(BrokerState):
         """Fold volumes, count null ones, and let prices leave their marks on the working orders."""
         if panel.revision:
             return
-        if self._resting.unarrived or self._resting.trails or self._resting.auctions:
+        resting, terms = self._resting, self._terms
+        if resting.unarrived or resting.trails or resting.auctions:
             self._mark_orders(panel)
-        if self._resting.taking:
-            self._resting.meet_open(panel)
+        if resting.taking:
+            resting.meet_open(panel)
         if self._status.computes:
             self._status.note_bar(panel)
-        if self._terms.spreads is not None:
-            self._terms.spreads.add(panel)
-        if self._terms.margin is not None:
-            self._terms.margin.fold_bars(panel)
+        if terms.spreads is not None:
+            terms.spreads.add(panel)
+        if terms.margin is not None:
+            terms.margin.fold_bars(panel)
         volume = panel.volume
         if volume is not None:
             total = np.add.reduce(volume)
             has_null = bool(total != total)  # noqa: PLR0124 - NaN
             if has_null:
-                self.null_volume_skips += self._resting.count_null(panel, volume)
-            if self._terms.adv is not None:
-                self._terms.adv.add(panel, volume, has_null=has_null)
+                self.null_volume_skips += resting.count_null(panel, volume)
+            if terms.adv is not None:
+                terms.adv.add(panel, volume, has_null=has_null)
 
     def _mark_orders(self, panel: BarPanel) -> None:
         """Fold where the market stood when orders reached it, the best prices of trails, the last bar of a session."""

@@ -26,18 +26,15 @@ class InFlight:
 
     Attributes:
         next_ts: when the earliest of them takes effect; far in the future where there is none.
+        waiting: whether anything is on its way.
     """
 
-    __slots__ = ("_requests", "next_ts")
+    __slots__ = ("_requests", "next_ts", "waiting")
 
     def __init__(self) -> None:
         self._requests: dict[str, Request] = {}
         self.next_ts = UNTIL_TOLD
-
-    @property
-    def waiting(self) -> bool:
-        """Whether anything is on its way."""
-        return bool(self._requests)
+        self.waiting = False
 
     def of(self, client_order_id: str) -> Request | None:
         """Return what is on its way for an order."""
@@ -66,6 +63,7 @@ class InFlight:
         self._renew()
 
     def _renew(self) -> None:
+        self.waiting = bool(self._requests)
         self.next_ts = min((request.effective_ts for request in self._requests.values()), default=UNTIL_TOLD)
 
     def snapshot(self) -> bytes:

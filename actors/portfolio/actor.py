@@ -174,14 +174,16 @@ class PortfolioActor(CorporateDesk, TickDesk):
     def date(self, panel: SessionOpened | SessionClosed) -> None:
         """Remember the session decisions fall into."""
         self._marks.begin(panel.session.date)
-        self._note_night(panel)
+        if type(panel) is SessionOpened:
+            self._nights.fold_opened(panel.session.date)
 
     @decides(SessionOpened)
     def open_session(self, panel: SessionOpened, ctx: Context) -> None:
         """Charge what was borrowed since the session before, then pay the dividends that are due."""
         for pf in self._portfolios:
             cash = self._charge_financing(pf, pf.cash, self._marks.px.item, ctx)
-            self._pay_dividends(pf, cash, panel.session.date, ctx)
+            if pf.dividends.due:
+                self._pay_dividends(pf, cash, panel.session.date, ctx)
 
     # -- equity ----------------------------------------------------------------------------------------------------
 

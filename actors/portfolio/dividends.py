@@ -32,7 +32,7 @@ class Dividends:
 
     def payable(self, session: int) -> list[Due]:
         """Return what is paid by the opening of a session, in order of accrual."""
-        return [due for due in self.due if due.pay_date <= session] if self.due else []
+        return [due for due in self.due if due.pay_date <= session]
 
     def fold_accrued(self, event: DividendAccrued) -> None:
         """A dividend is due."""

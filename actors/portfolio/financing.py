@@ -14,7 +14,6 @@ from datetime import date
 from functools import lru_cache
 from typing import Final
 
-from actors.messages.market import SessionClosed, SessionOpened
 from actors.messages.portfolio import FinancingCharged
 from actors.portfolio.accounts import BORROW, CASH, INTEREST
 from actors.portfolio.guarding import GuardDesk
@@ -44,6 +43,8 @@ def accrued(base: int, rate: int, days: int) -> int:
 
 def days_between(earlier: int, later: int) -> int:
     """Return the calendar days between two dates YYYYMMDD."""
+    if later // 100 == earlier // 100:
+        return later - earlier  # of one month, as most are that follow each other
     return (_date(later) - _date(earlier)).days
 
 
@@ -84,10 +85,6 @@ class FinancingDesk(GuardDesk):
         """
         super().__init__(universe, states)
         self._nights = Nights()
-
-    def _note_night(self, panel: SessionOpened | SessionClosed) -> None:
-        if isinstance(panel, SessionOpened):
-            self._nights.fold_opened(panel.session.date)
 
     def _charge_financing(self, pf: PortfolioState, cash: int, last_px: PriceOf, ctx: Context) -> int:
         """State what a portfolio pays for the days since the session before; return its cash after it.
