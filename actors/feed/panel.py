@@ -57,6 +57,7 @@ class PanelSource:
         start, end = bars.start[heads], bars.end[heads]
         self._start: list[int] = start.tolist()
         self._end: list[int] = end.tolist()
+        self._grid = offsets, end  # the same once more, to be looked up in
         self._spans = _session_spans(bars.session[heads], start, end, table)
         self._all_ids = freeze(np.arange(n_symbols, dtype=np.int32))
         self._ids = freeze(bars.ids.astype(np.int32, copy=False))
@@ -153,13 +154,14 @@ class PanelSource:
         if self._volume is None:
             return None
         rows = np.flatnonzero(self._ids == symbol)
-        instants = np.searchsorted(np.array(self._offsets), rows, "right") - 1
+        offsets, end = self._grid
+        instants = np.searchsorted(offsets, rows, "right") - 1
         _, high, low, close = (column[rows] for column in self._prices)
         price = (high + low + close) / 3.0
         known = self._extras[0] if self._extras else None
         if known is not None:
             price = np.where(np.isfinite(known[rows]), known[rows], price)
-        return np.array(self._end)[instants], price, self._volume[rows]
+        return end[instants], price, self._volume[rows]
 
     @property
     def first_start(self) -> int:

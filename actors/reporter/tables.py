@@ -47,9 +47,6 @@ BENCHMARK = "ts,return"
 stamp: Final = lru_cache(maxsize=1 << 12)(format_ts)
 """An instant as text; the rows of a table and the tables of a run share few of them, near each other."""
 
-amount: Final = lru_cache(maxsize=1 << 15)(fmt)
-"""An amount as text; most cells of a row of orders or fills repeat one that was just written."""
-
 _SIDES = {1: "buy", -1: "sell"}
 _DIRECTIONS = {1: "long", -1: "short"}
 
@@ -78,9 +75,10 @@ def table(header: str, rows: Iterable[str]) -> str:
     return "\n".join((header, *rows, ""))
 
 
-def px(value: int | None) -> str:
-    """Return an amount as text, "" for None."""
-    return "" if value is None else amount(value)
+@lru_cache(maxsize=1 << 12)
+def amount(value: int | None) -> str:
+    """Return an amount as text, "" for None; most cells of a row of orders or fills repeat one just written."""
+    return "" if value is None else fmt(value)
 
 
 def equity_csv(curve: Curve, marks: Sequence[EquityPoint] | None = None) -> str:
@@ -115,8 +113,8 @@ def orders_csv(story: Story, symbols: Sequence[str], several: bool = False) -> s
         symbol = symbols[order.symbol] if order.symbol >= 0 else order.symbol_text
         line = (
             f"{row.order_id},{cell(order.client_order_id)},{stamp(row.ts)},{cell(symbol)},{_SIDES[order.side]},"
-            f"{order.type},{order.tif},{amount(row.qty)},{px(row.limit_px)},{px(row.stop_px)},{row.status},"
-            f"{amount(row.cum_qty)},{px(row.avg_px)},{cell(row.reason)},{cell(order.strategy)},{cell(order.parent_id)},"
+            f"{order.type},{order.tif},{amount(row.qty)},{amount(row.limit_px)},{amount(row.stop_px)},{row.status},"
+            f"{amount(row.cum_qty)},{amount(row.avg_px)},{cell(row.reason)},{cell(order.strategy)},{cell(order.parent_id)},"
             f"{_terms(order.terms)},{_trace(row)}"
         )
         rows.append(f"{line},{cell(order.portfolio)}" if several else line)
@@ -128,8 +126,8 @@ def _trace(row: OrderRow) -> str:
     trace = row.trace
     missed = row.qty - row.cum_qty if is_missed(row) else 0
     return (
-        f"{px(decision)},{px(arrival)},{stamp(trace.end_ts) if trace.end_ts else ''},"
-        f"{px(trace.end_px or None)},{amount(missed)},{px(expectation(row))}"
+        f"{amount(decision)},{amount(arrival)},{stamp(trace.end_ts) if trace.end_ts else ''},"
+        f"{amount(trace.end_px or None)},{amount(missed)},{amount(expectation(row))}"
     )
 
 
@@ -208,7 +206,8 @@ def positions_csv(story: Story, symbols: Sequence[str], last: F64, several: bool
     """Return every symbol ever held, flat ones with quantity 0, so that realised profits are complete."""
     rows = []
     for portfolio, symbol, qty, average, market, unrealized, realized in position_rows(story, last):
-        line = f"{symbols[symbol]},{amount(qty)},{px(average)},{px(market)},{px(unrealized)},{amount(realized)}"
+        cells = ",".join(map(amount, (qty, average, market, unrealized, realized)))
+        line = f"{symbols[symbol]},{cells}"
         rows.append(f"{line},{cell(portfolio)}" if several else line)
     return table(POSITIONS + _extra(several), rows)
 

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from actors.messages.orders import OrderStatus
 from actors.reporter.stamps import expectation, is_missed, stamps
 from actors.reporter.story import OrderRow, Story
-from actors.reporter.tables import amount, cell, last_closes, number, px, stamp, table
+from actors.reporter.tables import amount, cell, last_closes, number, stamp, table
 from actors.reporter.tca import FINE, Analysis, ParentOrder, Shortfall
 from actors.values.fixed import SCALE, to_fixed
 from actors.values.time import SECOND_NS
@@ -193,12 +194,11 @@ def _fixed(price: float) -> int | None:
     return to_fixed(price) if math.isfinite(price) and price > 0 else None
 
 
+@lru_cache(maxsize=1 << 12)
 def fine(value: int | None) -> str:
-    """Format units of 1e-16 as a plain decimal, "" for None."""
+    """Format units of 1e-16 as a plain decimal, "" for None; the parts of one order repeat each other."""
     if value is None:
         return ""
-    if not value:
-        return "0"
     whole, rest = divmod(abs(value), FINE)
     sign = "-" if value < 0 else ""
     if not rest:  # as most are
@@ -216,9 +216,9 @@ def _row(o: ParentOrder, p: Shortfall) -> str:
     average = o.value / o.filled / SCALE if o.filled else None
     return (
         f"{stamp(o.ts)},{o.order_id},{cell(o.client_order_id)},{cell(o.symbol)},{_SIDES.get(o.side, '')},{o.type},"
-        f"{cell(o.strategy)},{o.status},{amount(o.qty)},{amount(o.filled)},{px(o.decision_px)},{px(o.arrival_px)},"
-        f"{number(average)},{px(o.end_px)},{fine(p.delay)},{fine(p.execution)},{fine(p.opportunity)},{fine(p.fees)},"
-        f"{fine(p.total)},{number(o.bps(p.total))},{fine(p.spread)},{fine(p.slippage)},{fine(p.impact)},"
-        f"{fine(p.timing)},{px(o.expected)},{px(o.paid)},{number(o.vwap)},{px(o.close)},{fine(p.arrival)},"
-        f"{number(p.vwap)},{fine(p.close)}"
+        f"{cell(o.strategy)},{o.status},{amount(o.qty)},{amount(o.filled)},{amount(o.decision_px)},"
+        f"{amount(o.arrival_px)},{number(average)},{amount(o.end_px)},{fine(p.delay)},{fine(p.execution)},"
+        f"{fine(p.opportunity)},{fine(p.fees)},{fine(p.total)},{number(o.bps(p.total))},{fine(p.spread)},"
+        f"{fine(p.slippage)},{fine(p.impact)},{fine(p.timing)},{amount(o.expected)},{amount(o.paid)},"
+        f"{number(o.vwap)},{amount(o.close)},{fine(p.arrival)},{number(p.vwap)},{fine(p.close)}"
     )
