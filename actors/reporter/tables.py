@@ -47,6 +47,8 @@ BENCHMARK = "ts,return"
 stamp: Final = lru_cache(maxsize=1 << 12)(format_ts)
 """An instant as text; the rows of a table and the tables of a run share few of them, near each other."""
 
+_ENCODER: Final = msgspec.json.Encoder()
+
 _SIDES = {1: "buy", -1: "sell"}
 _DIRECTIONS = {1: "long", -1: "short"}
 
@@ -59,6 +61,14 @@ def number(value: float | None) -> str:
     if "e" in text:
         text = np.format_float_positional(value, trim="-")
     return text.removesuffix(".0")
+
+
+def numbers(values: Sequence[float | None]) -> list[str]:
+    """Return :func:`number` of each value, which JSON writes at once where all are plain."""
+    text = _ENCODER.encode(values).decode()[1:-1]
+    if not text or "n" in text or "e" in text:  # null for None, NaN and what is infinite; an exponent
+        return [number(value) for value in values]
+    return f"{text},".replace(".0,", ",")[:-1].split(",")
 
 
 def cell(text: str) -> str:
@@ -222,30 +232,36 @@ def predictions_csv(story: Story, symbols: Sequence[str]) -> str:
         scores, price = unpack_f64(signal.score), unpack_i64(signal.price)
         realized, tradable = realized_of(story, signal, ids)
         product = np.sign(scores) * np.sign(realized)
+        shown = scores.tolist()
         columns = zip(
             ids.tolist(),
-            scores.tolist(),
-            unpack_f64(signal.confidence).tolist(),
+            shown,
+            numbers(shown),
+            numbers(unpack_f64(signal.confidence).tolist()),
             _optional(signal.p_up, ids.size),
             price.tolist(),
-            _optional(signal.expected_bps, ids.size),
-            realized.tolist(),
-            tradable.tolist(),
+            _bps(signal.expected_bps, ids.size),
+            numbers(realized.tolist()),
+            numbers(tradable.tolist()),
             product.tolist(),
             strict=True,
         )
-        for i, score, confidence, p_up, px, bps, real, trad, hit in columns:
+        for i, score, text, confidence, p_up, px, bps, real, trad, hit in columns:
             action = "BUY" if score > 0 else "SELL" if score < 0 else "HOLD"
-            target = amount(round(px * (1.0 + bps / 10_000.0))) if bps is not None and bps == bps else ""  # noqa: PLR0124
+            target = fmt(round(px * (1.0 + bps / 10_000.0))) if bps is not None and bps == bps else ""  # noqa: PLR0124
             rows.append(
-                f"{head},{names[i]},{middle},{action},{number(score)},{number(confidence)},{number(p_up)},{amount(px)},"
-                f"{target},{number(real)},{number(trad)},{'true' if hit > 0 else 'false' if hit < 0 else ''}"
+                f"{head},{names[i]},{middle},{action},{text},{confidence},{p_up},{fmt(px)},"
+                f"{target},{real},{trad},{'true' if hit > 0 else 'false' if hit < 0 else ''}"
             )
     return table(PREDICTIONS, rows)
 
 
-def _optional(column: bytes, n: int) -> Sequence[float | None]:
+def _bps(column: bytes, n: int) -> Sequence[float | None]:
     return unpack_f64(column).tolist() if column else [None] * n
+
+
+def _optional(column: bytes, n: int) -> Sequence[str]:
+    return numbers(unpack_f64(column).tolist()) if column else [""] * n
 
 
 def signals_csv(story: Story, symbols: Sequence[str], gates: tuple[float, float] | None) -> str:
@@ -260,20 +276,23 @@ def signals_csv(story: Story, symbols: Sequence[str], gates: tuple[float, float]
         horizon = cell(signal.horizon)
         ids = unpack_i32(signal.ids).tolist()
         reasons = signal.reasons or ("",) * len(ids)
+        scores, confidences = unpack_f64(signal.score).tolist(), unpack_f64(signal.confidence).tolist()
         columns = zip(
             ids,
-            unpack_f64(signal.score).tolist(),
-            unpack_f64(signal.confidence).tolist(),
+            scores,
+            confidences,
+            numbers(scores),
+            numbers(confidences),
             _optional(signal.p_up, len(ids)),
             reasons,
             strict=True,
         )
-        for i, score, confidence, p_up, reason in columns:
+        for i, score, confidence, score_text, confidence_text, p_up, reason in columns:
             gate = ""
             if gates is not None:
                 gate = "passed" if confidence >= gates[0 if score > 0 else 1] else "cut"
             rows.append(
-                f"{head},{names[i]},{number(score)},{number(confidence)},{number(p_up)},{horizon},{gate},"
+                f"{head},{names[i]},{score_text},{confidence_text},{p_up},{horizon},{gate},"
                 f"{cell(reason) if reason else ''}"
             )
     return table(SIGNALS, rows)

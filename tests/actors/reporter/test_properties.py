@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -13,6 +13,7 @@ from actors.reporter.analytics import basics, drawdown, predictions, sharpe
 from actors.reporter.analytics.metrics import MetricInputs, compute
 from actors.reporter.analytics.trades import TradeColumns, trade_stats
 from actors.reporter.scoreboard import judge
+from actors.reporter.tables import number, numbers
 
 returns = hnp.arrays(
     np.float64, st.integers(2, 60), elements=st.floats(-0.3, 0.3, allow_subnormal=False).map(lambda v: round(v, 6))
@@ -146,3 +147,12 @@ def test_track_record_is_where_psr_reaches_its_level(sr: float, n: int) -> None:
     assert value is not None
     assume(abs(n - need) > 1e-6)
     assert (value > 0.95) == (n > need)
+
+
+@given(st.lists(st.floats() | st.none()))
+@example([1.0, -0.0, 0.5, 10.0, 1e15])
+@example([1e-4, 1e-5, 1e16, 5e-324])
+@example([float("inf"), float("nan"), None])
+def test_a_column_of_numbers_reads_as_each_of_them(values: list[float | None]) -> None:
+    """Whole ones, tiny and huge ones, and what is no number."""
+    assert numbers(values) == [number(value) for value in values]
