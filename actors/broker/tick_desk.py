@@ -78,18 +78,23 @@ class TickDesk(RequestDesk):
 
     # -- observing -------------------------------------------------------------------------------------------------
 
+    def _begin(self, panel: QuotePanel | TradePanel) -> Instant | None:
+        """Begin an instant for the orders that a tick may concern; None where there are none."""
+        if self._terms.spreads is not None:
+            self._terms.spreads.event(panel.ts, panel.ts)
+        orders = self._concerned(panel.ids, panel.ts)
+        self._instant = Instant(orders) if orders else None
+        return self._instant
+
     @observes(QuotePanel)
     def note_quotes(self, panel: QuotePanel) -> None:
         """Fold quotes, and what they mean for queues and trails."""
         book = self._book
-        if self._terms.spreads is not None:
-            self._terms.spreads.event(panel.ts, panel.ts)
-        orders = self._concerned(panel.ids, panel.ts)
-        if not orders:
-            self._instant = None
+        instant = self._begin(panel)
+        if instant is None:
             book.note_quotes(panel)
             return
-        instant = self._instant = Instant(orders)
+        orders = instant.orders
         for order in orders:
             if not book.quoted(order.symbol):
                 instant.opening.add(order.symbol)
@@ -127,14 +132,11 @@ class TickDesk(RequestDesk):
     def note_trades(self, panel: TradePanel) -> None:
         """Fold prints, and what they mean for queues and trails."""
         book = self._book
-        if self._terms.spreads is not None:
-            self._terms.spreads.event(panel.ts, panel.ts)
-        orders = self._concerned(panel.ids, panel.ts)
-        if not orders:
-            self._instant = None
+        instant = self._begin(panel)
+        if instant is None:
             book.note_trades(panel)
             return
-        instant = self._instant = Instant(orders)
+        orders = instant.orders
         wanted = {order.symbol: None for order in orders}
         rows: dict[int, list[tuple[float, float]]] = {symbol: [] for symbol in wanted}
         for symbol, px, size in zip(panel.ids.tolist(), panel.price.tolist(), panel.size.tolist(), strict=True):

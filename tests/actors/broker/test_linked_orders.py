@@ -221,16 +221,18 @@ def test_orders_of_a_group_on_different_sides_end_each_other_at_the_first_fill()
 
 
 def test_where_no_path_decides_the_account_gets_the_worse_leg():
-    """A stop above a target: both meet the open; the one that pays for liquidity goes first."""
-    desk = Desk(FREE)
+    """The open of 106 lies between the target at 105 and the stop at 107: the younger, which pays 1 %, goes first."""
+    desk = Desk(msgspec.structs.replace(FREE, slippage_rate=1_000_000))
     desk.route(BUY, 10)
     desk.bar(2, (100, 101, 99, 100))
     terms = OrderTerms(oco_group="g")
-    desk.route(SELL, 10, "limit", 95, terms=terms)
-    desk.bar(3, None)  # the limit was marketable when it came in; nothing traded
-    desk.route(SELL, 10, "stop", 99, terms=terms)
-    events = said(desk.bar(4, (98, 99, 97, 98)))
-    assert [e for e in events if e[0] == "filled"] == [("filled", "c2", 10, 98.0)] or events[0][1] == "c3"
+    desk.route(SELL, 10, "limit", 105, terms=terms)
+    desk.route(SELL, 10, "stop", 107, terms=terms)
+    assert said(desk.bar(4, (106, 107, 105, 106))) == [
+        ("triggered", "c3", 106.0),
+        ("filled", "c3", 10, 104.94),
+        ("canceled", "c2", "OCO"),
+    ]
 
 
 @pytest.mark.parametrize("tif", [TimeInForce.OPG, TimeInForce.CLS])
