@@ -15,7 +15,6 @@ import msgspec
 from actors.alerter.params import AlertParams
 from actors.broker.params import BrokerParams
 from actors.portfolio.params import PortfolioSpec
-from actors.risk.params import RiskLimits
 from actors.values.fixed import parse_fixed
 from config.settings import Settings, reference_aliases
 from daemon.kernel.errors import ConfigError
@@ -81,35 +80,6 @@ def broker_params(settings: Settings, *, seed: int = 0) -> BrokerParams:
         seed=seed,
         ssr=broker.ssr,
         margin_call=broker.margin_call,
-    )
-
-
-def risk_limits(settings: Settings, *, replay: bool) -> RiskLimits:
-    """Return the gate's and breakers' limits; ``replay`` chooses the replay's reset rules."""
-    risk = settings.risk
-    return RiskLimits(
-        min_order_value=parse_fixed(risk.min_order_value),
-        max_order_value=parse_fixed(risk.max_order_value),
-        max_order_fraction=float(risk.max_order_fraction),
-        max_order_qty=parse_fixed(risk.max_order_qty),
-        max_position=float(risk.max_position),
-        max_positions=risk.max_positions,
-        price_collar=float(risk.price_collar),
-        min_confidence_buy=float(risk.min_confidence_buy),
-        min_confidence_sell=float(risk.min_confidence_sell),
-        cash_reserve=parse_fixed(risk.cash_reserve),
-        stale_ns=risk.stale_ms * _MS,
-        stale_sessions=risk.stale_sessions,
-        duplicate_window_ns=risk.duplicate_window_ms * _MS,
-        require_reference=risk.require_reference,
-        daily_loss_warn=float(risk.daily_loss_warn),
-        daily_loss_block=float(risk.daily_loss_block),
-        daily_loss_halt=float(risk.daily_loss_halt),
-        max_drawdown=float(risk.max_drawdown),
-        replay_resume_sessions=risk.replay_resume_sessions,
-        allow_short=settings.broker.allow_short,
-        lot_size=_lot_size(settings),
-        replay=replay,
     )
 
 

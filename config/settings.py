@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from decimal import Decimal
-from itertools import pairwise
 from pathlib import PurePath
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -18,7 +17,6 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.fields import (
-    Amount,
     Bounds,
     BufferShare,
     Cash,
@@ -32,12 +30,11 @@ from config.fields import (
     Names,
     PositionShare,
     Rate,
-    Reloadable,
     Section,
-    Share,
     StopShare,
     plain,
 )
+from config.risk import LATER, RiskSettings
 from config.running import (
     ControlSettings,
     FeedSettings,
@@ -131,63 +128,6 @@ class PredictorSettings(Section):
     """In the daemon, what one decision of a strategy may take before it is told; 0 for no bound."""
     call_overruns_max: Count = 10
     """Overruns in a row that switch a strategy off where playback is free-running, as live; 0 for never."""
-
-
-class RiskSettings(Section):
-    """Limits of the one gate before the broker, and the breakers. 0 switches a limit off."""
-
-    min_order_value: Reloadable[Amount] = Decimal(100)
-    """Smallest order that is no pure reduction."""
-    max_order_value: Reloadable[Amount] = Decimal(50_000)
-    """Largest order."""
-    max_order_fraction: Reloadable[Share] = Decimal("0.2")
-    """The largest order grows to this share of equity where that is more."""
-    max_order_qty: Reloadable[Annotated[Decimal, Bounds("0", "1000000000")]] = Decimal(0)
-    """Largest number of shares an order may have."""
-    max_position: Reloadable[PositionShare] = Decimal("0.2")
-    """Largest share of equity in one symbol, working orders included."""
-    max_positions: Reloadable[Count] = 10
-    """Symbols held or being entered."""
-    price_collar: Reloadable[Share] = Decimal("0.1")
-    """Largest distance of a limit or stop price from the reference."""
-    min_confidence_buy: Reloadable[Share] = Decimal("0.65")
-    """Signals to buy below this confidence are cut, in the sizing and in the gate."""
-    min_confidence_sell: Reloadable[Share] = Decimal("0.6")
-    """The same for signals to sell."""
-    cash_reserve: Annotated[Decimal, Bounds("1", "2", off=True)] = Decimal("1.02")
-    """What a buy reserves, as a multiple of its reference value; fees come on top. Off: the broker cuts to cash."""
-    stale_ms: Reloadable[Millis] = 5_000
-    """Largest age of a symbol's last price for an entry on intraday data."""
-    stale_sessions: Reloadable[Annotated[int, Bounds("0", "1000", decimals=0)]] = 1
-    """The same on daily data."""
-    duplicate_window_ms: Reloadable[Millis] = 1_000
-    """Equal orders of one strategy within this time are duplicates unless another decision made them."""
-    require_reference: Reloadable[bool] = True
-    """Deny orders in symbols that have no price yet."""
-    daily_loss_warn: Reloadable[LossShare] = Decimal("0.018")
-    """Day loss that warns."""
-    daily_loss_block: Reloadable[LossShare] = Decimal("0.02")
-    """Day loss that blocks entries for the rest of the session."""
-    daily_loss_halt: Reloadable[LossShare] = Decimal("0.05")
-    """Day loss that halts."""
-    max_drawdown: Reloadable[LossShare] = Decimal("0.2")
-    """Loss from the high-water mark that halts and latches."""
-    replay_resume_sessions: Annotated[int, Bounds("0", "10000", decimals=0)] = 0
-    """In a replay, sessions after which a drawdown halt is lifted and the mark restarts; 0 for never."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.max_order_value and self.min_order_value > self.max_order_value:
-            raise PydanticCustomError("order", "min_order_value is above max_order_value")
-        steps = [
-            (name, value)
-            for name in ("daily_loss_warn", "daily_loss_block", "daily_loss_halt")
-            if (value := getattr(self, name))
-        ]
-        for (lower, a), (upper, b) in pairwise(steps):
-            if a > b:
-                raise PydanticCustomError("order", "{lower} is above {upper}", {"lower": lower, "upper": upper})
-        return self
 
 
 class BrokerSettings(Section):
@@ -351,9 +291,10 @@ _WITHOUT_EFFECT: Final[dict[str, Any]] = {
 }
 """Where things are kept and told, how data come in, and what is measured in wall time: what that causes is recorded."""
 
-_LATER: Final[dict[str, set[str]]] = {
+_LATER: Final[dict[str, frozenset[str] | set[str]]] = {
     "feed": {"max_jump", "jump_confirmations"},
     "predictor": {"warmup"},
+    "risk": LATER,
     "broker": {
         "latency_jitter_ms",
         "spread_model",

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from config.fields import Bounds, Pace, ReloadableMark, plain
+from config.risk import NAMED, RiskSettings
 from config.settings import PROFILES, Settings
 from config.sources import Loaded, keys_of
 
@@ -98,6 +99,8 @@ def to_toml(settings: Settings, *, comments: bool = False) -> str:
                 lines += _table_lines(f"predictor.params.{_key(strategy)}", params)
         if name == "universe" and settings.universe.sectors:
             lines += _table_lines("universe.sectors", settings.universe.sectors)
+        if name == "risk":
+            lines += _named_lines(settings.risk)
     return "\n".join(lines[1:]) + "\n"
 
 
@@ -166,7 +169,11 @@ def _section_leaves(section: BaseModel, prefix: str) -> Iterator[tuple[str, obje
         if isinstance(value, BaseModel):
             yield from _section_leaves(value, f"{prefix}.{key}")
         else:
-            yield f"{prefix}.{key}", value, info
+            yield (
+                f"{prefix}.{key}",
+                _plain_tables(value) if isinstance(value, dict) and prefix == "risk" else value,
+                info,
+            )
 
 
 def _fields(section: BaseModel) -> Iterator[tuple[str, FieldInfo, Any]]:
@@ -202,6 +209,26 @@ def _section_lines(section: BaseModel, name: str, *, comments: bool) -> Iterator
 
 def _table_lines(name: str, table: Mapping[str, object]) -> list[str]:
     return ["", f"[{name}]", *(f"{_key(key)} = {toml_value(value)}" for key, value in table.items())]
+
+
+def _named_lines(risk: RiskSettings) -> list[str]:
+    lines: list[str] = []
+    for leaf in NAMED:
+        tables = _plain_tables(getattr(risk, leaf))
+        if leaf == "sectors" and tables:
+            lines += _table_lines("risk.sectors", tables)
+        elif tables:
+            for table, content in tables.items():
+                lines += _table_lines(f"risk.{leaf}.{_key(table)}", content)
+    return lines
+
+
+def _plain_tables(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return tables by name with what each says beyond the defaults."""
+    return {
+        name: item.model_dump(exclude_defaults=True) if isinstance(item, BaseModel) else item
+        for name, item in value.items()
+    }
 
 
 def _key(name: str) -> str:

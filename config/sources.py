@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -30,6 +30,13 @@ def nested_model(info: FieldInfo) -> type[BaseModel] | None:
     return model if issubclass(model, BaseModel) else None
 
 
+def table_model(info: FieldInfo) -> type[BaseModel] | None:
+    """Return the model of the tables of a field that holds some by name, such as ``[risk.symbols.AAPL]``."""
+    arguments = get_args(info.annotation)
+    is_table = get_origin(info.annotation) is dict and isinstance(arguments[1], type)
+    return arguments[1] if is_table and issubclass(arguments[1], BaseModel) else None
+
+
 def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """Return a section's fields by the keys that people write (``from`` is a word of Python's)."""
     return {info.alias or name: info for name, info in model.model_fields.items()}
@@ -39,6 +46,13 @@ _PROBLEMS_MAX: Final = 5  # told in one sentence
 SECTIONS: Final[dict[str, type[BaseModel]]] = {
     name: model for name, info in Settings.model_fields.items() if (model := nested_model(info)) is not None
 }
+_BY_NAME: Final = {
+    ("universe", "sectors"): "sectors by symbol",
+    ("risk", "symbols"): "limits by symbol",
+    ("risk", "sectors"): "shares by sector",
+    ("risk", "portfolios"): "limits by portfolio",
+}
+"""Sections whose keys are names, written as they are."""
 _PORTFOLIO: Final = type(Settings.model_fields["portfolio"].default[0])
 
 
@@ -281,8 +295,8 @@ def _environment(environ: Mapping[str, str], portfolios: _Portfolios) -> Layer:
         if not name.startswith(ENV_PREFIX) or "__" not in name:
             continue
         key = tuple(part.lower() for part in name.removeprefix(ENV_PREFIX).split("__"))
-        if key[:2] == ("universe", "sectors"):  # what follows is a symbol
-            key = (*key[:2], *name.removeprefix(ENV_PREFIX).split("__")[2:])
+        if key[:2] in _BY_NAME:  # what follows is a name, such as a symbol
+            key = (*key[:2], *name.removeprefix(ENV_PREFIX).split("__")[2:3], *key[3:])
         layer |= _locate(key, environ[name], name, portfolios, text=True)
     return layer
 
@@ -318,8 +332,8 @@ def _locate(key: Key, value: object, origin: str, portfolios: _Portfolios, *, te
     if section not in SECTIONS or not rest:
         raise unknown(key_name(key, origin), section, _sections(), origin, prefix=(), suffix=rest)
     leaf = rest[0]
-    if (section, leaf) == ("universe", "sectors"):
-        return _sectors_of(rest[1:], value, origin)
+    if (section, leaf) in _BY_NAME:
+        return _named(section, leaf, rest[1:], value, origin, text=text)
     if (section, leaf) == ("predictor", "params"):
         return _params(rest[1:], value, origin, text=text)
     return _leaf(SECTIONS[section], (section,), rest, value, origin, text=text)
@@ -369,12 +383,28 @@ def _params(path: Key, value: object, origin: str, *, text: bool) -> Layer:
     }
 
 
-def _sectors_of(path: Key, value: object, origin: str) -> Layer:
-    table = {path[0]: value} if len(path) == 1 else value
-    if len(path) > 1 or not isinstance(table, Mapping):
-        message = f"{origin}: universe.sectors is a table of sectors by symbol"
-        raise ConfigError(message, code="CONFIG_TYPE", remedy='write [universe.sectors] and AAPL = "Technology" below')
-    return {("universe", "sectors", symbol): (sector, origin) for symbol, sector in table.items()}
+def _named(section: str, leaf: str, path: Key, value: object, origin: str, *, text: bool) -> Layer:
+    """Return the leaves of a table whose keys are names: of values (sectors by symbol), or of tables with keys."""
+    where = f"{section}.{leaf}"
+    info = SECTIONS[section].model_fields[leaf]
+    model = table_model(info)
+    parsed = _toml_value(value) if text and isinstance(value, str) and (model is not None or not path) else value
+    tables = parsed if not path else {path[0]: parsed if len(path) == 1 else {path[1]: value}}
+    if len(path) > (1 if model is None else 2) or not isinstance(tables, Mapping):
+        message = f"{origin}: {where} is a table of {_BY_NAME[section, leaf]}"
+        raise ConfigError(message, code="CONFIG_TYPE", remedy=f"write [{where}] and NAME = ... below")
+    layer: Layer = {}
+    for name, content in tables.items():
+        if model is None:
+            plain_value = _toml_value(content) if text and isinstance(content, str) and section == "risk" else content
+            layer[section, leaf, name] = (plain_value, origin)
+        elif not isinstance(content, Mapping):
+            message = f"{origin}: {where}.{name} is a section"
+            raise ConfigError(message, code="CONFIG_TYPE", remedy=f"write [{where}.{name}] and its keys below")
+        else:
+            for key, item in content.items():
+                layer |= _leaf(model, (section, leaf, name), (key,), item, origin, text=text)
+    return layer
 
 
 def _json_like(value: Any) -> Any:

@@ -93,3 +93,37 @@ class ResetBreaker(Command, tag=81, frozen=True):
     breaker: str
     reason: str
     by: str
+
+
+class SetLimits(Command, tag=82, frozen=True):
+    """Put limits in the place of those in force, from the control surface; they last until the configuration changes.
+
+    ``changes`` names (key, old, new) as texts, for the record.
+    """
+
+    limits: RiskLimits
+    changes: tuple[tuple[str, str, str], ...]
+    reason: str
+    by: str
+
+
+class RestrictSymbol(Command, tag=83, frozen=True):
+    """Put a symbol on the restricted list (``restricted``), or take it from there."""
+
+    symbol: int
+    restricted: bool
+    reason: str
+    by: str
+
+
+class ReviewRisk(Command, tag=84, frozen=True):
+    """Time to look again at what silence alone can change (a timer of risk): ``what`` is a breaker's name."""
+
+    what: str
+    subject: str = ""
+
+
+class ClockStepped(Command, tag=85, frozen=True):
+    """The wall clock jumped by so much against the monotonic one (an input of the live shell)."""
+
+    step_ns: int

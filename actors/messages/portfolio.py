@@ -312,3 +312,14 @@ class FinancingCharged(Event, tag=125, frozen=True):
     amount: int
     cash: int
     postings: tuple[tuple[str, int], ...]
+
+
+class CutPositions(Command, tag=126, frozen=True):
+    """Close a part of every position of a portfolio ("": of all) by reduce-only market orders; whole lots stay.
+
+    ``fraction`` in units of 1e-8; what working reduce-only market orders close already counts.
+    """
+
+    portfolio: str
+    fraction: int
+    reason: str

@@ -33,7 +33,14 @@ class LimitBreached(Event, tag=60, frozen=True):
 class BreakerTripped(Event, tag=61, frozen=True):
     """A breaker tripped; the values used are in the event.
 
-    ``value`` and ``limit`` are fractions of ``baseline`` (the persisted session-close equity or high-water mark).
+    Attributes:
+        portfolio: "" for a breaker of all portfolios.
+        value, limit: in the breaker's own unit; of losses, fractions of ``baseline``.
+        equity, baseline: of losses: as marked, and the persisted session-close equity or high-water mark; else 0.
+        action: ``warn``, ``block``, ``reduce``, ``deleverage``, ``halt`` or ``flatten``.
+        latched: only an operator arms it again.
+        cause: in words, what was measured; "" where value and limit say it.
+        subject: the strategy, symbol or feed it is about, as text; "" for none.
     """
 
     portfolio: str
@@ -44,15 +51,18 @@ class BreakerTripped(Event, tag=61, frozen=True):
     baseline: int
     action: str
     latched: bool
+    cause: str = ""
+    subject: str = ""
 
 
 class BreakerReset(Event, tag=62, frozen=True):
-    """A breaker is armed again."""
+    """A breaker is armed again; ``subject`` as in :class:`BreakerTripped`."""
 
     portfolio: str
     breaker: str
     reason: str
     by: str
+    subject: str = ""
 
 
 class TradingStateChanged(Event, tag=63, frozen=True):
@@ -72,6 +82,43 @@ class LimitsChanged(Event, tag=64, frozen=True):
     new: RiskLimits
     by: str
     digest: str
+    reason: str = ""
+
+
+class EntriesLocked(Event, tag=127, frozen=True):
+    """A protection denies entries for a while: after a losing exit, or after too many stops.
+
+    Attributes:
+        symbol: -1 for every symbol of the portfolio.
+        rule: ``cooldown`` or ``stop_guard``.
+        until_ts: when it ends, nanoseconds UTC; 0 where sessions alone decide.
+        until_session: number of the session (:class:`SessionOpened`) with whose opening it ends; 0 where time does.
+    """
+
+    portfolio: str
+    symbol: int
+    rule: str
+    reason: str
+    until_ts: int = 0
+    until_session: int = 0
+
+
+class RestrictionChanged(Event, tag=128, frozen=True):
+    """A symbol was put on the restricted list, or taken from it."""
+
+    symbol: int
+    restricted: bool
+    reason: str
+    by: str
+
+
+class ConnectionChanged(Event, tag=129, frozen=True):
+    """What the gate believes of a feed: lost since ``since`` (nanoseconds UTC), or back."""
+
+    feed: str
+    lost: bool
+    since: int
+    reason: str = ""
 
 
 class MarginCalled(Event, tag=67, frozen=True):

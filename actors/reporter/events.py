@@ -71,13 +71,17 @@ FIXED_FIELDS: Final = frozenset(
         # of limits
         "min_order_value",
         "max_order_value",
+        "max_gross_value",
+        "book_max_gross_value",
         "max_order_qty",
         "cash_reserve",
         "lot_size",
     )
 )
 SYMBOL_COLUMNS: Final = frozenset({"ids", "abstained"})
-STAMP_FIELDS: Final = frozenset({"entry_ts", "exit_ts", "deadline", "effective_ts", "expire_ts", "start_ts"})
+STAMP_FIELDS: Final = frozenset(
+    {"entry_ts", "exit_ts", "deadline", "effective_ts", "expire_ts", "start_ts", "since", "until_ts"}
+)
 _PAIRS: Final = frozenset({"postings", "closed", "opened"})
 
 
@@ -134,6 +138,10 @@ class EventWriter:
             "old": self._nested,
             "new": self._nested,
             "ts": format_ts,
+            "until_ts": lambda v: format_ts(v) if v else None,
+            "symbols": self._tables,
+            "portfolios": self._tables,
+            "breakers": self._tables,
             "price": self._amounts,
         }
         if name in special:
@@ -151,6 +159,10 @@ class EventWriter:
     def _nested(self, value: Any) -> Any:
         """Limits are a record of their own; a trading state is not."""
         return self.values(value) if isinstance(value, msgspec.Struct) else value
+
+    def _tables(self, value: Any) -> Any:
+        """Limits by name are records, too."""
+        return {name: self._nested(item) for name, item in value.items()} if isinstance(value, dict) else value
 
     @staticmethod
     def _amount(value: Any) -> Any:

@@ -10,7 +10,8 @@ import msgspec
 
 from actors.values import parse_interval
 from actors.values.universe import Universe
-from config.params import broker_params, portfolio_specs, risk_limits
+from config.params import broker_params, portfolio_specs
+from config.risk_params import risk_limits
 from config.settings import Settings, settings_tree
 from daemon.journal.rows import RunRow
 from daemon.kernel.errors import OperatorError

@@ -34,7 +34,8 @@ from actors.reporter.record import IndexSeries, RunRecord, RunResult
 from actors.reporter.runfolder import write_events, write_run_folder
 from actors.values import Universe, fmt, parse_interval
 from actors.values.time import format_ts
-from config.params import alert_params, broker_params, portfolio_specs, risk_limits
+from config.params import alert_params, broker_params, portfolio_specs
+from config.risk_params import risk_limits
 from config.settings import Settings, settings_digest, settings_tree
 from daemon.journal.journal import Manifest
 from daemon.journal.sqlite import SqliteJournal, open_readonly, read_frames

@@ -26,7 +26,8 @@ from actors.risk.params import RiskLimits
 from actors.values import parse_interval
 from actors.values.time import LATEST_NS
 from actors.values.universe import Adjustment
-from config.params import alert_params, broker_params, portfolio_specs, risk_limits
+from config.params import alert_params, broker_params, portfolio_specs
+from config.risk_params import risk_limits
 from config.settings import Settings, playback_tree, settings_digest, settings_tree
 from daemon.journal.batch import SnapshotRow
 from daemon.journal.committer import LEDGER

@@ -28,7 +28,8 @@ from actors.feed.history import History, HistorySpec, open_history  # noqa: E402
 from actors.messages.catalogue import codec  # noqa: E402
 from actors.messages.portfolio import DepositCash  # noqa: E402
 from actors.predictor.registry import bind  # noqa: E402
-from config.params import alert_params, broker_params, portfolio_specs, risk_limits, strategy_requests  # noqa: E402
+from config.params import alert_params, broker_params, portfolio_specs, strategy_requests  # noqa: E402
+from config.risk_params import risk_limits  # noqa: E402
 from config.settings import Settings, settings_digest  # noqa: E402
 from config.sources import load_settings  # noqa: E402
 from daemon.journal.journal import Manifest  # noqa: E402

@@ -32,7 +32,8 @@ from actors.messages.market import BarPanel, SessionClosed, SessionOpened  # noq
 from actors.messages.orders import BUY, SELL, CancelOrder, OrderType, SubmitOrder, TimeInForce  # noqa: E402
 from actors.messages.portfolio import DepositCash  # noqa: E402
 from actors.values import Session, Universe, parse_interval  # noqa: E402
-from config.params import alert_params, broker_params, portfolio_specs, risk_limits  # noqa: E402
+from config.params import alert_params, broker_params, portfolio_specs  # noqa: E402
+from config.risk_params import risk_limits  # noqa: E402
 from config.settings import settings_digest  # noqa: E402
 from daemon.journal.journal import Manifest  # noqa: E402
 from daemon.journal.sqlite import SqliteJournal, open_readonly  # noqa: E402

@@ -15,7 +15,8 @@ from actors.alerter.params import AlertParams
 from actors.broker.params import BrokerParams
 from actors.portfolio.params import PortfolioSpec
 from actors.risk.params import RiskLimits
-from config.params import alert_params, broker_params, portfolio_specs, risk_limits, strategy_requests
+from config.params import alert_params, broker_params, portfolio_specs, strategy_requests
+from config.risk_params import risk_limits
 from config.settings import Settings
 from config.sources import load_settings
 from daemon.kernel.errors import ConfigError
@@ -26,12 +27,54 @@ def settings(*sets: str, profile: str = "plan") -> Settings:
     return load_settings(file=None, profile=profile, sets=sets, environ={}).settings
 
 
+FIRST_LIMITS = (
+    "min_order_value",
+    "max_order_value",
+    "max_order_fraction",
+    "max_order_qty",
+    "max_position",
+    "max_positions",
+    "price_collar",
+    "min_confidence_buy",
+    "min_confidence_sell",
+    "cash_reserve",
+    "stale_ns",
+    "stale_sessions",
+    "duplicate_window_ns",
+    "require_reference",
+    "daily_loss_warn",
+    "daily_loss_block",
+    "daily_loss_halt",
+    "max_drawdown",
+    "replay_resume_sessions",
+    "allow_short",
+    "lot_size",
+    "replay",
+)
+"""Limits that the first ledgers already knew."""
+
+
 def test_the_plan_is_what_the_rooms_default_to() -> None:
     """One truth: the defaults of the configuration and of the rooms' structs are the same values."""
     assert broker_params(Settings()) == BrokerParams()
-    assert risk_limits(Settings(), replay=True) == RiskLimits()
+    limits = msgspec.structs.asdict(risk_limits(Settings(), replay=True))
+    assert {name: limits[name] for name in FIRST_LIMITS} == {name: getattr(RiskLimits(), name) for name in FIRST_LIMITS}
     assert alert_params(Settings()) == AlertParams()
     assert portfolio_specs(Settings()) == (PortfolioSpec("main", 100_000 * 10**8),)
+
+
+def test_a_limit_that_came_later_is_off_in_a_ledger_that_does_not_know_it() -> None:
+    """Otherwise a ledger of an older version would be judged by what nobody had asked for."""
+    later = {name: value for name, value in msgspec.structs.asdict(RiskLimits()).items() if name not in FIRST_LIMITS}
+    off = {name: value for name, value in later.items() if value}
+    assert off == {
+        "unusual_size_orders": 20,
+        "executions_window_ns": 60 * 10**9,
+        "correlation_sessions": 60,
+        "var_sessions": 252,
+        "stop_guard_sessions": 5,
+        "stop_guard_lock_sessions": 1,
+    }  # how far something that is off would look
 
 
 def test_money_and_rates_are_converted_exactly() -> None:
@@ -80,8 +123,14 @@ def test_frictionless_switches_off_every_cost_cap_and_exit() -> None:
         if name not in unused:
             assert value == kept.get(name, 0), name
     limits = msgspec.structs.asdict(risk_limits(found, replay=True))
-    open_limits = {"lot_size": 10**8, "replay": True}
-    assert limits == {name: open_limits.get(name, 0) for name in limits}
+    open_limits = {"lot_size": 10**8, "replay": True, "executions_window_ns": 60 * 10**9}
+    open_limits |= {"unusual_size_orders": 20, "correlation_sessions": 60, "var_sessions": 252}
+    open_limits |= {"stop_guard_sessions": 5, "stop_guard_lock_sessions": 1}
+    bursts = {"order_burst", "symbol_order_burst", "message_burst"}  # of rates that are off
+    assert [rule for rule in limits.pop("breakers").values() if rule.limit] == []
+    assert {name: value or 0 for name, value in limits.items() if name not in bursts} == {
+        name: open_limits.get(name, 0) for name in limits if name not in bursts
+    }
     spec = portfolio_specs(found)[0]
     assert (spec.max_weight, spec.min_weight, spec.cash_buffer, spec.max_positions) == (0, 0, 0, 0)
     assert (spec.stop_loss, spec.take_profit, spec.min_confidence_buy, spec.min_confidence_sell) == (0, 0, 0, 0)
@@ -104,6 +153,21 @@ DERIVED = {
         "impact": "broker.impact=none",
     },
     "RiskLimits": {
+        "deny_unknown_adv": "risk.unknown_adv=deny",
+        "collar_period_ns": "risk.collar_period_ms=7",
+        "executions_window_ns": "risk.executions_window_ms=7",
+        "no_entry_before_close_ns": "risk.no_entry_before_close_ms=7",
+        "cooldown_ns": "risk.cooldown_ms=7",
+        "pattern_day_trader": "risk.pattern_day_trader=off",
+        "restricted": "risk.restricted=GME",
+        "symbols": "risk.symbols.GME.max_order_qty=7",
+        "sectors": "risk.sectors.Energy=0.2",
+        "portfolios": "risk.portfolios.main.max_leverage=1",
+        "breakers": "risk.breakers.slippage.limit=0.02",
+        "max_sector": "risk.max_sector=0.2",
+        "max_cluster": "risk.max_cluster=0.2",
+        "correlation_shrink": "risk.correlation_shrink=0.5",
+        "max_correlation": "risk.max_correlation=0.9",
         "stale_ns": "risk.stale_ms=7",
         "duplicate_window_ns": "risk.duplicate_window_ms=7",
         "lot_size": "portfolio.lot_size=0.5",
@@ -116,6 +180,9 @@ DERIVED = {
 }
 
 
+# Amounts are whole numbers on the wire and decimals in the configuration; some counts have a smallest value above 7.
+LARGE = {"max_gross_value", "book_max_gross_value"}
+WHOLE = {"correlation_sessions": "40", "var_sessions": "500"}
 ROOMS: dict[type[msgspec.Struct], tuple[str, Callable[[Settings], msgspec.Struct]]] = {
     AlertParams: ("alerter", alert_params),
     BrokerParams: ("broker", broker_params),
@@ -139,8 +206,11 @@ def test_every_field_of_a_room_is_fed_by_the_configuration(struct: type[msgspec.
             if name not in {"max_positions", "stale_sessions"}
             else "7"
         )
-        if name in {"replay_resume_sessions", "max_order_qty", "min_commission", "min_order_value"}:
-            other = "7"
+        whole = isinstance(value, int) and not isinstance(value, bool) and name not in LARGE
+        if name in {"replay_resume_sessions", "max_order_qty", "min_commission", "min_order_value"} or (
+            struct is RiskLimits and name not in FIRST_LIMITS and whole
+        ):
+            other = WHOLE.get(name, "7")
         text = DERIVED.get(struct.__name__, {}).get(name, f"{section}.{name}={other}")
         changed = msgspec.structs.asdict(build(settings("portfolio.min_weight=0", text)))
         assert [key for key in base if base[key] != changed[key]] == [name]

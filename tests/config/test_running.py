@@ -289,6 +289,9 @@ RELOADABLE_SECTIONS = {"risk", "logging", "retention"}
 FIXED_IN_THEM = {
     "risk.cash_reserve",
     "risk.replay_resume_sessions",
+    "risk.unknown_adv",
+    "risk.correlation_sessions",
+    "risk.var_sessions",
 }
 
 

@@ -17,7 +17,8 @@ import pytest
 from actors.feed.recording import Recording, RecordingSpec, open_recording
 from actors.messages.market import BarPanel
 from actors.messages.portfolio import DepositCash
-from config.params import broker_params, portfolio_specs, risk_limits
+from config.params import broker_params, portfolio_specs
+from config.risk_params import risk_limits
 from config.sources import load_settings
 from daemon.journal.memory import MemoryJournal
 from daemon.kernel.clock import VirtualClock

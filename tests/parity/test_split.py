@@ -16,7 +16,8 @@ from actors.messages.market import BarPanel
 from actors.messages.portfolio import DepositCash
 from actors.predictor.pool.inprocess import InProcessPool
 from actors.predictor.registry import bind
-from config.params import broker_params, portfolio_specs, risk_limits
+from config.params import broker_params, portfolio_specs
+from config.risk_params import risk_limits
 from config.sources import load_settings
 from daemon.journal.memory import MemoryJournal
 from daemon.kernel.clock import VirtualClock

@@ -30,6 +30,7 @@ NO_AMOUNTS = (
     "count",
     "seed",
     "restarts",
+    "until_session",
     "seq",
 )
 FLOAT_COLUMNS = (
