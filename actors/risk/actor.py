@@ -52,6 +52,7 @@ from actors.risk.corporate_desk import CorporateDesk
 from actors.risk.exposure import Exposure
 from actors.risk.fees import FeeEstimate
 from actors.risk.form import Denial
+from actors.risk.history import SessionHistory
 from actors.risk.margin import LIQUIDATE, MarginDesk
 from actors.risk.params import RiskLimits
 from actors.risk.pretrade import Gate
@@ -126,6 +127,7 @@ class RiskActor(MarginDesk, CorporateDesk):
             Exposure(tuple(portfolios), prices, fees, cash_reserve=limits.cash_reserve, account=account),
             margin_call=margin_call,
         )
+        self._history = SessionHistory(self._n, max(limits.correlation_sessions, limits.var_sessions))
         self._seen = SeenIds()
         self._recent: dict[tuple[str | int | None, ...], int] = {}
         self._recent_at = 0
@@ -189,7 +191,8 @@ class RiskActor(MarginDesk, CorporateDesk):
 
     @observes(SessionClosed)
     def closed(self, panel: SessionClosed) -> None:
-        """Fold the calendar: breakers that lift themselves begin to cool."""
+        """Fold the calendar and the session's closes: breakers that lift themselves begin to cool."""
+        self._history.fold_close(self._prices.closes, self._prices.of_session())
         self._prices.fold_closed(panel)
         for guard in self._guards.values():
             guard.fold_closed()
@@ -385,6 +388,7 @@ class RiskActor(MarginDesk, CorporateDesk):
         return {
             "prices": self._prices.snapshot(),
             "exposure": self._exposure.snapshot(),
+            "history": self._history.snapshot(),
             "guards": [[name, guard.snapshot()] for name, guard in self._guards.items()],
             "state": self._keeper.snapshot(),
             "flattening": list(self._flattening),
@@ -401,6 +405,8 @@ class RiskActor(MarginDesk, CorporateDesk):
         self._adopt(msgspec.convert(state["limits"], RiskLimits))
         self._prices.restore(state["prices"])
         self._exposure.restore(state["exposure"])
+        if "history" in state:  # a snapshot of an older version has none
+            self._history.restore(state["history"])
         for name, guard in state["guards"]:
             self._guards[name].restore(guard)
         self._keeper.restore(state["state"])

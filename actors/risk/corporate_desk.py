@@ -6,6 +6,7 @@ from actors.messages.market import CorporateAction
 from actors.messages.orders import OrderRestated
 from actors.messages.portfolio import DividendPaid, PositionAdjusted
 from actors.risk.exposure import Exposure
+from actors.risk.history import SessionHistory
 from actors.risk.prices import Prices
 from daemon.kernel.actor import CoreActor, evolves, observes
 
@@ -15,10 +16,12 @@ class CorporateDesk(CoreActor):
 
     _prices: Prices
     _exposure: Exposure
+    _history: SessionHistory
 
     @observes(CorporateAction)
     def reprice(self, action: CorporateAction) -> None:
-        """Fold last prices, and which symbols are no more."""
+        """Fold last prices and closes, and which symbols are no more."""
+        self._history.fold_action(action, self._prices.last(action.symbol))
         self._prices.fold_action(action)
 
     @evolves(PositionAdjusted)

@@ -224,6 +224,17 @@ class Prices:
         self._closed_ts = panel.ts
 
     @property
+    def closes(self) -> I64:
+        """Last price of every symbol, units of 1e-8, 0 for none; read only."""
+        return self._px
+
+    def of_session(self) -> npt.NDArray[np.bool_]:
+        """Return which symbols had a price in the session under way."""
+        first = self.session if self.daily else self._open_ts - self._interval
+        found: npt.NDArray[np.bool_] = self._seen >= first
+        return found
+
+    @property
     def in_session(self) -> bool:
         """Whether a session has begun and not ended yet."""
         return self.session > 0 and self._open_ts > self._closed_ts
