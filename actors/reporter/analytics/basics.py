@@ -8,34 +8,45 @@ defined (fewer than two values, or no dispersion), never 0, inf or a sentinel.
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from actors.values.tails import (
+    EPSILON,
+    NORMAL,
+    cvar_historical,
+    cvar_normal,
+    deviation,
+    finite,
+    is_flat,
+    var_historical,
+    var_normal,
+)
+
+__all__ = [
+    "EPSILON",
+    "NORMAL",
+    "cagr",
+    "cagr_calendar",
+    "central_moments",
+    "cvar_historical",
+    "cvar_normal",
+    "deviation",
+    "downside_deviation",
+    "finite",
+    "is_flat",
+    "omega",
+    "per_period",
+    "sortino",
+    "tail_ratio",
+    "var_historical",
+    "var_normal",
+    "wealth",
+    "wilson",
+]
+
 F64 = npt.NDArray[np.float64]
-
-NORMAL: Final = NormalDist()
-EPSILON: Final = float(np.finfo(np.float64).eps)
-
-
-def finite(value: float) -> float | None:
-    """Return the value as a plain float, or None where it is not finite."""
-    number = float(value)
-    return number if math.isfinite(number) else None
-
-
-def is_flat(values: F64, scale: float = 0.0) -> bool:
-    """Tell whether a series has no dispersion beyond rounding: max - min <= 4 eps max|v|.
-
-    The test is relative because the standard deviation of identical floats is not exactly zero. ``scale`` is the size
-    of what the values were computed from, where that is larger than they are (a difference of two series).
-    """
-    if values.size == 0:
-        return True
-    low, high = float(values.min()), float(values.max())
-    return high - low <= 4.0 * EPSILON * max(abs(low), abs(high), scale)
 
 
 def per_period(rf: float, periods: float) -> float:
@@ -69,13 +80,6 @@ def cagr_calendar(growth: float, days: float) -> float | None:
         return finite(growth ** (365.25 / days) - 1.0)
     except OverflowError:
         return None
-
-
-def deviation(r: F64) -> float | None:
-    """Return the standard deviation with ddof 1; exactly 0 for a flat series."""
-    if r.size < 2:
-        return None
-    return 0.0 if is_flat(r) else float(r.std(ddof=1))
 
 
 def downside_deviation(r: F64, target: float = 0.0) -> float | None:
@@ -120,42 +124,6 @@ def central_moments(r: F64) -> tuple[float, float] | None:
     m2 = float(square.mean())
     skew, kurt = float((square * d).mean()) / m2**1.5, float((square * square).mean()) / (m2 * m2)
     return (skew, kurt) if math.isfinite(skew) and math.isfinite(kurt) else None
-
-
-def var_historical(r: F64, alpha: float) -> float | None:
-    """Return the loss at the alpha quantile (linear); positive = loss."""
-    return finite(-np.quantile(r, alpha)) if r.size >= 2 else None
-
-
-def cvar_historical(r: F64, alpha: float) -> float | None:
-    """Return the mean loss of the worst ``alpha * n`` outcomes, the last one in part (Rockafellar and Uryasev 2002).
-
-    Equals the plain mean of the worst outcomes where ``alpha * n`` is a whole number; never below the VaR.
-    """
-    if r.size < 2:
-        return None
-    mass = alpha * r.size
-    whole = min(math.floor(mass + 1e-9), r.size)
-    losses = -np.sort(r)[: whole + 1]
-    total = float(losses[:whole].sum())
-    part = mass - whole
-    if part > 1e-9 and losses.size > whole:
-        total += part * float(losses[whole])
-    else:
-        mass = float(whole)
-    return finite(total / mass)
-
-
-def var_normal(r: F64, alpha: float) -> float | None:
-    """Return the loss at the alpha quantile of a normal with the sample's mean and deviation (ddof 1)."""
-    sd = deviation(r)
-    return None if sd is None else finite(-(float(r.mean()) + NORMAL.inv_cdf(alpha) * sd))
-
-
-def cvar_normal(r: F64, alpha: float) -> float | None:
-    """Return the expected loss beyond :func:`var_normal` under the same normal."""
-    sd = deviation(r)
-    return None if sd is None else finite(-float(r.mean()) + sd * NORMAL.pdf(NORMAL.inv_cdf(alpha)) / alpha)
 
 
 def wilson(hits: int, n: int, level: float = 0.95) -> tuple[float, float] | None:
