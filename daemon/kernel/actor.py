@@ -152,6 +152,16 @@ class Actor:
         return Health()
 
 
+class Stamps(Protocol):
+    """Who knows the stamp of the frame that is decided or folded."""
+
+    last_ts: int
+
+
+class _NoFrame:
+    last_ts = 0
+
+
 class CoreActor(Actor):
     """A synchronous, deterministic actor. No clock, no I/O, no randomness but the context's.
 
@@ -165,6 +175,19 @@ class CoreActor(Actor):
     sends: ClassVar[tuple[type[Command], ...]] = ()
     emits: ClassVar[tuple[type[Event], ...]] = ()
     handlers: ClassVar[dict[str, dict[type[Message], str]]] = {kind: {} for kind in KINDS}
+    _stamps: Stamps = _NoFrame()
+
+    @property
+    def frame_ts(self) -> int:
+        """Stamp of the frame under way, nanoseconds UTC: the time of a fact that does not say its own.
+
+        The same when the fact is folded anew from the journal; 0 outside a core.
+        """
+        return self._stamps.last_ts
+
+    def stamped_by(self, stamps: Stamps) -> None:
+        """Be told by the core that steps this actor where its frames' stamps are."""
+        self._stamps = stamps
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Gather the decorated methods of the class and its bases.

@@ -73,6 +73,8 @@ class Folding:
         self._fired: dict[tuple[int, bytes], int] = {}
         self._begun = False
         self._within = False
+        for actor in actors:
+            actor.stamped_by(self)
 
     def _check_whole(self, what: str) -> None:
         if self._within:

@@ -253,6 +253,36 @@ def test_a_core_that_folded_its_record_waits_for_the_same_timers(steps: list[Any
         assert again.core.snapshot() == whole.snapshots[seq]
 
 
+class Stamping(CoreActor):
+    """Notes when it folded a fact that does not say its own time."""
+
+    name = "stamping"
+
+    def __init__(self) -> None:
+        self.at: list[int] = []
+
+    @evolves(Told)
+    def told(self, event: Told) -> None:
+        """Note the frame's stamp."""
+        self.at.append(self.frame_ts)
+
+
+def test_a_fact_without_a_time_of_its_own_has_its_frames_when_decided_and_when_folded_anew() -> None:
+    """The first at 130, the second at 170: the same two stamps from the record; outside a core there is none."""
+    clock = VirtualClock(100)
+    lone, whole, again = Stamping(), Stamping(), Stamping()
+    core = Sequencer([whole], codec=CODEC, clock=clock, sink=Bench())
+    clock.advance_to(130)
+    core.process(Told(), "test")
+    clock.advance_to(170)
+    core.process(Told(), "test")
+    fresh = Sequencer([again], codec=CODEC, clock=VirtualClock(900), sink=Bench())
+    fresh.refold(1, 130, 130, Told(), [])
+    fresh.refold(2, 170, 170, Told(), [])
+    lone.told(Told())
+    assert (whole.at, again.at, lone.at) == ([130, 170], [130, 170], [0])
+
+
 def test_folding_an_input_decides_nothing_and_hands_nothing_out() -> None:
     """Observed, its facts folded in order, sealed."""
     bench = Bench()
