@@ -67,7 +67,7 @@ class BarDesk(BrokerState):
             if has_null:
                 self.null_volume_skips += resting.count_null(panel, volume)
             if terms.adv is not None:
-                terms.adv.add(panel, volume, has_null=has_null)
+                terms.adv.add(None if panel.dense else panel.ids, volume, has_null=has_null)
 
     def _mark_orders(self, panel: BarPanel) -> None:
         """Fold where the market stood when orders reached it, the best prices of trails, the last bar of a session."""

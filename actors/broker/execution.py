@@ -29,7 +29,6 @@ import msgspec
 from actors.broker import fees
 from actors.broker.acceptance import LOT_CLOSED, REDUCE_ONLY_FLAT
 from actors.broker.account import Account
-from actors.broker.adv import AverageVolume
 from actors.broker.aftermath import Aftermath
 from actors.broker.book import QUOTE
 from actors.broker.costs import CostModel, Price
@@ -51,6 +50,7 @@ from actors.messages.orders import (
     OrderTriggered,
     TimeInForce,
 )
+from actors.values.average_volume import AverageVolume
 from actors.values.fixed import SCALE, div_round, mul
 from daemon.kernel.ids import exec_id
 

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from actors.broker.acceptance import Refusal, check_exit, check_replace
 from actors.broker.account import Account
-from actors.broker.adv import AverageVolume
 from actors.broker.aftermath import Aftermath
 from actors.broker.book import Book
 from actors.broker.costs import CostModel
@@ -25,6 +24,7 @@ from actors.broker.spreads import DynamicSpread
 from actors.broker.status import MarketStatus
 from actors.messages.orders import RouteReplace, SubmitOrder
 from actors.messages.portfolio import CashFlowed, FinancingCharged, PositionChanged
+from actors.values.average_volume import AverageVolume
 from actors.values.fixed import div_round, mul
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe

@@ -7,10 +7,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from actors.messages.market import BarPanel
 from actors.values.fixed import SCALE
 
 F64 = npt.NDArray[np.float64]
+I32 = npt.NDArray[np.int32]
 
 SESSIONS: Final = 20
 
@@ -32,25 +32,31 @@ class AverageVolume:
         self._seen = np.zeros(n_symbols, dtype=np.bool_)
         self._means: F64 | None = None
 
-    def add(self, panel: BarPanel, volume: F64, *, has_null: bool) -> None:
-        """Fold a panel's volumes; ``has_null`` says whether any is NaN."""
+    def add(self, ids: I32 | None, volume: F64, *, has_null: bool) -> None:
+        """Fold a panel's volumes.
+
+        Args:
+            ids: ``[K]`` symbol ids of the volumes; None for the whole universe.
+            volume: ``[K]`` shares, NaN where unknown.
+            has_null: whether any is NaN.
+        """
         if self._daily:
             row = self._rows[self._next]
-            if panel.dense:
+            if ids is None:
                 row[:] = volume
             else:
                 row[:] = np.nan
-                row[panel.ids] = volume
+                row[ids] = volume
             self._close_row()
             return
-        ids: Any = slice(None) if panel.dense else panel.ids
+        of: Any = slice(None) if ids is None else ids
         if has_null:
             known = ~np.isnan(volume)
-            self._today[ids] += np.where(known, volume, 0.0)
-            self._seen[ids] |= known
+            self._today[of] += np.where(known, volume, 0.0)
+            self._seen[of] |= known
         else:
-            self._today[ids] += volume
-            self._seen[ids] = True
+            self._today[of] += volume
+            self._seen[of] = True
 
     def end_session(self) -> None:
         """Close today's row of intraday volumes."""
