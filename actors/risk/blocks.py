@@ -78,7 +78,9 @@ class Blocks:
         """Return why an entry is not let in, None where nothing stands against it.
 
         Args:
-            portfolio, symbol, strategy: of the order.
+            portfolio: of the order.
+            symbol: of the order.
+            strategy: of the order, "" for none.
             now: stamp of the input, nanoseconds UTC.
             session: number of the session (:attr:`~actors.risk.prices.Prices.session`).
         """
