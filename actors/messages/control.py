@@ -87,12 +87,13 @@ class EnableStrategy(Command, tag=80, frozen=True):
 
 
 class ResetBreaker(Command, tag=81, frozen=True):
-    """Arm a tripped breaker again."""
+    """Arm a tripped breaker again; portfolio "" for one of all portfolios, subject "" for every subject it has."""
 
     portfolio: str
     breaker: str
     reason: str
     by: str
+    subject: str = ""
 
 
 class SetLimits(Command, tag=82, frozen=True):
