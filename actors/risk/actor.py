@@ -58,6 +58,7 @@ from actors.risk.params import RiskLimits
 from actors.risk.pretrade import Gate
 from actors.risk.prices import Prices
 from actors.risk.terms import closing_half, opening_half
+from actors.risk.track import Tracks
 from actors.risk.trading_state import BREAKER, HALTED, REPLAY_RULE
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
@@ -128,6 +129,7 @@ class RiskActor(MarginDesk, CorporateDesk):
             margin_call=margin_call,
         )
         self._history = SessionHistory(self._n, max(limits.correlation_sessions, limits.var_sessions))
+        self._tracks = Tracks(tuple(portfolios))
         self._seen = SeenIds()
         self._recent: dict[tuple[str | int | None, ...], int] = {}
         self._recent_at = 0
@@ -158,6 +160,16 @@ class RiskActor(MarginDesk, CorporateDesk):
         parts += [f"tripped: {', '.join(tripped)}"] if tripped else []
         parts += [f"{len(self._seen):,} order ids used"]
         return Health(ok=not tripped, detail="; ".join(parts))
+
+    @property
+    def history(self) -> SessionHistory:
+        """Session closes, for measures."""
+        return self._history
+
+    @property
+    def tracks(self) -> Tracks:
+        """What the portfolios have done lately, for measures."""
+        return self._tracks
 
     # -- market ----------------------------------------------------------------------------------------------------
 
@@ -194,6 +206,7 @@ class RiskActor(MarginDesk, CorporateDesk):
         """Fold the calendar and the session's closes: breakers that lift themselves begin to cool."""
         self._history.fold_close(self._prices.closes, self._prices.of_session())
         self._prices.fold_closed(panel)
+        self._tracks.fold_closed()
         for guard in self._guards.values():
             guard.fold_closed()
 
@@ -294,6 +307,7 @@ class RiskActor(MarginDesk, CorporateDesk):
         order = event.order
         self._seen.add(order.client_order_id)
         self._exposure.fold_accepted(event)
+        self._tracks.fold_accepted(event)
         window = self._limits.duplicate_window_ns
         if window and order.strategy:
             if event.ts - self._recent_at >= window:
@@ -317,6 +331,7 @@ class RiskActor(MarginDesk, CorporateDesk):
     def filled(self, event: OrderPartiallyFilled | OrderFilled) -> None:
         """Move shares and cash, release the reservation."""
         self._exposure.fold_fill(event)
+        self._tracks.fold_fill(event)
 
     @evolves(OrderCanceled, OrderExpired)
     def ended(self, event: OrderCanceled | OrderExpired) -> None:
@@ -327,6 +342,7 @@ class RiskActor(MarginDesk, CorporateDesk):
     def replaced(self, event: OrderReplaced) -> None:
         """Count the new terms."""
         self._exposure.fold_replaced(event)
+        self._tracks.fold_replaced(event)
 
     @evolves(PositionChanged)
     def booked(self, event: PositionChanged) -> None:
@@ -337,6 +353,7 @@ class RiskActor(MarginDesk, CorporateDesk):
     def flowed(self, event: CashFlowed) -> None:
         """Move cash, equity and baselines."""
         self._exposure.fold_flow(event)
+        self._tracks.of[event.portfolio].fold_flow(event)
         self._guards[event.portfolio].fold_flow(event)
 
     @evolves(EquityMarked)
@@ -355,6 +372,7 @@ class RiskActor(MarginDesk, CorporateDesk):
         """Roll the baselines."""
         self._exposure.fold_mark(event)
         self._guards[event.portfolio].fold_rolled(event)
+        self._tracks.of[event.portfolio].fold_rolled(event)
 
     @evolves(LimitBreached)
     def breached(self, event: LimitBreached) -> None:
@@ -389,6 +407,7 @@ class RiskActor(MarginDesk, CorporateDesk):
             "prices": self._prices.snapshot(),
             "exposure": self._exposure.snapshot(),
             "history": self._history.snapshot(),
+            "tracks": self._tracks.snapshot(),
             "guards": [[name, guard.snapshot()] for name, guard in self._guards.items()],
             "state": self._keeper.snapshot(),
             "flattening": list(self._flattening),
@@ -407,6 +426,8 @@ class RiskActor(MarginDesk, CorporateDesk):
         self._exposure.restore(state["exposure"])
         if "history" in state:  # a snapshot of an older version has none
             self._history.restore(state["history"])
+        if "tracks" in state:
+            self._tracks.restore(state["tracks"])
         for name, guard in state["guards"]:
             self._guards[name].restore(guard)
         self._keeper.restore(state["state"])

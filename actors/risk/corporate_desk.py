@@ -8,6 +8,7 @@ from actors.messages.portfolio import DividendPaid, PositionAdjusted
 from actors.risk.exposure import Exposure
 from actors.risk.history import SessionHistory
 from actors.risk.prices import Prices
+from actors.risk.track import Tracks
 from daemon.kernel.actor import CoreActor, evolves, observes
 
 
@@ -17,6 +18,7 @@ class CorporateDesk(CoreActor):
     _prices: Prices
     _exposure: Exposure
     _history: SessionHistory
+    _tracks: Tracks
 
     @observes(CorporateAction)
     def reprice(self, action: CorporateAction) -> None:
@@ -33,6 +35,7 @@ class CorporateDesk(CoreActor):
     def restated(self, event: OrderRestated) -> None:
         """Take over an order's new terms."""
         self._exposure.fold_restated(event)
+        self._tracks.fold_restated(event)
 
     @evolves(DividendPaid)
     def dividend_paid(self, event: DividendPaid) -> None:

@@ -173,7 +173,8 @@ def prepare(
     """Look up each symbol's shock in each scenario.
 
     Args:
-        names, sectors: of the symbols held; "" for a sector that is not known.
+        names: of the symbols held.
+        sectors: theirs, "" for one that is not known.
         betas: ``[H]`` to the benchmark, NaN where not known.
         deviations: ``[H]`` of session returns, NaN where not known.
         scenarios: what they are put through.
