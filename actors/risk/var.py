@@ -105,7 +105,7 @@ class Sample:
         returns: ``[n, H]`` oldest first, finite.
     """
 
-    __slots__ = ("_common", "_of_all", "_windows", "ids", "returns")
+    __slots__ = ("_common", "_means", "_of_all", "_windows", "ids", "returns")
 
     def __init__(self, returns: F64, ids: Ids) -> None:
         """Choose rows and columns.
@@ -120,11 +120,18 @@ class Sample:
         whole = bool(self._common.all())
         self.returns: F64 = self._of_all if whole else self._of_all[self._common]
         self._windows: dict[int, F64] = {1: self.returns}
+        self._means: F64 | None = None
 
     @property
     def n(self) -> int:
         """Common sessions."""
         return len(self.returns)
+
+    def means(self) -> F64:
+        """Return ``[H]`` mean returns of one session; kept."""
+        if self._means is None:
+            self._means = self.returns.mean(axis=0) if self.n else np.zeros(self.ids.size)
+        return self._means
 
     def windows(self, horizon: int) -> F64:
         """Return ``[m, H]`` returns over every ``horizon`` consecutive sessions that are all common; kept."""
@@ -284,6 +291,7 @@ def tails(
     levels: Sequence[float] = LEVELS,
     horizons: Sequence[int] = HORIZONS,
     half: F64 | None = None,
+    pnl: F64 | None = None,
 ) -> list[Tail]:
     """Return all tails of weights ``[H]`` on a sample: by method, then horizon, then level.
 
@@ -294,9 +302,10 @@ def tails(
         horizons: in sessions.
         half: ``[S, n]`` draws of independent normals for Monte Carlo, with the sample itself as the factor of its
             covariance; None leaves the method out.
+        pnl: ``sample.returns @ weights`` where it is known already.
     """
     out: list[Tail] = []
-    pnl = sample.returns @ weights
+    pnl = sample.returns @ weights if pnl is None else pnl
     n = pnl.size
     for horizon in horizons:
         of_windows = pnl if horizon == 1 else sample.windows(horizon) @ weights
@@ -313,7 +322,9 @@ def tails(
     return out
 
 
-def parts(sample: Sample, weights: F64, method: str, level: float, horizon: int = 1) -> Parts | None:
+def parts(
+    sample: Sample, weights: F64, method: str, level: float, horizon: int = 1, pnl: F64 | None = None
+) -> Parts | None:
     """Return what each position contributes to value at risk and expected shortfall; None where they are unknown.
 
     Args:
@@ -322,25 +333,26 @@ def parts(sample: Sample, weights: F64, method: str, level: float, horizon: int 
         method: ``historical`` or ``normal``.
         level: such as 0.95.
         horizon: sessions.
+        pnl: ``sample.returns @ weights`` where it is known already.
 
     Raises:
         ValueError: a method without parts.
     """
+    pnl = sample.returns @ weights if pnl is None else pnl
     if method == HISTORICAL:
-        found = _historical_parts(sample.windows(horizon), weights, 1.0 - level)
-    elif method == NORMAL_METHOD:
-        found = _normal_parts(sample.returns, weights, level, horizon)
-    else:
-        message = f"{method} has no parts, only {HISTORICAL} and {NORMAL_METHOD} have"
-        raise ValueError(message)
-    return found
+        returns = sample.windows(horizon)
+        return _historical_parts(returns, weights, 1.0 - level, pnl if horizon == 1 else returns @ weights)
+    if method == NORMAL_METHOD:
+        return _normal_parts(sample, weights, level, horizon, pnl)
+    message = f"{method} has no parts, only {HISTORICAL} and {NORMAL_METHOD} have"
+    raise ValueError(message)
 
 
-def _historical_parts(returns: F64, weights: F64, alpha: float) -> Parts | None:
-    n = len(returns)
+def _historical_parts(returns: F64, weights: F64, alpha: float, pnl: F64) -> Parts | None:
+    n = pnl.size
     if n < LEAST:
         return None
-    order = np.argsort(returns @ weights, kind="stable")
+    order = np.argsort(pnl, kind="stable")
     low, share = quantile_place(n, alpha)
     at = returns[order[low]]
     if share:
@@ -352,16 +364,15 @@ def _historical_parts(returns: F64, weights: F64, alpha: float) -> Parts | None:
     return Parts(-at * weights, -beyond / mass * weights, -at)
 
 
-def _normal_parts(returns: F64, weights: F64, level: float, horizon: int) -> Parts | None:
-    n = len(returns)
+def _normal_parts(sample: Sample, weights: F64, level: float, horizon: int, pnl: F64) -> Parts | None:
+    n = pnl.size
     if n < LEAST:
         return None
     z, beyond = _normal_factors(level)
-    pnl = returns @ weights
     sd = deviation(pnl) or 0.0
-    drift = returns.mean(axis=0) * horizon
+    drift = sample.means() * horizon
     slope = np.zeros(weights.size)
     if sd:
-        slope = (pnl - pnl.mean()) @ returns / ((n - 1) * sd) * math.sqrt(horizon)
+        slope = (pnl - pnl.mean()) @ sample.returns * (math.sqrt(horizon) / ((n - 1) * sd))
     marginal = z * slope - drift
     return Parts(marginal * weights, (beyond * slope - drift) * weights, marginal)
