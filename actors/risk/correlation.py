@@ -7,7 +7,7 @@ any number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -133,14 +133,38 @@ def betas(returns: F64, benchmark: F64, least: int) -> F64:
     Returns:
         ``[N]``; NaN where it is not known or the benchmark does not vary over the common sessions.
     """
-    x = benchmark[:, None]
-    common = np.isfinite(x) & np.isfinite(returns)
-    count = np.count_nonzero(common, axis=0)
-    divisor = np.maximum(count, 1)
-    x, flat = _centred(x, common, divisor)
-    y = np.where(common, returns, 0.0)
-    spread = np.einsum("tn,tn->n", x, x)
     out = np.full(returns.shape[1], np.nan)
-    # The centred benchmark sums to zero, so the symbol's own mean needs not be taken off.
-    np.divide(np.einsum("tn,tn->n", x, y), spread, out=out, where=(count >= max(least, 2)) & ~flat & (spread > 0.0))
+    for columns in blocks(returns.shape[1]):
+        part = returns[:, columns]
+        common = np.isfinite(benchmark)[:, None] & np.isfinite(part)
+        count = np.count_nonzero(common, axis=0)
+        x, flat = _centred(benchmark[:, None], common, np.maximum(count, 1))
+        y = np.where(common, part, 0.0)
+        spread = np.einsum("tn,tn->n", x, x)
+        known = (count >= max(least, 2)) & ~flat & (spread > 0.0)
+        # The centred benchmark sums to zero, so the symbol's own mean needs not be taken off.
+        np.divide(np.einsum("tn,tn->n", x, y), spread, out=out[columns], where=known)
     return out
+
+
+def deviations(returns: F64, least: int) -> F64:
+    """Return ``[N]`` standard deviations (ddof 1) of ``[T, N]`` returns over each column's own sessions.
+
+    NaN for fewer than ``least`` sessions; at least 2 are always needed.
+    """
+    out = np.full(returns.shape[1], np.nan)
+    for columns in blocks(returns.shape[1]):
+        part = returns[:, columns]
+        known = np.isfinite(part)
+        count = np.count_nonzero(known, axis=0)
+        mean = np.where(known, part, 0.0).sum(axis=0) / np.maximum(count, 1)
+        centred = np.where(known, part - mean, 0.0)
+        squares = np.einsum("tn,tn->n", centred, centred) / np.maximum(count - 1, 1)
+        np.sqrt(squares, out=out[columns], where=count >= max(least, 2))
+    return out
+
+
+def blocks(columns: int, width: int = 256) -> Iterator[slice]:
+    """Yield slices of columns few enough that what is computed of them stays in the processor's cache."""
+    for start in range(0, columns, width):
+        yield slice(start, min(start + width, columns))

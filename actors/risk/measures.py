@@ -16,14 +16,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from actors.risk.correlation import betas, matrix
+from actors.risk.correlation import betas, deviations, matrix
 from actors.risk.limits import PortfolioTerms, sector_numbers
 from actors.risk.params import RiskLimits
 from actors.risk.stress import NO_SECTOR, Impact, Scenario, stress
 from actors.risk.stress import Prepared as PreparedStress
 from actors.risk.stress import prepare as prepare_stress
 from actors.risk.track import SESSIONS, Day
-from actors.risk.var import HISTORICAL, LEAST, LEVELS, NORMAL_METHOD, Parts, Sample, Tail, parts, tails
+from actors.risk.var import HISTORICAL, LEAST, LEVELS, Sample, Tail, normal_parts, parts, tails
 from actors.values.fixed import SCALE
 from actors.values.tails import deviation, finite
 from actors.values.universe import Universe
@@ -194,7 +194,7 @@ def basis(
     sample = Sample(window, ids)
     names = tuple(universe.symbols[i] for i in ids.tolist())
     of_held = window[:, ids]
-    slopes, spreads = np.full(ids.size, np.nan), _deviations(of_held)
+    slopes, spreads = np.full(ids.size, np.nan), deviations(of_held, LEAST)
     if universe.benchmark is not None and universe.benchmark in universe.symbols:
         slopes = betas(of_held, window[:, universe.symbols.index(universe.benchmark)], LEAST)
     correlation, closest = _pairs(returns[-limits.correlation_sessions :], ids, values, names, limits)
@@ -211,16 +211,6 @@ def basis(
         sectors=tuple(all_sectors.index(name) for name in prepared.sector_names) if all_sectors else (),
         half=None if half is None else np.ascontiguousarray(half[:, : sample.n]),
     )
-
-
-def _deviations(returns: F64) -> F64:
-    """Return ``[H]`` standard deviations (ddof 1) over each column's own sessions; NaN for fewer than 60."""
-    known = np.isfinite(returns)
-    count = np.count_nonzero(known, axis=0)
-    mean = np.where(known, returns, 0.0).sum(axis=0) / np.maximum(count, 1)
-    centred = np.where(known, returns - mean, 0.0)
-    squares = np.einsum("tn,tn->n", centred, centred)
-    return np.where(count >= LEAST, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
 
 
 def _pairs(
@@ -307,18 +297,18 @@ def rolling_sharpe(returns: Sequence[float], rf: float = 0.0, sessions: int = SE
 
 def _components(held: Basis, weights: F64, pnl: F64) -> tuple[Component, ...]:
     historical = parts(held.sample, weights, HISTORICAL, LEVEL, pnl=pnl)
-    normal = parts(held.sample, weights, NORMAL_METHOD, LEVEL, pnl=pnl)
-    if historical is None or normal is None:
+    if historical is None or not weights.size:
         return ()
     size = weights.size
     top = np.arange(size) if size <= TOP else np.argpartition(-historical.var, TOP)[:TOP]
-    ranked = sorted(top.tolist(), key=lambda i: (-historical.var[i], held.symbols[i]))
-    return tuple([_component(held, weights, historical, normal, i) for i in ranked])
-
-
-def _component(held: Basis, weights: F64, historical: Parts, normal: Parts, i: int) -> Component:
-    numbers = (weights[i], historical.var[i], historical.es[i], historical.marginal[i], normal.var[i])
-    return Component(held.symbols[i], *map(float, numbers))
+    top = np.array(sorted(top.tolist(), key=lambda i: (-historical.var[i], held.symbols[i])))
+    sample = held.sample
+    normal = normal_parts(sample.returns[:, top], sample.means()[top], weights[top], LEVEL, 1, pnl)
+    if normal is None:
+        return ()
+    found = historical.var[top], historical.es[top], historical.marginal[top], normal.var
+    rows = zip(top.tolist(), weights[top].tolist(), *(column.tolist() for column in found), strict=True)
+    return tuple([Component(held.symbols[i], *numbers) for i, *numbers in rows])
 
 
 def _sectors(held: Basis, weights: F64) -> tuple[SectorWeight, ...]:

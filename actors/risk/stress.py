@@ -181,12 +181,13 @@ def prepare(
     """
     found = tuple(dict.fromkeys(sectors))
     places = {sector: i for i, sector in enumerate(found)}
-    shocked = [_shocks(names, sectors, betas, scenario) for scenario in scenarios]
+    sector_of = np.array([places[sector] for sector in sectors], dtype=np.intp)
+    shocked = [_shocks(names, found, sector_of, betas, scenario) for scenario in scenarios]
     return Prepared(
         names=tuple(names),
         deviations=deviations,
         sector_names=found,
-        sector_of=np.array([places[sector] for sector in sectors], dtype=np.intp),
+        sector_of=sector_of,
         scenarios=tuple(scenarios),
         shocks=tuple(shocks for shocks, _ in shocked),
         counts=tuple(counts for _, counts in shocked),
@@ -194,7 +195,7 @@ def prepare(
 
 
 def _shocks(
-    names: Sequence[str], sectors: Sequence[str], betas: F64, scenario: Scenario
+    names: Sequence[str], sectors: Sequence[str], sector_of: Ids, betas: F64, scenario: Scenario
 ) -> tuple[F64 | None, tuple[int, int, int, int]]:
     if scenario.correlation is not None or scenario.each_sector is not None:
         return None, (0, 0, 0, 0)
@@ -202,15 +203,17 @@ def _shocks(
     market = 0.0 if scenario.market is None else scenario.market
     shocks = np.clip(np.where(known, betas, 1.0) * market, LEAST_SHOCK, MOST_SHOCK)
     source = np.zeros(len(names), dtype=np.intp)  # 0 by beta, 1 by sector, 2 by name
-    by_sector = {_folded(name): shock for name, shock in scenario.sectors.items()}
-    for i, (name, sector) in enumerate(zip(names, sectors, strict=True)):
+    if scenario.sectors and sectors:
+        by_sector = {_folded(name): shock for name, shock in scenario.sectors.items()}
+        of_sector = np.array([by_sector.get(_folded(sector), math.nan) for sector in sectors])[sector_of]
+        source[np.isfinite(of_sector)] = 1
+        shocks = np.where(source == 1, of_sector, shocks)
+    for i, name in enumerate(names) if scenario.symbols else ():
         shock = scenario.symbols.get(name)
         if shock is not None:
             shocks[i], source[i] = shock, 2
-        elif (shock := by_sector.get(_folded(sector))) is not None:
-            shocks[i], source[i] = shock, 1
-    named, of_sector, by_beta = (int((source == kind).sum()) for kind in (2, 1, 0))
-    return shocks, (named, of_sector, by_beta, int(((source == 0) & ~known).sum()))
+    named, by_sectors, by_beta = (int((source == kind).sum()) for kind in (2, 1, 0))
+    return shocks, (named, by_sectors, by_beta, int(((source == 0) & ~known).sum()))
 
 
 def _folded(sector: str) -> str:

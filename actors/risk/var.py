@@ -26,6 +26,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from actors.risk.correlation import blocks
 from actors.values.tails import (
     NORMAL,
     cvar_historical,
@@ -143,10 +144,13 @@ class Sample:
             grown: F64 = self.returns[:0]
         else:
             known = np.lib.stride_tricks.sliding_window_view(self._common, horizon).all(axis=1)
-            grown = np.ones((count, self.ids.size))
-            for k in range(horizon):
-                grown *= 1.0 + self._of_all[k : k + count]
-            grown -= 1.0
+            grown = np.empty((count, self.ids.size))
+            for columns in blocks(self.ids.size):
+                growth = 1.0 + self._of_all[:, columns]
+                product = growth[:count].copy()
+                for k in range(1, horizon):
+                    product *= growth[k : k + count]
+                np.subtract(product, 1.0, out=grown[:, columns])
             grown = grown if known.all() else grown[known]
         self._windows[horizon] = grown
         return grown
@@ -277,11 +281,19 @@ def drawn(mean: float, exposures: F64, half: F64, horizon: int) -> F64:
         half: the draws.
         horizon: sessions.
     """
-    moves = (half @ exposures) * math.sqrt(horizon)
+    return _scaled(mean, _mirrored(exposures, half), horizon)
+
+
+def _mirrored(exposures: F64, half: F64) -> F64:
+    moves = half @ exposures
     out: F64 = np.concatenate((moves, -moves))
     out.sort()
-    out += mean * horizon
     return out
+
+
+def _scaled(mean: float, moves: F64, horizon: int) -> F64:
+    """Return moves around nothing in one session as those of ``horizon`` sessions."""
+    return moves * math.sqrt(horizon) + mean * horizon
 
 
 def tails(
@@ -315,10 +327,9 @@ def tails(
     for horizon in horizons:
         out += tails_of_normal(mean, sd, levels, horizon, n)
     if half is not None:
-        exposures = (pnl - mean) / math.sqrt(max(n - 1, 1))
+        moves = _mirrored((pnl - mean) / math.sqrt(n - 1), half) if n >= LEAST else pnl[:0]
         for horizon in horizons:
-            moves = drawn(mean, exposures, half, horizon) if n >= LEAST else pnl[:0]
-            out += tails_of_sorted(MONTECARLO, moves, levels, horizon, n)
+            out += tails_of_sorted(MONTECARLO, _scaled(mean, moves, horizon), levels, horizon, n)
     return out
 
 
@@ -343,7 +354,7 @@ def parts(
         returns = sample.windows(horizon)
         return _historical_parts(returns, weights, 1.0 - level, pnl if horizon == 1 else returns @ weights)
     if method == NORMAL_METHOD:
-        return _normal_parts(sample, weights, level, horizon, pnl)
+        return normal_parts(sample.returns, sample.means(), weights, level, horizon, pnl)
     message = f"{method} has no parts, only {HISTORICAL} and {NORMAL_METHOD} have"
     raise ValueError(message)
 
@@ -364,15 +375,25 @@ def _historical_parts(returns: F64, weights: F64, alpha: float, pnl: F64) -> Par
     return Parts(-at * weights, -beyond / mass * weights, -at)
 
 
-def _normal_parts(sample: Sample, weights: F64, level: float, horizon: int, pnl: F64) -> Parts | None:
+def normal_parts(returns: F64, means: F64, weights: F64, level: float, horizon: int, pnl: F64) -> Parts | None:
+    """Return the parts of some positions in the normal value at risk of a portfolio; None where they are unknown.
+
+    Args:
+        returns: ``[n, K]`` of these positions over the sessions of ``pnl``.
+        means: ``[K]`` of one session.
+        weights: ``[K]`` signed values over equity.
+        level: such as 0.95.
+        horizon: sessions.
+        pnl: ``[n]`` of the whole portfolio.
+    """
     n = pnl.size
     if n < LEAST:
         return None
     z, beyond = _normal_factors(level)
     sd = deviation(pnl) or 0.0
-    drift = sample.means() * horizon
+    drift = means * horizon
     slope = np.zeros(weights.size)
     if sd:
-        slope = (pnl - pnl.mean()) @ sample.returns * (math.sqrt(horizon) / ((n - 1) * sd))
+        slope = (pnl - pnl.mean()) @ returns * (math.sqrt(horizon) / ((n - 1) * sd))
     marginal = z * slope - drift
     return Parts(marginal * weights, (beyond * slope - drift) * weights, marginal)
