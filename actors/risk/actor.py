@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from actors.messages.inference import StrategyDisabled, StrategyEnabled
+from actors.messages.control import DisableStrategy
+from actors.messages.inference import DriftDetected, StrategyDisabled, StrategyEnabled
 from actors.messages.market import BarPanel, QuotePanel, SessionClosed, SessionOpened, TradePanel, TradingStatus
 from actors.messages.orders import (
     CancelAll,
@@ -33,6 +34,7 @@ from actors.messages.orders import (
 from actors.messages.portfolio import (
     CashFlowed,
     ClosePositions,
+    CutPositions,
     EquityMarked,
     FinancingCharged,
     PositionChanged,
@@ -41,10 +43,11 @@ from actors.messages.portfolio import (
 from actors.messages.risk import (
     BreakerReset,
     BreakerTripped,
+    ConnectionChanged,
+    EntriesLocked,
     LimitBreached,
     LimitsChanged,
     MarginCalled,
-    TradingState,
     TradingStateChanged,
 )
 from actors.risk.breakers import DAILY_LOSS, DRAWDOWN, Guard
@@ -59,7 +62,7 @@ from actors.risk.pretrade import Gate
 from actors.risk.prices import Prices
 from actors.risk.terms import closing_half, opening_half
 from actors.risk.track import Tracks
-from actors.risk.trading_state import BREAKER, HALTED, REPLAY_RULE
+from actors.risk.trading_state import REPLAY_RULE
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
 from daemon.kernel.actor import Context, Health, decides, evolves, observes
@@ -73,7 +76,15 @@ class RiskActor(MarginDesk, CorporateDesk):
     """See the module."""
 
     name = "risk"
-    sends: ClassVar[tuple[type[Command], ...]] = (RouteOrder, RouteReplace, SubmitOrder, CancelAll, ClosePositions)
+    sends: ClassVar[tuple[type[Command], ...]] = (
+        RouteOrder,
+        RouteReplace,
+        SubmitOrder,
+        CancelAll,
+        ClosePositions,
+        CutPositions,
+        DisableStrategy,
+    )
     emits: ClassVar[tuple[type[Event], ...]] = (
         OrderDenied,
         OrderCancelRejected,
@@ -83,6 +94,9 @@ class RiskActor(MarginDesk, CorporateDesk):
         TradingStateChanged,
         LimitsChanged,
         MarginCalled,
+        EntriesLocked,
+        ConnectionChanged,
+        DriftDetected,
     )
 
     def __init__(
@@ -156,6 +170,7 @@ class RiskActor(MarginDesk, CorporateDesk):
         keeper = self._keeper
         why = f" ({keeper.reason})" if keeper.reason else ""
         tripped = [f"{breaker} of {guard.name}" for guard in self._guards.values() for breaker in guard.standing()]
+        tripped += [row.named for row in self._rows]
         parts = [f"{keeper.state.value}{why}", f"{len(self._exposure.working)} working orders"]
         parts += [f"tripped: {', '.join(tripped)}"] if tripped else []
         parts += [f"{len(self._seen):,} order ids used"]
@@ -177,16 +192,23 @@ class RiskActor(MarginDesk, CorporateDesk):
     def bars(self, panel: BarPanel) -> None:
         """Fold last prices."""
         self._prices.fold_bars(panel)
+        self._bar = panel
+        if self._silence.on:
+            self._silence.fold_heard(self.frame_ts, panel.ts - panel.start_ts)
 
     @observes(QuotePanel)
     def quotes(self, panel: QuotePanel) -> None:
         """Fold last prices."""
         self._prices.fold_quotes(panel)
+        if self._silence.on:
+            self._silence.fold_heard(self.frame_ts, 0)
 
     @observes(TradePanel)
     def prints(self, panel: TradePanel) -> None:
         """Fold last prices."""
         self._prices.fold_trades(panel)
+        if self._silence.on:
+            self._silence.fold_heard(self.frame_ts, 0)
 
     @observes(TradingStatus)
     def status(self, message: TradingStatus) -> None:
@@ -199,7 +221,8 @@ class RiskActor(MarginDesk, CorporateDesk):
         self._prices.fold_opened(panel)
         self._exposure.settle(self._prices.session)
         for guard in self._guards.values():
-            guard.fold_opened()
+            guard.fold_opened(panel.session.date)
+        self._fold_session_opened(panel)
 
     @observes(SessionClosed)
     def closed(self, panel: SessionClosed) -> None:
@@ -207,6 +230,7 @@ class RiskActor(MarginDesk, CorporateDesk):
         self._history.fold_close(self._prices.closes, self._prices.of_session())
         self._prices.fold_closed(panel)
         self._tracks.fold_closed()
+        self._fold_session_closed()
         for guard in self._guards.values():
             guard.fold_closed()
 
@@ -218,11 +242,13 @@ class RiskActor(MarginDesk, CorporateDesk):
         verdict = self._gate.judge_new(order, ctx.now)
         if isinstance(verdict, int):
             ctx.send(RouteOrder(order, verdict))
+            if self._orders_passed.on:
+                self._watch_rate(ctx)
         elif isinstance(verdict, Denial):
             ctx.emit(OrderDenied(order, verdict.code, verdict.reason, verdict.value, verdict.limit))
         else:
             ctx.send(closing_half(order, verdict.closing))
-            ctx.send(opening_half(order, order.qty - verdict.closing))
+            ctx.send(opening_half(order, order.qty - verdict.closing))  # each half comes here anew
 
     @decides(ReplaceOrder)
     def replace(self, command: ReplaceOrder, ctx: Context) -> None:
@@ -253,51 +279,39 @@ class RiskActor(MarginDesk, CorporateDesk):
     def marked(self, event: EquityMarked, ctx: Context) -> None:
         """Compare equity with the highest level at which something has to happen; the rest is the rare case."""
         guard = self._guards[event.portfolio]
-        if self._keeper.recovering:
+        if (event.equity <= guard.floor or self._over_exposed(event)) and self._watch_mark(event, ctx):
+            return
+        if self._rows.any:
+            self._review(ctx)
+        elif self._keeper.recovering:
             self._end_recovery(ctx)
         elif self._exposure.is_margin:
             self._watch_margin(event, ctx)
-        if event.equity > guard.floor:
-            return
-        tripped: list[BreakerTripped] = []
-        for breach in guard.breaches():
-            ctx.emit(breach)
-            if isinstance(breach, BreakerTripped):
-                tripped.append(breach)
-        if tripped:
-            worst = tripped[-1]
-            reason = f"{worst.breaker} of {worst.portfolio}: {worst.value:.2%} lost, limit {worst.limit:.2%}"
-            self._halt(ctx, reason, BREAKER, latched=any(breach.latched for breach in tripped))
 
     @decides(SessionOpened)
     def begin_session(self, panel: SessionOpened, ctx: Context) -> None:
-        """Replay's rule: the day loss is armed again with the next session."""
+        """Replay's rule: the day loss is armed again with the next session. Silence is watched from here."""
         del panel
+        cleared: list[tuple[str, str, str]] = []
         if self._limits.replay:
-            cleared = [(guard.name, DAILY_LOSS) for guard in self._guards.values() if guard.opens_daily()]
-            self._reset_by_rule(ctx, cleared, "a new session began")
+            cleared = [(guard.name, DAILY_LOSS, "") for guard in self._guards.values() if guard.opens_daily()]
+        if cleared:
+            self._arm(ctx, cleared, "a new session began", REPLAY_RULE)
+        elif self._rows.any:
+            self._review(ctx)
+        self._watch_session(ctx)
 
     @decides(SessionClosed)
     def end_session(self, panel: SessionClosed, ctx: Context) -> None:
-        """Replay's rule: a drawdown halt is lifted after the sessions that were asked for."""
+        """Replay's rule: a drawdown halt is lifted after the sessions that were asked for. Look at the market."""
         del panel
         session = self._prices.session
-        cleared = [(guard.name, DRAWDOWN) for guard in self._guards.values() if guard.resumes_drawdown(session)]
+        cleared = [(guard.name, DRAWDOWN, "") for guard in self._guards.values() if guard.resumes_drawdown(session)]
+        if self._trips_volatility(ctx):
+            return
         if cleared:
             sessions = self._limits.replay_resume_sessions
-            self._reset_by_rule(ctx, cleared, f"{sessions} sessions have passed; the high-water mark restarts here")
-
-    def _reset_by_rule(self, ctx: Context, cleared: list[tuple[str, str]], reason: str) -> None:
-        if not cleared:
-            return
-        for portfolio, breaker in cleared:
-            ctx.emit(BreakerReset(portfolio, breaker, reason, REPLAY_RULE))
-        standing = any(
-            (guard.name, breaker) not in cleared for guard in self._guards.values() for breaker in guard.standing()
-        )
-        keeper = self._keeper
-        if not standing and keeper.state is HALTED and keeper.rule_may_resume:
-            ctx.emit(TradingStateChanged(HALTED, TradingState.ACTIVE, reason, REPLAY_RULE, latched=False))
+            self._arm(ctx, cleared, f"{sessions} sessions have passed; the high-water mark restarts here", REPLAY_RULE)
 
     # -- facts -----------------------------------------------------------------------------------------------------
 
@@ -307,6 +321,7 @@ class RiskActor(MarginDesk, CorporateDesk):
         order = event.order
         self._seen.add(order.client_order_id)
         self._exposure.fold_accepted(event)
+        self._fold_taken()
         self._tracks.fold_accepted(event)
         window = self._limits.duplicate_window_ns
         if window and order.strategy:
@@ -320,16 +335,20 @@ class RiskActor(MarginDesk, CorporateDesk):
         """Remember the id: it stays used. An order without one was refused at the border and blocks nobody."""
         if event.order.client_order_id:
             self._seen.add(event.order.client_order_id)
+        self._fold_refused()
 
     @evolves(OrderRejected)
     def rejected(self, event: OrderRejected) -> None:
         """The broker refused: nothing works."""
         self._seen.add(event.order.client_order_id)
         self._exposure.fold_ended(event.order.client_order_id)
+        self._fold_refused()
 
     @evolves(OrderPartiallyFilled, OrderFilled)
     def filled(self, event: OrderPartiallyFilled | OrderFilled) -> None:
         """Move shares and cash, release the reservation."""
+        if self._watches_fills:
+            self._fold_fill_checks(event)
         self._exposure.fold_fill(event)
         self._tracks.fold_fill(event)
 
@@ -361,6 +380,8 @@ class RiskActor(MarginDesk, CorporateDesk):
         """Take over a mark."""
         self._exposure.fold_mark(event)
         self._guards[event.portfolio].fold_mark(event)
+        if self._rows.any:
+            self._fold_causes(event)
 
     @evolves(FinancingCharged)
     def financed(self, event: FinancingCharged) -> None:
@@ -382,12 +403,12 @@ class RiskActor(MarginDesk, CorporateDesk):
     @evolves(BreakerTripped)
     def tripped(self, event: BreakerTripped) -> None:
         """Trip."""
-        self._guards[event.portfolio].fold_tripped(event, self._prices.session)
+        self._fold_tripped(event)
 
     @evolves(BreakerReset)
     def reset(self, event: BreakerReset) -> None:
         """Arm again."""
-        self._guards[event.portfolio].fold_reset(event)
+        self._fold_reset(event)
 
     @evolves(StrategyDisabled)
     def strategy_off(self, event: StrategyDisabled) -> None:
@@ -410,6 +431,7 @@ class RiskActor(MarginDesk, CorporateDesk):
             "tracks": self._tracks.snapshot(),
             "guards": [[name, guard.snapshot()] for name, guard in self._guards.items()],
             "state": self._keeper.snapshot(),
+            "breakers": self._breakers_snapshot(),
             "flattening": list(self._flattening),
             "margin": self._margin_snapshot(),
             "limits": msgspec.to_builtins(self._limits),
@@ -431,6 +453,7 @@ class RiskActor(MarginDesk, CorporateDesk):
         for name, guard in state["guards"]:
             self._guards[name].restore(guard)
         self._keeper.restore(state["state"])
+        self._breakers_restore(state.get("breakers", {}))  # a snapshot of an older version has none
         self._flattening = dict.fromkeys(state["flattening"])
         self._margin_restore(state.get("margin", []))  # a snapshot of an older version has none
         self._seen.restore(state["seen"])

@@ -56,11 +56,13 @@ class Blocks:
             self._recount()
 
     def fold_locked(self, event: EntriesLocked) -> None:
-        """Lock; a lock that ends later stays, as a second cause never shortens the first."""
+        """Lock; of two locks of a kind the later ends stay, as a second cause never shortens the first."""
         key = (event.portfolio, event.symbol, event.rule)
         old = self._locks.get(key)
-        if old is None or (event.until_ts, event.until_session) >= (old.until_ts, old.until_session):
-            self._locks[key] = event
+        if old is not None:
+            ends = max(event.until_ts, old.until_ts), max(event.until_session, old.until_session)
+            event = EntriesLocked(*key, event.reason, *ends)
+        self._locks[key] = event
         self.any = True
 
     def fold_opened(self, now: int, session: int) -> None:
@@ -119,10 +121,11 @@ class Blocks:
 
 def when(lock: EntriesLocked, session: int) -> str:
     """Say when a lock ends, seen from the session of this number."""
-    if lock.until_ts:
-        return f"after {format_ts(lock.until_ts)}"
     left = lock.until_session - session
-    return "once the next session has opened" if left <= 1 else f"once {left} more sessions have opened"
+    parts = [f"after {format_ts(lock.until_ts)}"] if lock.until_ts else []
+    if left > 0:
+        parts.append("once the next session has opened" if left == 1 else f"once {left} more sessions have opened")
+    return " and ".join(parts)
 
 
 def _holds(lock: EntriesLocked, now: int, session: int) -> bool:

@@ -22,6 +22,7 @@ from actors.messages.market import GapDetected
 from actors.messages.orders import CancelAll
 from actors.messages.portfolio import ClosePositions, FlattenEnded, FlattenStarted
 from actors.messages.risk import BreakerReset, LimitsChanged, TradingState, TradingStateChanged
+from actors.risk.breaker_rows import Rows
 from actors.risk.breakers import BREAKER_NAMES, DAILY_LOSS, DRAWDOWN, LATCHED, Guard
 from actors.risk.exposure import Exposure
 from actors.risk.params import FIXED_FOR_A_RUN, RiskLimits, check_change
@@ -49,6 +50,7 @@ class ControlDesk(CoreActor):
         self._exposure = exposure
         self._keeper = StateKeeper()
         self._guards = guards
+        self._rows = Rows()
         self._flattening: dict[str, None] = {}
         """Portfolios that are closing their positions until they are flat."""
 
@@ -81,6 +83,11 @@ class ControlDesk(CoreActor):
     def guards(self) -> dict[str, Guard]:
         """Baselines and breakers by portfolio; read only."""
         return self._guards
+
+    @property
+    def rows(self) -> Rows:
+        """Breakers that are not armed, but for those of :attr:`guards`; read only."""
+        return self._rows
 
     # -- trading state ---------------------------------------------------------------------------------------------
 
@@ -135,6 +142,7 @@ class ControlDesk(CoreActor):
             message = f"trading is killed{why}"
             raise RefusedError(message, code="KILLED", remedy="unlatch first, then resume")
         standing = [f"{breaker} of {guard.name}" for guard in self._guards.values() for breaker in guard.standing()]
+        standing += [row.named for row in self._rows.stands_in_the_way()]
         if standing:
             one = len(standing) == 1
             which = f"breaker {standing[0]} is" if one else f"breakers {', '.join(standing)} are"
@@ -151,16 +159,17 @@ class ControlDesk(CoreActor):
             RefusedError: neither a kill nor a breaker is latched.
         """
         latched = [
-            (guard.name, breaker)
+            (guard.name, breaker, "")
             for guard in self._guards.values()
             for breaker, state in ((DAILY_LOSS, guard.daily), (DRAWDOWN, guard.drawdown))
             if state is LATCHED
         ]
+        latched += [row.key for row in self._rows if row.state is LATCHED]
         if self._keeper.state is not KILLED and not latched:
             message = f"trading is {self._keeper.state} and nothing is latched"
             raise RefusedError(message, code="NOT_LATCHED", remedy="use resume to trade again")
-        for portfolio, breaker in latched:
-            ctx.emit(BreakerReset(portfolio, breaker, command.reason, command.by))
+        for portfolio, breaker, subject in latched:
+            ctx.emit(BreakerReset(portfolio, breaker, command.reason, command.by, subject))
         if self._keeper.state is KILLED:
             self._change(ctx, "unlatch", command.reason, command.by, latched=False)
 
@@ -175,7 +184,9 @@ class ControlDesk(CoreActor):
         ctx.send(CancelAll("", "all", reason))
 
     def _latched(self) -> bool:
-        return any(LATCHED in (guard.daily, guard.drawdown) for guard in self._guards.values())
+        return any(LATCHED in (guard.daily, guard.drawdown) for guard in self._guards.values()) or any(
+            row.state is LATCHED for row in self._rows
+        )
 
     def _change(self, ctx: Context, trigger: str, reason: str, by: str, *, latched: bool) -> None:
         keeper = self._keeper
@@ -187,8 +198,8 @@ class ControlDesk(CoreActor):
                 message = f"trading is {old}: there is nothing to resume"
             raise RefusedError(message, code="WRONG_STATE", remedy=remedy)
         new = TRADING_STATE.next(old, trigger)
-        # What a person repeats over a breaker's halt or a recovery's reducing is theirs from then on: no rule lifts it.
-        takes_over = (old is HALTED and by != BREAKER and keeper.rule_may_resume) or keeper.recovering
+        # What a person repeats over what a breaker or a recovery did is theirs from then on: no rule lifts it.
+        takes_over = (by != BREAKER and keeper.rule_may_resume) or keeper.recovering
         if new is not old or takes_over or (latched and not keeper.latched and new is not KILLED):
             ctx.emit(TradingStateChanged(old, new, reason, by, latched))
 
@@ -199,15 +210,21 @@ class ControlDesk(CoreActor):
         Raises:
             OperatorError: no such portfolio or breaker, or it is armed already.
         """
-        guard = self._guards.get(command.portfolio)
-        if guard is None or command.breaker not in BREAKER_NAMES:
-            message = f"there is no breaker {command.breaker!r} of portfolio {command.portfolio!r}"
+        name, breaker = command.portfolio, command.breaker
+        guard = self._guards.get(name)
+        if breaker not in BREAKER_NAMES or (guard is None and name):
+            message = f"there is no breaker {breaker!r} of portfolio {name!r}"
             remedy = f"breakers are {', '.join(BREAKER_NAMES)}; portfolios are {', '.join(self._guards)}"
             raise OperatorError(message, code="UNKNOWN_BREAKER", remedy=remedy)
-        if command.breaker not in guard.standing() and not (command.breaker == DAILY_LOSS and guard.blocked):
-            message = f"the breaker {command.breaker} of {command.portfolio} is armed already"
+        subjects = [row.subject for row in self._rows.named(name, breaker, command.subject)]
+        if guard is not None and (breaker in guard.standing() or (breaker == DAILY_LOSS and guard.blocked)):
+            subjects.append("")
+        if not subjects:
+            of = f" of {name}" if name else ""
+            message = f"the breaker {breaker}{of}{command.subject and f' ({command.subject})'} is armed already"
             raise RefusedError(message, code="BREAKER_ARMED", remedy="nothing is to be done")
-        ctx.emit(BreakerReset(command.portfolio, command.breaker, command.reason, command.by))
+        for subject in subjects:
+            ctx.emit(BreakerReset(name, breaker, command.reason, command.by, subject))
 
     @evolves(TradingStateChanged)
     def state_changed(self, event: TradingStateChanged) -> None:
@@ -236,6 +253,7 @@ class ControlDesk(CoreActor):
     def gap(self, panel: GapDetected) -> None:
         """Fold that prices were missed."""
         self._prices.fold_gap(panel)
+        self._keeper.fold_gap()
 
     @decides(GapDetected)
     def reduce_for_gap(self, panel: GapDetected, ctx: Context) -> None:

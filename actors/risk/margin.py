@@ -15,11 +15,11 @@ from actors.messages.orders import BUY, SELL, SubmitOrder, TimeInForce
 from actors.messages.portfolio import EquityMarked
 from actors.messages.risk import MarginCalled
 from actors.risk.breakers import Guard
-from actors.risk.control import ControlDesk
 from actors.risk.exposure import Book, Exposure
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
 from actors.risk.trading_state import KILLED
+from actors.risk.watch_desk import WatchDesk
 from actors.values.margin import maintenance_bound, margin_of, reduction
 from actors.values.universe import Universe
 from daemon.kernel.actor import Context, evolves
@@ -31,8 +31,8 @@ LIQUIDATE: Final = "liquidate"
 WARN: Final = "warn"
 
 
-class MarginDesk(ControlDesk):
-    """The risk actor's watch over maintenance, over the control half; the actor adds the gate."""
+class MarginDesk(WatchDesk):
+    """The risk actor's watch over maintenance, over breakers and control; the actor adds the gate."""
 
     def __init__(
         self,
@@ -54,8 +54,7 @@ class MarginDesk(ControlDesk):
             exposure: positions and working orders, folded by the actor.
             margin_call: ``liquidate`` or ``warn``.
         """
-        super().__init__(limits, guards, prices, exposure)
-        self._universe = universe
+        super().__init__(universe, limits, guards, prices, exposure)
         self._margin_call = margin_call
         self._calls: dict[str, list[int]] = {}
         """By portfolio: how many calls there were, and in which session the last one was."""

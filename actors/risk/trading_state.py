@@ -1,10 +1,11 @@
 """The trading state: what the gate lets pass, who may change it, and how.
 
 Anyone may tighten. Loosening takes one step and a human: ``resume`` leads from reducing or halted to active unless a
-breaker stands in the way, ``unlatch`` from killed to halted. In replay one rule may stand in for the human where it
-undoes nothing but a breaker's own halt (``semantics.md`` section 4). A recovery that missed prices reduces an active
-state, and gives back what it took once they are fresh again: no more than that, and nothing that a person or a
-breaker has said in the meantime.
+breaker stands in the way, ``unlatch`` from killed to halted. A rule may stand in for the human where it undoes nothing
+but what breakers did to a state that was active: the replay's resets (``semantics.md`` section 4), and the last breaker
+that is armed again by itself. A recovery that missed prices reduces an active state, and gives back what it took once
+they are fresh again: no more than that, and nothing that a person or a breaker has said in the meantime. Where a
+breaker took over from a recovery, or prices were missed meanwhile, the recovery goes on behind the breaker.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ HALTED: Final = TradingState.HALTED
 KILLED: Final = TradingState.KILLED
 
 BREAKER: Final = "breaker"
-"""``by`` of a halt that a breaker asked for."""
+"""``by`` of what a breaker did to the trading state, and of its end."""
 REPLAY_RULE: Final = "replay rule"
 """``by`` of what the replay's reset rules do."""
 RECOVERY: Final = "recovery"
@@ -49,9 +50,9 @@ TRADING_STATE: Final[StateMachine[TradingState, str]] = StateMachine(
 
 
 class StateKeeper:
-    """The present state and whether the replay's rule may lift it; a fold of ``TradingStateChanged``."""
+    """The present state and whether a rule may lift it; a fold of ``TradingStateChanged`` and of gaps."""
 
-    __slots__ = ("latched", "reason", "recovering", "rule_may_resume", "state")
+    __slots__ = ("gap", "latched", "reason", "recovering", "rule_may_resume", "state")
 
     def __init__(self) -> None:
         self.state = ACTIVE
@@ -60,23 +61,34 @@ class StateKeeper:
         self.rule_may_resume = False
         self.recovering = False
         """Whether the state is a recovery's own reducing, which ends by itself."""
+        self.gap = False
+        """Whether prices were missed that nobody has waited for since."""
 
     def fold(self, event: TradingStateChanged) -> None:
-        """Take over a change. A breaker's halt of an active state may be lifted by rule; nothing else may."""
-        own = event.by == BREAKER and (event.old is ACTIVE or self.rule_may_resume)
-        self.rule_may_resume = own and event.new is HALTED
+        """Take over a change. What breakers did to an active state may be lifted by rule; nothing else may."""
+        by_rule = event.old is ACTIVE or self.rule_may_resume or self.recovering
+        own = event.by == BREAKER and by_rule and event.new in (REDUCING, HALTED)
+        self.gap = event.new is not ACTIVE and (self.gap or self.recovering)
+        self.rule_may_resume = own
         self.recovering = event.by == RECOVERY and event.new is REDUCING
+        if self.recovering:
+            self.gap = False
         unlatched = event.old is KILLED and event.new is HALTED
         # Why it is halted, not why it is no longer killed: whoever is to resume has to know of the kill.
         self.reason = f"unlatched: {event.reason} (killed before: {self.reason})" if unlatched else event.reason
         self.state = event.new
         self.latched = event.latched
 
+    def fold_gap(self) -> None:
+        """Prices were missed while the state was no recovery's to change."""
+        self.gap = self.state is not ACTIVE and not self.recovering
+
     def snapshot(self) -> list[Any]:
         """Return plain values."""
-        return [self.state.value, self.reason, self.latched, self.rule_may_resume, self.recovering]
+        return [self.state.value, self.reason, self.latched, self.rule_may_resume, self.recovering, self.gap]
 
     def restore(self, state: list[Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
         self.state = TradingState(state[0])
-        self.reason, self.latched, self.rule_may_resume, self.recovering = state[1:]
+        self.reason, self.latched, self.rule_may_resume, self.recovering = state[1:5]
+        self.gap = state[5] if len(state) > 5 else False  # a snapshot of an older version has none

@@ -22,6 +22,7 @@ ROWS = {
     ("armed", "latch"): "latched",
     ("tripped", "close"): "cooling",
     ("tripped", "reset"): "armed",
+    ("cooling", "again"): "tripped",
     ("cooling", "reset"): "armed",
     ("latched", "reset"): "armed",
 }
@@ -53,7 +54,7 @@ def kinds(events):
 
 
 @pytest.mark.parametrize(
-    ("state", "trigger"), list(itertools.product(BreakerState, ("trip", "latch", "close", "reset")))
+    ("state", "trigger"), list(itertools.product(BreakerState, ("trip", "latch", "close", "again", "reset")))
 )
 def test_breaker_table_over_the_cross_product(state, trigger):
     """What is not in the table is refused."""

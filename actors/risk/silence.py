@@ -1,0 +1,126 @@
+"""Silence of the whole market within a session, and feeds that are lost: measured by stamps, watched by timers.
+
+One timer waits for the instant at which silence would be too long. When it comes and something was heard meanwhile, the
+next one is set; so there is one timer in as long a time as silence may last, none between sessions, none on daily data.
+A timer leaves no fact of its own, but stamps tell: one that was due before the newest panel has fired, and the next was
+set by what had been heard until then.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from actors.messages.limits import BreakerRule
+from actors.messages.risk import ConnectionChanged
+
+SECOND: Final = 1_000_000_000
+
+
+class Silence:
+    """When a price was heard last, by the stamp it came in with.
+
+    Attributes:
+        heard: stamp of the last price of the session, or of its opening; 0 between sessions.
+        opened: stamp of the session's opening, 0 between sessions.
+        due: when the timer that waits comes, 0 where none does.
+        on: whether anybody watches.
+    """
+
+    __slots__ = ("_bar_ns", "_limit_ns", "due", "heard", "on", "opened")
+
+    def __init__(self) -> None:
+        """Begin before the first session, with the breaker off."""
+        self.heard = 0
+        self.opened = 0
+        self.due = 0
+        self.on = False
+        self._bar_ns = 0
+        self._limit_ns = 0
+
+    def adopt(self, rule: BreakerRule, *, daily: bool) -> None:
+        """Watch this rule; one that is switched on begins to count with the next session."""
+        self._limit_ns = 0 if daily else round(rule.limit * SECOND)
+        self.on = self._limit_ns > 0
+
+    @property
+    def limit_ns(self) -> int:
+        """How long silence may last, a bar's length included."""
+        return self._limit_ns + self._bar_ns
+
+    @property
+    def next_due(self) -> int:
+        """When silence will have been too long if nothing more is heard; 0 where nobody watches."""
+        return self.heard + self.limit_ns + 1 if self._limit_ns and self.opened else 0
+
+    def fold_opened(self, ts: int, first_bar_ns: int) -> None:
+        """A session opened at the stamp ``ts``; its first bar may take so long."""
+        self._bar_ns = max(self._bar_ns, first_bar_ns)
+        self.heard = self.opened = ts
+        self.due = self.next_due
+
+    def fold_closed(self) -> None:
+        """A session ended: a timer that waits still will find nothing to do."""
+        self.heard = self.opened = 0
+
+    def fold_heard(self, ts: int, bar_ns: int) -> None:
+        """A price came in at the stamp ``ts``, of a bar of that length (0 for ticks)."""
+        if self.due and ts >= self.due:
+            self.due = self.next_due  # the timer came before this, and the next one was set
+        self.heard = ts
+        if bar_ns and bar_ns != self._bar_ns:
+            self._bar_ns = bar_ns
+
+    def fold_watch(self, *, on: bool) -> None:
+        """The breaker tripped, and no timer waits; or it is armed again, and one does."""
+        self.due = self.next_due if on else 0
+
+    def waiting(self, now: int) -> int:
+        """Return when the timer that waits at ``now`` comes, 0 where none does."""
+        if not self.due:
+            return 0
+        due = self.due if self.due > now else self.next_due
+        return due if due > now else 0
+
+    def snapshot(self) -> list[int]:
+        """Return plain values."""
+        return [self.heard, self.opened, self.due, self._bar_ns]
+
+    def restore(self, state: list[int]) -> None:
+        """Take over what :meth:`snapshot` gave; [] of an older version: it watches from the next session."""
+        if state:
+            self.heard, self.opened, self.due, self._bar_ns = state
+
+
+class Feeds:
+    """Feeds that are lost, since when.
+
+    Attributes:
+        lost: feed -> stamp of the loss, nanoseconds UTC.
+    """
+
+    __slots__ = ("lost",)
+
+    def __init__(self) -> None:
+        """Begin with every feed well."""
+        self.lost: dict[str, int] = {}
+
+    def fold(self, event: ConnectionChanged) -> None:
+        """Take over what became of a feed."""
+        if event.lost:
+            self.lost.setdefault(event.feed, event.since)
+        else:
+            self.lost.pop(event.feed, None)
+
+    def dues(self, feed: str, opened: int, limit_ns: int) -> list[int]:
+        """Return when timers were set for a lost feed: by its loss, and by an opening since."""
+        since = self.lost[feed]
+        starts = [since, opened] if opened > since else [since]
+        return [start + limit_ns + 1 for start in starts]
+
+    def snapshot(self) -> list[Any]:
+        """Return plain values."""
+        return [list(item) for item in self.lost.items()]
+
+    def restore(self, state: list[Any]) -> None:
+        """Take over what :meth:`snapshot` gave."""
+        self.lost = dict(state)

@@ -1,0 +1,280 @@
+"""The risk actor's watchers: each folds what it counts, and asks whether that has reached a breaker's limit.
+
+What counts (losses in a row, orders, refusals) trips at the limit, and so does what is compared with a level
+(volatility); what is a distance trips beyond it (a fill's price, its cost, silence, a clock's jump). What cannot be
+measured trips nothing.
+"""
+
+from __future__ import annotations
+
+from actors.messages.control import ClockStepped, ReviewRisk
+from actors.messages.inference import PredictionsScored, StrategyEnabled
+from actors.messages.limits import BreakerRule
+from actors.messages.market import FeedConnected, FeedLost, FeedStale, SessionOpened
+from actors.messages.orders import Fill, OrderDenied, OrderFilled, OrderPartiallyFilled, OrderRejected
+from actors.messages.portfolio import SignalsReady, TradeClosed
+from actors.messages.risk import BreakerReset, ConnectionChanged, EntriesLocked
+from actors.risk import breaker_rows as names
+from actors.risk.breaker_desk import BreakerDesk
+from actors.risk.fill_checks import distance, insane, slipped
+from actors.risk.protections import locks
+from actors.risk.silence import SECOND
+from actors.risk.wildness import volatility
+from actors.values.time import format_ts
+from daemon.kernel.actor import Context, decides, evolves
+
+
+class WatchDesk(BreakerDesk):
+    """See the module; the actor tells of what it folds itself."""
+
+    # -- orders ------------------------------------------------------------------------------------------------------
+
+    def _fold_taken(self) -> None:
+        """An order passed, and the broker works it."""
+        if self._orders_passed.on:
+            self._orders_passed.fold(self.frame_ts)
+        if self._refusals.on:
+            self._refusals.fold(self.frame_ts, bad=False)
+
+    def _fold_refused(self) -> None:
+        """An order was denied or rejected."""
+        refusals = self._refusals
+        if not refusals.on:
+            return
+        refusals.fold(self.frame_ts, bad=True)
+        if refusals.trips():
+            share = refusals.share() or 0.0
+            cause = f"{share:.0%} of the orders of the last {seconds(self._rule(names.REJECT_RATE).window_ns)} refused"
+            self._find(self._trip(names.REJECT_RATE, share, cause))
+
+    @decides(OrderDenied, OrderRejected)
+    def refused(self, event: OrderDenied | OrderRejected, ctx: Context) -> None:
+        """Trip where too many are."""
+        del event
+        self._decide_findings(ctx)
+
+    def _watch_rate(self, ctx: Context) -> None:
+        """Trip with the order that is one too many; it passes, and what it leaves working is cancelled by a halt."""
+        if self._orders_passed.trips(ctx.now) and self._rows.get("", names.ORDER_RATE) is None:
+            rule = self._rule(names.ORDER_RATE)
+            cause = f"{rule.limit:g} orders within {seconds(rule.window_ns)}"
+            self._act(ctx, [self._trip(names.ORDER_RATE, rule.limit, cause)])
+
+    # -- fills -------------------------------------------------------------------------------------------------------
+
+    def _fold_fill_checks(self, fill: Fill) -> None:
+        """Judge a fill against its order and the market, before the fill is folded."""
+        ticker = self._universe.symbols[fill.symbol]
+        away = distance(fill, self._bar, self._prices.last(fill.symbol)) if self._insane_from else None
+        working = self._exposure.working.get(fill.client_order_id)
+        found = insane(fill, working, away, self._insane_from)
+        if found is not None:
+            cause = f"{ticker} {found.cause}"
+            self._find(self._trip(names.FILL_SANITY, found.value, cause, portfolio=fill.portfolio, subject=ticker))
+        cost = slipped(fill) if self._slips_from else None
+        if cost is not None and cost > self._slips_from:
+            cause = f"a fill of {ticker} cost {cost:.2%} in its price"
+            self._find(self._trip(names.SLIPPAGE, cost, cause, portfolio=fill.portfolio, subject=ticker))
+
+    @decides(OrderFilled, OrderPartiallyFilled)
+    def fill_judged(self, event: Fill, ctx: Context) -> None:
+        """Trip where a fill cannot be true, or cost too much."""
+        del event
+        self._decide_findings(ctx)
+
+    # -- trades ------------------------------------------------------------------------------------------------------
+
+    @evolves(TradeClosed)
+    def trade_closed(self, event: TradeClosed) -> None:
+        """Count losses in a row, and stops."""
+        self._streaks.fold(event, self._prices.session)
+        rule = self._rule(names.LOSS_STREAK)
+        losses = self._streaks.losses(event.portfolio)
+        if rule.limit and losses >= rule.limit:
+            cause = f"{losses} trades in a row lost money"
+            self._find(self._trip(names.LOSS_STREAK, float(losses), cause, portfolio=event.portfolio))
+
+    @decides(TradeClosed)
+    def protect(self, event: TradeClosed, ctx: Context) -> None:
+        """Lock what a loss or too many stops lock, and trip on too many losses in a row."""
+        limits = self._limits
+        if limits.cooldown_ns or limits.cooldown_sessions or limits.stop_guard:
+            holding = self._exposure.books[event.portfolio].holdings.get(event.symbol)
+            for lock in locks(
+                event,
+                limits,
+                self._streaks,
+                ticker=self._universe.symbols[event.symbol],
+                held=holding.qty if holding is not None else 0,
+                now=ctx.now,
+                session=self._prices.session,
+            ):
+                ctx.emit(lock)
+        self._decide_findings(ctx)
+
+    @evolves(EntriesLocked)
+    def locked(self, event: EntriesLocked) -> None:
+        """No entries for a while."""
+        self._blocks.fold_locked(event)
+        self._streaks.fold_locked(event)
+
+    # -- data --------------------------------------------------------------------------------------------------------
+
+    def _fold_session_opened(self, panel: SessionOpened) -> None:
+        """Fold the calendar: locks end, silence is measured from here."""
+        ts = self.frame_ts
+        self._blocks.fold_opened(ts, self._prices.session)
+        self._silence.fold_opened(ts, max(0, panel.first_end - panel.ts))
+        if self._rows.get("", names.STALE_DATA) is not None:
+            self._silence.fold_watch(on=False)
+
+    def _watch_session(self, ctx: Context) -> None:
+        """A session has opened: set the timers that watch it."""
+        if self._silence.due:
+            ctx.call_at(self._silence.due, ReviewRisk(names.STALE_DATA))
+        rule = self._rule(names.CONNECTIVITY)
+        for feed in self._feeds.lost if rule.limit else ():
+            ctx.call_at(ctx.now + _ns(rule) + 1, ReviewRisk(names.CONNECTIVITY, feed))
+
+    @decides(ReviewRisk)
+    def review_risk(self, command: ReviewRisk, ctx: Context) -> None:
+        """Look at silence, the time for which has come; what was heard meanwhile moves the timer on."""
+        if command.what == names.STALE_DATA:
+            self._review_silence(ctx)
+        elif command.what == names.CONNECTIVITY:
+            self._review_feed(command.subject, ctx)
+
+    def _review_silence(self, ctx: Context) -> None:
+        silence = self._silence
+        due = silence.next_due
+        if not due or self._rows.get("", names.STALE_DATA) is not None:
+            return
+        if due > ctx.now:
+            ctx.call_at(due, ReviewRisk(names.STALE_DATA))
+            return
+        quiet = ctx.now - silence.heard
+        what = "since the session opened" if silence.heard == silence.opened else f"since {format_ts(silence.heard)}"
+        cause = f"no price of any symbol {what}"
+        self._act(ctx, [self._trip(names.STALE_DATA, round(quiet / SECOND, 9), cause)])
+
+    def _review_feed(self, feed: str, ctx: Context) -> None:
+        since, rule = self._feeds.lost.get(feed), self._rule(names.CONNECTIVITY)
+        if since is None or not rule.limit or not self._silence.opened:
+            return
+        away = ctx.now - max(since, self._silence.opened)
+        if away > _ns(rule) and self._rows.get("", names.CONNECTIVITY, feed) is None:
+            cause = f"the feed {feed} is lost since {format_ts(since)}"
+            self._act(ctx, [self._trip(names.CONNECTIVITY, round(away / SECOND, 9), cause, subject=feed)])
+
+    @decides(FeedLost, FeedStale)
+    def feed_lost(self, panel: FeedLost | FeedStale, ctx: Context) -> None:
+        """Note that a feed is lost, or silent as a whole, and look again once that is too long."""
+        if panel.feed in self._feeds.lost or (isinstance(panel, FeedStale) and panel.symbol >= 0):
+            return
+        since = ctx.now
+        if isinstance(panel, FeedStale):
+            reason = "silent"
+            since -= min(max(panel.age_ms, 0) * 1_000_000, since)
+        else:
+            reason = panel.reason
+        ctx.emit(ConnectionChanged(panel.feed, lost=True, since=since, reason=reason))
+        rule = self._rule(names.CONNECTIVITY)
+        if rule.limit:
+            ctx.call_at(since + _ns(rule) + 1, ReviewRisk(names.CONNECTIVITY, panel.feed))
+
+    @decides(FeedConnected)
+    def feed_back(self, panel: FeedConnected, ctx: Context) -> None:
+        """Note that a feed is back."""
+        if panel.feed in self._feeds.lost:
+            ctx.emit(ConnectionChanged(panel.feed, lost=False, since=ctx.now))
+
+    @evolves(ConnectionChanged)
+    def connection_changed(self, event: ConnectionChanged) -> None:
+        """Take over what became of a feed."""
+        self._feeds.fold(event)
+        row = self._rows.get("", names.CONNECTIVITY, event.feed)
+        if row is not None:
+            self._rows.fold_cause(row, self.frame_ts, self._prices.session, lasts=event.lost)
+
+    @decides(ConnectionChanged)
+    def review_connection(self, event: ConnectionChanged, ctx: Context) -> None:
+        """A feed that is back may have been all that stood in the way."""
+        if not event.lost:
+            self._review(ctx)
+
+    @decides(ClockStepped)
+    def clock_stepped(self, command: ClockStepped, ctx: Context) -> None:
+        """Trip where the wall clock jumped too far."""
+        rule = self._rule(names.CLOCK_SKEW)
+        if rule.limit and abs(command.step_ns) > _ns(rule) and self._rows.get("", names.CLOCK_SKEW) is None:
+            step = round(command.step_ns / SECOND, 9)
+            cause = f"the wall clock was set {'forward' if step > 0 else 'back'} by {abs(step):g} s"
+            self._act(ctx, [self._trip(names.CLOCK_SKEW, abs(step), cause)])
+
+    # -- market and models -------------------------------------------------------------------------------------------
+
+    def _fold_session_closed(self) -> None:
+        """A session has ended: nothing is silent any more; measure how wild the market was, where somebody asks."""
+        self._silence.fold_closed()
+        rule = self._rule(names.VOLATILITY)
+        self._volatility = volatility(self._history, self._benchmark) if rule.limit else None
+        row = self._rows.get("", names.VOLATILITY)
+        if row is not None and self._volatility is not None:
+            lasts = bool(rule.limit) and self._volatility >= rule.limit
+            self._rows.fold_cause(row, self.frame_ts, self._prices.session, lasts=lasts)
+
+    def _trips_volatility(self, ctx: Context) -> bool:
+        """Trip where the market is too wild; return whether it did."""
+        found, rule = self._volatility, self._rule(names.VOLATILITY)
+        trips = found is not None and found >= rule.limit > 0 and self._rows.get("", names.VOLATILITY) is None
+        if found is not None and trips:
+            self._act(ctx, [self._trip(names.VOLATILITY, found, f"the market's annual volatility is {found:.2%}")])
+        return trips
+
+    @evolves(SignalsReady)
+    def signals_ready(self, event: SignalsReady) -> None:
+        """Remember what is predicted."""
+        self._drift.fold_signals(event)
+
+    @evolves(PredictionsScored)
+    def predictions_scored(self, event: PredictionsScored) -> None:
+        """Count hits and misses."""
+        self._drift.fold_scored(event)
+        if self._drift.trips(event.strategy):
+            rate = self._drift.rate(event.strategy) or 0.0
+            cause = f"{rate:.1%} of the last {self._rule(names.PREDICTION_DRIFT).min_count} predictions were right"
+            self._find(self._trip(names.PREDICTION_DRIFT, rate, cause, subject=event.strategy))
+
+    @decides(PredictionsScored)
+    def judge_predictions(self, event: PredictionsScored, ctx: Context) -> None:
+        """Trip where too few were right."""
+        del event
+        self._decide_findings(ctx)
+
+    @decides(StrategyEnabled)
+    def strategy_is_back(self, event: StrategyEnabled, ctx: Context) -> None:
+        """Whoever switches a strategy on again has looked at its predictions."""
+        if self._rows.get("", names.PREDICTION_DRIFT, event.strategy) is not None:
+            ctx.emit(BreakerReset("", names.PREDICTION_DRIFT, event.reason, event.by, event.strategy))
+
+    # -- recovery ----------------------------------------------------------------------------------------------------
+
+    def rearm(self, ctx: Context) -> None:
+        """Say which timers wait: for the silence of the market, and for feeds that are lost."""
+        due = self._silence.waiting(ctx.now)
+        if due:
+            ctx.call_at(due, ReviewRisk(names.STALE_DATA))
+        rule = self._rule(names.CONNECTIVITY)
+        for feed in self._feeds.lost if rule.limit else ():
+            for due in self._feeds.dues(feed, self._silence.opened, _ns(rule)):
+                if due > ctx.now:
+                    ctx.call_at(due, ReviewRisk(names.CONNECTIVITY, feed))
+
+
+def seconds(ns: int) -> str:
+    """Return a length of time for people."""
+    return f"{ns / SECOND:g} s"
+
+
+def _ns(rule: BreakerRule) -> int:
+    return round(rule.limit * SECOND)
