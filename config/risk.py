@@ -17,6 +17,7 @@ from config.fields import (
     LossShare,
     Millis,
     Names,
+    Paths,
     PositionShare,
     Reloadable,
     Section,
@@ -199,6 +200,8 @@ class RiskSettings(Section):
     """Tighter limits by sector, [risk.sectors]: largest share of equity."""
     portfolios: Reloadable[dict[str, PortfolioLimitsSettings]] = Field(default_factory=dict)
     """Tighter limits by portfolio, [risk.portfolios.main]."""
+    scenarios: Paths = ()
+    """Files of stress scenarios beside the program's own; one called like those replaces it."""
     breakers: BreakersSettings = BreakersSettings()
     """Breakers beside the day's loss and the drawdown."""
 
@@ -242,5 +245,5 @@ _FIRST: Final = frozenset(
         "replay_resume_sessions",
     }
 )
-LATER: Final = frozenset(RiskSettings.model_fields) - _FIRST
-"""Keys that came after the first ledgers."""
+LATER: Final = frozenset(RiskSettings.model_fields) - _FIRST - {"scenarios"}
+"""Keys that came after the first ledgers; scenarios only look, and are in no digest."""

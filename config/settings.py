@@ -288,6 +288,7 @@ _WITHOUT_EFFECT: Final[dict[str, Any]] = {
     "logging": True,
     "alerter": {"console", "file"},
     "predictor": {"call_budget_ms", "call_overruns_max"},
+    "risk": {"scenarios"},
 }
 """Where things are kept and told, how data come in, and what is measured in wall time: what that causes is recorded."""
 

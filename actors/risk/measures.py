@@ -9,7 +9,7 @@ zero: a position without a price, an equity that is not positive, a history that
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -177,7 +177,7 @@ def basis(
     universe: Universe,
     limits: RiskLimits,
     scenarios: Sequence[Scenario],
-    half: F64 | None = None,
+    draws: Callable[[int], F64] | None = None,
 ) -> Basis:
     """Return what measures need of the symbols held.
 
@@ -188,7 +188,8 @@ def basis(
         universe: names, sectors, benchmark.
         limits: how many sessions are looked at.
         scenarios: for stress.
-        half: ``[S, K]`` independent normals with ``K`` at least the sessions; the first are taken.
+        draws: gives ``[S, n]`` independent normals for so many sessions, the same ones each time; None leaves Monte
+            Carlo out.
     """
     window = returns[-limits.var_sessions :]
     sample = Sample(window, ids)
@@ -209,7 +210,7 @@ def basis(
         correlation=correlation,
         closest=closest,
         sectors=tuple(all_sectors.index(name) for name in prepared.sector_names) if all_sectors else (),
-        half=None if half is None else np.ascontiguousarray(half[:, : sample.n]),
+        half=None if draws is None else draws(sample.n),
     )
 
 

@@ -18,15 +18,18 @@ import numpy.typing as npt
 
 from actors.portfolio.state import PortfolioState
 from actors.risk.breakers import LATCHED
+from actors.risk.measures import Measures
 from actors.risk.params import RiskLimits
 from actors.values import Universe
 from actors.values.fixed import SCALE, div_round, mul
 from actors.values.margin import Margin
 from actors.values.time import format_ts
 from daemon.control.calls import Call
-from daemon.system.board_rows import breaker_rows, limit_rows, ratio, risk_rows
+from daemon.system.board_measures import Measurer, Observed, observe
+from daemon.system.board_rows import breaker_rows, limit_rows, risk_rows
 from daemon.system.composition import Core
 from daemon.system.desk_reply import plain
+from daemon.system.measure_rows import ratio
 from daemon.system.views_rows import filter_of
 
 I64 = npt.NDArray[np.int64]
@@ -147,6 +150,8 @@ class Board(msgspec.Struct, frozen=True):
         seq: of the last input processed, which may be ahead of what is committed.
         session: (date YYYYMMDD or 0, whether it is open).
         health: (name, ok, detail) of the core's actors.
+        observed: what measures are made of; None on a board without them.
+        measurer: who makes them.
     """
 
     symbols: tuple[str, ...]
@@ -164,6 +169,8 @@ class Board(msgspec.Struct, frozen=True):
     health: tuple[tuple[str, bool, str], ...]
     limits: RiskLimits
     facts: ShellFacts
+    observed: Observed | None = None
+    measurer: Measurer | None = None
 
     @property
     def several(self) -> bool:
@@ -238,8 +245,14 @@ class Board(msgspec.Struct, frozen=True):
                 rows.append(row | {"portfolio": p.name} if self.several else row)
         return rows
 
+    def measures(self) -> dict[str, Measures]:
+        """Return what is measured of each portfolio, by its name; computed when somebody looks for the first time."""
+        if self.observed is None or self.measurer is None:
+            return {}
+        return {found.portfolio: found for found in self.measurer.of(self.observed)}
+
     def risk(self) -> list[dict[str, Any]]:
-        """Return one row per portfolio: exposure, leverage, cash reserved and free, losses against their limits."""
+        """Return one row per portfolio: exposure, leverage, cash reserved and free, losses, and what is measured."""
         return risk_rows(self)
 
     def breakers(self) -> list[dict[str, Any]]:
@@ -332,7 +345,9 @@ class Board(msgspec.Struct, frozen=True):
 # -- building ----------------------------------------------------------------------------------------------------------
 
 
-def build_board(core: Core, universe: Universe, facts: ShellFacts, now_ns: int | None = None) -> Board:
+def build_board(
+    core: Core, universe: Universe, facts: ShellFacts, now_ns: int | None = None, *, measurer: Measurer | None = None
+) -> Board:
     """Copy what people may ask for; on the core's thread, between two inputs.
 
     Args:
@@ -340,6 +355,7 @@ def build_board(core: Core, universe: Universe, facts: ShellFacts, now_ns: int |
         universe: of the run.
         facts: what the shell knows.
         now_ns: monotonic; None to read the clock.
+        measurer: who computes measures of risk for those who look; None for a board without them.
     """
     risk, marks = core.risk, core.portfolio.marks
     prices = risk.prices
@@ -364,6 +380,8 @@ def build_board(core: Core, universe: Universe, facts: ShellFacts, now_ns: int |
         health=tuple([(actor.name, (h := actor.health()).ok, h.detail) for actor in actors]),
         limits=risk.limits,
         facts=facts,
+        observed=None if measurer is None else observe(core),
+        measurer=measurer,
     )
 
 

@@ -6,21 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from actors.reporter.tables import number
 from actors.risk.breakers import DAILY_LOSS, DRAWDOWN
 from actors.values.fixed import SCALE, fmt, mul
 from actors.values.margin import buying_power, excess
 from daemon.system.desk_reply import plain
+from daemon.system.measure_rows import measure_fields, measured_limits, ratio
 
 if TYPE_CHECKING:
     from daemon.system.board import Board, PortfolioFacts
-
-RATIO_DIGITS = 9
-
-
-def ratio(value: float | None) -> msgspec.Raw | None:
-    """Return a fraction as a JSON number without exponent, to nine digits."""
-    return None if value is None else msgspec.Raw((number(round(value, RATIO_DIGITS) + 0.0)).encode())
 
 
 def _loss(equity: int, base: int) -> float | None:
@@ -56,6 +49,7 @@ def _margin(p: PortfolioFacts) -> dict[str, msgspec.Raw | None]:
 def risk_rows(board: Board) -> list[dict[str, Any]]:
     """See :meth:`daemon.system.board.Board.risk`."""
     rows = []
+    measured = board.measures()
     for p in board.portfolios:
         symbol, value = _largest(board, p)
         equity = p.equity
@@ -79,6 +73,7 @@ def risk_rows(board: Board) -> list[dict[str, Any]]:
                 "daily_pnl": plain(equity - p.day_base),
                 "drawdown": ratio(min(0.0, equity / p.peak - 1.0)) if p.peak > 0 else ratio(0.0),
                 "entries_blocked": p.blocked,
+                **measure_fields(measured.get(p.name)),
             }
         )
     return rows
@@ -112,6 +107,7 @@ def limit_rows(board: Board) -> list[dict[str, Any]]:
     """See :meth:`daemon.system.board.Board.limits_in_use`."""
     limits = board.limits
     rows = [row for p in board.portfolios for row in _used(board, p)]
+    rows += measured_limits(board.measures().values())
     money = ("min_order_value", "max_order_value", "max_order_qty")
     shares = ("max_order_fraction", "price_collar", "min_confidence_buy", "min_confidence_sell")
     for names, show in ((money, plain), (shares, ratio)):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from actors.messages.catalogue import MARKET, codec
+from actors.risk.stress import Scenario
 from config.running import ControlSettings
 from config.settings import Settings
 from daemon.control.calls import Peer
@@ -34,6 +35,7 @@ from daemon.system.keys import in_keys, speak_of_keys
 from daemon.system.live_core import LiveCore
 from daemon.system.opening import cold, warnings
 from daemon.system.options import DEFAULT_SEED
+from daemon.system.scenarios import load_scenarios
 from daemon.system.start import (
     CoreFactory,
     Data,
@@ -192,6 +194,7 @@ class Prepared(Ground):
     anchor: dict[str, Any]
     factory: CoreFactory
     core: LiveCore
+    scenarios: tuple[Scenario, ...]
     notices: list[str] = field(default_factory=list)
 
 
@@ -266,6 +269,7 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
     try:
         _check_stop(stop)
         notifier.status("starting: data")
+        scenarios = load_scenarios(settings.risk.scenarios)
         data = open_data(settings, seed=options.seed)
         check_same_world(opened, data)
         for notice in data.recording.notices:
@@ -310,6 +314,7 @@ def prepare(settings: Settings, options: RunOptions, notifier: Notifier, log: Lo
         anchor=anchor,
         factory=factory,
         core=core,
+        scenarios=scenarios,
         notices=[*opened.notices, *factory.notices, *warned],
     )
 

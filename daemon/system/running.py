@@ -30,6 +30,7 @@ from daemon.supervision.errors import EscalatedError
 from daemon.supervision.events import ActorFailed, ActorStuck, Escalated, SupervisionEvent
 from daemon.supervision.supervisor import StartContext, Supervisor
 from daemon.system.board import ActorFact, Board, FeedFact, ShellFacts, build_board
+from daemon.system.board_measures import Measurer
 from daemon.system.boards import BOARD_S, Boards
 from daemon.system.core_loop import CoreLoop
 from daemon.system.core_ports import Input
@@ -93,6 +94,8 @@ class Running:
             lambda: self.loop.core.core.risk.trading_state,
             failed=lambda error: self.log.error("no board", exc_info=error),
         )
+        spec, rf = data.spec, float(settings.reporter.risk_free_rate)
+        self._measurer = Measurer(spec.universe, prepared.scenarios, spec.seed, rf)
         self.degraded: dict[str, None] = {}
         self._first_upto = 0
         self.own = OwnWords(lambda: self.loop)
@@ -340,7 +343,7 @@ class Running:
             await anyio.sleep(BOARD_S)
 
     def _board(self, facts: ShellFacts) -> Board:
-        return build_board(self.loop.core.core, self.prepared.data.spec.universe, facts)
+        return build_board(self.loop.core.core, self.prepared.data.spec.universe, facts, measurer=self._measurer)
 
     # -- the shell's questions ---------------------------------------------------------------------------------------
 

@@ -292,6 +292,7 @@ FIXED_IN_THEM = {
     "risk.unknown_adv",
     "risk.correlation_sessions",
     "risk.var_sessions",
+    "risk.scenarios",
 }
 
 

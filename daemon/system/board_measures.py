@@ -1,0 +1,126 @@
+"""Measures of risk on a board: the core's thread copies what they need, whoever looks at the board computes them.
+
+So they cost the core's path a few copies of arrays, and nothing where nobody looks. What was computed for a board is
+kept with it, what depends on the session closes alone with them; a board is renewed at most every 100 ms.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from actors.portfolio.state import PortfolioState
+from actors.risk.limits import PortfolioTerms, compiled
+from actors.risk.measures import Basis, Facts, Measures, basis, measure
+from actors.risk.params import RiskLimits
+from actors.risk.stress import Scenario
+from actors.values import Universe
+from actors.values.fixed import SCALE
+from daemon.system.composition import Core
+
+F64 = npt.NDArray[np.float64]
+
+DRAWS: Final = 2_500
+"""Draws of Monte Carlo, each with its mirror image: the 95 % quantile of a normal is known to about 2 % of itself."""
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """What the core had when a board was taken.
+
+    Attributes:
+        returns: ``[T, N]`` of sessions, never changed: another array is another history.
+        facts: one a portfolio.
+        limits: of the run.
+    """
+
+    returns: F64
+    facts: tuple[Facts, ...]
+    limits: RiskLimits
+
+
+def observe(core: Core) -> Observed:
+    """Copy what measures are made of; on the core's thread, between two inputs."""
+    risk, marks = core.risk, core.portfolio.marks
+    in_session = risk.prices.in_session
+    facts = []
+    for pf in core.portfolio.portfolios:
+        track = risk.tracks.of[pf.name]
+        ids, values = _held(pf, marks.px_f)
+        facts.append(
+            Facts(
+                portfolio=pf.name,
+                equity=pf.equity(marks.px, marks.px_f) / SCALE,
+                peak=pf.peak / SCALE,
+                ids=ids,
+                values=values,
+                places=risk.exposure.books[pf.name].names,
+                returns=tuple(track.returns),
+                day=msgspec.structs.replace(track.today if in_session else track.before),
+            )
+        )
+    return Observed(risk.history.returns(), tuple(facts), risk.limits)
+
+
+def _held(pf: PortfolioState, px: F64) -> tuple[npt.NDArray[np.intp], F64]:
+    """Return the symbols held and their signed values in money, NaN for those without a price."""
+    ids = np.flatnonzero(pf.holding)
+    prices = px[ids]
+    return ids, pf.qty_f[ids] * np.where(prices > 0, prices, np.nan)
+
+
+class Measurer:
+    """Computes measures of boards, for any thread."""
+
+    def __init__(self, universe: Universe, scenarios: Sequence[Scenario], seed: int, rf: float) -> None:
+        """Compute nothing yet.
+
+        Args:
+            universe: of the run.
+            scenarios: for stress.
+            seed: of Monte Carlo.
+            rf: annual risk-free rate of the rolling Sharpe ratio.
+        """
+        self._universe = universe
+        self._scenarios = tuple(scenarios)
+        self._seed = seed
+        self._rf = rf
+        self._lock = threading.Lock()
+        self._draws: tuple[int, F64] = (-1, np.empty((DRAWS, 0)))
+        self._bases: dict[str, tuple[F64, bytes, int, Basis]] = {}
+        """By portfolio: the history, the symbols held and the sessions it is of, and the basis."""
+        self._limits: RiskLimits | None = None
+        self._terms: dict[str, PortfolioTerms] = {}
+        self._last: tuple[Observed, tuple[Measures, ...]] | None = None
+
+    def of(self, observed: Observed) -> tuple[Measures, ...]:
+        """Return the measures of each portfolio; computed once for the newest board."""
+        with self._lock:
+            if self._last is None or self._last[0] is not observed:
+                if self._limits is not observed.limits:
+                    self._limits = observed.limits
+                    self._terms = compiled(observed.limits, self._universe, [f.portfolio for f in observed.facts])
+                self._last = observed, tuple(self._measured(observed, facts) for facts in observed.facts)
+            return self._last[1]
+
+    def _measured(self, observed: Observed, facts: Facts) -> Measures:
+        limits, ids = observed.limits, facts.ids.tobytes()
+        kept = self._bases.get(facts.portfolio)
+        if kept is not None and kept[0] is observed.returns and kept[1:3] == (ids, limits.var_sessions):
+            held = kept[3]
+        else:
+            held = basis(
+                observed.returns, facts.ids, facts.values, self._universe, limits, self._scenarios, self._normals
+            )
+            self._bases[facts.portfolio] = observed.returns, ids, limits.var_sessions, held
+        return measure(facts, held, limits, self._terms[facts.portfolio], self._rf)
+
+    def _normals(self, sessions: int) -> F64:
+        """Return ``[DRAWS, sessions]`` independent normals, the same for the same seed and number."""
+        if self._draws[0] != sessions:
+            self._draws = sessions, np.random.default_rng([self._seed, sessions]).standard_normal((DRAWS, sessions))
+        return self._draws[1]
