@@ -18,7 +18,7 @@ import msgspec
 from actors.messages.orders import OrderDenied
 from actors.messages.portfolio import FlattenStarted
 from actors.messages.risk import TradingState, TradingStateChanged
-from actors.portfolio.closing import ClosingDesk
+from actors.portfolio.cutting import CuttingDesk
 from actors.portfolio.exits import exit_id, opening_exits
 from actors.portfolio.positions import Lot
 from actors.portfolio.state import EXIT_REASONS, PortfolioState, Working
@@ -26,7 +26,7 @@ from actors.values import Universe
 from daemon.kernel.actor import Context, decides
 
 
-class GuardDesk(ClosingDesk):
+class GuardDesk(CuttingDesk):
     """The portfolio actor's guarding half, over the closing one; the actor adds everything else."""
 
     def __init__(self, universe: Universe, states: dict[str, PortfolioState]) -> None:

@@ -242,6 +242,8 @@ class RiskActor(MarginDesk, CorporateDesk):
         verdict = self._gate.judge_new(order, ctx.now)
         if isinstance(verdict, int):
             ctx.send(RouteOrder(order, verdict))
+            if self._exposure.books[order.portfolio].names >= self._names_from:
+                self._tell_names(order.portfolio, ctx)
             if self._orders_passed.on:
                 self._watch_rate(ctx)
         elif isinstance(verdict, Denial):
@@ -306,6 +308,7 @@ class RiskActor(MarginDesk, CorporateDesk):
         """Replay's rule: a drawdown halt is lifted after the sessions that were asked for. Look at the market."""
         del panel
         session = self._prices.session
+        self._tell_uses(ctx)
         cleared = [(guard.name, DRAWDOWN, "") for guard in self._guards.values() if guard.resumes_drawdown(session)]
         if self._trips_volatility(ctx):
             return
@@ -394,11 +397,6 @@ class RiskActor(MarginDesk, CorporateDesk):
         self._exposure.fold_mark(event)
         self._guards[event.portfolio].fold_rolled(event)
         self._tracks.of[event.portfolio].fold_rolled(event)
-
-    @evolves(LimitBreached)
-    def breached(self, event: LimitBreached) -> None:
-        """Remember what was reported."""
-        self._guards[event.portfolio].fold_breached(event)
 
     @evolves(BreakerTripped)
     def tripped(self, event: BreakerTripped) -> None:

@@ -51,6 +51,7 @@ from actors.risk.rates import OrderRate, RejectRate
 from actors.risk.silence import Feeds, Silence
 from actors.risk.streaks import Streaks
 from actors.risk.trading_state import ACTIVE, BREAKER, HALTED, KILLED, RECOVERY, REDUCING
+from actors.risk.utilization import Utilization, names_from
 from actors.values.fixed import SCALE, mul, to_fixed
 from actors.values.universe import Universe
 from daemon.kernel.actor import Context, decides
@@ -96,6 +97,7 @@ class BreakerDesk(ControlDesk):
         self._feeds = Feeds()
         self._drift = Drift()
         self._volatility: float | None = None
+        self._used = Utilization()
         self._bar: BarPanel | None = None
         self._findings: dict[names.Key, BreakerTripped] = {}
         """Found while facts of this input were folded, and not decided yet."""
@@ -116,6 +118,7 @@ class BreakerDesk(ControlDesk):
         self._gross_limit = to_fixed(self._rule(names.EXPOSURE, limits).limit)
         self._insane_from = self._rule(names.FILL_SANITY, limits).limit
         self._slips_from = self._rule(names.SLIPPAGE, limits).limit
+        self._names_from = min(names_from(name, limits) for name in self._guards) if self._guards else 0
         self._watches_fills = bool(self._insane_from or self._slips_from)
 
     def _adopt(self, limits: RiskLimits) -> None:
@@ -322,6 +325,7 @@ class BreakerDesk(ControlDesk):
             "feeds": self._feeds.snapshot(),
             "drift": self._drift.snapshot(),
             "volatility": self._volatility,
+            "used": self._used.snapshot(),
         }
 
     def _breakers_restore(self, state: dict[str, Any]) -> None:
@@ -335,6 +339,7 @@ class BreakerDesk(ControlDesk):
         self._feeds.restore(state.get("feeds", []))
         self._drift.restore(state.get("drift", []))
         self._volatility = state.get("volatility")
+        self._used.restore(state.get("used", []))
 
 
 def words(event: BreakerTripped) -> str:

@@ -13,12 +13,13 @@ from actors.messages.limits import BreakerRule
 from actors.messages.market import FeedConnected, FeedLost, FeedStale, SessionOpened
 from actors.messages.orders import Fill, OrderDenied, OrderFilled, OrderPartiallyFilled, OrderRejected
 from actors.messages.portfolio import SignalsReady, TradeClosed
-from actors.messages.risk import BreakerReset, ConnectionChanged, EntriesLocked
+from actors.messages.risk import BreakerReset, ConnectionChanged, EntriesLocked, LimitBreached
 from actors.risk import breaker_rows as names
 from actors.risk.breaker_desk import BreakerDesk
 from actors.risk.fill_checks import distance, insane, slipped
 from actors.risk.protections import locks
 from actors.risk.silence import SECOND
+from actors.risk.utilization import at_close, names_used
 from actors.risk.wildness import volatility
 from actors.values.time import format_ts
 from daemon.kernel.actor import Context, decides, evolves
@@ -124,6 +125,7 @@ class WatchDesk(BreakerDesk):
         """Fold the calendar: locks end, silence is measured from here."""
         ts = self.frame_ts
         self._blocks.fold_opened(ts, self._prices.session)
+        self._used.fold_opened()
         self._silence.fold_opened(ts, max(0, panel.first_end - panel.ts))
         if self._rows.get("", names.STALE_DATA) is not None:
             self._silence.fold_watch(on=False)
@@ -210,6 +212,29 @@ class WatchDesk(BreakerDesk):
             step = round(command.step_ns / SECOND, 9)
             cause = f"the wall clock was set {'forward' if step > 0 else 'back'} by {abs(step):g} s"
             self._act(ctx, [self._trip(names.CLOCK_SKEW, abs(step), cause)])
+
+    # -- use of limits -----------------------------------------------------------------------------------------------
+
+    @evolves(LimitBreached)
+    def breached(self, event: LimitBreached) -> None:
+        """Remember what was reported."""
+        if event.limit == names.DAILY_LOSS:
+            self._guards[event.portfolio].fold_breached(event)
+        else:
+            self._used.fold(event)
+
+    def _tell_names(self, portfolio: str, ctx: Context) -> None:
+        """An order has passed where many names are held: tell it once a session."""
+        found = names_used(portfolio, self._exposure.books[portfolio], self._limits)
+        if found is not None and not self._used.was_told(portfolio, found.limit):
+            ctx.emit(found)
+
+    def _tell_uses(self, ctx: Context) -> None:
+        """A session has closed: tell what of the limits is used up but for a little."""
+        for name, guard in self._guards.items():
+            for found in at_close(guard, self._exposure.books[name], self._limits, self._prices, self._universe):
+                if not self._used.was_told(name, found.limit):
+                    ctx.emit(found)
 
     # -- market and models -------------------------------------------------------------------------------------------
 

@@ -1,0 +1,145 @@
+"""How much of a limit is used: told once a session and limit from the share the configuration names on.
+
+Looked at where a session closes, and the number of names also where an order passes; never with a panel.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+from actors.messages.limits import PortfolioLimits
+from actors.messages.risk import LimitBreached
+from actors.risk.baselines import Period
+from actors.risk.breaker_rows import OFF
+from actors.risk.breakers import Guard
+from actors.risk.exposure import Book
+from actors.risk.params import RiskLimits
+from actors.risk.prices import Prices
+from actors.values.fixed import mul
+from actors.values.universe import Universe
+
+WARN: Final = "warn"
+POSITIONS: Final = "max_positions"
+LEVERAGE: Final = "max_leverage"
+SECTOR: Final = "max_sector"
+_NONE: Final = PortfolioLimits()
+
+
+def _tighter(*limits: float) -> float:
+    """Return the smallest limit that is on, 0 where none is."""
+    return min((limit for limit in limits if limit), default=0.0)
+
+
+class Utilization:
+    """What was told in this session: a fold of ``LimitBreached``."""
+
+    __slots__ = ("_told",)
+
+    def __init__(self) -> None:
+        """Begin with nothing told."""
+        self._told: dict[tuple[str, str], None] = {}
+
+    def fold(self, event: LimitBreached) -> None:
+        """A use was told."""
+        self._told[event.portfolio, event.limit] = None
+
+    def fold_opened(self) -> None:
+        """A session opened: everything may be told again."""
+        self._told.clear()
+
+    def was_told(self, portfolio: str, limit: str) -> bool:
+        """Whether a limit's use was told in this session."""
+        return (portfolio, limit) in self._told
+
+    def snapshot(self) -> list[Any]:
+        """Return plain values."""
+        return [list(key) for key in self._told]
+
+    def restore(self, state: list[Any]) -> None:
+        """Take over what :meth:`snapshot` gave."""
+        self._told = dict.fromkeys((portfolio, limit) for portfolio, limit in state)
+
+
+def names_from(portfolio: str, limits: RiskLimits) -> int:
+    """Return the number of names from which on their limit's use is told; beyond any where it never is."""
+    own = limits.portfolios.get(portfolio, _NONE)
+    most = _tighter(limits.max_positions, own.max_positions)
+    return math.ceil(limits.utilization_warn * most) if most and limits.utilization_warn else sys.maxsize
+
+
+def names_used(portfolio: str, book: Book, limits: RiskLimits) -> LimitBreached | None:
+    """Return the warning that the number of names calls for."""
+    own = limits.portfolios.get(portfolio, _NONE)
+    most = _tighter(limits.max_positions, own.max_positions)
+    if names_from(portfolio, limits) <= book.names:
+        return LimitBreached(portfolio, POSITIONS, float(book.names), most, WARN)
+    return None
+
+
+def at_close(
+    guard: Guard, book: Book, limits: RiskLimits, prices: Prices, universe: Universe
+) -> Iterator[LimitBreached]:
+    """Yield the warnings that a session's close calls for; a use that cannot be computed is not told.
+
+    Args:
+        guard: baselines of the portfolio, the close folded.
+        book: its positions.
+        limits: in force.
+        prices: last prices.
+        universe: sectors of the symbols.
+    """
+    part = limits.utilization_warn
+    if not part:
+        return
+    own = limits.portfolios.get(guard.name, _NONE)
+    found = names_used(guard.name, book, limits)
+    if found is not None:
+        yield found
+    uses = [
+        (
+            "daily_loss_halt",
+            _loss(guard.equity, guard.prior_base),
+            _tighter(limits.daily_loss_halt, own.daily_loss_halt),
+        ),
+        ("max_drawdown", _loss(guard.equity, guard.mark), _tighter(limits.max_drawdown, own.max_drawdown)),
+        *((period.breaker, _period(period, guard.equity), _limit(period, limits)) for period in guard.periods),
+        *_exposures(guard, book, limits, prices, universe),
+    ]
+    for name, value, limit in uses:
+        if value is not None and limit and value >= part * limit:
+            yield LimitBreached(guard.name, name, round(value, 9), limit, WARN)
+
+
+def _loss(equity: int, base: int) -> float | None:
+    return 1.0 - equity / base if base > 0 else None
+
+
+def _period(period: Period, equity: int) -> float | None:
+    return _loss(equity, period.base) if period.known else None
+
+
+def _limit(period: Period, limits: RiskLimits) -> float:
+    return limits.breakers.get(period.breaker, OFF).limit
+
+
+def _exposures(
+    guard: Guard, book: Book, limits: RiskLimits, prices: Prices, universe: Universe
+) -> Iterator[tuple[str, float | None, float]]:
+    """Yield leverage and what each sector takes of the equity."""
+    if guard.equity <= 0:
+        return
+    own = limits.portfolios.get(guard.name, _NONE)
+    gross, sectors = 0, dict[str, int]()
+    for symbol, holding in book.holdings.items():
+        if holding.qty:
+            value = mul(abs(holding.qty), prices.last(symbol))
+            gross += value
+            name = universe.sector(symbol)
+            sectors[name] = sectors.get(name, 0) + value
+    yield LEVERAGE, gross / guard.equity, _tighter(limits.max_leverage, own.max_leverage)
+    for name, value in sectors.items() if any(universe.sectors) else ():
+        most = _tighter(limits.max_sector, own.max_sector, limits.sectors.get(name, 0.0))
+        yield f"{SECTOR}:{name or 'none'}", value / guard.equity, most
