@@ -158,8 +158,8 @@ def _stamp(path: Path, line: int, row: list[str], at: int, column: str, previous
     return stamp
 
 
-def read_wide(path: Path) -> Wide:
-    """Read ``ts`` and one or more series.
+def read_wide(path: Path, *, holes: bool = False) -> Wide:
+    """Read ``ts`` and one or more series; with ``holes`` a cell may be empty, which is NaN.
 
     Raises:
         OperatorError: the file is missing or empty, a cell is not a finite number, or times do not ascend.
@@ -174,7 +174,12 @@ def read_wide(path: Path) -> Wide:
     values: list[list[float]] = []
     for line, row in rows:
         stamps.append(_stamp(path, line, row, at, names[at], stamps[-1] if stamps else None))
-        values.append([_number(path, line, row, i, name) for i, name in columns])
+        values.append(
+            [
+                math.nan if holes and not cell_at(path, line, row, i, name) else _number(path, line, row, i, name)
+                for i, name in columns
+            ]
+        )
     if not stamps:
         message = f"{path} has a header and no rows"
         raise OperatorError(message, code="BAD_FILE", remedy="add rows of ts and return")
@@ -207,6 +212,26 @@ def read_returns(path: Path) -> Wide:
         np.multiply.at(compounded, group, 1.0 + series)
         series = compounded - 1.0
     return Wide(wide.stamps[last], (wide.names[keep],), series[:, None])
+
+
+def read_symbols(path: Path) -> dict[str, float]:
+    """Read ``symbol,value``, one row a symbol.
+
+    Raises:
+        OperatorError: unreadable, a value is not a finite number, a symbol comes twice, or there is none.
+    """
+    names, rows = read_rows(path)
+    symbol_at, value_at = find_column(path, names, ("symbol",)), find_column(path, names, ("value", "weight"))
+    found: dict[str, float] = {}
+    for line, row in rows:
+        symbol = cell_at(path, line, row, symbol_at, "symbol")
+        if symbol in found:
+            raise bad_cell(path, line, "symbol", f"{symbol} comes twice", "one row a symbol")
+        found[symbol] = _number(path, line, row, value_at, names[value_at])
+    if not found:
+        message = f"{path} has a header and no rows"
+        raise OperatorError(message, code="BAD_FILE", remedy="add rows of symbol and value")
+    return found
 
 
 def read_equity(path: Path) -> EquityFile:

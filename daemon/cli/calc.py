@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli import costs
+from daemon.cli import costs, risk_calc
 from daemon.cli.render import say_json
 from daemon.kernel.errors import UsageError
 from daemon.system.options import DEFAULT_SEED
@@ -22,6 +22,11 @@ app = typer.Typer(
 app.command("cost", short_help="What a trade would cost, part by part.", epilog=costs.COST_EXAMPLE)(costs.cost)
 app.command("tca", short_help="What trades cost against the price they were decided on.", epilog=costs.TCA_EXAMPLE)(
     costs.tca
+)
+app.command("var", short_help="Value at risk and expected shortfall.", epilog=risk_calc.VAR_EXAMPLE)(risk_calc.var)
+app.command("stress", short_help="What crises would cost.", epilog=risk_calc.STRESS_EXAMPLE)(risk_calc.stress)
+app.command("correlation", short_help="Correlations of return series.", epilog=risk_calc.CORRELATION_EXAMPLE)(
+    risk_calc.correlation
 )
 
 Json = Annotated[bool, typer.Option("--json", help="JSON is the only output; accepted for symmetry.")]
