@@ -34,7 +34,10 @@ from actors.messages.portfolio import (
     TradeClosed,
 )
 from actors.messages.risk import (
+    BreakerReset,
     BreakerTripped,
+    ConnectionChanged,
+    EntriesLocked,
     LimitBreached,
     LimitsChanged,
     MarginCalled,
@@ -56,6 +59,8 @@ _NEVER = 1 << 200
 DAEMON_KEEPS = 200
 """Alerts that ``raised`` holds in a daemon, which runs for months; older ones are in the ledger."""
 
+
+LOSSES_OF_OLD = ("daily_loss", "drawdown")
 
 UNRESOLVED_NS = 12 * 3_600 * 10**9
 """How long a critical alert that nobody has dealt with keeps a daemon from trading after a restart."""
@@ -144,6 +149,11 @@ class AlerterActor(EdgeActor):
             TradingStateChanged: self._state,
             LimitBreached: lambda event, _: rules.limit_breached(event),
             BreakerTripped: lambda event, _: rules.breaker_tripped(event),
+            BreakerReset: self._reset,
+            EntriesLocked: lambda event, _: rules.entries_locked(
+                event, self._symbols[event.symbol] if event.symbol >= 0 else ""
+            ),
+            ConnectionChanged: lambda event, _: rules.connection_changed(event),
             MarginCalled: lambda event, _: rules.margin_called(event),
             StrategyDisabled: lambda event, _: rules.strategy_disabled(event),
             InputQuarantined: lambda event, _: rules.input_quarantined(event),
@@ -328,6 +338,11 @@ class AlerterActor(EdgeActor):
         # A breaker's halt is told by the breaker's own alert, which says what was lost.
         told = event.by == "breaker" and any(type(other) is BreakerTripped for other in events)
         return None if told or not self._params.trading_state else rules.state_changed(event)
+
+    def _reset(self, event: BreakerReset, events: list[Event]) -> rules.Draft | None:
+        """The losses' own resets are told by the trading state that follows; any other may change nothing else."""
+        del events
+        return None if event.breaker in LOSSES_OF_OLD else rules.breaker_reset(event)
 
     def _flattened(self, event: FlattenEnded, events: list[Event]) -> rules.Draft | None:
         del events

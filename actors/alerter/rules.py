@@ -13,7 +13,10 @@ from actors.messages.inference import StrategyDisabled
 from actors.messages.orders import OrderRestated, SymbolFrozen, SymbolReleased
 from actors.messages.portfolio import DividendAccrued, FlattenEnded, PositionAdjusted, TradeClosed
 from actors.messages.risk import (
+    BreakerReset,
     BreakerTripped,
+    ConnectionChanged,
+    EntriesLocked,
     LimitBreached,
     LimitsChanged,
     MarginCalled,
@@ -21,6 +24,7 @@ from actors.messages.risk import (
     TradingStateChanged,
 )
 from actors.messages.runtime import MachineTrouble
+from actors.values.time import format_ts
 from daemon.kernel.message import InputQuarantined
 
 DOUBTED: Final = "jump"
@@ -28,12 +32,30 @@ DOUBTED: Final = "jump"
 TEST: Final = "test"
 """Key of test alerts, which stand for no condition."""
 
-_MEASURES: Final = {"daily_loss": "day loss", "drawdown": "drawdown"}
+_MEASURES: Final = {
+    "daily_loss": "day loss",
+    "drawdown": "drawdown",
+    "weekly_loss": "week's loss",
+    "monthly_loss": "month's loss",
+}
 _ACTIONS: Final = {
     "warn": "none; this is a warning",
     "block_entries": "new entries are blocked; exits pass",
+    "block": "new entries are blocked; exits pass",
+    "reduce": "only orders that reduce risk pass",
+    "deleverage": "only orders that reduce risk pass; a part of every position is closed",
     "halt": "trading halted; working orders that add risk were cancelled, exits stay",
+    "flatten": "trading halted; every working order was cancelled, every position is closed",
 }
+_THEN: Final = {
+    "warn": "a warning",
+    "block": "entries blocked",
+    "reduce": "trading reduces",
+    "deleverage": "positions are cut",
+    "halt": "trading halted",
+    "flatten": "positions are closed",
+}
+_MILD: Final = ("warn", "block")
 _STATE_ACTIONS: Final = {
     TradingState.ACTIVE: "all orders pass the gate again",
     TradingState.REDUCING: "only orders that reduce risk pass",
@@ -60,7 +82,9 @@ class Draft(NamedTuple):
 
 
 def limit_breached(event: LimitBreached) -> Draft:
-    """A loss crossed a warning or blocking level."""
+    """A loss crossed a warning or blocking level, or a limit is nearly used up."""
+    if event.limit != "daily_loss":
+        return _used(event)
     measure = _MEASURES.get(event.limit, event.limit)
     then = "entries blocked" if event.action == "block_entries" else f"limit {percent(event.bound, signed=False)}"
     return Draft(
@@ -73,23 +97,101 @@ def limit_breached(event: LimitBreached) -> Draft:
     )
 
 
-def breaker_tripped(event: BreakerTripped) -> Draft:
-    """A breaker tripped and halted trading."""
-    measure = _MEASURES.get(event.breaker, event.breaker)
-    reset = f"tradingctl breaker reset --portfolio {event.portfolio} --breaker {event.breaker}"
+def _used(event: LimitBreached) -> Draft:
+    part = event.value / event.bound if event.bound else 0.0
     return Draft(
-        key=f"breaker:{event.portfolio}:{event.breaker}",
-        severity=SEVERITY["breaker"],
-        title=title(f"{percent(-event.value)} {measure} in {event.portfolio}: trading halted"),
-        facts=(
+        key=f"used:{event.limit}:{event.portfolio}",
+        severity=SEVERITY["utilization"],
+        title=title(f"{percent(part, signed=False)} of {event.limit} used in {event.portfolio}"),
+        facts=(("value", plain(event.value)), ("limit", plain(event.bound)), ("portfolio", event.portfolio)),
+        action_taken="none; this is a warning",
+        next_command="tradingctl limits",
+    )
+
+
+def _breaker_of(event: BreakerTripped | BreakerReset) -> str:
+    whose = f" of {event.portfolio}" if event.portfolio else ""
+    return f"{event.breaker}{whose}{f' ({event.subject})' if event.subject else ''}"
+
+
+def breaker_tripped(event: BreakerTripped) -> Draft:
+    """A breaker tripped: what it measured, and what it did."""
+    of = f" --portfolio {event.portfolio}" if event.portfolio else ""
+    reset = f"tradingctl breaker reset{of} --breaker {event.breaker}"
+    then = _THEN.get(event.action, event.action)
+    measure = _MEASURES.get(event.breaker)
+    if measure is not None:
+        said = f"{percent(-event.value)} {measure} in {event.portfolio}: {then}"
+        facts: tuple[tuple[str, str], ...] = (
             ("loss", plain(event.value)),
             ("limit", plain(event.limit)),
             ("equity", fmt(event.equity)),
             ("baseline", fmt(event.baseline)),
             ("portfolio", event.portfolio),
-        ),
+        )
+    else:
+        where = f" in {event.portfolio}" if event.portfolio else ""
+        about = f" ({event.subject})" if event.subject else ""
+        said = f"{plain(event.value)} {event.breaker}{about}{where}: {then}"
+        facts = (
+            ("cause", event.cause),
+            ("value", plain(event.value)),
+            ("limit", plain(event.limit)),
+            ("portfolio", event.portfolio),
+            ("subject", event.subject),
+        )
+    subject = f":{event.subject}" if event.subject else ""
+    return Draft(
+        key=f"breaker:{event.portfolio}:{event.breaker}{subject}",
+        severity=SEVERITY["breaker_warns" if event.action in _MILD and not event.latched else "breaker"],
+        title=title(said),
+        facts=tuple(fact for fact in facts if fact[1]),
         action_taken=_ACTIONS.get(event.action, event.action),
         next_command=reset if event.latched else "",
+    )
+
+
+def breaker_reset(event: BreakerReset) -> Draft:
+    """A breaker is armed again."""
+    return Draft(
+        key=f"breaker_reset:{event.portfolio}:{event.breaker}{f':{event.subject}' if event.subject else ''}",
+        severity=SEVERITY["breaker_reset"],
+        title=title(f"Breaker {_breaker_of(event)} armed again, by {event.by}"),
+        facts=(("reason", event.reason), ("by", event.by)),
+        action_taken="it watches again",
+    )
+
+
+def entries_locked(event: EntriesLocked, symbol: str) -> Draft:
+    """A protection denies entries for a while; ``symbol`` "" means all of the portfolio."""
+    return Draft(
+        key=f"locked:{event.portfolio}:{event.rule}:{symbol}",
+        severity=SEVERITY[event.rule],
+        title=title(f"Entries locked in {f'{symbol} of ' if symbol else ''}{event.portfolio}: {event.rule}"),
+        facts=tuple(
+            fact
+            for fact in (
+                ("reason", event.reason),
+                ("symbol", symbol),
+                ("until", format_ts(event.until_ts) if event.until_ts else ""),
+                ("portfolio", event.portfolio),
+            )
+            if fact[1]
+        ),
+        action_taken="its entries are denied; exits pass",
+    )
+
+
+def connection_changed(event: ConnectionChanged) -> Draft:
+    """A market-data feed was lost, or is back."""
+    what = "lost" if event.lost else "back"
+    return Draft(
+        key=f"connection:{event.feed}:{what}",
+        severity=SEVERITY[f"connection_{what}"],
+        title=title(f"The feed {event.feed} is {what}"),
+        facts=(("feed", event.feed), ("since", format_ts(event.since)), ("reason", event.reason)),
+        action_taken="if it stays away, entries are cancelled" if event.lost else "none",
+        next_command="tradingctl health" if event.lost else "",
     )
 
 

@@ -15,7 +15,7 @@ import anyio.to_thread
 import msgspec
 
 from actors.feed.session import calendar_zone
-from actors.messages.control import Reload
+from actors.messages.control import ClockStepped, Reload
 from actors.messages.risk import TradingState
 from actors.messages.runtime import CallAudited
 from actors.values.time import format_ts
@@ -302,6 +302,8 @@ class Errands:
     def jumped(self, jump: Jump) -> None:
         """A clock was set or the process was stopped: tell it. What was missed meanwhile, the feed knows."""
         self._running.trouble("clock", jump.text)
+        if jump.kind == "step" and self._running.free_running:  # a gated playback has a time of its own
+            self._running.command(ClockStepped(jump.amount_ns))
 
 
 def _folder(given: str | None, default: Path) -> Path:

@@ -27,7 +27,14 @@ from actors.messages.orders import (
     SymbolReleased,
 )
 from actors.messages.portfolio import DividendAccrued, DividendPaid, FinancingCharged, PositionAdjusted
-from actors.messages.risk import BreakerReset, BreakerTripped, LimitBreached, MarginCalled
+from actors.messages.risk import (
+    BreakerReset,
+    BreakerTripped,
+    ConnectionChanged,
+    EntriesLocked,
+    LimitBreached,
+    MarginCalled,
+)
 from actors.values.fixed import fmt
 from daemon.kernel.message import CommandRejected, Event, InputQuarantined
 
@@ -65,6 +72,8 @@ _WORDS: Final[dict[type[Event], tuple[str, str]]] = {
     LimitBreached: ("warning", "limit breached"),
     BreakerTripped: ("warning", "breaker tripped"),
     BreakerReset: ("info", "breaker reset"),
+    EntriesLocked: ("info", "entries locked"),
+    ConnectionChanged: ("warning", "connection changed"),
     StrategyDisabled: ("warning", "strategy disabled"),
     StrategyEnabled: ("info", "strategy enabled"),
     StrategyFailed: ("warning", "strategy failed"),
@@ -73,7 +82,18 @@ _WORDS: Final[dict[type[Event], tuple[str, str]]] = {
 }
 """Events worth a line at their level; everything else is told at level debug."""
 
-_TAKEN_OVER: Final = ("reason", "code", "strategy", "breaker", "actor", "error", "portfolio", "action")
+_TAKEN_OVER: Final = (
+    "reason",
+    "code",
+    "strategy",
+    "breaker",
+    "actor",
+    "error",
+    "portfolio",
+    "action",
+    "subject",
+    "rule",
+)
 
 
 def is_told(event: Event) -> bool:
@@ -169,6 +189,8 @@ _PLAIN: Final[dict[type[Event], tuple[str, ...]]] = {
     DividendPaid: ("symbol", "amount"),
     FinancingCharged: ("kind", "symbol", "base", "rate", "amount"),
     MarginCalled: ("equity", "requirement", "excess"),
+    EntriesLocked: ("symbol", "rule", "reason"),
+    ConnectionChanged: ("feed", "lost", "reason"),
 }
 """Fields a line shows of an event that has a sentence in ``tradingctl tail``; whole numbers are amounts."""
 
@@ -187,10 +209,26 @@ def _of_plain(fields: dict[str, Any], event: Event, symbols: tuple[str, ...]) ->
 def _of_limit(fields: dict[str, Any], event: LimitBreached | BreakerTripped) -> None:
     name, bound = (event.limit, event.bound) if isinstance(event, LimitBreached) else (event.breaker, event.limit)
     fields |= {"limit": name, "value": event.value, "bound": bound}
-    fields["detail"] = f"{name} {event.value:.2%} of {event.portfolio}, limit {bound:.2%}: {_ACTIONS[event.action]}"
+    then = _ACTIONS[event.action]
+    if isinstance(event, BreakerTripped) and event.cause:
+        fields["detail"] = f"{name}: {event.cause}, limit {bound:g}: {then}"
+    elif name in _COUNTS:
+        fields["detail"] = f"{name} {event.value:g} of {event.portfolio}, limit {bound:g}: {then}"
+    else:
+        fields["detail"] = f"{name} {event.value:.2%} of {event.portfolio}, limit {bound:.2%}: {then}"
 
 
-_ACTIONS: Final = {"warn": "a warning", "block_entries": "no entries any more", "halt": "trading halts"}
+_COUNTS: Final = ("max_positions", "max_leverage")
+"""Limits that are no shares of anything."""
+_ACTIONS: Final = {
+    "warn": "a warning",
+    "block_entries": "no entries any more",
+    "block": "no entries any more",
+    "reduce": "trading reduces",
+    "deleverage": "positions are cut",
+    "halt": "trading halts",
+    "flatten": "positions are closed",
+}
 
 
 def _side(side: int) -> str:
