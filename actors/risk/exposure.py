@@ -33,6 +33,7 @@ from actors.messages.portfolio import (
 )
 from actors.risk.fees import FeeEstimate
 from actors.risk.prices import Prices
+from actors.risk.totals import Totals
 from actors.values.fixed import SCALE, mul, mul_ratio
 from actors.values.margin import Margin, margin_of
 from actors.values.settlement import settlement_sessions
@@ -40,6 +41,7 @@ from actors.values.settlement import settlement_sessions
 # A short ties up 150 % of its value (Reg T): its proceeds, which are no buying power, and half of them again.
 SHORT_TIED_UP_NUMERATOR: Final = 3
 SHORT_TIED_UP_DENOMINATOR: Final = 2
+_STOPS: Final = (OrderType.STOP, OrderType.TRAILING_STOP)
 
 
 class Holding:
@@ -53,11 +55,34 @@ class Holding:
         pending: shares of fills that the portfolio has not booked yet.
         counted: whether it takes one of the portfolio's places: held and not being closed, or being entered.
         groups: by (OCO group, side) what of ``buys`` and ``sells`` is of the group; empty for most.
+        stops: working stops, also trailing ones, by client order id: how far down the position may go.
+        touched: whether :class:`actors.risk.totals.Totals` has to look at it again.
+        gross, up, down: what it stands for in those sums, units of 1e-16.
     """
 
-    __slots__ = ("buys", "counted", "cuts", "exits", "groups", "pending", "qty", "sells")
+    __slots__ = (
+        "buys",
+        "counted",
+        "cuts",
+        "down",
+        "exits",
+        "gross",
+        "groups",
+        "pending",
+        "qty",
+        "sells",
+        "stops",
+        "symbol",
+        "touched",
+        "up",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, symbol: int = -1) -> None:
+        self.symbol = symbol
+        self.touched = False
+        self.gross = 0
+        self.up = 0
+        self.down = 0
         self.qty = 0
         self.buys = 0
         self.sells = 0
@@ -66,6 +91,7 @@ class Holding:
         self.pending = 0
         self.counted = False
         self.groups: dict[tuple[str, int], int] = {}
+        self.stops: dict[str, Working] = {}
 
 
 class Working:
@@ -114,6 +140,8 @@ class Book:
         pending: exec_id -> (symbol, shares, cash) of fills the portfolio has not booked yet.
         pending_cash: the sum of their cash.
         unsettled: [session number at which it settles, amount] of sales (account ``cash_strict`` only).
+        touched: holdings that have changed since the sums over all of them were looked at.
+        totals: those sums, kept by whoever needs them (:mod:`actors.risk.totals`).
     """
 
     __slots__ = (
@@ -127,6 +155,8 @@ class Book:
         "reserved",
         "shares_short",
         "shorts",
+        "totals",
+        "touched",
         "unsettled",
     )
 
@@ -142,6 +172,8 @@ class Book:
         self.pending: dict[str, tuple[int, int, int]] = {}
         self.pending_cash = 0
         self.unsettled: list[list[int]] = []
+        self.touched: list[Holding] = []
+        self.totals = Totals()
 
     def held(self) -> list[int]:
         """Return the symbols held."""
@@ -220,9 +252,12 @@ class Exposure:
         book.reserved += event.reserved
         holding = book.holdings.get(order.symbol)
         if holding is None:
-            holding = book.holdings[order.symbol] = Holding()
+            holding = book.holdings[order.symbol] = Holding(order.symbol)
         leaves = order.qty
-        if order.type is OrderType.MARKET and (order.reduce_only or holding.qty * order.side < 0):
+        kind = order.type
+        if kind in _STOPS:
+            holding.stops[order.client_order_id] = working
+        if kind is OrderType.MARKET and (order.reduce_only or holding.qty * order.side < 0):
             # A reduce-only order counts even while flat: what is entered before it fills, it may take.
             working.is_exit = True
             if order.side == SELL and not self._strict:
@@ -246,7 +281,7 @@ class Exposure:
         symbol, side, qty = event.symbol, event.side, event.last_qty
         holding = book.holdings.get(symbol)
         if holding is None:
-            holding = book.holdings[symbol] = Holding()
+            holding = book.holdings[symbol] = Holding(symbol)
         if event.leaves_qty:
             working = self.working.get(event.client_order_id)
             if working is not None:
@@ -254,6 +289,8 @@ class Exposure:
                 working.cum = event.cum_qty
         else:
             working = self.working.pop(event.client_order_id, None)
+            if holding.stops:
+                holding.stops.pop(event.client_order_id, None)
             if working is not None:
                 book.reserved -= working.reserved
                 book.proceeds -= working.expected
@@ -273,7 +310,9 @@ class Exposure:
         """An order is terminal: release everything."""
         working = self.working.pop(client_order_id, None)
         if working is not None:
-            self._resize(self.books[working.order.portfolio], working, 0)
+            book = self.books[working.order.portfolio]
+            self._holding(book, working.order.symbol).stops.pop(client_order_id, None)
+            self._resize(book, working, 0)
 
     def fold_replaced(self, event: OrderReplaced) -> None:
         """An order has new terms; ``reserved`` is for what is open of them."""
@@ -301,7 +340,10 @@ class Exposure:
             holding = self._holding(book, order.symbol)
             _shift(holding, working, -working.leaves)
             self._recount(book, holding)
-            _shift(self._holding(book, event.symbol), working, working.leaves)
+            other = self._holding(book, event.symbol)
+            _shift(other, working, working.leaves)
+            if holding.stops.pop(event.client_order_id, None) is not None:
+                other.stops[event.client_order_id] = working
         working.order = msgspec.structs.replace(order, symbol=event.symbol, terms=event.terms)
         working.qty, working.cum = event.qty, event.cum_qty
         working.limit_px, working.stop_px = event.limit_px, event.stop_px
@@ -367,7 +409,7 @@ class Exposure:
     def _holding(book: Book, symbol: int) -> Holding:
         holding = book.holdings.get(symbol)
         if holding is None:
-            holding = book.holdings[symbol] = Holding()
+            holding = book.holdings[symbol] = Holding(symbol)
         return holding
 
     def _move(self, book: Book, symbol: int, holding: Holding, qty: int) -> None:
@@ -396,6 +438,9 @@ class Exposure:
 
     @staticmethod
     def _recount(book: Book, holding: Holding) -> None:
+        if not holding.touched:
+            holding.touched = True
+            book.touched.append(holding)
         qty = holding.qty
         counted = holding.exits < (qty if qty >= 0 else -qty)  # never where nothing is held
         if not counted:
@@ -423,6 +468,8 @@ class Exposure:
             working = _working_in(entry)
             order = working.order
             self.working[order.client_order_id] = working
+            if order.type in _STOPS:
+                self._holding(self.books[order.portfolio], order.symbol).stops[order.client_order_id] = working
             if order.terms is not None and order.terms.oco_group and not order.reduce_only:
                 _group(self._holding(self.books[order.portfolio], order.symbol), order, working.leaves)
 
@@ -465,8 +512,10 @@ def _book_in(state: list[Any]) -> Book:
     money, book.names, holdings, shorts, book.unsettled = state
     book.cash, book.equity, book.reserved, book.proceeds = money
     for symbol, *numbers in holdings:
-        h = book.holdings[symbol] = Holding()
+        h = book.holdings[symbol] = Holding(symbol)
         h.qty, h.buys, h.sells, h.exits, h.cuts, h.counted = numbers
+        h.touched = True
+        book.touched.append(h)
     book.shorts = dict.fromkeys(shorts)
     book.shares_short = -sum(book.holdings[symbol].qty for symbol in shorts)
     return book

@@ -7,6 +7,7 @@ forward, because a price that stands still would look like a market that is calm
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,16 @@ class SessionHistory:
             self._returns.flags.writeable = False
             self._returns_of = self.version
         return self._returns if sessions is None else self._returns[-sessions:] if sessions else self._returns[:0]
+
+    @property
+    def known(self) -> int:
+        """How many sessions of returns there are."""
+        return max(0, self._ring.rows - 1)
+
+    def returns_of(self, symbols: Sequence[int], sessions: int) -> F64:
+        """Return ``[T, len(symbols)]``: the last returns of some symbols alone, as :meth:`returns` has them."""
+        closes = self._ring.view("close", sessions + 1)[:, list(symbols)]
+        return closes[1:] / closes[:-1] - 1.0 if len(closes) > 1 else closes[:0]
 
     def scale(self, symbol: int, factor: float) -> None:
         """Say a symbol's closes in the units behind a split or a dividend."""

@@ -3,26 +3,32 @@
 Order of the checks and their codes; the first that fails speaks:
 
 1. form: the border's own code, ``UNKNOWN_PORTFOLIO``, ``UNKNOWN_SYMBOL``, ``NOT_TRADABLE``, ``DELISTED``, ``BAD_SIDE``,
-   ``BAD_QTY``, ``BAD_PRICE``, what :mod:`actors.risk.terms` says of all other terms, ``DUPLICATE``;
-2. state: ``KILLED``, ``HALTED``, ``REDUCING``, and for entries ``ENTRIES_BLOCKED``, ``STRATEGY_DISABLED``,
-   ``SYMBOL_HALTED``, ``NO_REF_PRICE``, ``STALE_PRICE``;
-3. size: for entries ``MAX_QTY``, ``MIN_NOTIONAL``, ``MAX_NOTIONAL``; for all ``PRICE_COLLAR``, ``CONFIDENCE``;
-4. exposure: ``SHORT_NOT_ALLOWED``, and for entries ``MAX_POSITION``, ``MAX_POSITIONS``, ``CASH`` (margin
-   accounts: ``BUYING_POWER``).
+   ``BAD_QTY``, ``BAD_PRICE``, what :mod:`actors.risk.terms` says of all other terms, ``DUPLICATE``, ``WOULD_FLIP``;
+2. state: ``KILLED``, ``HALTED``, ``REDUCING``, and for entries ``ENTRIES_BLOCKED``, ``COOLDOWN``,
+   ``STRATEGY_DISABLED``, ``RESTRICTED``, ``SYMBOL_HALTED``, ``NO_REF_PRICE``, ``STALE_PRICE``, ``NEAR_CLOSE``, ``PDT``,
+   and ``MESSAGE_RATE``, ``ORDER_RATE``, ``SYMBOL_ORDER_RATE`` (:mod:`actors.risk.throttle`);
+3. size, for entries (:mod:`actors.risk.sizes`): ``MAX_QTY``, ``UNKNOWN_ADV``, ``MAX_ADV``, ``MIN_NOTIONAL``,
+   ``MAX_NOTIONAL``, ``UNUSUAL_SIZE``;
+4. price: ``PRICE_COLLAR`` for all, for entries ``COLLAR_PERIOD``, ``NBBO``, ``WIDE_SPREAD``
+   (:mod:`actors.risk.price_limits`), ``SELF_MATCH`` (:mod:`actors.risk.self_match`), ``CONFIDENCE``;
+5. exposure: ``SHORT_NOT_ALLOWED``, and for entries ``MAX_POSITION``, ``MAX_POSITIONS``, then ``MAX_GROSS``,
+   ``MAX_LEVERAGE``, ``MAX_NET``, ``MAX_SECTOR``, ``CORRELATION``, ``CLUSTER``, ``BOOK_GROSS``, ``BOOK_LEVERAGE``,
+   ``BOOK_POSITION``, ``MAX_VAR`` (:mod:`actors.risk.exposure_limits`), ``RISK_PER_TRADE``, ``MAX_HEAT``
+   (:mod:`actors.risk.heat`), ``CASH`` (margin accounts: ``BUYING_POWER``).
+
+A replace is judged as an order with its new terms would be, in the place of the old one.
 
 An *entry* adds risk. An order reduces risk if it is marked reduce-only (the broker cuts it to the position), or if
 it sells no more than is held and not already being sold (buys no more than is short); resting reduce-only orders, a
 stop and a take-profit of one lot, take nothing from that, reduce-only market orders do. An order that would do both is
-a flip: it is split, so that each half meets its own checks.
+a flip: it is split, so that each half meets its own checks. What reduces risk meets no rate, size or exposure limit: it
+counts in them, and passes.
 
 The *reference* is the last known price. An order is judged at its limit where it has one, a stop that buys at the
 higher of trigger and reference, a trailing one where its stop would begin, everything else at the reference. A buy
 reserves that price times ``cash_reserve`` plus fees; one with a limit reserves the limit plus fees, which is the worst
 it can pay: the reserve is there for prices that move, and a limit does not. With a ``cash_reserve`` of 0 the broker
 cuts buys to cash, and only shorts must show it here.
-
-An exit's limit may lie as far on the patient side of the reference as its owner likes (a take-profit), and its stop
-anywhere: the collar stops only a price that gives money away.
 """
 
 from __future__ import annotations
@@ -31,16 +37,19 @@ from typing import Final
 
 from actors.messages.orders import BUY, SELL, OrderType, SubmitOrder, TimeInForce
 from actors.messages.risk import TradingState
-from actors.risk.breakers import Guard
-from actors.risk.exposure import Book, Exposure, Holding, Working
+from actors.risk.exposure import Book, Exposure, Working
+from actors.risk.exposure_limits import ExposureLimits
 from actors.risk.fees import FeeEstimate
 from actors.risk.form import Denial, Split, bad_price, economic_key, plain, seconds
+from actors.risk.heat import Heat
+from actors.risk.limits import compiled
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
+from actors.risk.remembered import Remembered
+from actors.risk.standing import Standing
 from actors.risk.terms import bad_terms, is_plain, worst_px
 from actors.risk.trading_state import ACTIVE, KILLED, StateKeeper
-from actors.values.fixed import FIXED_MAX, SCALE, div_round, fmt, mul, to_fixed
-from actors.values.halts import HALTED, LULD
+from actors.values.fixed import FIXED_MAX, SCALE, fmt, mul
 from actors.values.margin import initial
 from actors.values.order_names import EXIT_ENDINGS, entry_of, exit_ids, opening_id, opens_a_flip
 from actors.values.seen import SeenIds
@@ -74,26 +83,31 @@ class Gate:
     """The checks, over state that the actor folds. Reads only; costs a microsecond or two."""
 
     __slots__ = (
-        "_collar",
         "_confidence_buy",
         "_confidence_sell",
-        "_disabled",
+        "_crowding",
         "_exposure",
         "_fees",
-        "_fraction",
-        "_guards",
+        "_heat",
         "_keeper",
         "_key",
         "_keyed",
         "_limits",
         "_lot",
-        "_max_position",
+        "_match",
         "_n",
+        "_price_limits",
         "_prices",
+        "_quotes",
         "_recent",
         "_seen",
+        "_sizes",
+        "_standing",
         "_symbols",
+        "_terms",
         "_tradable",
+        "_universe",
+        "_walks",
     )
 
     def __init__(
@@ -105,10 +119,12 @@ class Gate:
         prices: Prices,
         exposure: Exposure,
         keeper: StateKeeper,
-        guards: dict[str, Guard],
+        standing: Standing,
+        remembered: Remembered,
+        crowding: ExposureLimits,
+        heat: Heat,
         seen: SeenIds,
         recent: dict[tuple[str | int | None, ...], int],
-        disabled: dict[str, str],
     ) -> None:
         """Build over the actor's live state.
 
@@ -119,19 +135,28 @@ class Gate:
             prices: last known prices, folded by the actor as everything below.
             exposure: positions, working orders, cash.
             keeper: the trading state.
-            guards: breakers by portfolio.
+            standing: what stands against entries at a moment.
+            remembered: rates, sizes, quotes, what rests, the restricted list, day trades.
+            crowding: limits of what may be held beyond one symbol.
+            heat: limits of what may be lost down to stops.
             seen: client order ids of the run.
             recent: economic terms of strategies' orders -> tape time of their acceptance.
-            disabled: strategies that are switched off -> why.
         """
+        self._universe = universe
         self._fees = fees
         self._prices = prices
         self._exposure = exposure
         self._keeper = keeper
-        self._guards = guards
+        self._standing = standing
+        self._sizes = remembered.sizes
+        self._price_limits = remembered.price_limits
+        self._quotes = remembered.price_limits.quotes
+        self._walks = remembered.price_limits.walks
+        self._match = remembered.self_match
+        self._crowding = crowding
+        self._heat = heat
         self._seen = seen
         self._recent = recent
-        self._disabled = disabled
         self._n = len(universe)
         self._symbols = universe.symbols
         self._tradable = universe.tradable or (True,) * len(universe)
@@ -142,12 +167,15 @@ class Gate:
     def adopt(self, limits: RiskLimits) -> None:
         """Judge by these limits from now on."""
         self._limits = limits
+        self._standing.adopt(limits)
+        self._crowding.adopt(limits)
+        self._heat.adopt(limits)
         self._lot = limits.lot_size
         self._confidence_buy = limits.min_confidence_buy
         self._confidence_sell = limits.min_confidence_sell
-        self._max_position = to_fixed(limits.max_position)
-        self._fraction = to_fixed(limits.max_order_fraction)
-        self._collar = to_fixed(limits.price_collar)
+        self._terms = compiled(limits, self._universe, self._exposure.books)
+        for terms in self._terms.values():
+            terms.crowded = self._crowding.is_on(terms)
 
     def key_of(self, order: SubmitOrder) -> tuple[str | int | None, ...]:
         """Return :func:`economic_key`; the gate asks for it, and soon after the acceptance of the very same order."""
@@ -193,7 +221,7 @@ class Gate:
         self, order: SubmitOrder, qty: int, limit_px: int | None, stop_px: int | None, now: int | None
     ) -> Denial | None:
         symbol = order.symbol
-        if order.portfolio not in self._guards:
+        if order.portfolio not in self._terms:
             return Denial("UNKNOWN_PORTFOLIO", f"no portfolio is called {order.portfolio!r}; see the configuration")
         if not 0 <= symbol < self._n:
             name = order.symbol_text or str(symbol)
@@ -293,147 +321,108 @@ class Gate:
                 return _flip(order, closable)
         if order.terms is not None and order.terms.bracket is not None and not entry and own is None:
             return _IDLE_BRACKET
-        ref = self._prices.last(symbol)
-        denial = self._state(order, now, ref, entry=entry, reducing=reducing)
-        if denial is not None:
-            return denial
-        px = limit_px or (ref if order.type is _MARKET else worst_px(order, stop_px, ref))
+        state = self._keeper.state
+        if state is not ACTIVE and (state is KILLED or not reducing):
+            return self._stopped()
         if held + same + leaves > FIXED_MAX:
             reason = f"the position could grow beyond {fmt(FIXED_MAX)}, which is more than a run can count"
             return Denial("MAX_QTY", reason, fmt(held + same + leaves), fmt(FIXED_MAX))
-        if entry and px:
-            denial = self._size(qty, px, book.equity)
+        ref = self._prices.last(symbol)
+        if entry:
+            other = 0 if holding is None else (holding.sells if side == BUY else holding.buys) - held
+            return self._enter(order, qty, leaves, limit_px, stop_px, now, own, ref, book, held + same + leaves, other)
+        if limit_px is not None or stop_px is not None:
+            denial = self._price_limits.collar(side, ref, limit_px, stop_px, entry=False)
             if denial is not None:
                 return denial
-        if self._collar and ref and (limit_px is not None or stop_px is not None):
-            denial = self._price_collar(side, ref, limit_px, stop_px, entry=entry)
-            if denial is not None:
-                return denial
-        if order.confidence is not None:
-            least = self._confidence_buy if side == BUY else self._confidence_sell
-            # Written so that NaN fails: an unknown confidence is no confidence.
-            if least > 0 and not order.confidence >= least:
-                reason = f"the signal's confidence is below {plain(least)}; wait for a stronger one"
-                return Denial("CONFIDENCE", reason, plain(order.confidence), plain(least))
-        if not entry:
-            return 0
-        if side == SELL and not self._limits.allow_short:
-            free = fmt(max(closable, 0))
-            reason = (
-                f"{fmt(leaves)} is more than the {free} that are held and not being sold already; sell no more than"
-            )
-            return Denial("SHORT_NOT_ALLOWED", f"{reason} those, or set broker.allow_short", fmt(leaves), free)
-        return self._entry(order, leaves, limit_px, own, book, holding, held + same + leaves, ref, px)
+            resting = self._match.asks if side == BUY else self._match.bids
+            if resting and symbol in resting:
+                denial = self._match.why(order, limit_px, ref, entry=False)
+                if denial is not None:
+                    return denial
+        return 0 if order.confidence is None else self._unsure(order) or 0
 
-    def _state(  # noqa: C901, PLR0911 - one return per check
-        self, order: SubmitOrder, now: int, ref: int, *, entry: bool, reducing: bool
-    ) -> Denial | None:
-        keeper = self._keeper
-        state = keeper.state
-        if state is not ACTIVE and (state is KILLED or not reducing):
-            why = f" ({keeper.reason})" if keeper.reason else ""
-            remedy = _WAY_BACK["recovering" if keeper.recovering else state]
-            return Denial(state.name, f"{_STATE_TEXT[state]}{why}; {remedy}")
-        if not entry:
-            return None
-        limits = self._limits
-        if self._guards[order.portfolio].blocked:
-            reason = "the day's loss limit blocks new entries until the daily_loss breaker is armed again"
-            return Denial("ENTRIES_BLOCKED", reason)
-        if order.strategy and order.strategy in self._disabled:
-            reason = f"{order.strategy} is switched off ({self._disabled[order.strategy]}); enable it first"
-            return Denial("STRATEGY_DISABLED", reason)
-        symbol = order.symbol
-        if self._prices.halts.stopped and (denial := self._halted(symbol)) is not None:
-            return denial
-        if not ref:
-            if limits.require_reference:
-                reason = f"{self._symbols[symbol]} has no price yet; send the order once it has one"
-                return Denial("NO_REF_PRICE", reason)
-            return None
-        if self._prices.daily:
-            if limits.stale_sessions:
-                age = self._prices.sessions_old(symbol)
-                if age > limits.stale_sessions:
-                    reason = f"the last price of {self._symbols[symbol]} is {age} sessions old; wait for a fresh one"
-                    return Denial("STALE_PRICE", reason, str(age), str(limits.stale_sessions))
-        elif limits.stale_ns:
-            age = self._prices.age_ns(symbol, now)
-            if age > limits.stale_ns:
-                value, limit = seconds(age), seconds(limits.stale_ns)
-                reason = f"the last price of {self._symbols[symbol]} is {value} s too old; wait for a fresh one"
-                return Denial("STALE_PRICE", reason, value, limit)
-        return None
-
-    def _halted(self, symbol: int) -> Denial | None:
-        found = self._prices.halts.why(symbol)
-        if found is None:
-            return None
-        state, why = found
-        what = {HALTED: "halted", LULD: "paused"}.get(state, f"of unknown status {state!r}")
-        said = f" ({why})" if why else ""
-        reason = f"{self._symbols[symbol]} is {what}{said}; enter once it trades again, exits may wait for that"
-        return Denial("SYMBOL_HALTED", reason)
-
-    def _size(self, qty: int, px: int, equity: int) -> Denial | None:
-        # Compared as products of two fixed-point numbers: exact, and without a division.
-        value = qty * px
-        limits = self._limits
-        if limits.max_order_qty and qty > limits.max_order_qty:
-            reason = f"the order is larger than {fmt(limits.max_order_qty)} shares; split it"
-            return Denial("MAX_QTY", reason, fmt(qty), fmt(limits.max_order_qty))
-        if value < limits.min_order_value * SCALE:
-            reason = f"the order is worth less than {fmt(limits.min_order_value)}; make it larger"
-            return Denial("MIN_NOTIONAL", reason, fmt(mul(qty, px)), fmt(limits.min_order_value))
-        cap = limits.max_order_value * SCALE
-        if cap or self._fraction:
-            cap = max(cap, equity * self._fraction)
-            if value > cap:
-                shown = fmt(div_round(cap, SCALE))
-                return Denial(
-                    "MAX_NOTIONAL", f"the order is worth more than {shown}; make it smaller", fmt(mul(qty, px)), shown
-                )
-        return None
-
-    def _price_collar(
-        self, side: int, ref: int, limit_px: int | None, stop_px: int | None, *, entry: bool
-    ) -> Denial | None:
-        widest = self._collar * ref
-        for name, price in (("limit_px", limit_px), ("stop_px", stop_px)):
-            if price is None or (not entry and (name == "stop_px" or (price - ref) * side < 0)):
-                continue
-            distance = abs(price - ref)
-            if distance * SCALE > widest:
-                limit = fmt(self._collar)
-                away = f"more than {fmt(100 * self._collar)} % from the price of {fmt(ref)}"
-                reason = f"{name} {fmt(price)} lies {away}; move it closer"
-                return Denial("PRICE_COLLAR", reason, fmt(distance * SCALE // ref), limit)
-        return None
-
-    def _entry(
+    def _enter(  # noqa: C901, PLR0911, PLR0912 - straight-line: one return per check, in the documented order
         self,
         order: SubmitOrder,
+        qty: int,
         leaves: int,
         limit_px: int | None,
+        stop_px: int | None,
+        now: int,
         own: Working | None,
-        book: Book,
-        holding: Holding | None,
-        worst: int,
         ref: int,
-        px: int,
+        book: Book,
+        worst: int,
+        other: int,
     ) -> int | Denial:
-        """Judge what an entry may lead to: ``worst`` is the position if all that works on its side fills."""
-        if self._max_position and px:
-            mark = max(px, ref)
-            if worst * mark > book.equity * self._max_position:
-                shown, cap = fmt(mul(worst, mark)), fmt(mul(book.equity, self._max_position))
-                name = self._symbols[order.symbol]
-                reason = f"{name} could grow to {shown}, more than {cap}; order less or cancel what works"
-                return Denial("MAX_POSITION", reason, shown, cap)
-        places = self._limits.max_positions
+        """Judge an entry: ``worst`` shares on its side if all that works there fills, ``other`` on the other side."""
+        denial = self._standing.why(order, now, ref, new=own is None)
+        if denial is not None:
+            return denial
+        symbol, side = order.symbol, order.side
+        px = limit_px or (ref if order.type is _MARKET else worst_px(order, stop_px, ref))
+        terms = self._terms[order.portfolio]
+        bound = terms.named.get(symbol, terms.general) if terms.named else terms.general
+        denial = self._sizes.why(order, qty, px, book.equity, bound)
+        if denial is not None:
+            return denial
+        if limit_px is not None or stop_px is not None:
+            denial = self._price_limits.collar(side, ref, limit_px, stop_px, entry=True)
+            if denial is not None:
+                return denial
+        if now < self._walks.until and (denial := self._price_limits.walked(symbol, ref, now)) is not None:
+            return denial
+        if self._quotes.any and (denial := self._price_limits.quoted(order, limit_px, now)) is not None:
+            return denial
+        resting = self._match.asks if side == BUY else self._match.bids
+        if resting and symbol in resting and (denial := self._match.why(order, limit_px, ref, entry=True)) is not None:
+            return denial
+        if order.confidence is not None and (denial := self._unsure(order)) is not None:
+            return denial
+        if side == SELL and not self._limits.allow_short:
+            return _short(leaves, leaves - worst)
+        mark = max(px, ref)
+        holding = book.holdings.get(symbol)
+        if bound.position and mark and worst * mark > book.equity * bound.position:
+            return self._too_much(symbol, worst, mark, book.equity, bound.position)
+        places = terms.positions
         if places and book.names >= places and (holding is None or not holding.counted):
-            reason = f"{book.names} names are held or being entered already; close one first"
-            return Denial("MAX_POSITIONS", reason, str(book.names + 1), str(places))
+            return _no_place(book.names, places)
+        if mark:
+            if terms.crowded:
+                denial = self._crowding.why(terms, book, holding, symbol, side, worst, other, mark)
+                if denial is not None:
+                    return denial
+            if self._heat.on and (denial := self._heat.why(order, leaves, mark, book.equity, own)) is not None:
+                return denial
+        return self._need(order, leaves, px, limit_px, own, book)
+
+    def _unsure(self, order: SubmitOrder) -> Denial | None:
+        """Compare a signal's confidence, written so that NaN fails: an unknown confidence is no confidence."""
+        least = self._confidence_buy if order.side == BUY else self._confidence_sell
+        confidence = order.confidence
+        if confidence is None or not least > 0 or confidence >= least:
+            return None
+        reason = f"the signal's confidence is below {plain(least)}; wait for a stronger one"
+        return Denial("CONFIDENCE", reason, plain(confidence), plain(least))
+
+    def _stopped(self) -> Denial:
+        keeper = self._keeper
+        state = keeper.state
+        why = f" ({keeper.reason})" if keeper.reason else ""
+        remedy = _WAY_BACK["recovering" if keeper.recovering else state]
+        return Denial(state.name, f"{_STATE_TEXT[state]}{why}; {remedy}")
+
+    def _too_much(self, symbol: int, worst: int, mark: int, equity: int, share: int) -> Denial:
+        shown, cap = fmt(mul(worst, mark)), fmt(mul(equity, share))
+        reason = f"{self._symbols[symbol]} could grow to {shown}, more than {cap}; order less or cancel what works"
+        return Denial("MAX_POSITION", reason, shown, cap)
+
+    def _need(
+        self, order: SubmitOrder, leaves: int, px: int, limit_px: int | None, own: Working | None, book: Book
+    ) -> int | Denial:
+        """Return the cash an entry has to have, and has; what it holds already (``own``) is free for it."""
         reserve = self._limits.cash_reserve
         if not px or (not reserve and order.side == BUY):
             return 0
@@ -452,16 +441,27 @@ class Gate:
         free = self._exposure.available(book)
         if own is not None:
             free += own.reserved
-        if need > free:
-            if self._exposure.is_margin:
-                reason = (
-                    f"the order needs {fmt(need)} of initial margin and fees and {fmt(free)} of equity is free for it;"
-                    " order less, or put cash in"
-                )
-                return Denial("BUYING_POWER", reason, fmt(need), fmt(free))
-            reason = f"the order needs {fmt(need)} and {fmt(free)} is free; order less, or put cash in"
-            return Denial("CASH", reason, fmt(need), fmt(free))
-        return need
+        if need <= free:
+            return need
+        if self._exposure.is_margin:
+            reason = (
+                f"the order needs {fmt(need)} of initial margin and fees and {fmt(free)} of equity is free for it;"
+                " order less, or put cash in"
+            )
+            return Denial("BUYING_POWER", reason, fmt(need), fmt(free))
+        reason = f"the order needs {fmt(need)} and {fmt(free)} is free; order less, or put cash in"
+        return Denial("CASH", reason, fmt(need), fmt(free))
+
+
+def _short(leaves: int, held: int) -> Denial:
+    free = fmt(max(held, 0))
+    reason = f"{fmt(leaves)} is more than the {free} that are held and not being sold already; sell no more than"
+    return Denial("SHORT_NOT_ALLOWED", f"{reason} those, or set broker.allow_short", fmt(leaves), free)
+
+
+def _no_place(names: int, places: int) -> Denial:
+    reason = f"{names} names are held or being entered already; close one first"
+    return Denial("MAX_POSITIONS", reason, str(names + 1), str(places))
 
 
 def _flip(order: SubmitOrder, closable: int) -> Split | Denial:

@@ -7,7 +7,7 @@ known every minute cannot be fresher than a minute (``semantics.md`` section 4).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,9 @@ from actors.values.corporate import dividend_px, split_px
 from actors.values.halts import Halts
 from actors.values.tick_prices import TickPrices
 
+NEVER: Final = 2**63 - 1
+"""Stands for an instant that does not come."""
+
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
 
@@ -42,6 +45,8 @@ class Prices:
         missing: by symbol whether it has had no price since that gap; None where nobody waits for one.
         halts: who may not trade.
         gone: symbols that are traded no more, with the one that each was renamed to, -1 for none.
+        closes_at: when the session under way ends, nanoseconds UTC; never, where none is.
+        version: grows with every price that may have changed, so that what was computed from prices can be kept.
     """
 
     __slots__ = (
@@ -52,6 +57,7 @@ class Prices:
         "_px",
         "_seen",
         "_ticks",
+        "closes_at",
         "daily",
         "gap_to",
         "gone",
@@ -60,10 +66,13 @@ class Prices:
         "now",
         "session",
         "session_date",
+        "version",
     )
 
     def __init__(self, n_symbols: int, *, daily: bool) -> None:
         self.daily = daily
+        self.version = 0
+        self.closes_at = NEVER
         self.now = 0
         self.session = 0
         self.session_date = 0
@@ -81,6 +90,7 @@ class Prices:
 
     def fold_bars(self, panel: BarPanel) -> None:
         """Take over the closes of a panel; a dense one costs no copy."""
+        self.version += 1
         if panel.revision:
             self._fold_revision(panel)
             return
@@ -135,6 +145,7 @@ class Prices:
     def _freshen(self, ts: int, ids: I32 | int) -> None:
         """Note that the prices of some symbols, or of one, are those of ``ts``."""
         self.now = ts
+        self.version += 1
         if not self._owned:
             self._px = self._px.copy()
             self._owned = True
@@ -187,6 +198,7 @@ class Prices:
             self.gone[symbol] = -1
 
     def _set(self, symbol: int, px: int) -> None:
+        self.version += 1
         if not self._owned:
             self._px = self._px.copy()
             self._owned = True
@@ -198,6 +210,7 @@ class Prices:
         if panel.session.date != self.session_date:
             self._begin(panel.session.date, panel.ts)
         self._open_ts = panel.ts
+        self.closes_at = panel.session.close_ts
         if panel.first_opens:
             self._fold_first_opens(panel)
 
@@ -205,6 +218,7 @@ class Prices:
         opens = np.array(panel.first_opens, dtype=np.int64)
         unknown = (self._px <= 0) & (opens > 0)
         self._px = np.where(unknown, opens, self._px)
+        self.version += 1
         self._owned = True
         self._seen[unknown] = self.session if self.daily else panel.first_end
 
@@ -222,6 +236,7 @@ class Prices:
         """End a session: from here to the next open nothing ages."""
         self.now = panel.ts
         self._closed_ts = panel.ts
+        self.closes_at = NEVER
 
     @property
     def closes(self) -> I64:
@@ -276,6 +291,7 @@ class Prices:
             "interval": self._interval,
             "open_ts": self._open_ts,
             "closed_ts": self._closed_ts,
+            "closes_at": self.closes_at,
             "gap_to": self.gap_to,
             "missing": None if self.missing is None else self.missing.tobytes(),
             "halts": self.halts.snapshot(),
@@ -288,12 +304,14 @@ class Prices:
         self.now = state["now"]
         self.session = state["session"]
         self.session_date = state["session_date"]
+        self.version += 1
         self._px = unpack_i64(state["px"]).astype(np.int64)
         self._seen = unpack_i64(state["seen"]).astype(np.int64)
         self._owned = True
         self._interval = state["interval"]
         self._open_ts = state["open_ts"]
         self._closed_ts = state["closed_ts"]
+        self.closes_at = state.get("closes_at", NEVER)
         self.gap_to = state["gap_to"]
         self.halts.restore(state.get("halts", []))
         self.gone = dict(state.get("gone", ()))  # a snapshot of an older version knows of none

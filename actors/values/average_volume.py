@@ -31,6 +31,8 @@ class AverageVolume:
         self._today = np.zeros(n_symbols)
         self._seen = np.zeros(n_symbols, dtype=np.bool_)
         self._means: F64 | None = None
+        self._unknown: npt.NDArray[np.bool_] | None = None
+        """Beside the means: which of them are of no session at all; None where none is."""
 
     def add(self, ids: I32 | None, volume: F64, *, has_null: bool) -> None:
         """Fold a panel's volumes.
@@ -79,8 +81,22 @@ class AverageVolume:
             means = self._means = self._compute()
         return round(means.item(symbol) * SCALE)
 
+    def knows(self, symbol: int) -> bool:
+        """Tell whether a symbol's mean is of any session; :meth:`of` is 0 without one, and where nobody trades."""
+        return bool(np.isfinite(self._rows[: self._count, symbol]).any())
+
+    def least(self) -> tuple[float, bool]:
+        """Return the smallest mean that is known, in shares (infinite without one), and whether all are."""
+        if self._means is None:
+            self._means = self._compute()
+        if self._unknown is None:
+            return float(self._means.min()), True
+        return float(np.where(self._unknown, np.inf, self._means).min()), False
+
     def _compute(self) -> F64:
+        self._unknown = None
         if not self._count:
+            self._unknown = np.ones(self._n, dtype=np.bool_)
             return np.zeros(self._n)
         rows = self._rows[: self._count]
         mean: F64 = rows.sum(axis=0)
@@ -88,7 +104,9 @@ class AverageVolume:
         total = float(mean.sum())
         if total != total:  # noqa: PLR0124 - NaN
             known = ~np.isnan(rows)
-            mean = np.where(known, rows, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+            sessions = known.sum(axis=0)
+            mean = np.where(known, rows, 0.0).sum(axis=0) / np.maximum(sessions, 1)
+            self._unknown = sessions == 0 if (sessions == 0).any() else None
         return mean
 
     def split(self, symbol: int, numerator: int, denominator: int) -> None:

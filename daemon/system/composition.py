@@ -79,6 +79,7 @@ def build_core(
         commission_per_share=spec.broker.commission_per_share,
         min_commission=spec.broker.min_commission,
         margin_call=spec.broker.margin_call,
+        stop_losses={p.name: p.stop_loss for p in spec.portfolios},
     )
     predictor = PredictorActor(
         universe, spec.bindings, interval=spec.interval, decision_interval=spec.decision_interval

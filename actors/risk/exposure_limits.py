@@ -1,0 +1,315 @@
+"""How much may be held: of a portfolio, a sector, names that move together, and of all portfolios together.
+
+Every limit is of the worst case: as if all that works on the order's side filled and the order itself, at the higher of
+the last price and the order's own. A limit that needs a price that is not there denies; one that needs history
+(correlations, value at risk) says nothing until there is enough.
+
+*Correlation* is the value-weighted mean of the signed correlations of the entry with what is held (``semantics.md``
+section 4): a short counts with the other sign on either side, the symbol itself is left out, and so are names whose
+correlation is not known. *Cluster* is the value of the names whose signed correlation is ``correlation_shrink`` or
+more, the entry's own included. *Value at risk* is historical, one session, 95 %, of everything held and the entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from actors.messages.orders import BUY
+from actors.risk.correlation import correlations
+from actors.risk.exposure import Book, Exposure, Holding
+from actors.risk.form import Denial, plain
+from actors.risk.history import SessionHistory
+from actors.risk.limits import PortfolioTerms, sector_numbers
+from actors.risk.params import RiskLimits
+from actors.risk.prices import Prices
+from actors.risk.var import historical
+from actors.values.fixed import SCALE, div_round, fmt, to_fixed
+from actors.values.universe import Universe
+
+VAR_LEVEL: Final = 0.95
+_UNIT: Final = SCALE * SCALE
+_DIGITS: Final = 9
+
+
+class ExposureLimits:
+    """The checks of what an entry may lead to beyond its own symbol, in their order; reads folded state only."""
+
+    __slots__ = (
+        "_book_gross",
+        "_book_leverage",
+        "_book_position",
+        "_books",
+        "_cluster",
+        "_correlation",
+        "_history",
+        "_known",
+        "_known_of",
+        "_least",
+        "_limits",
+        "_n_sectors",
+        "_prices",
+        "_sector_names",
+        "_sector_of",
+        "_shrink",
+        "_symbols",
+        "_together",
+        "_var",
+    )
+
+    def __init__(
+        self, universe: Universe, limits: RiskLimits, exposure: Exposure, prices: Prices, history: SessionHistory
+    ) -> None:
+        """Build over the actor's live state.
+
+        Args:
+            universe: names and sectors.
+            limits: the limits.
+            exposure: books and working orders.
+            prices: last known prices.
+            history: session returns.
+        """
+        self._symbols = universe.symbols
+        self._books: Mapping[str, Book] = exposure.books
+        self._prices = prices
+        self._history = history
+        self._sector_names, self._sector_of = sector_numbers(universe)
+        self._n_sectors = len(self._sector_names)
+        self._known: dict[int, dict[int, float]] = {}
+        self._known_of = -1
+        self.adopt(limits)
+
+    def adopt(self, limits: RiskLimits) -> None:
+        """Judge by these limits from now on."""
+        self._limits = limits
+        self._book_gross = limits.book_max_gross_value
+        self._book_leverage = to_fixed(limits.book_max_leverage)
+        self._book_position = to_fixed(limits.book_max_position)
+        self._together = bool(self._book_gross or self._book_leverage or self._book_position)
+        self._correlation = limits.max_correlation
+        self._shrink = limits.correlation_shrink
+        self._cluster = to_fixed(limits.max_cluster)
+        self._least = -(-2 * limits.correlation_sessions // 3)  # 40 of 60
+        self._var = to_fixed(limits.max_var)
+        self._known.clear()
+
+    def is_on(self, terms: PortfolioTerms) -> bool:
+        """Tell whether any of these limits binds a portfolio."""
+        alike = self._correlation or (self._cluster and self._shrink)
+        return bool(terms.whole or terms.sectors or alike or self._together or self._var)
+
+    def refresh(self, book: Book) -> None:
+        """Bring a book's sums up to date."""
+        book.totals.refresh(book, self._prices, self._sector_of, self._n_sectors)
+
+    def why(
+        self,
+        terms: PortfolioTerms,
+        book: Book,
+        holding: Holding | None,
+        symbol: int,
+        side: int,
+        worst: int,
+        other: int,
+        mark: int,
+    ) -> Denial | None:
+        """Return why an entry would lead to too much.
+
+        Args:
+            terms: the portfolio's limits.
+            book: its book.
+            holding: what it has in the symbol, or None.
+            symbol: of the entry.
+            side: of the entry.
+            worst: shares in the symbol on the entry's side if it and all that works there fills.
+            other: the same on the other side.
+            mark: price of a share: the higher of the last one and the order's own.
+        """
+        self.refresh(book)
+        totals = book.totals
+        if totals.unpriced and (len(totals.unpriced) > 1 or symbol not in totals.unpriced):
+            return self._unpriced(symbol, totals.unpriced)
+        value = worst * mark
+        gross = value if worst >= other else other * mark
+        before = holding.gross if holding is not None else 0
+        if terms.whole:
+            net = (totals.up if side == BUY else -totals.down) + value
+            if holding is not None:
+                net -= holding.up if side == BUY else -holding.down
+            denial = _whole(terms, book.equity, totals.gross - before + gross, net)
+            if denial is not None:
+                return denial
+        if terms.sectors:
+            number = self._sector_of[symbol]
+            share = terms.sectors[number]
+            total = totals.sectors[number] - before + gross
+            if share and total > share * book.equity:
+                return self._sector(number, total, share, book.equity)
+        if totals.active and (self._correlation or (self._cluster and self._shrink)):
+            denial = self._alike(book, symbol, side, gross)
+            if denial is not None:
+                return denial
+        if self._together:
+            denial = self._of_all(symbol, side, worst, mark, gross - before, holding)
+            if denial is not None:
+                return denial
+        return self._at_risk(book, symbol, side, value) if self._var else None
+
+    def _unpriced(self, symbol: int, unpriced: Mapping[int, None]) -> Denial:
+        names = ", ".join(self._symbols[other] for other in sorted(unpriced) if other != symbol)
+        reason = f"{names} is held or being entered and has no price, so exposure is not known; wait for a price"
+        return Denial("NO_REF_PRICE", reason)
+
+    def _sector(self, number: int, total: int, share: int, equity: int) -> Denial:
+        name = self._sector_names[number]
+        what = f"the sector {name}" if name else "what has no sector"
+        shown, cap = _money(total), _money(share * equity)
+        reason = (
+            f"{what} could grow to {shown}, more than {cap}, which is {fmt(100 * share)} % of equity; "
+            "order less, or close some of it"
+        )
+        return Denial("MAX_SECTOR", reason, shown, cap)
+
+    # -- names that move together ----------------------------------------------------------------------------------
+
+    def correlated(self, symbol: int, others: list[int]) -> list[float]:
+        """Return correlations of session returns with others, NaN where unknown; kept until the next session."""
+        history = self._history
+        if self._known_of != history.version:
+            self._known.clear()
+            self._known_of = history.version
+        known = self._known.setdefault(symbol, {})
+        missing = [other for other in others if other not in known]
+        if missing:
+            returns = history.returns_of([symbol, *missing], self._limits.correlation_sessions)
+            found = correlations(returns, 0, range(1, len(missing) + 1), self._least)
+            known.update(zip(missing, found, strict=True))
+        return [known[other] for other in others]
+
+    def _alike(self, book: Book, symbol: int, side: int, gross: int) -> Denial | None:
+        active = book.totals.active
+        if self._history.known < self._least:
+            return None
+        others = sorted(other for other in active if other != symbol)
+        weighted = weights = 0.0
+        cluster = gross
+        names: list[str] = []
+        for other, rho in zip(others, self.correlated(symbol, others), strict=True):
+            if rho != rho:  # noqa: PLR0124 - NaN: not known
+                continue
+            holding = active[other]
+            signed = rho * side if holding.up >= -holding.down else -rho * side
+            size = holding.gross / _UNIT
+            weighted += signed * size
+            weights += size
+            if self._shrink and signed >= self._shrink:
+                cluster += holding.gross
+                names.append(self._symbols[other])
+        if not weights:
+            return None
+        mean = round(weighted / weights, _DIGITS)
+        if self._correlation and mean >= self._correlation:
+            limit = plain(self._correlation)
+            reason = (
+                f"{self._symbols[symbol]} is correlated {plain(mean)} with what is held, and below {limit} is allowed; "
+                "choose another, or close what is like it"
+            )
+            return Denial("CORRELATION", reason, plain(mean), limit)
+        if names and self._cluster and cluster > self._cluster * book.equity:
+            shown, cap = _money(cluster), _money(self._cluster * book.equity)
+            reason = (
+                f"{self._symbols[symbol]} and what moves with it ({', '.join(names)}) could grow to {shown}, more than "
+                f"{cap}; order less, or close some of it"
+            )
+            return Denial("CLUSTER", reason, shown, cap)
+        return None
+
+    # -- all portfolios --------------------------------------------------------------------------------------------
+
+    def _of_all(self, symbol: int, side: int, worst: int, mark: int, more: int, own: Holding | None) -> Denial | None:
+        equity = total = position = 0
+        for book in self._books.values():
+            self.refresh(book)
+            if book.totals.unpriced and (len(book.totals.unpriced) > 1 or symbol not in book.totals.unpriced):
+                return self._unpriced(symbol, book.totals.unpriced)
+            equity += book.equity
+            total += book.totals.gross
+            holding = book.holdings.get(symbol)
+            if holding is not None and holding is not own:
+                position += side * holding.qty + (holding.buys if side == BUY else holding.sells)
+        total += more
+        if self._book_gross and total > self._book_gross * SCALE:
+            shown, cap = _money(total), fmt(self._book_gross)
+            reason = f"all portfolios together could hold {shown}, more than {cap}; order less, or close something"
+            return Denial("BOOK_GROSS", reason, shown, cap)
+        if self._book_leverage and total > self._book_leverage * equity:
+            shown, cap = _money(total), _money(self._book_leverage * equity)
+            reason = (
+                f"all portfolios together could hold {shown}, more than {cap}, which is {fmt(self._book_leverage)} "
+                "times their equity; order less, or close something"
+            )
+            return Denial("BOOK_LEVERAGE", reason, shown, cap)
+        if self._book_position and (position + worst) * mark > self._book_position * equity:
+            shown, cap = _money((position + worst) * mark), _money(self._book_position * equity)
+            reason = (
+                f"all portfolios together could hold {shown} of {self._symbols[symbol]}, more than {cap}; order less, "
+                "or close some of it"
+            )
+            return Denial("BOOK_POSITION", reason, shown, cap)
+        return None
+
+    # -- value at risk ---------------------------------------------------------------------------------------------
+
+    def _at_risk(self, book: Book, symbol: int, side: int, value: int) -> Denial | None:
+        values = {
+            other: (holding.up if holding.up >= -holding.down else holding.down)
+            for other, holding in book.totals.active.items()
+        }
+        values[symbol] = side * value
+        ids = sorted(values)
+        returns = self._history.returns_of(ids, self._limits.var_sessions)
+        series = returns[np.isfinite(returns).all(axis=1)]
+        money = np.array([values[other] / _UNIT for other in ids])
+        # Elementwise and summed row by row: what a limit is compared with is the same number on every machine.
+        lost = historical(np.sum(series * money, axis=1), VAR_LEVEL)
+        if lost is None:
+            return None
+        lost = round(lost, 2)
+        if lost * _UNIT <= self._var * book.equity:
+            return None
+        shown, cap = plain(lost), _money(self._var * book.equity)
+        reason = (
+            f"a day's value at risk (historical, 95 %) would be {shown}, more than {cap}, which is "
+            f"{fmt(100 * self._var)} % of equity; order less, or close something"
+        )
+        return Denial("MAX_VAR", reason, shown, cap)
+
+
+def _whole(terms: PortfolioTerms, equity: int, gross: int, net: int) -> Denial | None:
+    """Compare a portfolio's sums (units of 1e-16) with its limits."""
+    if terms.gross and gross > terms.gross * SCALE:
+        shown, cap = _money(gross), fmt(terms.gross)
+        reason = f"all positions together could grow to {shown}, more than {cap}; order less, or close something"
+        return Denial("MAX_GROSS", reason, shown, cap)
+    if terms.leverage and gross > terms.leverage * equity:
+        shown, cap = _money(gross), _money(terms.leverage * equity)
+        reason = (
+            f"all positions together could grow to {shown}, more than {cap}, which is {fmt(terms.leverage)} times "
+            "equity; order less, or close something"
+        )
+        return Denial("MAX_LEVERAGE", reason, shown, cap)
+    if terms.net and net > terms.net * equity:
+        shown, cap = _money(net), _money(terms.net * equity)
+        reason = (
+            f"the net position could grow to {shown}, more than {cap}, which is {fmt(terms.net)} times equity; order "
+            "less, or close something"
+        )
+        return Denial("MAX_NET", reason, shown, cap)
+    return None
+
+
+def _money(product: int) -> str:
+    """Write a product of two fixed-point numbers as a plain decimal."""
+    return fmt(div_round(product, SCALE))

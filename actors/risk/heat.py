@@ -1,0 +1,163 @@
+"""Capital at risk: what would be lost if every position went down to its stop.
+
+The loss of a position is measured from the last price to the working stops that close it, each for its own quantity and
+the nearest to the market first; what no stop covers is at risk with its whole value. A stop that trails is at most its
+distance away. What works and is no exit counts from its own price to the stop it will have: that of its bracket, else
+the automatic one of its portfolio (for strategies' orders), else none. A gap beyond a stop is not foreseen.
+
+All amounts are products of a price and a quantity, units of 1e-16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from actors.messages.orders import NO_TERMS, SubmitOrder
+from actors.risk.exposure import Exposure, Holding, Working
+from actors.risk.form import Denial
+from actors.risk.params import RiskLimits
+from actors.risk.prices import Prices
+from actors.risk.terms import HUNDRED_PERCENT, worst_px
+from actors.values.fixed import SCALE, div_round, fmt, mul, mul_ratio, to_fixed
+
+_NO_STOP: Final = -1
+
+
+class Heat:
+    """Loss down to the stops, of an entry and of everything; reads folded state only."""
+
+    __slots__ = ("_exposure", "_most", "_per_trade", "_prices", "_stop_losses", "on")
+
+    def __init__(
+        self, limits: RiskLimits, exposure: Exposure, prices: Prices, stop_losses: Mapping[str, float]
+    ) -> None:
+        """Build over the actor's live state.
+
+        Args:
+            limits: the limits.
+            exposure: books and working orders.
+            prices: last known prices.
+            stop_losses: by portfolio the automatic stop of strategies' positions, a fraction of the entry price; 0 or
+                no entry for none.
+        """
+        self._exposure = exposure
+        self._prices = prices
+        self._stop_losses = {name: to_fixed(share) for name, share in stop_losses.items()}
+        self.adopt(limits)
+
+    def adopt(self, limits: RiskLimits) -> None:
+        """Judge by these limits from now on."""
+        self._per_trade = to_fixed(limits.risk_per_trade)
+        self._most = to_fixed(limits.max_heat)
+        self.on = bool(self._per_trade or self._most)
+
+    def why(self, order: SubmitOrder, leaves: int, px: int, equity: int, own: Working | None) -> Denial | None:
+        """Return why an entry puts too much at risk.
+
+        Args:
+            order: the entry.
+            leaves: its open quantity.
+            px: what it is judged at.
+            equity: of the portfolio.
+            own: the working order that it would take the place of, or None.
+        """
+        risk = self.of_entry(order, px) * leaves
+        if self._per_trade and risk > self._per_trade * equity:
+            shown, cap = _money(risk), _money(self._per_trade * equity)
+            reason = (
+                f"the entry risks {shown} down to its stop, and {fmt(100 * self._per_trade)} % of equity, {cap}, is "
+                "the most; order less, or give it a nearer stop"
+            )
+            return Denial("RISK_PER_TRADE", reason, shown, cap)
+        if self._most:
+            held = self.of_portfolio(order.portfolio, own)
+            if held is None:
+                reason = "something that is held or being entered has no price, so what is at risk is not known"
+                return Denial("NO_REF_PRICE", f"{reason}; wait for a price")
+            total = risk + held
+            if total > self._most * equity:
+                shown, cap = _money(total), _money(self._most * equity)
+                reason = (
+                    f"all positions together would risk {shown} down to their stops, and {fmt(100 * self._most)} % of "
+                    f"equity, {cap}, is the most; order less, or bring stops nearer"
+                )
+                return Denial("MAX_HEAT", reason, shown, cap)
+        return None
+
+    def of_entry(self, order: SubmitOrder, px: int) -> int:
+        """Return what a share entered at ``px`` loses down to the stop it will have, units of 1e-8."""
+        terms = order.terms or NO_TERMS
+        bracket = terms.bracket
+        if bracket is not None:
+            if bracket.stop_px is not None:
+                return max(0, order.side * (px - bracket.stop_px))
+            distance = _distance(px, bracket.trail_amount, bracket.trail_percent)
+            if distance != _NO_STOP:
+                return distance
+        if order.strategy and not order.exempt:
+            share = self._stop_losses.get(order.portfolio, 0)
+            if share:
+                return mul(px, share)
+        return px
+
+    def of_portfolio(self, portfolio: str, own: Working | None = None) -> int | None:
+        """Return what a portfolio's positions and entries risk, without ``own``; None where a price is missing."""
+        book = self._exposure.books[portfolio]
+        last = self._prices.last
+        total = 0
+        for symbol, holding in book.holdings.items():
+            if holding.qty:
+                px = last(symbol)
+                if not px:
+                    return None
+                total += _of_position(holding, px)
+        for working in self._exposure.working.values():
+            order = working.order
+            if working is own or order.portfolio != portfolio or order.reduce_only:
+                continue
+            if book.holdings[order.symbol].qty * order.side < 0:  # it closes
+                continue
+            px = working.limit_px or worst_px(order, working.stop_px, last(order.symbol))
+            if not px:
+                return None
+            total += self.of_entry(order, px) * working.leaves
+        return total
+
+
+def _of_position(holding: Holding, px: int) -> int:
+    """Return what a position loses from ``px`` down to its stops."""
+    side = 1 if holding.qty > 0 else -1
+    left = abs(holding.qty)
+    total = 0
+    losses = [
+        (_stop_loss(working, px, side), working.leaves)
+        for working in holding.stops.values()
+        if working.order.side == -side
+    ]
+    for loss, qty in sorted(losses):
+        covered = min(qty, left)
+        total += loss * covered
+        left -= covered
+    return total + left * px
+
+
+def _stop_loss(working: Working, px: int, side: int) -> int:
+    """Return what a share loses from ``px`` to a working stop."""
+    if working.stop_px is not None:
+        return max(0, side * (px - working.stop_px))
+    terms = working.order.terms or NO_TERMS
+    distance = _distance(px, terms.trail_amount, terms.trail_percent)
+    return px if distance == _NO_STOP else distance
+
+
+def _distance(px: int, amount: int | None, percent: int | None) -> int:
+    """Return how far a trail is from ``px``, or :data:`_NO_STOP`."""
+    if amount is not None:
+        return amount
+    return mul_ratio(px, percent, HUNDRED_PERCENT) if percent is not None else _NO_STOP
+
+
+def _money(product: int) -> str:
+    """Write a product of two fixed-point numbers as a plain decimal."""
+    return fmt(div_round(product, SCALE))
