@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import numpy as np
@@ -261,6 +262,20 @@ class Books(CoreActor):
         self.equity = dict(state[2])
 
 
+class Recorder(Sequencer):
+    """Keeps every input with its facts, quiet market data and timers, too."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.kept: list[tuple[int, int, str, Any, list[Any]]] = []
+
+    def process(self, body: Any, source: str, *, ts_event: int | None = None, **more: Any) -> list[Any]:
+        """Process and keep."""
+        events = super().process(body, source, ts_event=ts_event, **more)
+        self.kept.append((self.last_ts, self.last_ts if ts_event is None else ts_event, source, body, events))
+        return events
+
+
 class ListSink:
     """Keeps frames."""
 
@@ -328,13 +343,31 @@ class World:
         self.venue, self.books = Venue(), Books()
         self.risk = RiskActor(self.universe, self.limits, self.portfolios, **self.settings)
         actors = [self.venue, self.books, self.risk]
-        self.sequencer = Sequencer(actors, codec=codec(), clock=self.clock, sink=self.sink)
+        self.sequencer = Recorder(actors, codec=codec(), clock=self.clock, sink=self.sink)
+
+    def until(self, ts: int) -> list[Any]:
+        """Let the clock reach ``ts`` and every timer that is due by then fire; return what they led to."""
+        self.clock.advance_to(ts)
+        seen = len(self.sink.frames)
+        while self.sequencer.fire_due(ts):
+            pass
+        return [event for frame in self.sink.frames[seen:] for event in frame.events]
+
+    def refold(self) -> None:
+        """Throw everything away and fold what was recorded, from the very first input; timers are set anew."""
+        kept = self.sequencer.kept
+        self.build()
+        for seq, (ts, ts_event, source, body, events) in enumerate(kept, start=1):
+            self.sequencer.refold(seq, ts, ts_event, body, events, source=source)
+        self.sequencer.rearm()
+        self.sequencer.kept = kept
 
     def split(self) -> None:
         """Snapshot, throw everything away, restore into fresh actors."""
-        raw = self.sequencer.snapshot()
+        raw, kept = self.sequencer.snapshot(), self.sequencer.kept
         self.build()
         self.sequencer.restore(raw)
+        self.sequencer.kept = kept
 
     def process(self, message: Any) -> list[Any]:
         """Process one input."""
@@ -344,7 +377,8 @@ class World:
     def session(self) -> Session:
         """Today's session."""
         start = self.day * DAY
-        return Session(20200101 + self.day, start + OPEN, start + CLOSE, self.day)
+        date = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=self.day)
+        return Session(int(f"{date:%Y%m%d}"), start + OPEN, start + CLOSE, self.day)
 
     def open(self) -> list[Any]:
         """Open the next session."""
