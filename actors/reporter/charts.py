@@ -210,6 +210,44 @@ def underwater_chart(axis: TimeAxis, index: F64, benchmark: Line | None, marks: 
     return canvas.done()
 
 
+def exceptions_chart(axis: TimeAxis, realised: F64, var_95: F64, var_99: F64, marks: Marks) -> str:
+    """Draw what each session returned against the value at risk told the evening before; ``[n]`` each, NaN for none.
+
+    Sessions that lost more are dots: of the 95 % level amber, of the 99 % level red.
+    """
+    top, bottom = 34, 250
+    canvas = Canvas(WIDTH, 282, "Session returns and value at risk, with exceptions")
+    shown = np.where(np.isfinite(realised), realised, 0.0)
+    floor = min(float(shown.min()), -float(np.nan_to_num(var_99).max()), -0.005) * 1.06
+    ceiling = max(float(shown.max()) * 1.06, 0.005)
+    x = svg.scale(0, max(axis.n, 1), LEFT, WIDTH - RIGHT)
+    y = svg.scale(floor, ceiling, bottom, top)
+    _frame(canvas, axis, x, top, bottom, marks, labels=True)
+    ticks = svg.nice_ticks(floor, ceiling, 6)
+    _y_axis(canvas, y, ticks, svg.percent_ticks(ticks))
+    for values, colour, width in ((realised, "#a9bdd6", 0.8), (-var_95, svg.AMBER, 1.2), (-var_99, svg.RED, 1.2)):
+        keep = svg.thin(values)
+        canvas.path(x(keep.astype(np.float64) + 1.0), y(values[keep]), colour, width)
+    with np.errstate(invalid="ignore"):
+        beyond_95, beyond_99 = -realised > var_95, -realised > var_99
+    for at in np.flatnonzero(beyond_95 | beyond_99).tolist():
+        is_grave = bool(beyond_99[at])
+        date = int(axis.sessions[at])
+        told = f"{svg.percent(-float(var_95[at]), 2)} at 95 %, {svg.percent(-float(var_99[at]), 2)} at 99 %"
+        title = f"{_date(date)}: {svg.percent(float(realised[at]), 2)} against {told}" if is_grave else ""
+        where = float(x(np.array([at + 1.0]))[0]), float(y(np.array([realised[at]]))[0])
+        canvas.circle(*where, 2.6 if is_grave else 1.7, svg.RED if is_grave else svg.AMBER, title)
+    entries = [("session return", "#a9bdd6", "line"), ("VaR 95 %", svg.AMBER, "line"), ("VaR 99 %", svg.RED, "line")]
+    if marks.halts:
+        entries.append(("halted", svg.HALT, "box"))
+    canvas.legend(LEFT, 16, entries)
+    return canvas.done()
+
+
+def _date(date: int) -> str:
+    return f"{date // 10_000}-{date // 100 % 100:02d}-{date % 100:02d}"
+
+
 def exposure_chart(axis: TimeAxis, gross: F64, net: F64, positions: F64, marks: Marks) -> str:
     """Draw gross and net exposure over equity above, and the number of positions below; ``[n]`` each."""
     top, middle, low_top, bottom = 34, 186, 204, 258

@@ -26,6 +26,7 @@ from actors.reporter.scoreboard import Criterion, plain, scoreboard
 from actors.reporter.story import Costs, SessionActivity, Story
 from actors.reporter.tca import Analysis
 from actors.reporter.tca_orders import Surroundings, analyse
+from actors.reporter.var_backtest import Backtest, backtest
 from actors.values.fixed import SCALE
 from actors.values.time import format_ts
 
@@ -52,6 +53,7 @@ class Evaluation(msgspec.Struct, frozen=True):
         positions: ``[n]`` number of positions at each close.
         activity: how many signals became orders and fills, and what stopped the others.
         tca: every order against trading at once.
+        var: value at risk of each session, and how it held.
     """
 
     curve: Curve
@@ -67,6 +69,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     positions: F64
     activity: dict[str, Any]
     tca: Analysis
+    var: Backtest
 
 
 def _rows(matrix: F64, dates: I64, wanted: I64) -> F64:
@@ -184,6 +187,7 @@ def evaluate(record: RunRecord, story: Story) -> Evaluation:
         positions=positions,
         activity=_activity(story),
         tca=analyse(story, _surroundings(record)),
+        var=backtest(record, story, c),
     )
 
 
@@ -290,6 +294,7 @@ def document(record: RunRecord, e: Evaluation) -> dict[str, Any]:
         ],
         "random": _random_document(e.random),
         "survivorship": SURVIVORSHIP if record.survivorship else None,
+        "risk": {"backtest": e.var.document(), "at_end": list(record.measures)},
     }
 
 

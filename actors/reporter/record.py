@@ -71,6 +71,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         actions: corporate actions that were played, in order of time.
         periods: sessions a year.
         rf: annual risk-free rate.
+        measures: what is measured of each portfolio's risk at the end, as plain values; () where it is not.
     """
 
     version: str
@@ -111,6 +112,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     actions: tuple[CorporateAction, ...] = ()
     periods: float = 252.0
     rf: float = 0.02
+    measures: tuple[dict[str, Any], ...] = ()
 
     def in_last_units(self, prices: F64) -> F64:
         """Return opens or closes of the sessions in the units of the last one (:mod:`actors.reporter.adjusted`)."""

@@ -167,6 +167,8 @@ class Story:
         self.disabled: list[tuple[int, StrategyDisabled]] = []
         self.costs = Costs()
         self.activity: dict[int, SessionActivity] = {}
+        self.held: dict[int, tuple[tuple[int, int], ...]] = {}
+        """Symbols held at each session's close and how much of all portfolios together, by session date."""
         self._pending = SessionActivity()
         self.first_signal_ts = 0
         self.frames = 0
@@ -377,6 +379,11 @@ class Story:
             activity = self.activity[event.session] = self._pending
             self._pending = SessionActivity()
             activity.positions = sum(1 for holding in self.holdings.values() if holding.qty)
+            held: dict[int, int] = {}
+            for (_, symbol), holding in self.holdings.items():
+                if holding.qty:
+                    held[symbol] = held.get(symbol, 0) + holding.qty
+            self.held[event.session] = tuple(sorted((symbol, qty) for symbol, qty in held.items() if qty))
 
     def _marked(self, ts: int, event: EquityMarked) -> None:
         point = EquityPoint(ts, 0, event.equity, event.cash, event.gross, event.net)

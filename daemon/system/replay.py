@@ -42,11 +42,13 @@ from daemon.journal.sqlite import SqliteJournal, open_readonly, read_frames
 from daemon.kernel.clock import VirtualClock
 from daemon.kernel.errors import UsageError
 from daemon.system.bindings import strategy_bindings
+from daemon.system.board_measures import Measurer, Observed, observe
 from daemon.system.composition import CoreSpec, build_core
 from daemon.system.engine import Consumer, ReplayEngine, Tee
 from daemon.system.failures import FailureStop, ScriptRefusals
 from daemon.system.options import ReplayOptions
 from daemon.system.outbox import AlertOutbox, channels
+from daemon.system.scenarios import load_scenarios
 from daemon.system.script import ScriptLine, read_script
 from daemon.system.staging import staged_folder
 from daemon.system.version import program_version
@@ -179,6 +181,8 @@ class _Run:
         self._without_volume = 0
         self._failures: tuple[str, ...] = ()
         self._refused: tuple[str, ...] = ()
+        self._scenarios = load_scenarios(settings.risk.scenarios)
+        self._observed: Observed | None = None
 
     def play(self, staging: Path, progress: Progress | None) -> None:
         """Run the core over the data, writing the ledger."""
@@ -227,6 +231,7 @@ class _Run:
         counted, total = (BarPanel, bars) if bars else (None, self.recording.n_inputs)
         engine.run(self.feed.inputs(), total=total, progress=progress, counted=counted)
         self.digest = core.sequencer.digest.hex()
+        self._observed = observe(core)
         self._left_over = engine.left_over
         self._without_volume = core.broker.null_volume_skips
         self._failures = tuple(dict.fromkeys(core.predictor.failures))
@@ -339,7 +344,14 @@ class _Run:
             zone=calendar_zone(settings.universe.calendar),
             traded=recording.traded,
             rf=float(settings.reporter.risk_free_rate),
+            measures=self._measures(),
         )
+
+    def _measures(self) -> tuple[dict[str, Any], ...]:
+        """Return what is measured of the risk of what is held at the end, as the board of a daemon would show it."""
+        rf = float(self.settings.reporter.risk_free_rate)
+        measurer = Measurer(self.recording.universe, self._scenarios, self.options.seed, rf)
+        return () if self._observed is None else tuple(map(msgspec.to_builtins, measurer.of(self._observed)))
 
 
 def _recording_spec(options: ReplayOptions, settings: Settings) -> RecordingSpec:
