@@ -39,6 +39,8 @@ COMMON: Final = 2.0 / 3.0
 """Part of the sessions of a correlation that two symbols must have in common."""
 PERIODS: Final = 252.0
 LEVEL: Final = LEVELS[0]
+UNIVERSE: Final = "universe"
+"""What betas are to where there is no benchmark: the mean return of all symbols."""
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -71,7 +73,8 @@ class Basis(msgspec.Struct, frozen=True):
     Attributes:
         symbols: names, in the order of the sample's columns.
         sample: their returns over common sessions.
-        betas: ``[H]`` to the benchmark, NaN where not known.
+        market: what the betas are to: the benchmark's symbol, or :data:`UNIVERSE`.
+        betas: ``[H]`` to it, NaN where not known.
         stress: shocks by scenario.
         correlation: mean of all pairs of the largest positions, None where no pair is known.
         closest: the pair that is correlated most, with its correlation; None likewise.
@@ -81,6 +84,7 @@ class Basis(msgspec.Struct, frozen=True):
 
     symbols: tuple[str, ...]
     sample: Sample
+    market: str
     betas: F64
     stress: PreparedStress
     correlation: float | None
@@ -135,7 +139,8 @@ class Measures(msgspec.Struct, frozen=True):
         sectors: weights, the largest first.
         tails: value at risk and expected shortfall by method, horizon and level.
         components: the positions that contribute most to the historical value at risk.
-        beta: to the benchmark.
+        beta: to ``market``.
+        market: the benchmark's symbol, or "universe" for the mean return of all symbols where there is none.
         correlation, closest: of the largest positions (:class:`Basis`).
         drawdown: equity over its peak less 1, 0 or below.
         sharpe_30: of the last 30 sessions, a year; None before there are as many.
@@ -154,6 +159,7 @@ class Measures(msgspec.Struct, frozen=True):
     tails: tuple[Tail, ...]
     components: tuple[Component, ...]
     beta: float | None
+    market: str
     correlation: float | None
     closest: tuple[str, str, float] | None
     drawdown: float | None
@@ -195,9 +201,8 @@ def basis(
     sample = Sample(window, ids)
     names = tuple(universe.symbols[i] for i in ids.tolist())
     of_held = window[:, ids]
-    slopes, spreads = np.full(ids.size, np.nan), deviations(of_held, LEAST)
-    if universe.benchmark is not None and universe.benchmark in universe.symbols:
-        slopes = betas(of_held, window[:, universe.symbols.index(universe.benchmark)], LEAST)
+    market, benchmark = _market(window, universe)
+    slopes, spreads = betas(of_held, benchmark, LEAST), deviations(of_held, LEAST)
     correlation, closest = _pairs(returns[-limits.correlation_sessions :], ids, values, names, limits)
     sectors = [universe.sector(i) for i in ids.tolist()]
     prepared = prepare_stress(names, sectors, slopes, spreads, scenarios)
@@ -205,6 +210,7 @@ def basis(
     return Basis(
         symbols=names,
         sample=sample,
+        market=market,
         betas=slopes,
         stress=prepared,
         correlation=correlation,
@@ -212,6 +218,16 @@ def basis(
         sectors=tuple(all_sectors.index(name) for name in prepared.sector_names) if all_sectors else (),
         half=None if draws is None else draws(sample.n),
     )
+
+
+def _market(returns: F64, universe: Universe) -> tuple[str, F64]:
+    """Return what betas are to: the benchmark where it is among the symbols, else the mean return of all of them."""
+    if universe.benchmark is not None and universe.benchmark in universe.symbols:
+        return universe.benchmark, returns[:, universe.symbols.index(universe.benchmark)]
+    known = np.isfinite(returns)
+    count = np.count_nonzero(known, axis=1)
+    sums = np.where(known, returns, 0.0).sum(axis=1)
+    return UNIVERSE, np.divide(sums, count, out=np.full(len(returns), np.nan), where=count > 0)
 
 
 def _pairs(
@@ -268,6 +284,7 @@ def measure(facts: Facts, held: Basis, limits: RiskLimits, terms: PortfolioTerms
         tails=tuple(found),
         components=pieces,
         beta=finite(slope) if is_known else None,
+        market=held.market,
         correlation=held.correlation,
         closest=held.closest,
         drawdown=min(0.0, equity / facts.peak - 1.0) if facts.peak > 0 and math.isfinite(equity) else None,

@@ -36,10 +36,19 @@ def measure_fields(m: Measures | None) -> dict[str, Any]:
     single = ("beta", "correlation", "heat", "sharpe_30", "slippage", "fill_rate")
     fields |= {name: ratio(None if m is None else getattr(m, name)) for name in single}
     if m is None:
-        return fields | {"sessions": None, "closest": None, "tails": [], "components": [], "sectors": [], "stress": []}
+        return fields | {
+            "sessions": None,
+            "market": None,
+            "closest": None,
+            "tails": [],
+            "components": [],
+            "sectors": [],
+            "stress": [],
+        }
     closest = m.closest
     return fields | {
         "sessions": m.sessions,
+        "market": m.market,
         "closest": None if closest is None else {"symbols": list(closest[:2]), "correlation": ratio(closest[2])},
         "tails": [tail_row(tail) for tail in m.tails],
         "components": [
