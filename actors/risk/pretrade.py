@@ -364,7 +364,8 @@ class Gate:
         px = limit_px or (ref if order.type is _MARKET else worst_px(order, stop_px, ref))
         terms = self._terms[order.portfolio]
         bound = terms.named.get(symbol, terms.general) if terms.named else terms.general
-        denial = self._sizes.why(order, qty, px, book.equity, bound)
+        holding = book.holdings.get(symbol)
+        denial = self._sizes.why(order, qty, px, book.equity, bound, opens=holding is None or not holding.qty)
         if denial is not None:
             return denial
         if limit_px is not None or stop_px is not None:
@@ -383,7 +384,6 @@ class Gate:
         if side == SELL and not self._limits.allow_short:
             return _short(leaves, leaves - worst)
         mark = max(px, ref)
-        holding = book.holdings.get(symbol)
         if bound.position and mark and worst * mark > book.equity * bound.position:
             return self._too_much(symbol, worst, mark, book.equity, bound.position)
         places = terms.positions

@@ -25,7 +25,7 @@ from actors.risk.price_limits import PriceLimits
 from actors.risk.prices import Prices
 from actors.risk.restricted import Restricted
 from actors.risk.self_match import SelfMatch
-from actors.risk.sizes import Sizes
+from actors.risk.sizes import OPENING, Sizes
 from actors.risk.throttle import Executions, Throttle
 from actors.values.fixed import mul
 from actors.values.universe import Universe
@@ -135,8 +135,10 @@ class Remembered:
     def _note_size(self, order: SubmitOrder, ref_px: int) -> None:
         holding = self._exposure.books[order.portfolio].holdings.get(order.symbol)
         px = order.limit_px or ref_px or self._prices.last(order.symbol)
-        if px and (holding is None or holding.qty * order.side >= 0):
-            self.sizes.normal.fold((order.portfolio, order.strategy, order.reason), mul(order.qty, px))
+        held = 0 if holding is None else holding.qty
+        if px and held * order.side >= 0:
+            key = order.portfolio, order.strategy, order.reason if held else OPENING
+            self.sizes.normal.fold(key, mul(order.qty, px))
 
     def fold_rejected(self, order: SubmitOrder, ts: int) -> None:
         """The broker refused an order: it was sent all the same."""

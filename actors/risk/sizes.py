@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +21,9 @@ NORMAL_DENOMINATOR: Final = 10
 """Nine in ten of the earlier orders are at most what is normal."""
 
 Key = tuple[str, str, str]
-"""Portfolio, strategy, reason."""
+"""Portfolio, strategy and purpose."""
+OPENING: Final = "(opening)"
+"""Purpose of what opens a position, whatever its reason; the reason is that of what adds to one."""
 
 _NOTHING: Final = 1 << 200
 """Beyond every value."""
@@ -145,7 +148,7 @@ def _percent(qty: int, adv: int) -> str:
 
 
 class NormalSizes:
-    """Values of the last entries by portfolio, strategy and reason; a fold of acceptances.
+    """Values of the last entries by portfolio, strategy and purpose; a fold of acceptances.
 
     Attributes:
         on: whether anything can be unusual.
@@ -191,14 +194,19 @@ class NormalSizes:
         if values is None or len(values) < self._least:
             return None
         normal = _normal(values[-self._least :])
+        portfolio, strategy, purpose = key
+        if purpose != OPENING:
+            # Topping up is small as a rule, and a position that lost most of itself to its stops is opened anew.
+            opened = self._values.get((portfolio, strategy, OPENING), ())
+            normal = max(normal, _normal(opened) if len(opened) >= self._least else max(opened, default=0))
         if value <= normal * self._multiple:
             return None
-        whose = f"of {key[1]}" if key[1] else "without a strategy"
-        purpose = f" for {key[2]}" if key[2] else ""
+        whose = f"of {strategy}" if strategy else "without a strategy"
+        what = "that open a position" if purpose == OPENING else f"that add to a position ({purpose})"
         shown = fmt(div_round(value, SCALE))
         reason = (
-            f"nine in ten of the last {self._least} entries {whose}{purpose} were worth at most {fmt(normal)}, and "
-            f"this one is worth {shown}, more than {fmt(self._multiple)} times that; split it, or raise "
+            f"{fmt(normal)} is normal for entries {whose} {what} (nine in ten of the last {self._least} were no "
+            f"larger), and this one is worth {shown}, more than {fmt(self._multiple)} times that; split it, or raise "
             "risk.unusual_size"
         )
         return Denial("UNUSUAL_SIZE", reason, shown, fmt(mul(normal, self._multiple)))
@@ -209,11 +217,11 @@ class NormalSizes:
 
     def restore(self, state: list[Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
-        self._values = {(p, strategy, reason): list(values) for (p, strategy, reason), values in state}
+        self._values = {(p, strategy, purpose): list(values) for (p, strategy, purpose), values in state}
         self.look()
 
 
-def _normal(values: list[int]) -> int:
+def _normal(values: Sequence[int]) -> int:
     """Return the smallest value that nine in ten of ``values`` do not exceed."""
     return sorted(values)[-(-len(values) * NORMAL_NUMERATOR // NORMAL_DENOMINATOR) - 1]
 
@@ -237,7 +245,7 @@ class Sizes:
         self.normal.adopt(limits)
 
     def why(  # noqa: PLR0911 - one return per check
-        self, order: SubmitOrder, qty: int, px: int, equity: int, terms: OrderTerms
+        self, order: SubmitOrder, qty: int, px: int, equity: int, terms: OrderTerms, *, opens: bool
     ) -> Denial | None:
         """Return why an entry is too large or too small.
 
@@ -247,6 +255,7 @@ class Sizes:
             px: what it is judged at, 0 where no price is known: then only its shares are counted.
             equity: of the portfolio.
             terms: the limits that bind it.
+            opens: whether nothing is held in its symbol.
         """
         if terms.qty and qty > terms.qty:
             reason = f"the order is larger than {fmt(terms.qty)} shares; split it"
@@ -271,7 +280,7 @@ class Sizes:
         if terms.named_value and value > terms.named_value * SCALE:
             return _too_large(value, terms.named_value * SCALE)
         if value > self.normal.low:
-            return self.normal.why((order.portfolio, order.strategy, order.reason), value)
+            return self.normal.why((order.portfolio, order.strategy, OPENING if opens else order.reason), value)
         return None
 
 
