@@ -30,6 +30,7 @@ from actors.messages.orders import (
 from actors.messages.portfolio import (
     CashFlowed,
     ClosePositions,
+    CutPositions,
     DepositCash,
     EquityMarked,
     PositionChanged,
@@ -62,6 +63,7 @@ class Mark(Command, tag=9002, frozen=True):
 
     portfolio: str
     equity: int
+    gross: int = 0
 
 
 class State(Command, tag=9003, frozen=True):
@@ -191,6 +193,8 @@ class Books(CoreActor):
         self.qty: dict[tuple[str, int], int] = {}
         self.equity: dict[str, int] = {}
         self.fills = 0
+        self.cuts: list[CutPositions] = []
+        """What was asked to be cut; nothing is."""
 
     @decides(DepositCash)
     def deposit(self, command: DepositCash, ctx: Context) -> None:
@@ -222,7 +226,7 @@ class Books(CoreActor):
     def mark(self, command: Mark, ctx: Context) -> None:
         """Say the equity."""
         cash = self.cash[command.portfolio]
-        ctx.emit(EquityMarked(command.portfolio, command.equity, cash, 0, command.equity - cash))
+        ctx.emit(EquityMarked(command.portfolio, command.equity, cash, command.gross, command.equity - cash))
 
     @evolves(EquityMarked)
     def marked(self, event: EquityMarked) -> None:
@@ -244,6 +248,12 @@ class Books(CoreActor):
                 order_id = f"flat-{ctx.seq}-{name}-{symbol}"
                 order = SubmitOrder(order_id, name, symbol, side, abs(qty), reason=command.reason, reduce_only=True)
                 ctx.send(order)
+
+    @decides(CutPositions)
+    def cut(self, command: CutPositions, ctx: Context) -> None:
+        """Only remember that it was asked for."""
+        del ctx
+        self.cuts.append(command)
 
     @decides(State)
     def state(self, command: State, ctx: Context) -> None:
@@ -454,9 +464,9 @@ class World:
         self.process(State((OrderAccepted("o", order, 0, self.clock.now()),)))
         self.fill((order.client_order_id, abs(qty), px))
 
-    def mark(self, equity: float, portfolio: str = "main") -> list[Any]:
+    def mark(self, equity: float, portfolio: str = "main", *, gross: float = 0) -> list[Any]:
         """Mark equity."""
-        return self.process(Mark(portfolio, to_fixed(equity)))
+        return self.process(Mark(portfolio, to_fixed(equity), to_fixed(gross)))
 
     def state(self, *events: Any) -> list[Any]:
         """Let other rooms state facts."""
