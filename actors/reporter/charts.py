@@ -21,6 +21,8 @@ LEFT: Final = 62
 RIGHT: Final = 14
 FEW_ALERTS: Final = 60
 ALERT_COLOURS: Final = {"critical": svg.RED, "warning": svg.AMBER}
+VAR_95: Final = "#efc58f"
+VAR_99: Final = "#dc9da0"
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -225,7 +227,7 @@ def exceptions_chart(axis: TimeAxis, realised: F64, var_95: F64, var_99: F64, ma
     _frame(canvas, axis, x, top, bottom, marks, labels=True)
     ticks = svg.nice_ticks(floor, ceiling, 6)
     _y_axis(canvas, y, ticks, svg.percent_ticks(ticks))
-    for values, colour, width in ((realised, "#a9bdd6", 0.8), (-var_95, svg.AMBER, 1.2), (-var_99, svg.RED, 1.2)):
+    for values, colour, width in ((realised, "#a9bdd6", 0.8), (-var_95, VAR_95, 1.1), (-var_99, VAR_99, 1.1)):
         keep = svg.thin(values)
         canvas.path(x(keep.astype(np.float64) + 1.0), y(values[keep]), colour, width)
     with np.errstate(invalid="ignore"):
@@ -236,8 +238,9 @@ def exceptions_chart(axis: TimeAxis, realised: F64, var_95: F64, var_99: F64, ma
         told = f"{svg.percent(-float(var_95[at]), 2)} at 95 %, {svg.percent(-float(var_99[at]), 2)} at 99 %"
         title = f"{_date(date)}: {svg.percent(float(realised[at]), 2)} against {told}" if is_grave else ""
         where = float(x(np.array([at + 1.0]))[0]), float(y(np.array([realised[at]]))[0])
-        canvas.circle(*where, 2.6 if is_grave else 1.7, svg.RED if is_grave else svg.AMBER, title)
-    entries = [("session return", "#a9bdd6", "line"), ("VaR 95 %", svg.AMBER, "line"), ("VaR 99 %", svg.RED, "line")]
+        canvas.circle(*where, 2.6 if is_grave else 2.0, svg.RED if is_grave else svg.AMBER, title)
+    entries = [("session return", "#a9bdd6", "line"), ("VaR 95 %", VAR_95, "line"), ("VaR 99 %", VAR_99, "line")]
+    entries += [("lost more than at 95 %", svg.AMBER, "dot"), ("than at 99 %", svg.RED, "dot")]
     if marks.halts:
         entries.append(("halted", svg.HALT, "box"))
     canvas.legend(LEFT, 16, entries)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from actors.reporter import charts
+from actors.reporter.analytics.coverage import REJECT, Ratio
 from actors.reporter.charts import Marks, TimeAxis
 from actors.reporter.record import RunRecord
 from actors.reporter.var_backtest import Backtest
@@ -18,6 +19,7 @@ F64 = npt.NDArray[np.float64]
 EXCEPTIONS_SHOWN: Final = 12
 EXPECTED_MIN: Final = 5.0
 """Fewer exceptions expected than this tell little either way."""
+SMALLEST: Final = 0.0001
 METHOD_NAMES: Final = {"historical": "Historical", "normal": "Normal", "montecarlo": "Monte Carlo"}
 WARM: Final = ("historical", 0.99)
 
@@ -56,7 +58,7 @@ def _tests(backtest: Backtest) -> list[dict[str, Any]]:
         conditional = test.conditional
         verdict, badge = "not tested", "insufficient"
         if conditional is not None:
-            rejected = conditional.p < 0.05
+            rejected = conditional.p < REJECT
             verdict, badge = ("rejected", "fail") if rejected else ("not rejected", "pass")
             if test.expected < EXPECTED_MIN:
                 verdict, badge = f"{verdict}, few", "insufficient"
@@ -68,17 +70,22 @@ def _tests(backtest: Backtest) -> list[dict[str, Any]]:
                 "expected": test.expected,
                 "exceptions": test.exceptions,
                 "rate": test.rate,
-                "kupiec": test.kupiec.p if test.kupiec else None,
-                "independence": test.independence.p if test.independence else None,
-                "conditional": conditional.p if conditional else None,
-                "lr": conditional.lr if conditional else None,
+                "kupiec": _chance(test.kupiec),
+                "independence": _chance(test.independence),
+                "conditional": _chance(conditional),
                 "alone": alone.exceptions,
-                "alone_p": alone.kupiec.p if alone.kupiec else None,
                 "verdict": verdict,
                 "badge": badge,
             }
         )
     return rows
+
+
+def _chance(ratio: Ratio | None) -> str:
+    """Return a p-value for people."""
+    if ratio is None:
+        return "n/a"
+    return f"{ratio.p:.4f}" if ratio.p >= SMALLEST else f"< {SMALLEST}"
 
 
 def _exceptions(backtest: Backtest) -> list[dict[str, Any]]:

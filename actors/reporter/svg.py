@@ -118,7 +118,7 @@ class Canvas:
         )
 
     def legend(self, x: float, y: float, entries: Sequence[tuple[str, str, str]]) -> None:
-        """Draw (label, colour, kind) entries in a row; kind is ``line``, ``dash``, ``box`` or ``mark``.
+        """Draw (label, colour, kind) entries in a row; kind is ``line``, ``dash``, ``box``, ``dot`` or ``mark``.
 
         Where they would run over the right edge, the longest labels are shortened.
         """
@@ -132,6 +132,8 @@ class Canvas:
                 self.rect(x, y - 9, 16, 10, colour, radius=2)
             elif kind == "mark":
                 self.marker(x + 8, y - 8, colour, label)
+            elif kind == "dot":
+                self.circle(x + 9, y - 4, 3.2, colour)
             else:
                 self.line(x, y - 4, x + 18, y - 4, colour, 2.2, "5 3" if kind == "dash" else "")
             self.text(x + 23, y, label, fill=MUTED)
