@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from actors.messages.catalogue import EVENTS, codec
+from actors.messages.control import DisableStrategy
 from actors.messages.market import BarPanel, SessionClosed, SessionOpened
 from actors.messages.orders import (
     BUY,
@@ -195,6 +196,8 @@ class Books(CoreActor):
         self.fills = 0
         self.cuts: list[CutPositions] = []
         """What was asked to be cut; nothing is."""
+        self.disabled: list[DisableStrategy] = []
+        """What was asked to be switched off; nothing is."""
 
     @decides(DepositCash)
     def deposit(self, command: DepositCash, ctx: Context) -> None:
@@ -254,6 +257,12 @@ class Books(CoreActor):
         """Only remember that it was asked for."""
         del ctx
         self.cuts.append(command)
+
+    @decides(DisableStrategy)
+    def disable(self, command: DisableStrategy, ctx: Context) -> None:
+        """Only remember that it was asked for."""
+        del ctx
+        self.disabled.append(command)
 
     @decides(State)
     def state(self, command: State, ctx: Context) -> None:
