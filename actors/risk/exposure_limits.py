@@ -22,7 +22,7 @@ from actors.risk.correlation import correlations
 from actors.risk.exposure import Book, Exposure, Holding
 from actors.risk.form import Denial, plain
 from actors.risk.history import SessionHistory
-from actors.risk.limits import PortfolioTerms, sector_numbers
+from actors.risk.limits import NO_LIMIT, PortfolioTerms, sector_numbers
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
 from actors.risk.var import historical
@@ -91,20 +91,20 @@ class ExposureLimits:
         self._correlation = limits.max_correlation
         self._shrink = limits.correlation_shrink
         self._cluster = to_fixed(limits.max_cluster)
-        self._least = -(-2 * limits.correlation_sessions // 3)  # 40 of 60
+        alike = self._correlation or (self._cluster and self._shrink)
+        self._least = -(-2 * limits.correlation_sessions // 3) if alike else NO_LIMIT  # 40 of 60
         self._var = to_fixed(limits.max_var)
         self._known.clear()
 
     def is_on(self, terms: PortfolioTerms) -> bool:
         """Tell whether any of these limits binds a portfolio."""
-        alike = self._correlation or (self._cluster and self._shrink)
-        return bool(terms.whole or terms.sectors or alike or self._together or self._var)
+        return bool(terms.whole or terms.sectors or self._least < NO_LIMIT or self._together or self._var)
 
     def refresh(self, book: Book) -> None:
         """Bring a book's sums up to date."""
         book.totals.refresh(book, self._prices, self._sector_of, self._n_sectors)
 
-    def why(
+    def why(  # noqa: C901 - one condition per check
         self,
         terms: PortfolioTerms,
         book: Book,
@@ -127,27 +127,31 @@ class ExposureLimits:
             other: the same on the other side.
             mark: price of a share: the higher of the last one and the order's own.
         """
-        self.refresh(book)
         totals = book.totals
+        if book.touched or totals.version != self._prices.version:
+            totals.refresh(book, self._prices, self._sector_of, self._n_sectors)
         if totals.unpriced and (len(totals.unpriced) > 1 or symbol not in totals.unpriced):
             return self._unpriced(symbol, totals.unpriced)
         value = worst * mark
         gross = value if worst >= other else other * mark
         before = holding.gross if holding is not None else 0
+        equity = book.equity
         if terms.whole:
-            net = (totals.up if side == BUY else -totals.down) + value
-            if holding is not None:
-                net -= holding.up if side == BUY else -holding.down
-            denial = _whole(terms, book.equity, totals.gross - before + gross, net)
-            if denial is not None:
-                return denial
+            total = totals.gross - before + gross
+            if terms.gross or terms.net or total > terms.leverage * equity:
+                net = (totals.up if side == BUY else -totals.down) + value
+                if holding is not None:
+                    net -= holding.up if side == BUY else -holding.down
+                denial = _whole(terms, equity, total, net)
+                if denial is not None:
+                    return denial
         if terms.sectors:
             number = self._sector_of[symbol]
             share = terms.sectors[number]
             total = totals.sectors[number] - before + gross
-            if share and total > share * book.equity:
-                return self._sector(number, total, share, book.equity)
-        if totals.active and (self._correlation or (self._cluster and self._shrink)):
+            if share and total > share * equity:
+                return self._sector(number, total, share, equity)
+        if self._history.known >= self._least and totals.active:
             denial = self._alike(book, symbol, side, gross)
             if denial is not None:
                 return denial
@@ -190,8 +194,6 @@ class ExposureLimits:
 
     def _alike(self, book: Book, symbol: int, side: int, gross: int) -> Denial | None:
         active = book.totals.active
-        if self._history.known < self._least:
-            return None
         others = sorted(other for other in active if other != symbol)
         weighted = weights = 0.0
         cluster = gross

@@ -26,10 +26,11 @@ class SessionHistory:
 
     Attributes:
         sessions: returns kept at most.
+        known: how many sessions of returns there are.
         version: grows with every change, so that what was computed from the history can be kept beside it.
     """
 
-    __slots__ = ("_returns", "_returns_of", "_ring", "sessions", "version")
+    __slots__ = ("_returns", "_returns_of", "_ring", "known", "sessions", "version")
 
     def __init__(self, n_symbols: int, sessions: int) -> None:
         """Begin without any close.
@@ -39,6 +40,7 @@ class SessionHistory:
             sessions: returns to keep, at least 1.
         """
         self.sessions = sessions
+        self.known = 0
         self.version = 0
         self._ring = PanelRing(n_symbols, sessions + 1, ("close",))
         self._returns: F64 = np.empty((0, n_symbols))
@@ -53,6 +55,7 @@ class SessionHistory:
         """
         known = closes > 0 if fresh is None else fresh & (closes > 0)
         self._ring.push(None, {"close": np.where(known, closes / SCALE, np.nan)})
+        self.known = max(0, self._ring.rows - 1)
         self.version += 1
 
     def closes(self) -> F64:
@@ -67,11 +70,6 @@ class SessionHistory:
             self._returns.flags.writeable = False
             self._returns_of = self.version
         return self._returns if sessions is None else self._returns[-sessions:] if sessions else self._returns[:0]
-
-    @property
-    def known(self) -> int:
-        """How many sessions of returns there are."""
-        return max(0, self._ring.rows - 1)
 
     def returns_of(self, symbols: Sequence[int], sessions: int) -> F64:
         """Return ``[T, len(symbols)]``: the last returns of some symbols alone, as :meth:`returns` has them."""
@@ -111,4 +109,5 @@ class SessionHistory:
         self._ring = PanelRing(self._ring.n_symbols, self.sessions + 1, ("close",))
         for row in np.frombuffer(data, dtype=np.float64).reshape(rows, self._ring.n_symbols)[-self._ring.length :]:
             self._ring.push(None, {"close": row})
+        self.known = max(0, self._ring.rows - 1)
         self.version += 1

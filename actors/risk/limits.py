@@ -11,18 +11,23 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from actors.risk.params import RiskLimits
-from actors.values.fixed import to_fixed
+from actors.values.fixed import SCALE, to_fixed
 from actors.values.universe import Universe
 from daemon.kernel.errors import ConfigError
 
 _REMEDY: Final = "correct the name, or add it to the run"
 
 
+NO_LIMIT: Final = 1 << 200
+"""Beyond every quantity and every value."""
+
+
 class OrderTerms:
     """What an order in one symbol of one portfolio is held to; units of 1e-8, 0 for off.
 
     Attributes:
-        qty: shares.
+        qty: shares, :data:`NO_LIMIT` for off.
+        small: value (units of 1e-16) up to which no order is too large, whatever the equity.
         value: an order's value that may grow with equity.
         fraction: share of equity it grows to.
         named_value: an order's value that does not grow.
@@ -30,10 +35,12 @@ class OrderTerms:
         position: share of equity in the symbol.
     """
 
-    __slots__ = ("adv", "fraction", "named_value", "position", "qty", "value")
+    __slots__ = ("adv", "fraction", "named_value", "position", "qty", "small", "value")
 
     def __init__(self, *, qty: int, value: int, fraction: int, named_value: int, adv: int, position: int) -> None:
-        self.qty = qty
+        self.qty = qty or NO_LIMIT
+        general = value * SCALE if value else 0 if fraction else NO_LIMIT
+        self.small = min(general, named_value * SCALE or NO_LIMIT)
         self.value = value
         self.fraction = fraction
         self.named_value = named_value
@@ -116,7 +123,7 @@ def _of_portfolio(limits: RiskLimits, portfolio: str, sectors: Sequence[str], in
     )
     named = {
         index[name]: OrderTerms(
-            qty=tighter(general.qty, symbol.max_order_qty),
+            qty=tighter(limits.max_order_qty, symbol.max_order_qty),
             value=general.value,
             fraction=general.fraction,
             named_value=tighter(general.named_value, symbol.max_order_value),

@@ -379,8 +379,13 @@ class Gate:
         resting = self._match.asks if side == BUY else self._match.bids
         if resting and symbol in resting and (denial := self._match.why(order, limit_px, ref, entry=True)) is not None:
             return denial
-        if order.confidence is not None and (denial := self._unsure(order)) is not None:
-            return denial
+        confidence = order.confidence
+        if confidence is not None and not confidence >= (
+            self._confidence_buy if side == BUY else self._confidence_sell
+        ):
+            denial = self._unsure(order)
+            if denial is not None:
+                return denial
         if side == SELL and not self._limits.allow_short:
             return _short(leaves, leaves - worst)
         mark = max(px, ref)

@@ -45,6 +45,8 @@ class Prices:
         missing: by symbol whether it has had no price since that gap; None where nobody waits for one.
         halts: who may not trade.
         gone: symbols that are traded no more, with the one that each was renamed to, -1 for none.
+        whole_ts: stamp of the newest instant, where it had a price of every symbol: at that instant nothing is stale;
+            else -1.
         closes_at: when the session under way ends, nanoseconds UTC; never, where none is.
         version: grows with every price that may have changed, so that what was computed from prices can be kept.
     """
@@ -67,12 +69,14 @@ class Prices:
         "session",
         "session_date",
         "version",
+        "whole_ts",
     )
 
     def __init__(self, n_symbols: int, *, daily: bool) -> None:
         self.daily = daily
         self.version = 0
         self.closes_at = NEVER
+        self.whole_ts = -1
         self.now = 0
         self.session = 0
         self.session_date = 0
@@ -107,6 +111,7 @@ class Prices:
             self._px = panel.close_fx
             self._owned = False
             self._seen.fill(mark)
+            self.whole_ts = ts
             return
         if not self._owned:
             self._px = self._px.copy()

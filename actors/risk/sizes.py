@@ -11,7 +11,7 @@ import numpy as np
 from actors.messages.market import BarPanel
 from actors.messages.orders import SubmitOrder
 from actors.risk.form import Denial
-from actors.risk.limits import OrderTerms
+from actors.risk.limits import NO_LIMIT, OrderTerms
 from actors.risk.params import RiskLimits
 from actors.values.average_volume import AverageVolume
 from actors.values.fixed import FIXED_MAX, SCALE, div_round, fmt, mul, to_fixed
@@ -25,9 +25,6 @@ Key = tuple[str, str, str]
 OPENING: Final = "(opening)"
 """Purpose of what opens a position, whatever its reason; the reason is that of what adds to one."""
 
-_NOTHING: Final = 1 << 200
-"""Beyond every value."""
-
 
 class Volumes:
     """Average daily volumes as the gate knows them; a fold of the tape.
@@ -38,9 +35,10 @@ class Volumes:
     Attributes:
         on: whether any limit asks for volumes.
         fraction: of the average an entry may have in a symbol without a limit of its own, units of 1e-8.
+        floor: a quantity that no average forbids where that limit binds, units of 1e-8; -1 for not known yet.
     """
 
-    __slots__ = ("_adv", "_daily", "_deny", "_floor", "_has_column", "fraction", "on")
+    __slots__ = ("_adv", "_daily", "_deny", "_has_column", "floor", "fraction", "on")
 
     def __init__(self, n_symbols: int, *, daily: bool) -> None:
         """Begin without any session."""
@@ -51,7 +49,7 @@ class Volumes:
         self._has_column: bool | None = None
         """Whether bars have volumes; None before the first bar."""
         self._deny = False
-        self._floor = -1
+        self.floor = FIXED_MAX
 
     def adopt(self, limits: RiskLimits) -> None:
         """Measure by these limits from now on."""
@@ -59,7 +57,7 @@ class Volumes:
         self._deny = limits.deny_unknown_adv
         self.fraction = to_fixed(limits.max_order_adv)
         self.on = bool(self.fraction or own or self._deny)
-        self._floor = -1
+        self.floor = -1 if self.on else FIXED_MAX
 
     def fold_bars(self, panel: BarPanel) -> None:
         """Count a panel's volumes; a late correction changes no average."""
@@ -67,40 +65,33 @@ class Volumes:
         if volume is None:
             if self._has_column is None:
                 self._has_column = False
-                self._floor = -1
+                self.floor = -1
         elif not panel.revision:
             self._has_column = True
             total = np.add.reduce(volume)
             self._adv.add(None if panel.dense else panel.ids, volume, has_null=bool(total != total))  # noqa: PLR0124
             if self._daily:
-                self._floor = -1
+                self.floor = -1
 
     def fold_closed(self) -> None:
         """A session ended: its volumes are in the averages from now on."""
         self._adv.end_session()
-        self._floor = -1
+        self.floor = -1
 
     def split(self, symbol: int, numerator: int, denominator: int) -> None:
         """Count what is known of a symbol in the shares behind a split."""
         self._adv.split(symbol, numerator, denominator)
-        self._floor = -1
+        self.floor = -1
 
     def move(self, symbol: int, new: int) -> None:
         """Let another symbol go on where this one ends."""
         self._adv.move(symbol, new)
-        self._floor = -1
+        self.floor = -1
 
     def of(self, symbol: int) -> int | None:
         """Return a symbol's average in units of 1e-8 shares, None where it is not known."""
         found = self._adv.of(symbol)
         return found if found or self._adv.knows(symbol) else None
-
-    @property
-    def floor(self) -> int:
-        """A quantity that no average forbids where the general limit binds, units of 1e-8."""
-        if self._floor < 0:
-            self._floor = self._lowest()
-        return self._floor
 
     def _lowest(self) -> int:
         if self._has_column is False:
@@ -115,6 +106,10 @@ class Volumes:
 
     def why(self, symbol: int, name: str, qty: int, fraction: int) -> Denial | None:
         """Return why an entry of ``qty`` is too large for its symbol's average; ``fraction`` of it may be asked for."""
+        if self.floor < 0:
+            self.floor = self._lowest()
+            if qty <= self.floor and fraction == self.fraction:
+                return None
         if self._has_column is False:
             return None
         adv = self.of(symbol)
@@ -140,7 +135,7 @@ class Volumes:
         """Take over what :meth:`snapshot` gave."""
         self._has_column, adv = state
         self._adv.restore(adv)
-        self._floor = -1
+        self.floor = -1
 
 
 def _percent(qty: int, adv: int) -> str:
@@ -160,7 +155,7 @@ class NormalSizes:
     def __init__(self, limits: RiskLimits) -> None:
         """Begin with none."""
         self._values: dict[Key, list[int]] = {}
-        self.low = _NOTHING
+        self.low = NO_LIMIT
         self.adopt(limits)
 
     def adopt(self, limits: RiskLimits) -> None:
@@ -186,7 +181,7 @@ class NormalSizes:
     def look(self) -> None:
         """Set ``low`` anew from what is remembered."""
         least = min((min(v) for v in self._values.values() if len(v) >= self._least), default=None)
-        self.low = _NOTHING if least is None else least * self._multiple
+        self.low = NO_LIMIT if least is None else least * self._multiple
 
     def why(self, key: Key, value: int) -> Denial | None:
         """Return why an entry of this value (units of 1e-16) is unusual for who sends it."""
@@ -257,11 +252,11 @@ class Sizes:
             terms: the limits that bind it.
             opens: whether nothing is held in its symbol.
         """
-        if terms.qty and qty > terms.qty:
+        if qty > terms.qty:
             reason = f"the order is larger than {fmt(terms.qty)} shares; split it"
             return Denial("MAX_QTY", reason, fmt(qty), fmt(terms.qty))
         volumes = self.volumes
-        if volumes.on and (qty > volumes.floor or terms.adv != volumes.fraction):
+        if qty > volumes.floor or terms.adv != volumes.fraction:
             denial = volumes.why(order.symbol, self._symbols[order.symbol], qty, terms.adv)
             if denial is not None:
                 return denial
@@ -272,13 +267,12 @@ class Sizes:
         if value < self._least:
             least = fmt(self._least // SCALE)
             return Denial("MIN_NOTIONAL", f"the order is worth less than {least}; make it larger", _shown(value), least)
-        cap = terms.value * SCALE
-        if cap or terms.fraction:
-            cap = max(cap, equity * terms.fraction)
-            if value > cap:
+        if value > terms.small:
+            cap = max(terms.value * SCALE, equity * terms.fraction)
+            if value > cap and (terms.value or terms.fraction):
                 return _too_large(value, cap)
-        if terms.named_value and value > terms.named_value * SCALE:
-            return _too_large(value, terms.named_value * SCALE)
+            if terms.named_value and value > terms.named_value * SCALE:
+                return _too_large(value, terms.named_value * SCALE)
         if value > self.normal.low:
             return self.normal.why((order.portfolio, order.strategy, OPENING if opens else order.reason), value)
         return None

@@ -93,8 +93,7 @@ class Standing:
             return Denial("RESTRICTED", reason)
         if prices.halts.stopped and (denial := self._halted(symbol)) is not None:
             return denial
-        denial = self._unfresh(symbol, now, ref)
-        if denial is not None:
+        if (not ref or now != prices.whole_ts) and (denial := self._unfresh(symbol, now, ref)) is not None:
             return denial
         if limits.no_entry_before_close_ns and prices.closes_at - now <= limits.no_entry_before_close_ns:
             ends = format_ts(prices.closes_at)

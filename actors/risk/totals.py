@@ -24,10 +24,11 @@ class Totals:
         gross, up, down: units of 1e-16.
         sectors: gross by number of the sector.
         active: what is in the sums, by symbol.
+        version: of the prices that the sums are at (:attr:`~actors.risk.prices.Prices.version`), -1 before any.
         unpriced: symbols held or being entered that have no price, which makes the sums unknown.
     """
 
-    __slots__ = ("_version", "active", "down", "gross", "sectors", "unpriced", "up")
+    __slots__ = ("active", "down", "gross", "sectors", "unpriced", "up", "version")
 
     def __init__(self) -> None:
         """Begin with nothing."""
@@ -37,7 +38,7 @@ class Totals:
         self.sectors: list[int] = []
         self.active: dict[int, Holding] = {}
         self.unpriced: dict[int, None] = {}
-        self._version = -1
+        self.version = -1
 
     def refresh(self, book: Book, prices: Prices, sector_of: Sequence[int], n_sectors: int) -> None:
         """Bring the sums up to date.
@@ -49,7 +50,7 @@ class Totals:
             n_sectors: how many there are.
         """
         touched = book.touched
-        if self._version == prices.version:
+        if self.version == prices.version:
             if touched:
                 item = prices.closes.item
                 for holding in touched:
@@ -60,7 +61,7 @@ class Totals:
         for holding in touched:
             self._place(holding)
         touched.clear()
-        self._version = prices.version
+        self.version = prices.version
         self._recount(prices, sector_of, n_sectors)
 
     def _place(self, holding: Holding) -> None:
