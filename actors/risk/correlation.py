@@ -15,6 +15,11 @@ import numpy.typing as npt
 
 F64 = npt.NDArray[np.float64]
 
+_LARGE: Final = 1e100
+_TINY: Final = 1e-100
+_VARIES: Final = 1e-24
+"""A mean square, as a part of the largest value's, from which on a column varies beyond all doubt."""
+
 DIGITS: Final = 9
 FLAT: Final = 4.0 * float(np.finfo(np.float64).eps)
 """A series whose range is at most this part of its size has no dispersion beyond rounding."""
@@ -35,6 +40,10 @@ def correlations(returns: F64, symbol: int, others: Sequence[int], least: int) -
     """
     if not len(others):
         return []
+    columns = np.take(returns, [symbol, *others], axis=1)
+    plain = _whole_columns(columns) if len(columns) >= max(least, 2) else None
+    if plain is not None:
+        return plain
     x = returns[:, symbol, None]
     y = np.take(returns, np.asarray(others, dtype=np.intp), axis=1)
     common = np.isfinite(x) & np.isfinite(y)
@@ -45,12 +54,27 @@ def correlations(returns: F64, symbol: int, others: Sequence[int], least: int) -
     known = (count >= max(least, 2)) & ~x_flat & ~y_flat
     # Roots apart: the product of two sums of squares may be too small for a float where each is not.
     out = np.full(len(others), np.nan)
-    with np.errstate(over="ignore"):  # what overflows is unknown
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is unknown
         size = np.sqrt(np.sum(x * x, axis=0)) * np.sqrt(np.sum(y * y, axis=0))
         known &= (size > 0.0) & np.isfinite(size)
         np.divide(np.sum(x * y, axis=0), size, out=out, where=known)
     rounded: list[float] = np.round(np.clip(out, -1.0, 1.0), DIGITS).tolist()
     return rounded
+
+
+def _whole_columns(columns: F64) -> list[float] | None:
+    """Return the correlations of the first column with the others, where nothing is missing and all of them vary."""
+    size = float(np.abs(columns).max())
+    if not (0.0 < size < _LARGE):  # also false for NaN
+        return None
+    centred = columns - columns.mean(axis=0)
+    squares = np.add.reduce(centred * centred, axis=0)
+    # Far above what rounding leaves of a column that does not vary, and no product of two is too small for a float.
+    if not squares.min() > _VARIES * len(columns) * max(size * size, _TINY):
+        return None
+    products = np.add.reduce(centred[:, :1] * centred[:, 1:], axis=0)
+    found: list[float] = np.round(np.clip(products / np.sqrt(squares[0] * squares[1:]), -1.0, 1.0), DIGITS).tolist()
+    return found
 
 
 def _centred(
