@@ -64,7 +64,7 @@ class Silence:
 
     def fold_heard(self, ts: int, bar_ns: int) -> None:
         """A price came in at the stamp ``ts``, of a bar of that length (0 for ticks)."""
-        if self.due and ts >= self.due:
+        if self.due and ts > self.due:  # at one instant prices come before timers
             self.due = self.next_due  # the timer came before this, and the next one was set
         self.heard = ts
         if bar_ns and bar_ns != self._bar_ns:

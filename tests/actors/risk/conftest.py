@@ -365,11 +365,12 @@ class World:
         self.sequencer = Recorder(actors, codec=codec(), clock=self.clock, sink=self.sink)
 
     def until(self, ts: int) -> list[Any]:
-        """Let the clock reach ``ts`` and every timer that is due by then fire; return what they led to."""
-        self.clock.advance_to(ts)
+        """Let the clock reach ``ts`` and every timer fire on its way when it is due; return what they led to."""
         seen = len(self.sink.frames)
-        while self.sequencer.fire_due(ts):
-            pass
+        while (due := self.sequencer.timers.next_due()) is not None and due <= ts:
+            self.clock.advance_to(max(due, self.clock.now()))
+            self.sequencer.fire_due(ts)
+        self.clock.advance_to(ts)
         return [event for frame in self.sink.frames[seen:] for event in frame.events]
 
     def refold(self) -> None:
