@@ -7,11 +7,12 @@ the last price and the order's own. A limit that needs a price that is not there
 *Correlation* is the value-weighted mean of the signed correlations of the entry with what is held (``semantics.md``
 section 4): a short counts with the other sign on either side, the symbol itself is left out, and so are names whose
 correlation is not known. *Cluster* is the value of the names whose signed correlation is ``correlation_shrink`` or
-more, the entry's own included. *Value at risk* is historical, one session, 95 %, of everything held and the entry.
+more, the entry's own included; where there is no such name, ``max_position`` is the limit. *Value at risk* is historical, one session, 95 %, of everything held and the entry.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -25,6 +26,7 @@ from actors.risk.history import SessionHistory
 from actors.risk.limits import NO_LIMIT, PortfolioTerms, sector_numbers
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
+from actors.risk.totals import Totals
 from actors.risk.var import historical
 from actors.values.fixed import SCALE, div_round, fmt, to_fixed
 from actors.values.universe import Universe
@@ -38,10 +40,12 @@ class ExposureLimits:
     """The checks of what an entry may lead to beyond its own symbol, in their order; reads folded state only."""
 
     __slots__ = (
+        "_alike_from",
         "_book_gross",
         "_book_leverage",
         "_book_position",
         "_books",
+        "_calm",
         "_cluster",
         "_correlation",
         "_history",
@@ -79,6 +83,7 @@ class ExposureLimits:
         self._n_sectors = len(self._sector_names)
         self._known: dict[int, dict[int, float]] = {}
         self._known_of = -1
+        self._calm: dict[int, tuple[int, int, Totals]] = {}
         self.adopt(limits)
 
     def adopt(self, limits: RiskLimits) -> None:
@@ -94,7 +99,9 @@ class ExposureLimits:
         alike = self._correlation or (self._cluster and self._shrink)
         self._least = -(-2 * limits.correlation_sessions // 3) if alike else NO_LIMIT  # 40 of 60
         self._var = to_fixed(limits.max_var)
+        self._alike_from = min(limit for limit in (self._correlation, self._shrink, math.inf) if limit)
         self._known.clear()
+        self._calm.clear()
 
     def is_on(self, terms: PortfolioTerms) -> bool:
         """Tell whether any of these limits binds a portfolio."""
@@ -193,15 +200,20 @@ class ExposureLimits:
         return [known[other] for other in others]
 
     def _alike(self, book: Book, symbol: int, side: int, gross: int) -> Denial | None:
-        active = book.totals.active
+        totals = book.totals
+        active = totals.active
+        stamp = self._history.version, totals.names, totals
+        if self._calm.get(symbol) == stamp:
+            return None
         others = sorted(other for other in active if other != symbol)
-        weighted = weights = 0.0
+        weighted = weights = peak = 0.0
         cluster = gross
         names: list[str] = []
         for other, rho in zip(others, self.correlated(symbol, others), strict=True):
             if rho != rho:  # noqa: PLR0124 - NaN: not known
                 continue
             holding = active[other]
+            peak = max(peak, abs(rho))
             signed = rho * side if holding.up >= -holding.down else -rho * side
             size = holding.gross / _UNIT
             weighted += signed * size
@@ -209,9 +221,11 @@ class ExposureLimits:
             if self._shrink and signed >= self._shrink:
                 cluster += holding.gross
                 names.append(self._symbols[other])
-        if not weights:
+        if peak < self._alike_from:
+            # No sign and no value of these names brings it to a limit: not asked again before they are others.
+            self._calm[symbol] = stamp
             return None
-        mean = round(weighted / weights, _DIGITS)
+        mean = round(weighted / weights, _DIGITS) if weights else 0.0
         if self._correlation and mean >= self._correlation:
             limit = plain(self._correlation)
             reason = (

@@ -24,11 +24,12 @@ class Totals:
         gross, up, down: units of 1e-16.
         sectors: gross by number of the sector.
         active: what is in the sums, by symbol.
+        names: grows whenever there are others in it.
         version: of the prices that the sums are at (:attr:`~actors.risk.prices.Prices.version`), -1 before any.
         unpriced: symbols held or being entered that have no price, which makes the sums unknown.
     """
 
-    __slots__ = ("active", "down", "gross", "sectors", "unpriced", "up", "version")
+    __slots__ = ("active", "down", "gross", "names", "sectors", "unpriced", "up", "version")
 
     def __init__(self) -> None:
         """Begin with nothing."""
@@ -37,6 +38,7 @@ class Totals:
         self.down = 0
         self.sectors: list[int] = []
         self.active: dict[int, Holding] = {}
+        self.names = 0
         self.unpriced: dict[int, None] = {}
         self.version = -1
 
@@ -67,9 +69,12 @@ class Totals:
     def _place(self, holding: Holding) -> None:
         holding.touched = False
         if holding.qty or holding.buys or holding.sells:
-            self.active[holding.symbol] = holding
+            if holding.symbol not in self.active:
+                self.active[holding.symbol] = holding
+                self.names += 1
         elif self.active.pop(holding.symbol, None) is not None:
             self.unpriced.pop(holding.symbol, None)
+            self.names += 1
 
     def _replace(self, holding: Holding, px: int, sector_of: Sequence[int]) -> None:
         gross, up, down = _worst(holding, px)
