@@ -7,7 +7,8 @@ the last price and the order's own. A limit that needs a price that is not there
 *Correlation* is the value-weighted mean of the signed correlations of the entry with what is held (``semantics.md``
 section 4): a short counts with the other sign on either side, the symbol itself is left out, and so are names whose
 correlation is not known. *Cluster* is the value of the names whose signed correlation is ``correlation_shrink`` or
-more, the entry's own included; where there is no such name, ``max_position`` is the limit. *Value at risk* is historical, one session, 95 %, of everything held and the entry.
+more, the entry's own included; where there is no such name, ``max_position`` is the limit. *Value at risk* is
+historical, one session, 95 %, of everything held and the entry.
 """
 
 from __future__ import annotations
