@@ -67,7 +67,7 @@ def names_from(portfolio: str, limits: RiskLimits) -> int:
     """Return the number of names from which on their limit's use is told; beyond any where it never is."""
     own = limits.portfolios.get(portfolio, _NONE)
     most = _tighter(limits.max_positions, own.max_positions)
-    return math.ceil(limits.utilization_warn * most) if most and limits.utilization_warn else sys.maxsize
+    return math.ceil(round(limits.utilization_warn * most, 9)) if most and limits.utilization_warn else sys.maxsize
 
 
 def names_used(portfolio: str, book: Book, limits: RiskLimits) -> LimitBreached | None:
@@ -109,7 +109,7 @@ def at_close(
         *_exposures(guard, book, limits, prices, universe),
     ]
     for name, value, limit in uses:
-        if value is not None and limit and value >= part * limit:
+        if value is not None and limit and round(value, 9) >= round(part * limit, 9):
             yield LimitBreached(guard.name, name, round(value, 9), limit, WARN)
 
 

@@ -339,11 +339,12 @@ class World:
         portfolios: tuple[str, ...] = ("main",),
         price: float | None = 100.0,
         tradable: tuple[bool, ...] = (),
+        sectors: tuple[str, ...] = (),
         **settings: Any,
     ) -> None:
         """Build, deposit, and show one bar at ``price`` unless it is None."""
         self.limits = WIDE if limits is None else limits
-        self.universe = Universe(tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:symbols]), tradable=tradable)
+        self.universe = Universe(tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:symbols]), tradable=tradable, sectors=sectors)
         self.settings = {"daily": False, **settings}
         self.portfolios = portfolios
         self.n = 0

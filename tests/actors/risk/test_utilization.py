@@ -1,0 +1,103 @@
+"""Use of limits: told from nine tenths on, once a session and limit, and never where it cannot be computed."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from actors.messages.limits import BreakerRule, PortfolioLimits
+from actors.messages.orders import BUY
+from actors.messages.portfolio import DepositCash
+from actors.messages.risk import LimitBreached
+from actors.values.fixed import to_fixed
+
+
+@pytest.fixture
+def used(world, wide):
+    """Return a builder of worlds that tell nine tenths of these limits."""
+
+    def build(**limits):
+        return world(msgspec.structs.replace(wide, **{"utilization_warn": 0.9, **limits}))
+
+    return build
+
+
+def told(events):
+    """Return (limit, value) of what was told."""
+    return [(e.limit, e.value) for e in events if isinstance(e, LimitBreached)]
+
+
+@pytest.mark.parametrize(
+    ("equity", "said"),
+    [(82_000.01, []), (82_000, [("max_drawdown", 0.18)]), (81_000, [("max_drawdown", 0.19)]), (120_000, [])],
+)
+def test_nine_tenths_of_a_loss_are_told_at_the_close(used, equity, said):
+    """A drawdown of 18 % of 20 %."""
+    w = used(max_drawdown=0.2)
+    w.mark(equity)
+    assert told(w.close()) == said
+
+
+def test_day_week_and_month_are_told_against_their_own_baselines(used):
+    """The day's 4.5 % of 5 % against the close before it, not against the close itself; the week's 9 of 10."""
+    rules = {"weekly_loss": BreakerRule(limit=0.1), "monthly_loss": BreakerRule(limit=0.5)}
+    w = used(daily_loss_halt=0.05, breakers=rules)
+    w.mark(95_500)
+    assert told(w.close()) == [("daily_loss_halt", 0.045)]
+    w.open()
+    w.mark(91_000)
+    # 4,500 of 95,500 is 4.7120418848 %; 9,000 of the 100,000 that were put in is 9 % of the week.
+    assert told(w.close()) == [("daily_loss_halt", 0.047120419), ("weekly_loss", 0.09)]
+
+
+def test_names_are_told_when_an_order_passes_once_a_session(used):
+    """Nine tenths of two is 1.8, so from two names on; again in the next session, also by a portfolio's own limit."""
+    for limits in (
+        {"max_positions": 2},
+        {"max_positions": 9, "portfolios": {"main": PortfolioLimits(max_positions=2)}},
+    ):
+        w = used(**limits)
+        w.hold(1, symbol=0)
+        assert told(w.process(w.order(BUY, 1, symbol=0))) == []
+        w.hold(1, symbol=1)
+        assert told(w.process(w.order(BUY, 1, symbol=0))) == [("max_positions", 2.0)]
+        w.split()
+        assert told(w.process(w.order(BUY, 1, symbol=0))) == []
+        assert told(w.close()) == []
+        w.open()
+        assert told(w.close()) == [("max_positions", 2.0)]
+
+
+@pytest.mark.parametrize(("shares", "said"), [(1349, []), (1350, [("max_leverage", 1.35)])])
+def test_leverage_is_gross_over_equity(used, shares, said):
+    """At 100 on 100,000 against 1.5: nine tenths are 1.35."""
+    w = used(max_leverage=1.5)
+    w.hold(shares)
+    assert told(w.close()) == said
+
+
+def test_sectors_are_told_by_name_and_only_where_any_is_known(world, wide):
+    """360 of 400 in the first: 0.36 against 0.4, and against the sector's own 0.3 as well; the rest is one sector."""
+    for own, said in (({}, 0.36), ({"Tech": 0.38}, 0.36)):
+        limits = msgspec.structs.replace(wide, utilization_warn=0.9, max_sector=0.4, sectors=own)
+        w = world(limits, sectors=("Tech", "", "Tech"))
+        w.hold(200, symbol=0)
+        w.hold(160, symbol=2)
+        w.hold(100, symbol=1)
+        assert told(w.close()) == [("max_sector:Tech", said)]
+    w = world(msgspec.structs.replace(wide, utilization_warn=0.9, max_sector=0.4))
+    w.hold(900, symbol=0)
+    assert told(w.close()) == []
+
+
+def test_nothing_is_told_of_what_cannot_be_computed_or_is_off(used):
+    """No equity, no baseline; no limit; no warning wanted."""
+    w = used(max_leverage=1.0, max_drawdown=0.1, daily_loss_halt=0.1)
+    w.process(DepositCash("main", to_fixed(-100_000), "all of it"))
+    w.mark(0)
+    assert told(w.close()) == []
+    w = used(utilization_warn=0.0, max_positions=1, max_drawdown=0.1)
+    w.hold(1)
+    w.mark(90_500)
+    assert told(w.close()) == []
+    assert told(w.process(w.order(BUY, 1))) == []
