@@ -77,7 +77,7 @@ def test_leverage_is_gross_over_equity(used, shares, said):
 
 
 def test_sectors_are_told_by_name_and_only_where_any_is_known(world, wide):
-    """360 of 400 in the first: 0.36 against 0.4, and against the sector's own 0.3 as well; the rest is one sector."""
+    """36,000 of 100,000 are nine tenths of 0.4, and more than that of 0.38; what has no sector is one."""
     for own, said in (({}, 0.36), ({"Tech": 0.38}, 0.36)):
         limits = msgspec.structs.replace(wide, utilization_warn=0.9, max_sector=0.4, sectors=own)
         w = world(limits, sectors=("Tech", "", "Tech"))
