@@ -160,6 +160,7 @@ class RiskActor(MarginDesk, CorporateDesk, RestrictionDesk):
         )
         self._history = SessionHistory(self._n, max(limits.correlation_sessions, limits.var_sessions))
         self._tracks = Tracks(tuple(portfolios))
+        self._heat = Heat(self._limits, self._exposure, self._prices, stop_losses or {})
         self._seen = SeenIds()
         self._recent: dict[tuple[str | int | None, ...], int] = {}
         self._recent_at = 0
@@ -184,7 +185,7 @@ class RiskActor(MarginDesk, CorporateDesk, RestrictionDesk):
             ),
             remembered=self._remembered,
             crowding=ExposureLimits(universe, self._limits, self._exposure, self._prices, self._history),
-            heat=Heat(self._limits, self._exposure, self._prices, stop_losses or {}),
+            heat=self._heat,
             seen=self._seen,
             recent=self._recent,
         )
@@ -212,6 +213,11 @@ class RiskActor(MarginDesk, CorporateDesk, RestrictionDesk):
     def history(self) -> SessionHistory:
         """Session closes, for measures."""
         return self._history
+
+    @property
+    def heat(self) -> Heat:
+        """What would be lost down to the stops, for measures."""
+        return self._heat
 
     @property
     def tracks(self) -> Tracks:

@@ -25,7 +25,7 @@ from actors.values.fixed import SCALE, div_round, mul
 from actors.values.margin import Margin
 from actors.values.time import format_ts
 from daemon.control.calls import Call
-from daemon.system.board_measures import Measurer, Observed, observe
+from daemon.system.board_measures import Measurer, Observed
 from daemon.system.board_rows import breaker_rows, limit_rows, risk_rows
 from daemon.system.composition import Core
 from daemon.system.desk_reply import plain
@@ -364,11 +364,12 @@ def build_board(
         for pf in core.portfolio.portfolios
     )
     actors = (core.broker, core.portfolio, risk, core.predictor)
+    built_ns = time.monotonic_ns() if now_ns is None else now_ns
     return Board(
         symbols=universe.symbols,
         px=marks.px.copy(),
         ts=core.sequencer.last_ts,
-        built_ns=time.monotonic_ns() if now_ns is None else now_ns,
+        built_ns=built_ns,
         seq=core.sequencer.seq,
         session=(prices.session_date, prices.in_session),
         trading_state=risk.trading_state.value,
@@ -380,7 +381,7 @@ def build_board(
         health=tuple([(actor.name, (h := actor.health()).ok, h.detail) for actor in actors]),
         limits=risk.limits,
         facts=facts,
-        observed=None if measurer is None else observe(core),
+        observed=None if measurer is None else measurer.observe(core, built_ns),
         measurer=measurer,
     )
 

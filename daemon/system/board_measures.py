@@ -30,6 +30,12 @@ DRAWS: Final = 2_500
 """Draws of Monte Carlo, each with its mirror image: the 95 % quantile of a normal is known to about 1.3 % of itself."""
 
 
+REFRESH_NS: Final = 100_000_000
+"""What measures are made of is copied at most this often, however often boards are taken."""
+HEAT_MAX: Final = 50_000
+"""Portfolios times working orders beyond which the loss down to the stops is left out: the core would stand still."""
+
+
 class Observed(msgspec.Struct, frozen=True):
     """What the core had when a board was taken.
 
@@ -48,20 +54,24 @@ def observe(core: Core) -> Observed:
     """Copy what measures are made of; on the core's thread, between two inputs."""
     risk, marks = core.risk, core.portfolio.marks
     in_session = risk.prices.in_session
+    tells_heat = len(core.portfolio.portfolios) * len(risk.exposure.working) <= HEAT_MAX
     facts = []
     for pf in core.portfolio.portfolios:
         track = risk.tracks.of[pf.name]
         ids, values = _held(pf, marks.px_f)
+        equity = pf.equity(marks.px, marks.px_f)
+        at_risk = risk.heat.of_portfolio(pf.name) if tells_heat and equity > 0 else None
         facts.append(
             Facts(
                 portfolio=pf.name,
-                equity=pf.equity(marks.px, marks.px_f) / SCALE,
+                equity=equity / SCALE,
                 peak=pf.peak / SCALE,
                 ids=ids,
                 values=values,
                 places=risk.exposure.books[pf.name].names,
                 returns=tuple(track.returns),
                 day=msgspec.structs.replace(track.today if in_session else track.before),
+                heat=None if at_risk is None else at_risk / (SCALE * equity),  # a product of price and quantity
             )
         )
     return Observed(risk.history.returns(), tuple(facts), risk.limits)
@@ -97,6 +107,22 @@ class Measurer:
         self._limits: RiskLimits | None = None
         self._terms: dict[str, PortfolioTerms] = {}
         self._last: tuple[Observed, tuple[Measures, ...]] | None = None
+        self._seen: tuple[Core, int, Observed] | None = None
+
+    def observe(self, core: Core, now_ns: int) -> Observed:
+        """Return what a board of now is measured from: copied anew where the last copy is 100 ms old.
+
+        Other limits are seen at once. On the core's thread, between two inputs; ``now_ns`` is monotonic.
+        """
+        seen = self._seen
+        if (
+            seen is None
+            or seen[0] is not core
+            or seen[2].limits is not core.risk.limits
+            or not 0 <= now_ns - seen[1] < REFRESH_NS
+        ):
+            seen = self._seen = core, now_ns, observe(core)
+        return seen[2]
 
     def of(self, observed: Observed) -> tuple[Measures, ...]:
         """Return the measures of each portfolio; computed once for the newest board."""
