@@ -135,6 +135,16 @@ def portfolio_specs(settings: Settings, registered: Mapping[str, str] | None = N
             margin=broker.account == "margin",
             lot_size=parse_fixed(portfolio.lot_size),
             allow_short=broker.allow_short,
+            stop=portfolio.stop,
+            stop_multiple=float(portfolio.stop_multiple),
+            stop_lookback=portfolio.stop_lookback,
+            trail_percent=parse_fixed(portfolio.trail_percent),
+            time_stop_sessions=portfolio.time_stop_sessions,
+            risk_per_trade=float(risk.risk_per_trade),
+            max_heat=float(risk.max_heat),
+            correlation_shrink=float(risk.correlation_shrink),
+            max_correlation=float(risk.max_correlation),
+            correlation_sessions=risk.correlation_sessions,
         )
         for portfolio in settings.portfolio
     )

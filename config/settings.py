@@ -101,6 +101,16 @@ class PortfolioSettings(Section):
     """Automatic exit of a lot this far above its entry price."""
     lot_size: Annotated[Decimal, Bounds("0.00000001", "1000000")] = Decimal(1)
     """Smallest step of a quantity; 0.000001 for fractions. The same in every portfolio."""
+    stop: Literal["percent", "volatility", "atr", "chandelier", "trailing"] = "percent"
+    """How far a lot's automatic stop is: stop_loss, or what the price moves; until that is known, stop_loss stands."""
+    stop_multiple: Annotated[Decimal, Bounds("0.1", "20", decimals=4)] = Decimal(3)
+    """Distance of the stops `volatility`, `atr` and `chandelier`: so many deviations or average true ranges."""
+    stop_lookback: Annotated[int, Bounds("2", "250", decimals=0, off=True)] = 0
+    """Sessions behind these; 0 for the usual: 20 for `volatility`, 14 for `atr`, 22 for `chandelier`."""
+    trail_percent: Annotated[Decimal, Bounds("0.1", "50", decimals=4)] = Decimal(5)
+    """Distance of the stop `trailing` from the best price since it rests, in percent, as on orders."""
+    time_stop_sessions: Annotated[int, Bounds("0", "10000", decimals=0)] = 0
+    """Close a lot at the open after it was held through so many session closes; 0 for never."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -312,14 +322,17 @@ _LATER: Final[dict[str, frozenset[str] | set[str]]] = {
 }
 """Keys that came after the first ledgers, by section."""
 
+_LATER_OF_PORTFOLIO: Final = {"stop", "stop_multiple", "stop_lookback", "trail_percent", "time_stop_sessions"}
+"""The same of each portfolio."""
+
 
 def settings_tree(settings: Settings) -> dict[str, Any]:
     """Return everything that can change a result as plain values for JSON, decimals as their text.
 
     How the daemon runs and alert channels are left out and strategy files count by name (their content is the
     manifest's business), so that the same run in another folder or home, and a replay and a playback of the same data,
-    have the same tree. A key that came later (:data:`_LATER`) is there only where it is set, so that earlier runs keep
-    their digest.
+    have the same tree. A key that came later (:data:`_LATER`, :data:`_LATER_OF_PORTFOLIO`) is there only where it is
+    set, so that earlier runs keep their digest.
     """
     tree: dict[str, Any] = json.loads(
         json.dumps(settings.model_dump(mode="python", exclude=_WITHOUT_EFFECT), default=_canonical)
@@ -334,7 +347,11 @@ def settings_tree(settings: Settings) -> dict[str, Any]:
                 del tree[section][name]
         if not tree[section]:
             del tree[section]
+    first = json.loads(json.dumps(PortfolioSettings().model_dump(include=_LATER_OF_PORTFOLIO), default=_canonical))
     for portfolio in tree["portfolio"]:
+        for name, value in first.items():
+            if portfolio[name] == value:
+                del portfolio[name]
         if portfolio["strategies"] is not None:
             portfolio["strategies"] = [PurePath(reference).name for reference in portfolio["strategies"]]
     return tree

@@ -33,6 +33,16 @@ class PortfolioSpec(msgspec.Struct, frozen=True):
         borrow_rate: annual fee on the value of borrowed shares, units of 1e-8, 0 for none.
         margin_rate: annual interest on a negative cash balance (account ``margin``), units of 1e-8, 0 for none.
         margin: entries may use the equity beyond the initial requirement (account ``margin``), not only cash.
+        stop: how far a lot's stop is: ``percent`` (``stop_loss``), ``volatility``, ``atr``, ``chandelier`` or
+            ``trailing`` (:mod:`actors.portfolio.stops`).
+        stop_multiple: deviations or average true ranges from what the stop is measured from.
+        stop_lookback: sessions behind them; 0 for the method's usual number.
+        trail_percent: distance of a trailing stop, percent in units of 1e-8 as on orders.
+        time_stop_sessions: a lot is closed at the open after so many session closes; 0 for never.
+        risk_per_trade, max_heat: shares of equity that an entry, and all positions, may lose down to their stops; the
+            gate's, at which sizes aim; 0 for off.
+        correlation_shrink, max_correlation: from the first on, sizes shrink to nothing at the second; 0 for off.
+        correlation_sessions: of returns behind correlations.
     """
 
     name: str
@@ -61,3 +71,13 @@ class PortfolioSpec(msgspec.Struct, frozen=True):
     borrow_rate: int = 250_000
     margin_rate: int = 0
     margin: bool = False
+    stop: str = "percent"
+    stop_multiple: float = 3.0
+    stop_lookback: int = 0
+    trail_percent: int = 5 * 10**8
+    time_stop_sessions: int = 0
+    risk_per_trade: float = 0.0
+    max_heat: float = 0.0
+    correlation_shrink: float = 0.0
+    max_correlation: float = 0.0
+    correlation_sessions: int = 60

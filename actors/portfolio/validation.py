@@ -8,7 +8,8 @@ from typing import Final, NoReturn
 from actors.portfolio.allocation import METHODS
 from actors.portfolio.params import PortfolioSpec
 from actors.portfolio.rebalance import MODES
-from actors.values.fixed import fmt
+from actors.portfolio.stops import STOPS
+from actors.values.fixed import SCALE, fmt
 from daemon.kernel.errors import ConfigError
 
 AMOUNT_MAX: Final = 2**62
@@ -32,6 +33,15 @@ _BOUNDS: Final[tuple[tuple[str, float, float | None], ...]] = (
     ("cost_rate", 0, None),
     ("cost_per_share", 0, None),
     ("cost_min", 0, None),
+    ("stop_multiple", 1e-4, None),
+    ("stop_lookback", 0, None),
+    ("trail_percent", 1, 100 * SCALE - 1),
+    ("time_stop_sessions", 0, None),
+    ("risk_per_trade", 0, None),
+    ("max_heat", 0, None),
+    ("correlation_shrink", 0, 1),
+    ("max_correlation", 0, 1),
+    ("correlation_sessions", 2, None),
 )
 
 
@@ -51,7 +61,7 @@ def check_specs(specs: Sequence[PortfolioSpec]) -> None:
 
 
 def _check(spec: PortfolioSpec) -> None:
-    choices = (("allocation", METHODS), ("rebalance", MODES))
+    choices = (("allocation", METHODS), ("rebalance", MODES), ("stop", STOPS))
     for key, allowed in choices:
         if getattr(spec, key) not in allowed:
             _refuse(spec, key, getattr(spec, key), "one of " + ", ".join(allowed))

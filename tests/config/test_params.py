@@ -60,7 +60,8 @@ def test_the_plan_is_what_the_rooms_default_to() -> None:
     limits = msgspec.structs.asdict(risk_limits(Settings(), replay=True))
     assert {name: limits[name] for name in FIRST_LIMITS} == {name: getattr(RiskLimits(), name) for name in FIRST_LIMITS}
     assert alert_params(Settings()) == AlertParams()
-    assert portfolio_specs(Settings()) == (PortfolioSpec("main", 100_000 * 10**8),)
+    alike = {"correlation_shrink": 0.7, "max_correlation": 0.8}  # off in the room: they came after the first ledgers
+    assert portfolio_specs(Settings()) == (PortfolioSpec("main", 100_000 * 10**8, **alike),)
 
 
 def test_a_limit_that_came_later_is_off_in_a_ledger_that_does_not_know_it() -> None:

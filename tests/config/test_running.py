@@ -238,6 +238,24 @@ def test_warmup_changes_results_and_older_digests_stay() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "change", ["stop=atr", "stop_multiple=2", "stop_lookback=10", "trail_percent=4", "time_stop_sessions=5"]
+)
+def test_stops_change_results_and_older_digests_stay(change: str, tmp_path: Path) -> None:
+    """Also what came later to a portfolio is in the tree only where it is set, for the portfolio that sets it."""
+    text = '[[portfolio]]\nname = "a"\n[[portfolio]]\nname = "b"\n'
+    name, _, value = change.partition("=")
+    plain = load(text=text, folder=tmp_path).settings
+    changed = load(f"portfolio.b.{change}", text=text, folder=tmp_path).settings
+    assert {name} == settings_tree(changed)["portfolio"][1].keys() - settings_tree(plain)["portfolio"][1].keys()
+    assert str(settings_tree(changed)["portfolio"][1][name]) == value
+    assert settings_tree(changed)["portfolio"][0] == settings_tree(plain)["portfolio"][0]
+    # Of the version before there were any, with the same settings.
+    assert settings_digest(load("portfolio.cash=5", "portfolio.stop_loss=0.05").settings) == (
+        "81ba8a140c47771454f18807c2a9b6871bc1844ee000248cf06d36c832f1ee1b"
+    )
+
+
 def test_the_playback_tree_says_what_is_seen_and_not_how_fast(tmp_path: Path) -> None:
     """Files by name, dates, stamps; neither folder nor speed."""
     text = '[feed.playback]\nbars = ["a.csv"]\nfrom = 2020-01-02\nspeed = 5\n'
