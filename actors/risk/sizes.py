@@ -68,8 +68,10 @@ class Volumes:
                 self.floor = -1
         elif not panel.revision:
             self._has_column = True
-            total = np.add.reduce(volume)
-            self._adv.add(None if panel.dense else panel.ids, volume, has_null=bool(total != total))  # noqa: PLR0124
+            whole = bool(np.minimum.reduce(volume) >= 0.0 and np.add.reduce(volume) < np.inf)  # false for NaN
+            if not whole:  # what cannot be a volume is as unknown as one that is missing
+                volume = np.where((volume >= 0.0) & (volume < np.inf), volume, np.nan)
+            self._adv.add(None if panel.dense else panel.ids, volume, has_null=not whole)
             if self._daily:
                 self.floor = -1
 
@@ -102,7 +104,7 @@ class Volumes:
         if not self.fraction or least == math.inf:
             return FIXED_MAX
         # A little less than exact, as this is arithmetic of floats: what lies between is decided by whole numbers.
-        return min(int(least * self.fraction * (1.0 - 1e-9)), FIXED_MAX)
+        return int(min(least * self.fraction * (1.0 - 1e-9), FIXED_MAX))
 
     def why(self, symbol: int, name: str, qty: int, fraction: int) -> Denial | None:
         """Return why an entry of ``qty`` is too large for its symbol's average; ``fraction`` of it may be asked for."""

@@ -184,11 +184,12 @@ class Executions:
         over: strategy -> why, of those that went over the limit and are not said to be switched off yet.
     """
 
-    __slots__ = ("_most", "_times", "_window", "on", "over")
+    __slots__ = ("_most", "_off", "_times", "_window", "on", "over")
 
     def __init__(self, limits: RiskLimits) -> None:
         """Begin with none."""
         self._times: dict[tuple[str, int], list[int]] = {}
+        self._off: dict[str, None] = {}
         self.over: dict[str, str] = {}
         self.adopt(limits)
 
@@ -210,7 +211,7 @@ class Executions:
                 times[:] = [t for t in times if t > ts - self._window]
             times.append(ts)
             count = len(times)
-        if count <= self._most:
+        if count <= self._most or strategy in self._off:
             return ""
         window = seconds(self._window)
         why = f"{count} of its orders in {name} were executed within {window} s, more than {self._most}"
@@ -218,11 +219,13 @@ class Executions:
         return why
 
     def fold_disabled(self, strategy: str) -> None:
-        """A strategy is off: it was said."""
+        """A strategy is off, and it was said."""
+        self._off[strategy] = None
         self.over.pop(strategy, None)
 
     def fold_enabled(self, strategy: str) -> None:
         """An operator lets a strategy go on: it is counted from here."""
+        self._off.pop(strategy, None)
         self.over.pop(strategy, None)
         self._times = {key: times for key, times in self._times.items() if key[0] != strategy}
 
@@ -233,10 +236,12 @@ class Executions:
 
     def snapshot(self) -> list[Any]:
         """Return plain values."""
-        return [[[*key, times] for key, times in self._times.items()], [list(item) for item in self.over.items()]]
+        times = [[*key, times] for key, times in self._times.items()]
+        return [times, list(self._off), [list(item) for item in self.over.items()]]
 
     def restore(self, state: list[Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
-        times, over = state
+        times, off, over = state
+        self._off = dict.fromkeys(off)
         self._times = {(strategy, symbol): list(stamps) for strategy, symbol, stamps in times}
         self.over = dict(over)
