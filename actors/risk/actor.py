@@ -62,7 +62,6 @@ from actors.risk.exposure_limits import ExposureLimits
 from actors.risk.fees import FeeEstimate
 from actors.risk.form import Denial
 from actors.risk.heat import Heat
-from actors.risk.history import SessionHistory
 from actors.risk.limits import check_names
 from actors.risk.margin import LIQUIDATE, MarginDesk
 from actors.risk.params import RiskLimits
@@ -75,6 +74,7 @@ from actors.risk.terms import closing_half, opening_half
 from actors.risk.throttle import BY
 from actors.risk.track import Tracks
 from actors.risk.trading_state import REPLAY_RULE
+from actors.values.history import SessionHistory
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
 from daemon.kernel.actor import Context, Health, decides, evolves, observes

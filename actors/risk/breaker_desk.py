@@ -44,7 +44,6 @@ from actors.risk.breakers import DAILY_LOSS, DRAWDOWN, Guard
 from actors.risk.control import ControlDesk
 from actors.risk.drift import Drift
 from actors.risk.exposure import Exposure
-from actors.risk.history import SessionHistory
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
 from actors.risk.rates import OrderRate, RejectRate
@@ -53,6 +52,7 @@ from actors.risk.streaks import Streaks
 from actors.risk.trading_state import ACTIVE, BREAKER, HALTED, KILLED, RECOVERY, REDUCING
 from actors.risk.utilization import Utilization, names_from
 from actors.values.fixed import SCALE, mul, to_fixed
+from actors.values.history import SessionHistory
 from actors.values.universe import Universe
 from daemon.kernel.actor import Context, decides
 

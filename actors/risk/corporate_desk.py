@@ -6,10 +6,10 @@ from actors.messages.market import CorporateAction
 from actors.messages.orders import OrderRestated
 from actors.messages.portfolio import DividendPaid, PositionAdjusted
 from actors.risk.exposure import Exposure
-from actors.risk.history import SessionHistory
 from actors.risk.prices import Prices
 from actors.risk.remembered import Remembered
 from actors.risk.track import Tracks
+from actors.values.history import SessionHistory
 from daemon.kernel.actor import CoreActor, evolves, observes
 
 

@@ -1,92 +1,21 @@
-"""Correlations of session returns, over the sessions two symbols have in common.
+"""Correlations of all pairs, betas and deviations of session returns, for people to look at.
 
-Nothing is filled in: where a return is missing, the session does not count for the pair. What a check of the gate
-compares is rounded to nine digits and computed without BLAS, so that it is the same number on every machine and with
-any number of threads.
+What decides is :mod:`actors.values.correlation`.
+Nothing is filled in: where a return is missing, the session does not count for the pair.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
+from actors.values.correlation import DIGITS, FLAT, centred
+
+__all__ = ["DIGITS", "betas", "blocks", "deviations", "matrix"]
+
 F64 = npt.NDArray[np.float64]
-
-_LARGE: Final = 1e100
-_TINY: Final = 1e-100
-_VARIES: Final = 1e-24
-"""A mean square, as a part of the largest value's, from which on a column varies beyond all doubt."""
-
-DIGITS: Final = 9
-FLAT: Final = 4.0 * float(np.finfo(np.float64).eps)
-"""A series whose range is at most this part of its size has no dispersion beyond rounding."""
-
-
-def correlations(returns: F64, symbol: int, others: Sequence[int], least: int) -> list[float]:
-    """Return Pearson's correlation of one symbol with each of others.
-
-    Args:
-        returns: ``[T, N]`` simple returns, NaN (or anything not finite) where there is none.
-        symbol: column of the one.
-        others: columns of the others; the symbol itself among them gives 1.
-        least: common sessions without which nothing is known; at least 2 are always needed.
-
-    Returns:
-        One number from -1 to 1 for each of ``others``, rounded to nine digits; NaN where fewer than ``least`` sessions
-        are common or one of the two does not vary over them.
-    """
-    if not len(others):
-        return []
-    columns = np.take(returns, [symbol, *others], axis=1)
-    plain = _whole_columns(columns) if len(columns) >= max(least, 2) else None
-    if plain is not None:
-        return plain
-    x = returns[:, symbol, None]
-    y = np.take(returns, np.asarray(others, dtype=np.intp), axis=1)
-    common = np.isfinite(x) & np.isfinite(y)
-    count = np.count_nonzero(common, axis=0)
-    divisor = np.maximum(count, 1)
-    x, x_flat = _centred(x, common, divisor)
-    y, y_flat = _centred(y, common, divisor)
-    known = (count >= max(least, 2)) & ~x_flat & ~y_flat
-    # Roots apart: the product of two sums of squares may be too small for a float where each is not.
-    out = np.full(len(others), np.nan)
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is unknown
-        size = np.sqrt(np.sum(x * x, axis=0)) * np.sqrt(np.sum(y * y, axis=0))
-        known &= (size > 0.0) & np.isfinite(size)
-        np.divide(np.sum(x * y, axis=0), size, out=out, where=known)
-    rounded: list[float] = np.round(np.clip(out, -1.0, 1.0), DIGITS).tolist()
-    return rounded
-
-
-def _whole_columns(columns: F64) -> list[float] | None:
-    """Return the correlations of the first column with the others, where nothing is missing and all of them vary."""
-    size = float(np.abs(columns).max())
-    if not (0.0 < size < _LARGE):  # also false for NaN
-        return None
-    centred = columns - columns.mean(axis=0)
-    squares = np.add.reduce(centred * centred, axis=0)
-    # Far above what rounding leaves of a column that does not vary, and no product of two is too small for a float.
-    if not squares.min() > _VARIES * len(columns) * max(size * size, _TINY):
-        return None
-    products = np.add.reduce(centred[:, :1] * centred[:, 1:], axis=0)
-    found: list[float] = np.round(np.clip(products / np.sqrt(squares[0] * squares[1:]), -1.0, 1.0), DIGITS).tolist()
-    return found
-
-
-def _centred(
-    values: F64, common: npt.NDArray[np.bool_], count: npt.NDArray[np.intp]
-) -> tuple[F64, npt.NDArray[np.bool_]]:
-    """Return values less their mean over the common sessions, 0 elsewhere, and which columns do not vary."""
-    present = np.where(common, values, 0.0)
-    mean = present.sum(axis=0) / count
-    high = np.where(common, values, -np.inf).max(axis=0, initial=-np.inf)
-    low = np.where(common, values, np.inf).min(axis=0, initial=np.inf)
-    flat = ~(high - low > FLAT * np.maximum(np.abs(high), np.abs(low)))
-    return np.where(common, values - mean, 0.0), flat
 
 
 def matrix(returns: F64, least: int) -> F64:
@@ -97,8 +26,8 @@ def matrix(returns: F64, least: int) -> F64:
         least: common sessions without which a pair is unknown; at least 2 are always needed.
 
     Returns:
-        A symmetric matrix with ones where a symbol varies; NaN where :func:`correlations` has one. By BLAS: for people
-        to look at, the last digits may differ between machines.
+        A symmetric matrix with ones where a symbol varies; NaN where :func:`actors.values.correlation.correlations` has
+        one. By BLAS: for people to look at, the last digits may differ between machines.
     """
     known = np.isfinite(returns)
     count = np.count_nonzero(known, axis=0)
@@ -162,7 +91,7 @@ def betas(returns: F64, benchmark: F64, least: int) -> F64:
         part = returns[:, columns]
         common = np.isfinite(benchmark)[:, None] & np.isfinite(part)
         count = np.count_nonzero(common, axis=0)
-        x, flat = _centred(benchmark[:, None], common, np.maximum(count, 1))
+        x, flat = centred(benchmark[:, None], common, np.maximum(count, 1))
         y = np.where(common, part, 0.0)
         spread = np.einsum("tn,tn->n", x, x)
         known = (count >= max(least, 2)) & ~flat & (spread > 0.0)

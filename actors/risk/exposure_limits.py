@@ -20,16 +20,16 @@ from typing import Final
 import numpy as np
 
 from actors.messages.orders import BUY
-from actors.risk.correlation import correlations
 from actors.risk.exposure import Book, Exposure, Holding
 from actors.risk.form import Denial, plain
-from actors.risk.history import SessionHistory
 from actors.risk.limits import NO_LIMIT, PortfolioTerms, sector_numbers
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
 from actors.risk.totals import Totals
 from actors.risk.var import historical
+from actors.values.correlation import correlations
 from actors.values.fixed import SCALE, div_round, fmt, to_fixed
+from actors.values.history import SessionHistory
 from actors.values.universe import Universe
 
 VAR_LEVEL: Final = 0.95

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from actors.risk.history import SessionHistory
+from actors.values.history import SessionHistory
 
 SESSIONS: Final = 20
 SESSIONS_A_YEAR: Final = 252

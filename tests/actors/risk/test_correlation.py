@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from actors.risk.correlation import betas, correlations, deviations, matrix
+from actors.risk.correlation import betas, deviations, matrix
+from actors.values.correlation import correlations
 
 NAN = math.nan
 

@@ -1,11 +1,11 @@
-"""Session closes and their returns as risk remembers them."""
+"""Session closes and their returns, as rooms remember them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from actors.risk.history import SessionHistory
 from actors.values.fixed import SCALE
+from actors.values.history import SessionHistory
 
 
 def closes(*prices: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -19,11 +19,11 @@ from actors.messages.risk import BreakerReset, BreakerTripped, TradingState
 from actors.risk.drift import PENDING_MAX, Drift
 from actors.risk.exposure import Working
 from actors.risk.fill_checks import distance, insane, slipped
-from actors.risk.history import SessionHistory
 from actors.risk.rates import OUTCOMES_MAX, OrderRate, RejectRate
 from actors.risk.streaks import Streaks
 from actors.risk.wildness import volatility
 from actors.values.fixed import to_fixed
+from actors.values.history import SessionHistory
 
 SECOND = 10**9
 MINUTE = 60 * SECOND

@@ -8,17 +8,50 @@ forward, because a price that stands still would look like a market that is calm
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from actors.messages.market import CorporateAction
 from actors.values.fixed import SCALE
 from actors.values.ring import PanelRing
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
+
+
+class Action(Protocol):
+    """What a corporate action says (:class:`actors.messages.market.CorporateAction`)."""
+
+    @property
+    def symbol(self) -> int:
+        """Whose it is."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """``split``, ``dividend``, ``rename`` or ``delist``."""
+        ...
+
+    @property
+    def value(self) -> int:
+        """Cash per share of a dividend, units of 1e-8."""
+        ...
+
+    @property
+    def renamed_to(self) -> int | None:
+        """The new symbol's id."""
+        ...
+
+    @property
+    def numerator(self) -> int:
+        """New shares of a split ..."""
+        ...
+
+    @property
+    def denominator(self) -> int:
+        """... for so many old ones."""
+        ...
 
 
 class SessionHistory:
@@ -86,7 +119,7 @@ class SessionHistory:
         self._ring.move(symbol, new)
         self.version += 1
 
-    def fold_action(self, action: CorporateAction, last: int) -> None:
+    def fold_action(self, action: Action, last: int) -> None:
         """Take over a corporate action; ``last`` is the symbol's last price before it, units of 1e-8.
 
         Behind a dividend the closes before it are smaller by its share of the price, so that it is part of the return.
