@@ -65,7 +65,7 @@ LOSSES_OF_OLD = ("daily_loss", "drawdown")
 UNRESOLVED_NS = 12 * 3_600 * 10**9
 """How long a critical alert that nobody has dealt with keeps a daemon from trading after a restart."""
 
-BY_RULE = ("recovery",)
+BY_RULE = ("recovery", "breaker")
 """Who lets trading go on without having looked. The replay's rule stands in for the person who would."""
 SETTLED_BY_RESUME = ("trading_state:", "breaker:", "flatten:")
 
@@ -340,8 +340,11 @@ class AlerterActor(EdgeActor):
         return None if told or not self._params.trading_state else rules.state_changed(event)
 
     def _reset(self, event: BreakerReset, events: list[Event]) -> rules.Draft | None:
-        """The losses' own resets are told by the trading state that follows; any other may change nothing else."""
+        """What a breaker's trip was about is settled; day loss and drawdown are told by the state that follows."""
         del events
+        key = rules.breaker_key(event)
+        for alert in [alert for alert in self._open.values() if alert.key == key]:
+            del self._open[alert.alert_id]
         return None if event.breaker in LOSSES_OF_OLD else rules.breaker_reset(event)
 
     def _flattened(self, event: FlattenEnded, events: list[Event]) -> rules.Draft | None:

@@ -55,7 +55,8 @@ _THEN: Final = {
     "halt": "trading halted",
     "flatten": "positions are closed",
 }
-_MILD: Final = ("warn", "block")
+_MILD: Final = ("warn", "block", "reduce")
+"""Actions that wake nobody while the breaker arms itself."""
 _STATE_ACTIONS: Final = {
     TradingState.ACTIVE: "all orders pass the gate again",
     TradingState.REDUCING: "only orders that reduce risk pass",
@@ -114,6 +115,11 @@ def _breaker_of(event: BreakerTripped | BreakerReset) -> str:
     return f"{event.breaker}{whose}{f' ({event.subject})' if event.subject else ''}"
 
 
+def breaker_key(event: BreakerTripped | BreakerReset) -> str:
+    """Return the key of the alert that a breaker's trip is."""
+    return f"breaker:{event.portfolio}:{event.breaker}{f':{event.subject}' if event.subject else ''}"
+
+
 def breaker_tripped(event: BreakerTripped) -> Draft:
     """A breaker tripped: what it measured, and what it did."""
     of = f" --portfolio {event.portfolio}" if event.portfolio else ""
@@ -140,9 +146,8 @@ def breaker_tripped(event: BreakerTripped) -> Draft:
             ("portfolio", event.portfolio),
             ("subject", event.subject),
         )
-    subject = f":{event.subject}" if event.subject else ""
     return Draft(
-        key=f"breaker:{event.portfolio}:{event.breaker}{subject}",
+        key=breaker_key(event),
         severity=SEVERITY["breaker_warns" if event.action in _MILD and not event.latched else "breaker"],
         title=title(said),
         facts=tuple(fact for fact in facts if fact[1]),
@@ -154,7 +159,7 @@ def breaker_tripped(event: BreakerTripped) -> Draft:
 def breaker_reset(event: BreakerReset) -> Draft:
     """A breaker is armed again."""
     return Draft(
-        key=f"breaker_reset:{event.portfolio}:{event.breaker}{f':{event.subject}' if event.subject else ''}",
+        key=f"armed_again:{breaker_key(event)}",
         severity=SEVERITY["breaker_reset"],
         title=title(f"Breaker {_breaker_of(event)} armed again, by {event.by}"),
         facts=(("reason", event.reason), ("by", event.by)),

@@ -28,7 +28,16 @@ from actors.messages.portfolio import (
     PositionChanged,
     TradeClosed,
 )
-from actors.messages.risk import BreakerTripped, LimitBreached, LimitsChanged, TradingState, TradingStateChanged
+from actors.messages.risk import (
+    BreakerReset,
+    BreakerTripped,
+    ConnectionChanged,
+    EntriesLocked,
+    LimitBreached,
+    LimitsChanged,
+    TradingState,
+    TradingStateChanged,
+)
 from actors.messages.runtime import MachineTrouble
 from actors.values.fixed import SCALE, to_fixed
 from actors.values.session import Session
@@ -107,6 +116,7 @@ def stop(symbol=0, *, reason="stop_loss", ret=-0.031, pnl=-312.5):
     )
 
 
+SLIPPAGE_ARMED = "Breaker slippage of main (AAPL) armed again, by breaker"
 TRIPPED = BreakerTripped("main", "drawdown", 0.204, 0.2, to_fixed(79_600), to_fixed(100_000), "halt", latched=True)
 HALTED = TradingStateChanged(TradingState.ACTIVE, TradingState.HALTED, "drawdown", "breaker", latched=True)
 
@@ -121,6 +131,40 @@ HALTED = TradingStateChanged(TradingState.ACTIVE, TradingState.HALTED, "drawdown
             "-2.4% day loss in main: entries blocked",
         ),
         (TRIPPED, "critical", "-20.4% drawdown in main: trading halted"),
+        (
+            BreakerTripped("main", "weekly_loss", 0.1, 0.1, to_fixed(9), to_fixed(10), "deleverage", latched=False),
+            "critical",
+            "-10% week's loss in main: positions are cut",
+        ),
+        (
+            BreakerTripped("", "reject_rate", 0.6, 0.5, 0, 0, "warn", latched=False, cause="60% refused"),
+            "warning",
+            "0.6 reject_rate: a warning",
+        ),
+        (
+            BreakerTripped("main", "slippage", 0.02, 0.01, 0, 0, "block", latched=False, cause="dear", subject="AAPL"),
+            "warning",
+            "0.02 slippage (AAPL) in main: entries blocked",
+        ),
+        (
+            BreakerTripped("", "loss_streak", 5.0, 5.0, 0, 0, "block", latched=True, cause="5 trades lost"),
+            "critical",
+            "5 loss_streak: entries blocked",
+        ),
+        (LimitBreached("main", "max_positions", 9.0, 10.0, "warn"), "info", "90% of max_positions used in main"),
+        (BreakerReset("main", "slippage", "over", "breaker", "AAPL"), "info", SLIPPAGE_ARMED),
+        (
+            EntriesLocked("main", 0, "cooldown", "AAPL was closed at a loss", until_ts=1),
+            "info",
+            "Entries locked in AAPL of main: cooldown",
+        ),
+        (
+            EntriesLocked("main", -1, "stop_guard", "3 stops", until_session=3),
+            "warning",
+            "Entries locked in main: stop_guard",
+        ),
+        (ConnectionChanged("live", lost=True, since=1, reason="cut"), "warning", "The feed live is lost"),
+        (ConnectionChanged("live", lost=False, since=1), "info", "The feed live is back"),
         (stop(), "warning", "-3.1% at stop-loss of AAPL, -$312.50"),
         (HALTED, "critical", "Trading halted, by breaker"),
         (
@@ -170,6 +214,33 @@ def test_facts_are_plain_decimals_and_titles_are_for_people():
         "portfolio": "main",
     }
     assert alert.next_command == "tradingctl breaker reset --portfolio main --breaker drawdown"
+
+
+SKEWED = BreakerTripped("", "clock_skew", 6.0, 5.0, 0, 0, "halt", latched=True, cause="it jumped")
+
+
+@pytest.mark.parametrize("latched", [True, False])
+def test_what_waits_for_an_operator_says_what_to_type(latched):
+    """A breaker of all portfolios names none; one that cools asks for nothing. What is not known is no fact."""
+    (alert,) = Feeder().events(msgspec.structs.replace(SKEWED, latched=latched))
+    assert alert.next_command == ("tradingctl breaker reset --breaker clock_skew" if latched else "")
+    assert dict(alert.facts) == {"cause": "it jumped", "value": "6", "limit": "5"}
+
+
+def test_a_days_reset_by_rule_is_told_by_the_state_alone():
+    """As it always was."""
+    assert Feeder().events(BreakerReset("main", "daily_loss", "a new session began", "replay rule")) == []
+
+
+def test_an_armed_breaker_settles_its_own_alert_and_no_other():
+    """What cooled down keeps no daemon from trading; what a rule lifted was not looked at by anybody."""
+    feeder = Feeder()
+    feeder.events(TRIPPED)
+    feeder.events(SKEWED)
+    lifted = TradingStateChanged(TradingState.HALTED, TradingState.ACTIVE, "over", "breaker", latched=False)
+    feeder.events(BreakerReset("", "clock_skew", "over", "breaker"), lifted)
+    assert [text for text in feeder.alerter.unresolved(TS + 1) if "clock_skew" in text] == []
+    assert [text for text in feeder.alerter.unresolved(TS + 1) if "drawdown" in text] != []
 
 
 def test_a_breakers_halt_is_told_once_by_the_breaker():
