@@ -260,8 +260,9 @@ def measure(facts: Facts, held: Basis, limits: RiskLimits, terms: PortfolioTerms
         rf: annual risk-free rate of the Sharpe ratio.
     """
     equity, sample = facts.equity, held.sample
-    weights = facts.values / equity if equity > 0 else np.full(facts.values.size, np.nan)
-    is_known = bool(np.isfinite(weights).all()) and equity > 0
+    has_equity = math.isfinite(equity) and equity > 0
+    weights = facts.values / equity if has_equity else np.full(facts.values.size, np.nan)
+    is_known = has_equity and bool(np.isfinite(weights).all())
     gross = net = None
     found: list[Tail] = []
     pieces: tuple[Component, ...] = ()

@@ -225,7 +225,7 @@ def stress(held: Prepared, weights: F64, deviation: float | None) -> list[Impact
 
     Args:
         held: the symbols.
-        weights: ``[H]`` signed values over equity; where one is not finite every loss is unknown.
+        weights: ``[H]`` signed values over equity; where one is not finite every loss is unknown, and is None.
         deviation: of the whole portfolio's session returns, None where not known.
     """
     if not np.isfinite(weights).all():
