@@ -106,7 +106,10 @@ def test_the_commands_are_those_of_the_contract() -> None:
         "install-service",
         "backup",
         "restore",
-        *(f"calc {name}" for name in ("metrics", "psr", "dsr", "mintrl", "cost", "tca")),
+        *(
+            f"calc {name}"
+            for name in ("metrics", "psr", "dsr", "mintrl", "cost", "tca", "var", "stress", "correlation")
+        ),
         *(f"strategy {name}" for name in ("list", "show", "new", "check")),
         *(f"config {name}" for name in ("show", "check", "schema", "init")),
     }
