@@ -24,6 +24,7 @@ from actors.messages.market import (
     TradingStatus,
 )
 from actors.values.corporate import dividend_px, split_px
+from actors.values.fixed import PRICE_MAX
 from actors.values.halts import Halts
 from actors.values.tick_prices import TickPrices
 
@@ -124,11 +125,12 @@ class Prices:
         ids = panel.ids
         if ids.size != 1:
             found, prices = self._ticks.many_quoted(ids, panel.bid_px, panel.ask_px)
-            self._freshen(panel.ts, ids[(panel.bid_px > 0) & (panel.bid_px <= panel.ask_px)])
+            sound = (panel.bid_px > 0) & (panel.bid_px <= panel.ask_px) & (panel.ask_px <= PRICE_MAX)
+            self._freshen(panel.ts, ids[sound])
             self._px[found] = prices
             return
         bid, ask = panel.bid_px.item(0), panel.ask_px.item(0)
-        if not 0 < bid <= ask:  # also true for NaN
+        if not 0 < bid <= ask <= PRICE_MAX:  # also true for NaN
             return
         symbol = ids.item(0)
         self._freshen(panel.ts, symbol)

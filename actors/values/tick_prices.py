@@ -1,7 +1,7 @@
 """What ticks say about the last price: the last print of a session, without prints the middle of the last quote.
 
-A quote that is crossed or lacks a side says nothing. Shared by the rooms that keep last prices, so that the gate's
-reference and a portfolio's mark are the same price. Prices are ``int`` in units of 1e-8.
+A quote that is crossed, lacks a side or is no price says nothing. Shared by the rooms that keep last prices, so that
+the gate's reference and a portfolio's mark are the same price. Prices are ``int`` in units of 1e-8.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from actors.values.fixed import SCALE
+from actors.values.fixed import PRICE_MAX, SCALE
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -33,7 +33,7 @@ class TickPrices:
 
     def quoted(self, symbol: int, bid: float, ask: float) -> int:
         """Return the last price of a symbol behind a quote, 0 where the quote changes nothing."""
-        if not 0 < bid <= ask or (self._any and self._printed.item(symbol)):  # the first is false for NaN
+        if not 0 < bid <= ask <= PRICE_MAX or (self._any and self._printed.item(symbol)):  # the first is false for NaN
             return 0
         return (round(bid * SCALE) + round(ask * SCALE)) // 2
 
@@ -45,7 +45,7 @@ class TickPrices:
 
     def many_quoted(self, ids: I32, bid: F64, ask: F64) -> tuple[I32, I64]:
         """Return the symbols to which quotes give a last price, and those prices; ``ids`` without repeats."""
-        whole = (bid > 0) & (bid <= ask) & ~self._printed[ids]
+        whole = (bid > 0) & (bid <= ask) & (ask <= PRICE_MAX) & ~self._printed[ids]
         low: I64 = np.rint(bid[whole] * SCALE).astype(np.int64)
         high: I64 = np.rint(ask[whole] * SCALE).astype(np.int64)
         return ids[whole], (low + high) // 2
