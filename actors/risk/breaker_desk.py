@@ -114,6 +114,7 @@ class BreakerDesk(ControlDesk):
         self._orders_passed.adopt(rules.get(names.ORDER_RATE, OFF))
         self._refusals.adopt(rules.get(names.REJECT_RATE, OFF))
         self._silence.adopt(rules.get(names.STALE_DATA, OFF), daily=self._prices.daily)
+        self._feeds.adopt(rules.get(names.CONNECTIVITY, OFF))
         self._drift.adopt(rules.get(names.PREDICTION_DRIFT, OFF))
         self._gross_limit = to_fixed(self._rule(names.EXPOSURE, limits).limit)
         self._insane_from = self._rule(names.FILL_SANITY, limits).limit

@@ -92,35 +92,53 @@ class Silence:
 
 
 class Feeds:
-    """Feeds that are lost, since when.
+    """Feeds that are lost, since when, and the timers that were set to look at them.
 
     Attributes:
         lost: feed -> stamp of the loss, nanoseconds UTC.
+        timers: (when it comes, feed) in the order in which they were set; what has come is taken away with the next.
     """
 
-    __slots__ = ("lost",)
+    __slots__ = ("_limit_ns", "lost", "timers")
 
     def __init__(self) -> None:
-        """Begin with every feed well."""
+        """Begin with every feed well, and the breaker off."""
         self.lost: dict[str, int] = {}
+        self.timers: list[tuple[int, str]] = []
+        self._limit_ns = 0
 
-    def fold(self, event: ConnectionChanged) -> None:
-        """Take over what became of a feed."""
+    def adopt(self, rule: BreakerRule) -> None:
+        """Watch this rule from now on."""
+        self._limit_ns = round(rule.limit * SECOND)
+
+    def due(self, start: int) -> int:
+        """Return when a feed that is away from ``start`` on is away too long; 0 where nobody watches."""
+        return start + self._limit_ns + 1 if self._limit_ns else 0
+
+    def fold(self, event: ConnectionChanged, now: int) -> None:
+        """Take over what became of a feed at the stamp ``now``."""
         if event.lost:
             self.lost.setdefault(event.feed, event.since)
+            self._set(event.since, event.feed, now)
         else:
             self.lost.pop(event.feed, None)
 
-    def dues(self, feed: str, opened: int, limit_ns: int) -> list[int]:
-        """Return when timers were set for a lost feed: by its loss, and by an opening since."""
-        since = self.lost[feed]
-        starts = [since, opened] if opened > since else [since]
-        return [start + limit_ns + 1 for start in starts]
+    def fold_opened(self, now: int) -> None:
+        """A session opened: what is lost is away from here on."""
+        for feed in self.lost:
+            self._set(now, feed, now)
+
+    def _set(self, start: int, feed: str, now: int) -> None:
+        self.timers = [timer for timer in self.timers if timer[0] > now]
+        if self._limit_ns:
+            self.timers.append((self.due(start), feed))
 
     def snapshot(self) -> list[Any]:
         """Return plain values."""
-        return [list(item) for item in self.lost.items()]
+        return [[list(item) for item in self.lost.items()], [list(timer) for timer in self.timers]]
 
     def restore(self, state: list[Any]) -> None:
-        """Take over what :meth:`snapshot` gave."""
-        self.lost = dict(state)
+        """Take over what :meth:`snapshot` gave; [] of an older version, which knew no feeds."""
+        lost, timers = state or ([], [])
+        self.lost = dict(lost)
+        self.timers = [(due, feed) for due, feed in timers]

@@ -127,6 +127,7 @@ class WatchDesk(BreakerDesk):
         self._blocks.fold_opened(ts, self._prices.session)
         self._used.fold_opened()
         self._silence.fold_opened(ts, max(0, panel.first_end - panel.ts))
+        self._feeds.fold_opened(ts)
         if self._rows.get("", names.STALE_DATA) is not None:
             self._silence.fold_watch(on=False)
 
@@ -134,9 +135,9 @@ class WatchDesk(BreakerDesk):
         """A session has opened: set the timers that watch it."""
         if self._silence.due:
             ctx.call_at(self._silence.due, ReviewRisk(names.STALE_DATA))
-        rule = self._rule(names.CONNECTIVITY)
-        for feed in self._feeds.lost if rule.limit else ():
-            ctx.call_at(ctx.now + _ns(rule) + 1, ReviewRisk(names.CONNECTIVITY, feed))
+        due = self._feeds.due(ctx.now)
+        for feed in self._feeds.lost if due else ():
+            ctx.call_at(due, ReviewRisk(names.CONNECTIVITY, feed))
 
     @decides(ReviewRisk)
     def review_risk(self, command: ReviewRisk, ctx: Context) -> None:
@@ -180,9 +181,9 @@ class WatchDesk(BreakerDesk):
         else:
             reason = panel.reason
         ctx.emit(ConnectionChanged(panel.feed, lost=True, since=since, reason=reason))
-        rule = self._rule(names.CONNECTIVITY)
-        if rule.limit:
-            ctx.call_at(since + _ns(rule) + 1, ReviewRisk(names.CONNECTIVITY, panel.feed))
+        due = self._feeds.due(since)
+        if due:
+            ctx.call_at(due, ReviewRisk(names.CONNECTIVITY, panel.feed))
 
     @decides(FeedConnected)
     def feed_back(self, panel: FeedConnected, ctx: Context) -> None:
@@ -193,7 +194,7 @@ class WatchDesk(BreakerDesk):
     @evolves(ConnectionChanged)
     def connection_changed(self, event: ConnectionChanged) -> None:
         """Take over what became of a feed."""
-        self._feeds.fold(event)
+        self._feeds.fold(event, self.frame_ts)
         row = self._rows.get("", names.CONNECTIVITY, event.feed)
         if row is not None:
             self._rows.fold_cause(row, self.frame_ts, self._prices.session, lasts=event.lost)
@@ -289,11 +290,9 @@ class WatchDesk(BreakerDesk):
         due = self._silence.waiting(ctx.now)
         if due:
             ctx.call_at(due, ReviewRisk(names.STALE_DATA))
-        rule = self._rule(names.CONNECTIVITY)
-        for feed in self._feeds.lost if rule.limit else ():
-            for due in self._feeds.dues(feed, self._silence.opened, _ns(rule)):
-                if due > ctx.now:
-                    ctx.call_at(due, ReviewRisk(names.CONNECTIVITY, feed))
+        for due, feed in self._feeds.timers:
+            if due > ctx.now:
+                ctx.call_at(due, ReviewRisk(names.CONNECTIVITY, feed))
 
 
 def seconds(ns: int) -> str:
