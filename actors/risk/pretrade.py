@@ -399,7 +399,7 @@ class Gate:
                 denial = self._crowding.why(terms, book, holding, symbol, side, worst, other, mark)
                 if denial is not None:
                     return denial
-            if self._heat.on and (denial := self._heat.why(order, leaves, mark, book.equity, own)) is not None:
+            if self._heat.on and (denial := self._heat.why(order, leaves, px, book.equity, own)) is not None:
                 return denial
         return self._need(order, leaves, px, limit_px, own, book)
 
