@@ -21,6 +21,7 @@ from actors.broker.panels import row_of, trades
 from actors.broker.resting import adding_risk
 from actors.broker.shorting import being_sold
 from actors.broker.state import BrokerState
+from actors.broker.trailing import stop_of
 from actors.messages.orders import (
     CancelAll,
     CancelOrder,
@@ -182,7 +183,8 @@ class IntakeDesk(BrokerState):
 
     def _canceled(self, order: WorkingOrder, reason: str) -> OrderCanceled:
         name, last = order.order.client_order_id, self._last(order.symbol)
-        return OrderCanceled(order.order_id, name, order.cum_qty, reason, last, order.arrival_px)
+        stop_px = stop_of(order, order.best)  # None but for an armed trail
+        return OrderCanceled(order.order_id, name, order.cum_qty, reason, last, order.arrival_px, stop_px)
 
     def _not_working(self, client_order_id: str) -> tuple[str, str]:
         if client_order_id in self._seen:

@@ -328,6 +328,7 @@ class OrderCanceled(Event, tag=52, frozen=True):
         px: last price known to the broker (mid of the quotes, else the last trade), 0 where unknown: what is missed of
             the order is measured against it.
         arrival_px: as in :class:`OrderFilled`.
+        stop_px: where the stop of a trail stood; None for other orders, and where it is not known.
     """
 
     order_id: str
@@ -336,6 +337,7 @@ class OrderCanceled(Event, tag=52, frozen=True):
     reason: str
     px: int = 0
     arrival_px: int = 0
+    stop_px: int | None = None
 
 
 class OrderReplaced(Event, tag=53, frozen=True):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from actors.messages.market import BarPanel, SessionClosed, SessionOpened
+from actors.messages.market import BarPanel, CorporateAction, SessionClosed, SessionOpened
 from actors.messages.orders import (
     CancelOrder,
     OrderAccepted,
@@ -160,6 +160,7 @@ class PortfolioActor(CorporateDesk, TickDesk):
         self._forget_canceled()
         self._marks.fold(panel)
         self._excursions.begin(panel)
+        self._fold_session_bar(panel)
 
     @seals(BarPanel)
     def stretch(self, panel: BarPanel) -> None:
@@ -176,6 +177,13 @@ class PortfolioActor(CorporateDesk, TickDesk):
         self._marks.begin(panel.session.date)
         if type(panel) is SessionOpened:
             self._nights.fold_opened(panel.session.date)
+        else:
+            self._fold_session_close(panel.session.date)
+
+    def reprice(self, action: CorporateAction) -> None:
+        """Say what stops are measured in and from in new units, then all that prices measure."""
+        self._fold_session_action(action)
+        super().reprice(action)
 
     @decides(SessionOpened)
     def open_session(self, panel: SessionOpened, ctx: Context) -> None:
@@ -217,6 +225,7 @@ class PortfolioActor(CorporateDesk, TickDesk):
                     accrued=accrued,
                 )
             )
+        self._move_stops(ctx)
 
     @evolves(SessionRolled)
     def fold_roll(self, event: SessionRolled) -> None:
@@ -287,7 +296,8 @@ class PortfolioActor(CorporateDesk, TickDesk):
         if changed.opened is not None and pf.guarded and not fill.exempt and fill.strategy in pf.spec.strategies:
             ticker = self._universe.symbols[fill.symbol]
             owner = self._owner(pf, fill.strategy)
-            args = (fill.symbol, fill.exec_id, booking.opened_qty, fill.last_px, fill.strategy)
+            stop = self._opening_stop(pf, fill.symbol, fill.side, fill.last_px)
+            args = (fill.symbol, fill.exec_id, booking.opened_qty, fill.last_px, fill.strategy, stop)
             for order in opening_exits(pf.spec, owner, ticker, *args):
                 ctx.send(order)
 
@@ -309,6 +319,7 @@ class PortfolioActor(CorporateDesk, TickDesk):
         px = event.px / SCALE
         opened = self._states[event.portfolio].fold_position(event, px, self._marks.session, self._marks.number)
         if opened is not None:
+            self._fold_entry(opened)
             self._excursions.opened(opened, self._lots_in(symbol), event.px_source)
             self._marks.fold_fill(symbol, event.px)
 
@@ -363,6 +374,7 @@ class PortfolioActor(CorporateDesk, TickDesk):
             pf, working = found
             pf.fold_ended(working)
             if working.exit_of:
+                self._fold_trail_canceled(pf, working, event.stop_px)
                 self._fold_exit_canceled(pf, working, event.reason)
 
     @evolves(OrderRejected)
@@ -438,6 +450,7 @@ class PortfolioActor(CorporateDesk, TickDesk):
             "marks": self._marks.snapshot(),
             "excursions": self._excursions.snapshot(),
             "guarding": self._guard_snapshot(),
+            "stops": self._stops_snapshot(),
             "tradable": self._tradable.tobytes(),
             "nights": [self._nights.session, self._nights.days],
         }
@@ -460,6 +473,7 @@ class PortfolioActor(CorporateDesk, TickDesk):
         self._marks.restore(state["marks"])
         self._excursions.restore(state["excursions"])
         self._guard_restore(state["guarding"])
+        self._stops_restore(state.get("stops", {}))  # a snapshot of an older version has none
         if "tradable" in state:  # a snapshot of an older version knows of no delisting
             self._tradable = np.frombuffer(state["tradable"], dtype=np.bool_).copy()
         # A snapshot of an older version has none: what it held short before its next session is not charged.

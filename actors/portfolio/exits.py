@@ -2,16 +2,18 @@
 
 Both are reduce-only, good till cancelled, and name their lot. What closes or cuts the lot cancels or cuts them too, so
 that together they never offer more shares than the lot still has. Lots that operators or scripts opened, and lots of
-a strategy that buys and holds, have none.
+a strategy that buys and holds, have none. Where a stop rests is its portfolio's method (:mod:`actors.portfolio.stops`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from actors.messages.orders import CancelOrder, OrderType, ReplaceOrder, SubmitOrder, TimeInForce
+from actors.messages.orders import BUY, SELL, CancelOrder, OrderTerms, OrderType, ReplaceOrder, SubmitOrder, TimeInForce
 from actors.portfolio.params import PortfolioSpec
-from actors.portfolio.state import Working
+from actors.portfolio.positions import Lot
+from actors.portfolio.state import TIME_STOP, Working
+from actors.portfolio.stops import TRAILING
 from actors.values.fixed import SCALE, mul
 from daemon.kernel.ids import client_order_id
 from daemon.kernel.message import Command
@@ -28,17 +30,28 @@ def exit_id(owner: str, ticker: str, reason: str, lot_id: str, again: int = 0) -
 
 
 def opening_exits(
-    spec: PortfolioSpec, owner: str, ticker: str, symbol: int, lot_id: str, qty: int, px: int, strategy: str
+    spec: PortfolioSpec,
+    owner: str,
+    ticker: str,
+    symbol: int,
+    lot_id: str,
+    qty: int,
+    px: int,
+    strategy: str,
+    stop: int = 0,
 ) -> list[SubmitOrder]:
-    """Return the exits of a lot just opened.
+    """Return the exits of a lot just opened, or of one whose exits come back.
 
     ``owner`` is the strategy's name as it stands in order ids, ``qty`` the signed quantity of the lot, ``px`` its entry
-    price. A target of a short below zero is left out.
+    price, ``stop`` where its stop rests, 0 for where a lot just opened has it: a trail, or ``stop_loss`` away. A target
+    of a short below zero is left out.
     """
     side = 1 if qty > 0 else -1
     orders: list[tuple[str, OrderType, int | None, int | None]] = []
-    if spec.stop_loss:
-        orders.append(("stop_loss", OrderType.STOP, None, exit_px(px, -side * spec.stop_loss)))
+    if not stop and spec.stop == TRAILING:
+        orders.append(("stop_loss", OrderType.TRAILING_STOP, None, None))
+    elif stop or spec.stop_loss:
+        orders.append(("stop_loss", OrderType.STOP, None, stop or exit_px(px, -side * spec.stop_loss)))
     if spec.take_profit:
         orders.append(("take_profit", OrderType.LIMIT, exit_px(px, side * spec.take_profit), None))
     return [
@@ -56,10 +69,27 @@ def opening_exits(
             reason=reason,
             reduce_only=True,
             lot_id=lot_id,
+            terms=OrderTerms(trail_percent=spec.trail_percent) if kind is OrderType.TRAILING_STOP else None,
         )
         for reason, kind, limit_px, stop_px in orders
-        if (limit_px or stop_px or 0) > 0
+        if (limit_px or stop_px or 0) > 0 or kind is OrderType.TRAILING_STOP
     ]
+
+
+def time_exit(spec: PortfolioSpec, owner: str, ticker: str, lot: Lot, session: int) -> SubmitOrder:
+    """Return the order that closes a lot held long enough; ``session`` is the number of the one at whose close."""
+    return SubmitOrder(
+        client_order_id=exit_id(owner, ticker, TIME_STOP, lot.lot_id, session),
+        portfolio=spec.name,
+        symbol=lot.symbol,
+        side=SELL if lot.qty > 0 else BUY,
+        qty=abs(lot.qty),
+        tif=TimeInForce.GTC,  # what is asked for at a close fills at the next open
+        strategy=lot.strategy,
+        reason=TIME_STOP,
+        reduce_only=True,
+        lot_id=lot.lot_id,
+    )
 
 
 def adjust_exits(working: Iterable[Working], remaining: int) -> list[Command]:

@@ -59,12 +59,17 @@ class GuardDesk(CuttingDesk):
         if not tries or lot.exempt or lot.strategy not in pf.spec.strategies:
             return
         owner, ticker = self._owner(pf, lot.strategy), self._universe.symbols[lot.symbol]
-        terms = (lot.symbol, lot.lot_id, lot.qty, lot.px, lot.strategy)
+        terms = (lot.symbol, lot.lot_id, lot.qty, lot.px, lot.strategy, self._stop_again(pf, lot))
         for order in opening_exits(pf.spec, owner, ticker, *terms):
             again = tries.get(order.reason)
             if again is not None:
                 new, old = (exit_id(owner, ticker, order.reason, lot.lot_id, n) for n in (again + 1, again))
                 ctx.send(msgspec.structs.replace(order, client_order_id=new, parent_id=old))
+
+    def _stop_again(self, pf: PortfolioState, lot: Lot) -> int:
+        """Return where the stop of a lot comes back to; 0: to where it was when the lot was opened."""
+        del pf, lot
+        return 0
 
     # -- folds, from the actor's -----------------------------------------------------------------------------------
 

@@ -27,6 +27,9 @@ class Lot(msgspec.Struct, gc=False):
         cost: signed entry value of ``qty``.
         fees: entry fees that fall on ``qty``.
         high, low: extremes of known prices since the entry, as far as folded (:mod:`actors.portfolio.excursions`).
+        session: number of the session it was opened in, 0 where not known.
+        anchor: what its stop is measured from, in today's units: the entry price, or the best price since.
+        stop_px: where its stop rests or was when it was swept away; 0 where it never rested.
     """
 
     lot_id: str
@@ -41,6 +44,9 @@ class Lot(msgspec.Struct, gc=False):
     exempt: bool
     high: float
     low: float
+    session: int = 0
+    anchor: int = 0
+    stop_px: int = 0
 
 
 class Position(msgspec.Struct):

@@ -23,17 +23,21 @@ class SessionRanges:
 
     Attributes:
         high, low: of the session under way, or of the last one; NaN where it had no price.
+        seen: which symbols had a price in it.
     """
 
-    __slots__ = ("_averages", "_closed", "_count", "_last", "_session", "high", "low")
+    __slots__ = ("_averages", "_closed", "_count", "_last", "_session", "_wide", "high", "low", "seen")
 
-    def __init__(self, n_symbols: int, lookbacks: Iterable[int]) -> None:
+    def __init__(self, n_symbols: int, lookbacks: Iterable[int], *, wide: bool = True) -> None:
         """Begin without any session.
 
         Args:
             n_symbols: size of the universe.
             lookbacks: numbers of sessions of which average true ranges are kept.
+            wide: whether highs, lows and ranges are asked for; else only which symbols had a price.
         """
+        self._wide = wide
+        self.seen: npt.NDArray[np.bool_] = np.zeros(n_symbols, dtype=np.bool_)
         self.high: F64 = np.full(n_symbols, np.nan)
         self.low: F64 = np.full(n_symbols, np.nan)
         self._session = 0
@@ -50,18 +54,19 @@ class SessionRanges:
         if session != self._session:
             self._session = session
             self._closed = False
+            self.seen.fill(False)
             self.high.fill(np.nan)
             self.low.fill(np.nan)
 
     def fold_bar(self, panel: BarPanel) -> None:
-        """Take over a bar; a latecomer widens a range that is not closed yet and changes none that is."""
-        if panel.session != self._session:
-            if panel.revision:
-                return
-            self.begin(panel.session)
+        """Take over a bar; what comes behind its session's close changes nothing."""
+        self.begin(panel.session)
         if self._closed:
             return
         ids = slice(None) if panel.dense else panel.ids
+        self.seen[ids] = True
+        if not self._wide:
+            return
         self.high[ids] = np.fmax(self.high[ids], panel.high)
         self.low[ids] = np.fmin(self.low[ids], panel.low)
 
@@ -69,17 +74,32 @@ class SessionRanges:
         """Take over last prices behind a tick: symbols, and ``[N]`` prices of all symbols, 0 where unknown."""
         if self._closed:
             return
+        if ids.size == 1:  # as nearly every tick is
+            self._fold_tick(ids.item(0), px)
+            return
         now = px[ids]
         ids, now = ids[now > 0.0], now[now > 0.0]
+        self.seen[ids] = True
         self.high[ids] = np.fmax(self.high[ids], now)
         self.low[ids] = np.fmin(self.low[ids], now)
+
+    def _fold_tick(self, symbol: int, px: F64) -> None:
+        now = px.item(symbol)
+        if now > 0.0:
+            self.seen[symbol] = True
+            if not now <= self.high.item(symbol):
+                self.high[symbol] = now
+            if not now >= self.low.item(symbol):
+                self.low[symbol] = now
 
     def fold_close(self, px: F64) -> bool:
         """End the session at these last prices; tell whether it had not ended before."""
         if self._closed:
             return False
         self._closed = True
-        traded = self.fresh()
+        if not self._wide:
+            return True
+        traded = self.seen
         high, low, last = self.high[traded], self.low[traded], self._last[traded]
         ranges = np.fmax(high - low, np.fmax(np.abs(high - last), np.abs(low - last)))
         self._count[traded] += 1
@@ -111,11 +131,6 @@ class SessionRanges:
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def fresh(self) -> npt.NDArray[np.bool_]:
-        """Return which symbols had a price in the session."""
-        known: npt.NDArray[np.bool_] = ~np.isnan(self.high)
-        return known
-
     def average(self, symbol: int, rows: int) -> float:
         """Return the average true range of a symbol over so many sessions, NaN before there are as many."""
         return self._averages[rows].item(symbol) if self._count.item(symbol) >= rows else float("nan")
@@ -124,15 +139,16 @@ class SessionRanges:
 
     def snapshot(self) -> list[Any]:
         """Return plain values."""
-        columns = [column.tobytes() for column in (self.high, self.low, self._last, self._count)]
+        columns = [column.tobytes() for column in (self.high, self.low, self._last, self._count, self.seen)]
         averages = [[rows, average.tobytes()] for rows, average in self._averages.items()]
         return [self._session, self._closed, *columns, averages]
 
     def restore(self, state: list[Any]) -> None:
         """Take over what :meth:`snapshot` gave; a lookback that came since then makes every one begin anew."""
-        session, closed, high, low, last, count, averages = state
+        session, closed, high, low, last, count, seen, averages = state
         self._session, self._closed = session, closed
         self.high, self.low, self._last = (np.frombuffer(raw, dtype=np.float64).copy() for raw in (high, low, last))
+        self.seen = np.frombuffer(seen, dtype=np.bool_).copy()
         kept = dict(averages)
         if all(rows in kept for rows in self._averages):
             self._count = np.frombuffer(count, dtype=np.int64).copy()

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.messages.columns import F64, I64, unpack_f64, unpack_i32
-from actors.messages.orders import OrderReplaced, OrderRestated, OrderType, SubmitOrder
+from actors.messages.orders import OrderReplaced, OrderRestated, OrderTerms, OrderType, SubmitOrder
 from actors.messages.portfolio import (
     CashFlowed,
     DividendAccrued,
@@ -31,7 +31,11 @@ from actors.portfolio.views import Views
 from actors.values.fixed import SCALE, mul, mul_ratio
 from actors.values.margin import margin_of
 
-EXIT_REASONS: Final = ("stop_loss", "take_profit")
+STOP_LOSS: Final = "stop_loss"
+TIME_STOP: Final = "time_stop"
+EXIT_REASONS: Final = (STOP_LOSS, "take_profit", TIME_STOP)
+
+STOP_TYPES: Final = (OrderType.STOP, OrderType.TRAILING_STOP)
 
 VECTOR_MAX: Final = 2.0**62 / SCALE
 """Above this gross value (46 billion) the 64-bit sums of whole shares could overflow, so plain integers are used."""
@@ -62,6 +66,9 @@ class Working(msgspec.Struct):
         exit_of: the lot whose automatic exit it is, "" for any other order.
         base_reserved, base_leaves: what was set aside for how much, when its terms were last set.
         reason: of an automatic exit, "" for any other order.
+        stop_px: trigger of a stop, 0 where there is none.
+        trail_amount, trail_percent: of a trailing stop, 0 where there is none.
+        reduce_only: cannot open anything.
     """
 
     client_order_id: str
@@ -76,6 +83,10 @@ class Working(msgspec.Struct):
     base_reserved: int
     base_leaves: int
     reason: str = ""
+    stop_px: int = 0
+    trail_amount: int = 0
+    trail_percent: int = 0
+    reduce_only: bool = False
 
     @property
     def leaves(self) -> int:
@@ -89,7 +100,7 @@ class PortfolioState:
     def __init__(self, spec: PortfolioSpec, n_symbols: int) -> None:
         self.spec = spec
         self.name = spec.name
-        self.guarded = bool(spec.stop_loss or spec.take_profit)
+        self.guarded = bool(spec.stop_loss or spec.take_profit or spec.stop != "percent")
         """Whether lots get automatic exits."""
         self.cash = 0
         self.flows = 0
@@ -337,7 +348,11 @@ class PortfolioState:
             reserved,
             order.qty,
             order.reason if exit_of else "",
+            order.stop_px or 0 if order.type in STOP_TYPES else 0,
+            reduce_only=order.reduce_only,
         )
+        _take_trail(working, order.terms)
+        self._note_stop(working)
         if exit_of:
             self.swept.fold_answer(exit_of, order.reason, works=True)
             self.exits.setdefault(exit_of, {})[order.client_order_id] = working
@@ -363,6 +378,7 @@ class PortfolioState:
         working.qty = event.qty
         working.reserved = working.base_reserved = event.reserved
         working.base_leaves = event.qty - working.cum
+        self._move_stop(working, event.stop_px)
 
     def fold_restated(self, working: Working, event: OrderRestated) -> None:
         """A corporate action changed a working order; cash set aside for what is open of it stays so."""
@@ -371,6 +387,21 @@ class PortfolioState:
         working.symbol, working.qty, working.cum = event.symbol, event.qty, event.cum_qty
         if working.base_reserved:
             working.reserved = mul_ratio(working.base_reserved, leaves, working.base_leaves or 1)
+        _take_trail(working, event.terms)
+        self._move_stop(working, event.stop_px)
+
+    def _move_stop(self, working: Working, stop_px: int | None) -> None:
+        if working.stop_px and stop_px is not None:
+            working.stop_px = stop_px
+            self._note_stop(working)
+
+    def _note_stop(self, working: Working) -> None:
+        """Keep with a lot where its stop rests; a percent stop is where the entry price says."""
+        if working.stop_px and working.reason == STOP_LOSS and self.spec.stop != "percent":
+            for lot in self.lots(working.symbol):
+                if lot.lot_id == working.exit_of:
+                    lot.stop_px = working.stop_px
+                    return
 
     def fold_ended(self, working: Working) -> None:
         """An order is terminal."""
@@ -463,6 +494,11 @@ class PortfolioState:
             else:
                 self.entries[working.client_order_id] = working
         return orders
+
+
+def _take_trail(working: Working, terms: OrderTerms | None) -> None:
+    if terms is not None:
+        working.trail_amount, working.trail_percent = terms.trail_amount or 0, terms.trail_percent or 0
 
 
 def _flattening_out(flattening: Flattening) -> list[Any]:

@@ -36,7 +36,7 @@ RANGED: Final = (ATR, CHANDELIER)
 """Measured in average true ranges."""
 
 _USUAL: Final = {VOLATILITY: 20, ATR: 14, CHANDELIER: 22}
-_HUNDRED_PERCENT: Final = 100 * SCALE
+HUNDRED_PERCENT: Final = 100 * SCALE
 
 
 def lookback(spec: PortfolioSpec) -> int:
@@ -54,7 +54,7 @@ def distance(spec: PortfolioSpec, px: int, gauge: float) -> int:
         gauge: deviation of session returns, or average true range in money; NaN where unknown. Not used for trails.
     """
     if spec.stop == TRAILING:
-        return mul_ratio(px, spec.trail_percent, _HUNDRED_PERCENT)
+        return mul_ratio(px, spec.trail_percent, HUNDRED_PERCENT)
     size = spec.stop_multiple * gauge
     if not 0.0 < size < PRICE_MAX:  # also false for NaN
         return 0

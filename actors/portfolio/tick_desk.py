@@ -8,12 +8,12 @@ from __future__ import annotations
 from actors.messages.market import QuotePanel, TradePanel
 from actors.messages.portfolio import EquityMarked
 from actors.portfolio.excursions import Excursions
-from actors.portfolio.guarding import GuardDesk
 from actors.portfolio.marks import Marks
+from actors.portfolio.stop_desk import StopDesk
 from daemon.kernel.actor import Context, decides, observes
 
 
-class TickDesk(GuardDesk):
+class TickDesk(StopDesk):
     """The portfolio actor's part in ticks; the actor adds everything else."""
 
     _marks: Marks
@@ -35,6 +35,7 @@ class TickDesk(GuardDesk):
 
     def _follow(self, panel: QuotePanel | TradePanel) -> None:
         self._turns = self._marks.turns(panel.ts)
+        self._fold_session_ticks(panel)
         for pf in self._portfolios:
             if pf.n_lots:
                 self._excursions.touch(panel.ids, self._marks.px_f)
