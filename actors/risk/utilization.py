@@ -75,7 +75,7 @@ def names_used(portfolio: str, book: Book, limits: RiskLimits) -> LimitBreached 
     own = limits.portfolios.get(portfolio, _NONE)
     most = _tighter(limits.max_positions, own.max_positions)
     if names_from(portfolio, limits) <= book.names:
-        return LimitBreached(portfolio, POSITIONS, float(book.names), most, WARN)
+        return LimitBreached(portfolio, POSITIONS, float(book.names), float(most), WARN)
     return None
 
 
