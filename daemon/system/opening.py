@@ -16,6 +16,7 @@ from daemon.system.bindings import strategy_bindings
 from daemon.system.keys import in_keys, speak_of_keys
 from daemon.system.live_core import LiveCore
 from daemon.system.options import DEFAULT_SEED
+from daemon.system.scenarios import load_scenarios
 from daemon.system.start import Data, open_data, pace_of
 
 
@@ -36,6 +37,7 @@ def rehearse(settings: Settings) -> list[str]:
             return [
                 "[feed.playback] names nothing to play: tradingd run needs a source or files there; replay does not"
             ]
+        load_scenarios(settings.risk.scenarios)
         data = open_data(settings, seed=DEFAULT_SEED)
     except OperatorError as error:
         speak_of_keys(error)

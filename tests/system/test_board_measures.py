@@ -19,6 +19,7 @@ from config.sources import load_settings
 from daemon.kernel.errors import OperatorError
 from daemon.system.board import Board, ShellFacts, build_board
 from daemon.system.board_measures import Measurer, observe
+from daemon.system.opening import rehearse
 from daemon.system.options import ReplayOptions
 from daemon.system.replay import run_replay
 from daemon.system.scenarios import load_scenarios
@@ -204,3 +205,13 @@ def test_a_scenario_that_cannot_be_read_stops_a_replay_before_it_begins(tmp_path
     with pytest.raises(OperatorError, match="scenario bad: market = -3 is no shock"):
         run_replay(ReplayOptions(source="sp500", out=tmp_path / "run"), loaded.settings)
     assert not (tmp_path / "run").exists()
+
+
+def test_config_check_reads_scenarios_as_a_start_would(tmp_path: Path) -> None:
+    """A bad file is found before the daemon is started."""
+    path = tmp_path / "bad.toml"
+    path.write_text("markets = -0.3\n")
+    sets = (f"risk.scenarios={path}", "feed.playback.source=sp500")
+    loaded = load_settings(file=None, profile=None, environ={}, sets=sets)
+    with pytest.raises(OperatorError, match="scenario bad: markets is no key of a scenario"):
+        rehearse(loaded.settings)

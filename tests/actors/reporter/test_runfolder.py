@@ -243,7 +243,7 @@ def test_report_is_self_contained(written) -> None:
     text = (folder / "report.html").read_text()
     assert "url(" not in text
     assert "@import" not in text
-    assert found.tags.count("svg") == 7
+    assert found.tags.count("svg") == 8
 
 
 def test_pictures_are_well_formed_xml(written) -> None:
