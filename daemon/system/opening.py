@@ -32,12 +32,12 @@ def rehearse(settings: Settings) -> list[str]:
     control = settings.control
     try:
         Groups.named(admin=control.admin_group, operator=control.operator_group, viewer=control.viewer_group)
+        load_scenarios(settings.risk.scenarios)
         if not settings.feed.playback.given:
             strategy_bindings(settings)
             return [
                 "[feed.playback] names nothing to play: tradingd run needs a source or files there; replay does not"
             ]
-        load_scenarios(settings.risk.scenarios)
         data = open_data(settings, seed=DEFAULT_SEED)
     except OperatorError as error:
         speak_of_keys(error)
