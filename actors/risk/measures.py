@@ -216,7 +216,8 @@ def basis(
         correlation=correlation,
         closest=closest,
         sectors=tuple(all_sectors.index(name) for name in prepared.sector_names) if all_sectors else (),
-        half=None if draws is None else draws(sample.n),
+        # Below that nothing is drawn: the method is told, and its value is unknown.
+        half=None if draws is None else draws(sample.n) if sample.n >= LEAST else np.empty((0, sample.n)),
     )
 
 

@@ -21,6 +21,15 @@ def ratio(value: float | None) -> msgspec.Raw | None:
     return None if value is None else msgspec.Raw((number(round(value, RATIO_DIGITS) + 0.0)).encode())
 
 
+def rounded(value: Any) -> Any:
+    """Return plain values with every float in them to nine digits."""
+    if isinstance(value, float):
+        return round(value, RATIO_DIGITS) + 0.0
+    if isinstance(value, dict):
+        return {name: rounded(item) for name, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def measure_fields(m: Measures | None) -> dict[str, Any]:
     """Return what is measured of a portfolio as fields of its row; nulls and empty lists without measures.
 

@@ -46,6 +46,7 @@ from daemon.system.board_measures import Measurer, Observed, observe
 from daemon.system.composition import CoreSpec, build_core
 from daemon.system.engine import Consumer, ReplayEngine, Tee
 from daemon.system.failures import FailureStop, ScriptRefusals
+from daemon.system.measure_rows import rounded
 from daemon.system.options import ReplayOptions
 from daemon.system.outbox import AlertOutbox, channels
 from daemon.system.scenarios import load_scenarios
@@ -351,7 +352,9 @@ class _Run:
         """Return what is measured of the risk of what is held at the end, as the board of a daemon would show it."""
         rf = float(self.settings.reporter.risk_free_rate)
         measurer = Measurer(self.recording.universe, self._scenarios, self.options.seed, rf)
-        return () if self._observed is None else tuple(map(msgspec.to_builtins, measurer.of(self._observed)))
+        found = () if self._observed is None else measurer.of(self._observed)
+        # The last digits of products by BLAS are the machine's, and a run folder's are not.
+        return tuple(rounded(msgspec.to_builtins(measures)) for measures in found)
 
 
 def _recording_spec(options: ReplayOptions, settings: Settings) -> RecordingSpec:
