@@ -14,7 +14,7 @@ import msgspec
 
 from actors.messages.orders import Fill, OrderAccepted, OrderReplaced, OrderRestated
 from actors.messages.portfolio import CashFlowed, SessionRolled
-from actors.values.fixed import mul, mul_ratio
+from actors.values.fixed import SCALE, mul_ratio
 
 SESSIONS: Final = 30
 """Session returns kept: what a rolling Sharpe ratio is of."""
@@ -23,13 +23,13 @@ AUTOMATIC: Final = frozenset({"stop_loss", "take_profit"})
 
 
 class Day(msgspec.Struct):
-    """A portfolio's orders and fills of one day; values in units of 1e-8.
+    """A portfolio's orders and fills of one day; values are products of price and quantity, in units of 1e-16.
 
     Attributes:
         ordered: value at the price known at acceptance of the orders accepted, automatic exits apart.
         filled: the part of it that was filled, at the same price.
         traded: value of all fills before costs.
-        cost: spread, slippage and impact of all fills.
+        cost: spread, slippage and impact of all fills, units of 1e-8.
         orders: those behind ``ordered``.
     """
 
@@ -42,7 +42,11 @@ class Day(msgspec.Struct):
     @property
     def slippage(self) -> float | None:
         """Cost in the price over value; None without fills."""
-        return self.cost / self.traded if self.traded > 0 else None
+        return self.cost * SCALE / self.traded if self.traded > 0 else None
+
+    def texts(self) -> list[str]:
+        """Return the fields as texts, for a snapshot: a product of price and quantity has no room in 64 bits."""
+        return [str(getattr(self, name)) for name in self.__struct_fields__]
 
     @property
     def fill_rate(self) -> float | None:
@@ -97,7 +101,7 @@ class Tracks:
             return
         self._orders[order.client_order_id] = (order.portfolio, px, order.qty)
         today = self.of[order.portfolio].today
-        today.ordered += mul(order.qty, px)
+        today.ordered += order.qty * px
         today.orders += 1
 
     def fold_replaced(self, event: OrderReplaced) -> None:
@@ -106,7 +110,7 @@ class Tracks:
         if found is not None and found[2] != event.qty:
             portfolio, px, qty = found
             self._orders[event.client_order_id] = (portfolio, px, event.qty)
-            self.of[portfolio].today.ordered += mul(event.qty - qty, px)
+            self.of[portfolio].today.ordered += (event.qty - qty) * px
 
     def fold_restated(self, event: OrderRestated) -> None:
         """An order is for other shares behind a split: the same value."""
@@ -118,11 +122,11 @@ class Tracks:
     def fold_fill(self, event: Fill) -> None:
         """An order traded."""
         today = self.of[event.portfolio].today
-        today.traded += mul(event.last_qty, event.ref_px)
+        today.traded += event.last_qty * event.ref_px
         today.cost += event.spread + event.slippage + event.impact
         found = self._orders.get(event.client_order_id)
         if found is not None:
-            today.filled += mul(event.last_qty, found[1])
+            today.filled += event.last_qty * found[1]
 
     def fold_closed(self) -> None:
         """A session ended: what comes now is of the next one."""
@@ -133,7 +137,7 @@ class Tracks:
     def snapshot(self) -> list[Any]:
         """Return plain values."""
         tracks = [
-            [name, track.base, list(track.returns), *map(msgspec.to_builtins, (track.today, track.before))]
+            [name, track.base, list(track.returns), track.today.texts(), track.before.texts()]
             for name, track in self.of.items()
         ]
         return [tracks, [[order_id, *facts] for order_id, facts in self._orders.items()]]
@@ -145,5 +149,5 @@ class Tracks:
             track = self.of[name]
             track.base = base
             track.returns = deque(returns, maxlen=SESSIONS)
-            track.today, track.before = msgspec.convert(today, Day), msgspec.convert(before, Day)
+            track.today, track.before = Day(*map(int, today)), Day(*map(int, before))
         self._orders = {order_id: (portfolio, px, qty) for order_id, portfolio, px, qty in orders}

@@ -131,7 +131,7 @@ def test_the_days_fills_are_told() -> None:
     (row,) = decoded(board(house, measurer(house)).risk())
     assert row["fill_rate"] == 1
     track = house.core.risk.tracks.of["main"]
-    assert float(row["slippage"]) == pytest.approx(track.today.cost / track.today.traded, abs=1e-9)
+    assert float(row["slippage"]) == pytest.approx(track.today.cost * 1e8 / track.today.traded, abs=1e-9)
     house.close()
     (ended,) = decoded(board(house, measurer(house)).risk())
     assert ended["fill_rate"] == 1  # in the evening the session that has ended is told

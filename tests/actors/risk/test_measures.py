@@ -216,7 +216,7 @@ def test_the_rolling_sharpe_ratio_is_of_thirty_sessions() -> None:
 
 def test_drawdown_slippage_and_fills_are_passed_on() -> None:
     """10 % below the peak; 15 basis points; half of what was ordered."""
-    day = Day(ordered=200 * SCALE, filled=100 * SCALE, traded=1000 * SCALE, cost=SCALE * 3 // 2)
+    day = Day(ordered=200, filled=100, traded=1000 * SCALE * SCALE, cost=SCALE * 3 // 2)
     m = measured(facts(MIXED, peak=100_000 / 0.9, day=day, heat=0.02))
     assert m.drawdown == pytest.approx(-0.1)
     assert (m.slippage, m.fill_rate, m.heat) == (pytest.approx(0.0015), pytest.approx(0.5), 0.02)

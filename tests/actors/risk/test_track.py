@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from actors.messages.orders import BUY, OrderAccepted, OrderFilled, OrderReplaced, OrderRestated, SubmitOrder
@@ -99,7 +100,7 @@ def test_a_day_ends_with_its_session(tracks: Tracks) -> None:
     tracks.fold_fill(filled("b", 100))
     tracks.fold_fill(filled("a", 100))  # of yesterday: it trades, and is no order of today
     assert track.today.fill_rate == 1.0
-    assert track.today.traded == 10_000 * SCALE
+    assert track.today.traded == 10_000 * SCALE * SCALE
 
 
 def test_a_split_leaves_the_value_ordered(tracks: Tracks) -> None:
@@ -116,8 +117,9 @@ def test_a_record_survives_a_restart(tracks: Tracks) -> None:
     tracks.of["main"].fold_rolled(rolled(110))
     tracks.fold_accepted(accepted("a"))
     tracks.fold_fill(filled("a", 10, cost=1))
+    tracks.fold_fill(filled("old", 10_000_000, cost=1))  # half a billion
     other = Tracks(("main",))
-    other.restore(tracks.snapshot())
+    other.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(tracks.snapshot())))
     for each in (tracks, other):
         each.fold_fill(filled("a", 40))
         each.of["main"].fold_rolled(rolled(121))
