@@ -62,6 +62,7 @@ class Totals:
             return
         for holding in touched:
             self._place(holding)
+            holding.gross = holding.up = holding.down = 0  # what is in the sums no more is not counted below
         touched.clear()
         self.version = prices.version
         self._recount(prices, sector_of, n_sectors)
