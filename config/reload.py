@@ -6,7 +6,7 @@ stay, and the sentence says why.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from config.settings import settings_digest
@@ -66,16 +66,12 @@ def reload_settings(old: Loaded, request: Request | None = None) -> ReloadPlan:
         elif before[key] != value:
             changes.append(Change(key, toml_value(before[key]), toml_value(value)))
     if fixed:
-        raise _needs_restart(fixed)
+        raise needs_restart(fixed)
     return ReloadPlan(new, tuple(changes), settings_digest(new.settings))
 
 
-def with_sets(request: Request, sets: tuple[str, ...]) -> Request:
-    """Return a request with further ``section.key=value`` texts behind its own, as ``limits set`` needs."""
-    return replace(request, sets=(*request.sets, *sets))
-
-
-def _needs_restart(keys: list[str]) -> ConfigError:
+def needs_restart(keys: list[str]) -> ConfigError:
+    """Return the refusal of keys that a running daemon cannot take over."""
     named = ", ".join(keys[:NAMED_MAX]) + (f" and {len(keys) - NAMED_MAX} more" if len(keys) > NAMED_MAX else "")
     message = f"{named} cannot change while the daemon runs, so nothing was taken over"
     return ConfigError(message, code="CONFIG_RESTART", remedy="take the change back, or restart the daemon")

@@ -86,6 +86,7 @@ class Loaded:
         profile: the profile's name.
         file: the file read, or None.
         request: what was read.
+        merged: what the sources said, laid over each other.
     """
 
     settings: Settings
@@ -93,6 +94,7 @@ class Loaded:
     profile: str
     file: Path | None
     request: Request
+    merged: Layer = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -149,7 +151,25 @@ def load(request: Request) -> Loaded:
     origins = {".".join(key): origin for key, (_, origin) in merged.items()}
     if profile_origin:
         origins["profile"] = profile_origin
-    return Loaded(settings, origins, profile, file, request)
+    return Loaded(settings, origins, profile, file, request, merged)
+
+
+def laid_over(loaded: Loaded, assignments: Sequence[tuple[Key, str]], origin: str) -> Settings:
+    """Return the settings with some keys said anew, validated as any source is; no source is read again.
+
+    Args:
+        loaded: the settings in force.
+        assignments: key and value as ``--set`` would write it, the last wins.
+        origin: named where one of them does not hold.
+
+    Raises:
+        ConfigError: one sentence that names the key.
+    """
+    names = [portfolio.name for portfolio in loaded.settings.portfolio]
+    merged = dict(loaded.merged)
+    for key, text in assignments:
+        merged |= _locate(key, text, origin, _Portfolios(list(names)), text=True)
+    return _validate(merged, names)
 
 
 def _chosen_profile(asked: str | None, tree: dict[str, Any], origin: str) -> tuple[str, str]:

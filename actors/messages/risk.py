@@ -76,13 +76,19 @@ class TradingStateChanged(Event, tag=63, frozen=True):
 
 
 class LimitsChanged(Event, tag=64, frozen=True):
-    """The limits of gate and breakers are others from here on; ``digest`` names the configuration they come from."""
+    """The limits of gate and breakers are others from here on.
+
+    Attributes:
+        digest: names the configuration they come from; "" where somebody set them by hand.
+        changes: what was set by hand, (key, old, new) as the configuration writes them.
+    """
 
     old: RiskLimits
     new: RiskLimits
     by: str
     digest: str
     reason: str = ""
+    changes: tuple[tuple[str, str, str], ...] = ()
 
 
 class EntriesLocked(Event, tag=127, frozen=True):

@@ -500,7 +500,7 @@ class RiskActor(MarginDesk, CorporateDesk, RestrictionDesk):
             "breakers": self._breakers_snapshot(),
             "flattening": list(self._flattening),
             "margin": self._margin_snapshot(),
-            "limits": msgspec.to_builtins(self._limits),
+            **self._limits_snapshot(),
             "seen": self._seen.snapshot(),
             "recent": [[list(key), stamp] for key, stamp in self._recent.items()],
             "recent_at": self._recent_at,
@@ -509,7 +509,7 @@ class RiskActor(MarginDesk, CorporateDesk, RestrictionDesk):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`snapshot` gave, limits included; the gate keeps looking at the same objects."""
-        self._adopt(msgspec.convert(state["limits"], RiskLimits))
+        self._limits_restore(state)
         self._prices.restore(state["prices"])
         self._exposure.restore(state["exposure"])
         if "history" in state:  # a snapshot of an older version has none

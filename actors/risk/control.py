@@ -5,6 +5,8 @@ New limits are taken over as a whole, by an event, or not at all.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from actors.messages.control import (
@@ -16,6 +18,7 @@ from actors.messages.control import (
     Reload,
     ResetBreaker,
     Resume,
+    SetLimits,
     Unlatch,
 )
 from actors.messages.market import GapDetected
@@ -46,6 +49,10 @@ class ControlDesk(CoreActor):
             exposure: positions and working orders, folded by the actor.
         """
         self._limits = limits
+        self._configured = limits
+        """As the configuration says, without what was set by hand since."""
+        self._by_hand: dict[str, str] = {}
+        """What was set by hand since the configuration changed last: key -> value, as the configuration writes them."""
         self._prices = prices
         self._exposure = exposure
         self._keeper = StateKeeper()
@@ -68,6 +75,16 @@ class ControlDesk(CoreActor):
     def limits(self) -> RiskLimits:
         """The limits of the gate and the breakers."""
         return self._limits
+
+    @property
+    def configured(self) -> RiskLimits:
+        """The limits as the configuration has them, without what was set by hand."""
+        return self._configured
+
+    @property
+    def by_hand(self) -> dict[str, str]:
+        """Limits that were set by hand, key -> value as the configuration writes them; read only."""
+        return self._by_hand
 
     @property
     def prices(self) -> Prices:
@@ -287,21 +304,59 @@ class ControlDesk(CoreActor):
             return
         new = check_change(self._limits, command.limits)
         self._check_names(new)
-        if new != self._limits:
+        if new != self._limits or new != self._configured:
             ctx.emit(LimitsChanged(check_change(self._limits, self._limits), new, command.by, command.digest))
+
+    @decides(SetLimits)
+    def set_limits(self, command: SetLimits, ctx: Context) -> None:
+        """Take over limits that somebody set by hand, as a whole or none of them.
+
+        Raises:
+            ConfigError: one of them does not hold; the old ones stay in force.
+            RefusedError: they are so already.
+        """
+        new = check_change(self._limits, command.limits)
+        self._check_names(new)
+        if new == self._limits:
+            message = "the limits are so already"
+            raise RefusedError(message, code="LIMITS_UNCHANGED", remedy="nothing is to be done")
+        old = check_change(self._limits, self._limits)
+        ctx.emit(LimitsChanged(old, new, command.by, "", command.reason, command.changes))
 
     def _check_names(self, limits: RiskLimits) -> None:
         """Refuse limits of what the run does not have; the actor knows what it has."""
 
     @evolves(LimitsChanged)
     def limits_changed(self, event: LimitsChanged) -> None:
-        """Judge and watch by the new limits."""
+        """Judge and watch by the new limits; what was set by hand ends with the next change of the configuration."""
         self._adopt(event.new)
+        if event.digest:
+            self._configured = self._limits
+            self._by_hand.clear()
+        else:
+            self._by_hand.update((key, new) for key, _, new in event.changes)
+
+    def _as_built(self, limits: RiskLimits) -> RiskLimits:
+        # What the rooms are built with is the configuration's, whatever a ledger says of an older one.
+        return msgspec.structs.replace(limits, **{name: getattr(self._limits, name) for name in FIXED_FOR_A_RUN})
 
     def _adopt(self, limits: RiskLimits) -> None:
-        # What the rooms are built with is the configuration's, whatever a ledger says of an older one.
-        built = {name: getattr(self._limits, name) for name in FIXED_FOR_A_RUN}
-        self._limits = limits = msgspec.structs.replace(limits, **built)
+        self._limits = limits = self._as_built(limits)
         self._exposure.adopt(limits.cash_reserve)
         for guard in self._guards.values():
             guard.adopt(limits)
+
+    def _limits_snapshot(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "limits": msgspec.to_builtins(self._limits),
+            "configured": msgspec.to_builtins(self._configured),
+            "by_hand": [list(item) for item in self._by_hand.items()],
+        }
+
+    def _limits_restore(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`_limits_snapshot` gave; an older version set nothing by hand."""
+        self._adopt(msgspec.convert(state["limits"], RiskLimits))
+        self._configured = self._as_built(msgspec.convert(state.get("configured", state["limits"]), RiskLimits))
+        self._by_hand.clear()
+        self._by_hand.update((key, value) for key, value in state.get("by_hand", []))

@@ -296,6 +296,7 @@ def _act(
 
 
 _STRATEGY = Param("strategy", "text", "name of the strategy", required=True, positional=True)
+_TICKER = Param("symbol", "text", "which symbol", required=True, positional=True)
 _AMOUNT = Param("amount", "number", "in the account's currency, above 0", required=True, positional=True)
 
 _COMMANDS: Final = (
@@ -323,8 +324,35 @@ _COMMANDS: Final = (
         "admin",
         "arm a tripped breaker again",
         Param("breaker", "text", "name of the breaker", required=True, positional=True),
-        _PORTFOLIO,
+        Param("portfolio", "text", "whose it is; not needed where there is one, or where it watches all of them"),
+        Param("subject", "text", "only that of this feed, symbol or strategy"),
         flags='daily_loss --reason "reviewed"',
+    ),
+    _act(
+        "limits.set",
+        "admin",
+        "admin",
+        "change limits until the configuration changes",
+        Param("set", "texts", "key=value of [risk], one or more", required=True, positional=True),
+        Param("loosen", "bool", "also what lets more pass than now"),
+        flags='max_order_qty=500 symbols.AAPL.max_position=0.1 --reason "thin market"',
+    ),
+    _act(
+        "restricted.add",
+        "core",
+        "operator",
+        "enter a symbol no more; what is held may be closed",
+        _TICKER,
+        flags='AAPL --reason "earnings"',
+    ),
+    _act(
+        "restricted.remove",
+        "core",
+        "admin",
+        "let a symbol be entered again",
+        _TICKER,
+        flags='AAPL --yes --reason "published"',
+        confirm=True,
     ),
     _act(
         "strategy.enable",

@@ -28,11 +28,13 @@ from actors.messages.control import (
     Kill,
     Reduce,
     ResetBreaker,
+    RestrictSymbol,
     Resume,
     Unlatch,
 )
 from actors.messages.orders import CancelOrder, ReplaceOrder, SubmitOrder
 from actors.messages.portfolio import DepositCash
+from actors.risk.breaker_rows import WATCH_ALL
 from actors.values import FixedPointError, Universe, parse_fixed
 from daemon.control.calls import Call
 from daemon.kernel.message import Message
@@ -174,7 +176,24 @@ def _order(call: Call, terms: _Terms) -> str:
 
 def _reset(call: Call, terms: _Terms) -> ResetBreaker:
     breaker = read_text(call.params.get("breaker"), "breaker.reset takes the name of a breaker", field="breaker")
-    return ResetBreaker(_portfolio(call, terms), breaker, _why(call), call.peer.by)
+    given = call.params.get("portfolio")
+    whole = breaker in WATCH_ALL and given in (None, "")
+    subject = call.params.get("subject")
+    subject = "" if subject is None else read_text(subject, "subject is a feed, symbol or strategy", field="subject")
+    portfolio = "" if whole else _portfolio(call, terms)
+    if breaker in WATCH_ALL and not whole:
+        message = f"the breaker {breaker} watches all portfolios, none of its own"
+        raise FieldError(message, field="portfolio", code="UNKNOWN_BREAKER", remedy="leave portfolio out")
+    return ResetBreaker(portfolio, breaker, _why(call), call.peer.by, subject)
+
+
+def _restrict(call: Call, terms: _Terms) -> RestrictSymbol:
+    given = call.params.get("symbol")
+    symbol = terms.symbols.get(given) if isinstance(given, str) else None
+    if symbol is None:
+        message = f"there is no symbol {str(given)[:40]!r} in this run"
+        raise FieldError(message, field="symbol", code="UNKNOWN_SYMBOL", remedy="see universe.symbols")
+    return RestrictSymbol(symbol, call.method == "restricted.add", _why(call), call.peer.by)
 
 
 def _strategy(call: Call) -> str:
@@ -226,6 +245,8 @@ _BUILD: Final[dict[str, Callable[[Call, _Terms], Message]]] = {
     "order.cancel": _cancel,
     "order.replace": _replace,
     "breaker.reset": _reset,
+    "restricted.add": _restrict,
+    "restricted.remove": _restrict,
     "strategy.enable": lambda call, _: EnableStrategy(_strategy(call), _why(call), call.peer.by),
     "strategy.disable": lambda call, _: DisableStrategy(_strategy(call), _why(call), call.peer.by),
     "cash.deposit": _cash,

@@ -20,7 +20,9 @@ from actors.messages.control import (
     Kill,
     Reduce,
     ResetBreaker,
+    RestrictSymbol,
     Resume,
+    SetLimits,
     Unlatch,
 )
 from actors.messages.inference import StrategyDisabled, StrategyEnabled
@@ -42,7 +44,7 @@ from actors.messages.orders import (
     SubmitOrder,
 )
 from actors.messages.portfolio import CashFlowed, DepositCash
-from actors.messages.risk import BreakerReset, TradingState, TradingStateChanged
+from actors.messages.risk import BreakerReset, LimitsChanged, RestrictionChanged, TradingState, TradingStateChanged
 from actors.values.fixed import fmt
 from actors.values.time import format_ts
 from daemon.control.calls import Call, Outcome
@@ -55,6 +57,9 @@ _ALREADY: Final[dict[str, tuple[type[Message], ...]]] = {
     "STRATEGY_OFF": (DisableStrategy,),
     "STRATEGY_ON": (EnableStrategy,),
     "BREAKER_ARMED": (ResetBreaker,),
+    "RESTRICTED_ALREADY": (RestrictSymbol,),
+    "NOT_RESTRICTED": (RestrictSymbol,),
+    "LIMITS_UNCHANGED": (SetLimits,),
     # Reduce has a stricter state in its way; resume has only the active one that it wants.
     "WRONG_STATE": (Resume,),
 }
@@ -286,9 +291,29 @@ def _reset(call: Call, command: Message, events: list[Event], standing: Standing
         "portfolio": command.portfolio,
         "breaker": command.breaker,
         "state": "armed",
+        "subjects": [event.subject for event in events if isinstance(event, BreakerReset) and event.subject],
         "changed": any(isinstance(event, BreakerReset) for event in events),
     }
     return result if standing is None else result | {"trading_state": standing.trading_state}
+
+
+def _limited(call: Call, command: Message, events: list[Event], standing: Standing | None) -> dict[str, Any]:
+    del call, standing
+    assert isinstance(command, SetLimits)  # noqa: S101 - the table below pairs them
+    changed = any(isinstance(event, LimitsChanged) for event in events)
+    changes = [{"key": key, "old": old, "new": new} for key, old, new in command.changes] if changed else []
+    return {"schema": "tradingd.limits_set/1", "changed": changed, "changes": changes}
+
+
+def _restricted(call: Call, command: Message, events: list[Event], standing: Standing | None) -> dict[str, Any]:
+    del standing
+    assert isinstance(command, RestrictSymbol)  # noqa: S101 - the table below pairs them
+    return {
+        "schema": "tradingd.restricted/1",
+        "symbol": call.params.get("symbol"),
+        "restricted": command.restricted,
+        "changed": any(isinstance(event, RestrictionChanged) for event in events),
+    }
 
 
 def _switched(call: Call, command: Message, events: list[Event], standing: Standing | None) -> dict[str, Any]:
@@ -312,6 +337,8 @@ def _alert(call: Call, command: Message, events: list[Event], standing: Standing
 _RESULTS: Final[dict[type[Message], Callable[[Call, Message, list[Event], Standing | None], dict[str, Any]]]] = {
     DepositCash: _flowed,
     ResetBreaker: _reset,
+    SetLimits: _limited,
+    RestrictSymbol: _restricted,
     DisableStrategy: _switched,
     EnableStrategy: _switched,
     AlertAcknowledged: _alert,

@@ -18,6 +18,8 @@ from actors.feed.session import calendar_zone
 from actors.messages.control import ClockStepped, Reload
 from actors.messages.risk import TradingState
 from actors.messages.runtime import CallAudited
+from actors.risk.actor import RiskActor
+from actors.risk.limits import check_names
 from actors.values.time import format_ts
 from config.reload import ReloadPlan, reload_settings
 from config.show import rows as config_rows
@@ -35,6 +37,7 @@ from daemon.system.core_ports import Input
 from daemon.system.desk import METHODS as CORE_METHODS
 from daemon.system.event_lines import EventLines, PastEvents
 from daemon.system.kept_replies import KeptReplies
+from daemon.system.limit_errand import Standing, set_limits
 from daemon.system.live_desk import NO_ERRANDS, LiveDesk
 from daemon.system.order_form import FieldError
 from daemon.system.running import Running
@@ -60,6 +63,8 @@ class Errands:
         self._logs = logs
         self._debug = loaded.settings.logging.level == "debug"
         self._terminal = next((number for number in (2, 1, 0) if os.isatty(number)), None)
+        self._limits_turn = anyio.Lock()
+        """Whoever changes limits builds on those in force: one at a time."""
         self._state_dir: Path = running.prepared.state_dir
         universe = running.prepared.data.spec.universe
         portfolios = tuple(spec.name for spec in running.prepared.data.spec.portfolios)
@@ -79,6 +84,7 @@ class Errands:
             readers=self._readers(),
             admin={
                 "reload": self._reload,
+                "limits.set": self._set_limits,
                 "snapshot": self._snapshot,
                 "backup": self._backup,
                 "log.level": self._log_level,
@@ -201,6 +207,8 @@ class Errands:
 
     def _config_check(self, _: Call) -> Outcome:
         plan = reload_settings(self._loaded)
+        spec = self._prepared.data.spec
+        check_names(limits_of(plan.loaded.settings), spec.universe, [portfolio.name for portfolio in spec.portfolios])
         return Outcome({"schema": "tradingd.config_check/1", "ok": True, "changes": _changes(plan)})
 
     def _audit(self, kind: str, peer: Peer, method: str, outcome: str) -> None:
@@ -237,15 +245,27 @@ class Errands:
         notifier = self._running.notifier
         notifier.reloading(time.monotonic_ns())
         try:
-            plan = await anyio.to_thread.run_sync(reload_settings, self._loaded)
-            await self._take_over(plan, call.peer.by if call.peer.pid else call.reason)  # a signal does not say whose
+            async with self._limits_turn:
+                plan = await anyio.to_thread.run_sync(reload_settings, self._loaded)
+                ended = list(self._risk().by_hand) if plan.touches("risk") else []
+                await self._take_over(plan, call.peer.by if call.peer.pid else call.reason)  # a signal tells no name
         except OperatorError as error:
             self._running.trouble("reload", f"the configuration was not reloaded: {error}")
             raise
         finally:
             notifier.ready(self._running.status_line())
-        self._running.log.info("reloaded", changes=[change.key for change in plan.changes])
-        return Outcome({"schema": "tradingd.reload/1", "digest": plan.digest, "changes": _changes(plan)})
+        self._running.log.info("reloaded", changes=[change.key for change in plan.changes], ended=ended)
+        result = {"schema": "tradingd.reload/1", "digest": plan.digest, "changes": _changes(plan)}
+        return Outcome(result | {"ended_by_hand": ended} if ended else result)
+
+    def _risk(self) -> RiskActor:
+        return self._running.loop.core.core.risk
+
+    async def _set_limits(self, call: Call) -> Outcome:
+        async with self._limits_turn:
+            risk = self._risk()
+            standing = Standing(self._loaded, dict(risk.by_hand), risk.limits)
+            return await set_limits(call, standing, self._desk.in_core)
 
     async def _take_over(self, plan: ReloadPlan, by: str) -> None:
         """Take over what changed: first the limits, which the core may refuse, then what cannot fail."""

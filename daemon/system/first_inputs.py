@@ -51,7 +51,7 @@ def first_inputs(running: Running) -> list[Input]:
             if session.open_ts <= core.sequencer.last_ts and now < session.close_ts
         ]
     wanted = limits_of(settings)
-    if core.sequencer.seq and core.core.risk.limits != wanted:  # the configuration changed while nobody ran
+    if core.sequencer.seq and core.core.risk.configured != wanted:  # the configuration changed while nobody ran
         inputs.append(Input(Reload(settings_digest(settings), BY, wanted), "shell"))
     return inputs
 

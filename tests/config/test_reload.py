@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config.reload import Change, reload_settings, with_sets
+from config.reload import Change, reload_settings
 from config.settings import settings_digest
 from config.sources import Loaded, load_settings
 from daemon.kernel.errors import ConfigError
@@ -129,14 +129,3 @@ def test_command_line_and_environment_of_the_start_still_count(tmp_path: Path) -
     file.write_text(BASE.replace("0.2", "0.1"), "utf-8")
     assert reload_settings(old).changes == ()
 
-
-def test_a_limit_set_by_hand_goes_through_the_same_check(tmp_path: Path) -> None:
-    """`limits set` is a reload of the same sources with one more word; it stays over later reloads."""
-    file, old = started(tmp_path)
-    plan = reload_settings(old, with_sets(old.request, ("risk.max_position=0.1",)))
-    assert plan.changes == (Change("risk.max_position", "0.2", "0.1"),)
-    file.write_text(BASE.replace("0.2", "0.3"), "utf-8")
-    assert reload_settings(plan.loaded).changes == ()
-    for wrong in ("risk.max_position=nan", "risk.max_position=0.9", "broker.allow_short=true"):
-        with pytest.raises(ConfigError):
-            reload_settings(old, with_sets(old.request, (wrong,)))

@@ -37,6 +37,7 @@ CONTRACT = {
     "journal.head",
     "kill",
     "limits",
+    "limits.set",
     "log.level",
     "model.list",
     "order.cancel",
@@ -47,6 +48,8 @@ CONTRACT = {
     "predictions",
     "reduce",
     "reload",
+    "restricted.add",
+    "restricted.remove",
     "resume",
     "risk",
     "shutdown",
@@ -117,18 +120,19 @@ def test_every_row_is_whole(method: Method) -> None:
 
 def test_halting_needs_less_than_resuming() -> None:
     """Every step in the safe direction is an operator's; what loosens is an admin's, who is asked why."""
-    for name in (*SAFE, "order.cancel", "strategy.disable", "alert.ack"):
+    for name in (*SAFE, "order.cancel", "strategy.disable", "alert.ack", "restricted.add"):
         assert METHODS[name].role == "operator", name
         assert METHODS[name].reason == "optional", name
     for name in ("resume", "unlatch"):
         assert METHODS[name].role == "admin", name
         assert METHODS[name].reason == "asked", name
-    for name in ("breaker.reset", "strategy.enable", "cash.deposit", "cash.withdraw"):
+    for name in ("breaker.reset", "strategy.enable", "cash.deposit", "cash.withdraw", "limits.set"):
         assert METHODS[name].role == "admin", name
     for name in ("reload", "shutdown", "log.level", "snapshot", "backup"):
         assert METHODS[name].role == "admin", name
     assert {name for name, method in METHODS.items() if method.lane == 0} == SAFE
-    assert {name for name, method in METHODS.items() if method.confirm} == {"resume", "flatten", "unlatch"}
+    asking = {"resume", "flatten", "unlatch", "restricted.remove"}
+    assert {name for name, method in METHODS.items() if method.confirm} == asking
     assert [name for name, method in METHODS.items() if method.lenient] == ["kill"]
 
 

@@ -20,6 +20,8 @@ TIMEOUT_S: Final = 10.0
 _NEVER_OVER: Final = ("fills", "trades")
 _LEAST_LIMIT: Final = 100  # rows of a list that named no limit (the table's words for `limit`)
 _MOST: Final = 1_000  # rows a list gives at once, likewise
+LOOSENS: Final = "LOOSENS"
+"""How the daemon refuses limits that let more pass than now, where nobody said that it is meant."""
 _SCREEN_LEAST: Final = 10
 _OF_CONFIGURATION: Final = {"config.check", "reload"}  # what these refuse is a configuration that does not hold
 _REFUSED_STATUSES: Final = {"denied", "rejected"}
@@ -47,11 +49,24 @@ def run(method: Method, arguments: list[str]) -> int:
         return flatten.run(path, params, known)
     if not known.json:
         params |= _screenful(method, params)
-    result = ask(method, path, params, known.timeout or method.timeout_s or TIMEOUT_S)
+    result = _asked(method, path, params, known)
     tell(method, result, params, as_json=known.json)
     if method.name == "unlatch":
         _look_for_file(path)
     return _exit_code(method, result)
+
+
+def _asked(method: Method, path: str, params: dict[str, Any], known: argparse.Namespace) -> Any:
+    """Ask; what only a second word lets through is asked of a person at a terminal, who is told what it is."""
+    seconds = known.timeout or method.timeout_s or TIMEOUT_S
+    try:
+        return ask(method, path, params, seconds)
+    except RemoteError as error:
+        if error.code != LOOSENS or not _on_terminal():
+            raise
+        if _answer(f"{clean(error.message)}: go on? [y/N] ").lower() not in {"y", "yes"}:
+            raise RefusedError(f"{' '.join(method.verb)} was not confirmed; nothing was changed") from None
+    return ask(method, path, params | {"loosen": True}, seconds)
 
 
 def _screenful(method: Method, params: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from daemon.cli.ctl.words import ANSWER, ANSWERS
 from daemon.control.methods import METHODS, REASON, REQUEST_ID, Method, Param
 from daemon.kernel.errors import UsageError
 
-_ALIASES: Final = {("flatten", "deadline_s"): ("--deadline",)}
+_ALIASES: Final = {("flatten", "deadline_s"): ("--deadline",), ("limits.set", "loosen"): ("--yes",)}
+_ENTIRE: Final = {("limits.set", "set")}
+"""Lists of text in which a comma is part of a text."""
 _FOLDERS: Final = {("backup", "to")}
 """Parameters that are places here, where they are typed; the daemon stands somewhere else."""
 _PARTS: Final = {
@@ -35,7 +37,9 @@ def parser(method: Method) -> options.Parser:
     )
     for param in method.params:
         if param.positional:
-            made.add_argument(_BARE + param.name, nargs="?", metavar=param.name, type=_type(param), help=_doc(param))
+            many: Any = "*" if param.type == "texts" else "?"
+            name = "KEY=VALUE" if param.type == "texts" else param.name
+            made.add_argument(_BARE + param.name, nargs=many, metavar=name, type=_type(param), help=_doc(param))
     for param in method.params:
         _add(made, method, param)
     if method.mutating:
@@ -51,7 +55,9 @@ def parser(method: Method) -> options.Parser:
 
 def _add(made: argparse.ArgumentParser, method: Method, param: Param) -> None:
     flags = (param.flag, *_ALIASES.get((method.name, param.name), ()))
-    if param.positional:
+    if param.positional and param.type == "texts":
+        made.add_argument(*flags, dest=param.name, action="append", type=_type(param), help=argparse.SUPPRESS)
+    elif param.positional:
         # The name may be said as well as meant: `order cancel --id X` is `order cancel X`.
         made.add_argument(*flags, dest=param.name, type=_type(param), help=argparse.SUPPRESS)
     elif param.type == "bool":
@@ -131,13 +137,13 @@ def params(method: Method, known: argparse.Namespace) -> dict[str, Any]:
     for param in method.params:
         value = getattr(known, param.name)
         if param.positional:
-            bare = getattr(known, _BARE + param.name)
+            bare = getattr(known, _BARE + param.name) or None
             if bare is not None and value is not None:
                 raise UsageError(f"{param.name} is given twice, as {bare} and as {param.flag} {value}")
             value = bare if value is None else value
         if (method.name, param.name) in _FOLDERS and value is not None:
             value = os.path.abspath(os.path.expanduser(value))  # noqa: PTH100, PTH111 - pathlib costs a start of its own
-        if param.type == "texts" and value is not None:
+        if param.type == "texts" and value is not None and (method.name, param.name) not in _ENTIRE:
             value = [part.strip() for entry in value for part in entry.split(",") if part.strip()]
         value = _assembled(method, param, known, value)
         if value is not None:

@@ -14,6 +14,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         "status", "top", "tail", "why", "positions", "orders", "fills", "trades", "signals", "predictions", "risk",
         "breakers", "limits", "alerts", "health", "actors", "journal head", "subscribe",
     ),
+    "limits": ("limits set", "restricted add", "restricted remove"),
     "orders": ("order submit", "order cancel", "order replace"),
     "strategies and models": ("strategy enable", "strategy disable", "model list"),
 }  # fmt: skip
@@ -52,6 +53,10 @@ ANSWERS: Final[dict[str, str]] = {
     "order.cancel": "the order as it stands now.",
     "order.replace": "the order with its new terms.",
     "breaker.reset": "the breaker's state and the trading state.",
+    "limits.set": "the keys that changed, from what to what; they last until [risk] of the configuration changes.\n"
+    "What lets more pass than now asks first, or wants --yes.",
+    "restricted.add": "whether the symbol is restricted, and whether that is new.",
+    "restricted.remove": "whether the symbol is restricted, and whether that is new.",
     "strategy.enable": "whether the strategy is on, and whether that is new.",
     "strategy.disable": "whether the strategy is on, and whether that is new.",
     "cash.deposit": "cash and equity of the portfolio behind the flow.",

@@ -10,17 +10,19 @@ import sys
 import termios
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from daemon.control.methods import METHODS
 from tests.cli.ctl.answers import ANSWERS, STATUS
 from tests.cli.ctl.conftest import ROOT, Run, environ
-from tests.cli.ctl.stub import Stub
+from tests.cli.ctl.stub import Refuse, Stub
 
 # ---------------------------------------------------------------------------------------------------- confirming
 
 RISKY = sorted(name for name, method in METHODS.items() if method.confirm)
+NEEDED = {"restricted.remove": ("AAPL",)}
 
 
 def test_what_loosens_asks_first() -> None:
@@ -33,7 +35,7 @@ def test_what_loosens_asks_first() -> None:
 def test_without_yes_and_without_a_terminal_it_is_refused(run: Run, socket_path: Path, name: str) -> None:
     """Exit code 5, nothing is sent."""
     with Stub(socket_path, ANSWERS) as stub:
-        done = run(*name.split("."))
+        done = run(*name.split("."), *NEEDED.get(name, ()))
     assert done.returncode == 5
     assert "add --yes" in done.stderr
     assert stub.asked == []
@@ -93,6 +95,39 @@ def test_anything_but_yes_is_no(socket_path: Path, answer: str) -> None:
     assert code == 5
     assert "was not confirmed; nothing was sent" in shown
     assert {method for method, _ in stub.asked} == {"hello", "status"}
+
+
+def loosens(params: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what was not said twice."""
+    if params.get("loosen") is not True:
+        text = "this lets more pass than now: risk.max_order_qty 50 -> 60"
+        raise Refuse(-32004, "LOOSENS", text, "say that it is meant", "loosen")
+    return {"schema": "tradingd.limits_set/1", "changed": True, "changes": []}
+
+
+@pytest.mark.parametrize(("answer", "code", "times"), [("y\n", 0, 2), ("n\n", 5, 1), ("\n", 5, 1)])
+def test_a_wider_limit_is_asked_about_with_what_it_widens(
+    socket_path: Path, answer: str, code: int, times: int
+) -> None:
+    """The daemon knows which limit that is; nothing is changed by anything but yes."""
+    with Stub(socket_path, {"limits.set": loosens}) as stub:
+        got, shown = typed_on_a_terminal(socket_path, answer, "limits", "set", "max_order_qty=60")
+        asked = [params for name, params in stub.asked if name == "limits.set"]
+    assert (got, len(asked)) == (code, times)
+    assert "50 -> 60: go on? [y/N]" in shown
+    assert asked[0]["set"] == ["max_order_qty=60"]
+
+
+def test_without_a_terminal_a_wider_limit_wants_yes(run: Run, socket_path: Path) -> None:
+    """Several limits are several words; a comma belongs to its value."""
+    words = ("limits", "set", "max_order_qty=60", "restricted=AAA,BBB")
+    with Stub(socket_path, {"limits.set": loosens}) as stub:
+        refused, done = run(*words), run(*words, "--yes")
+        asked = [params for name, params in stub.asked if name == "limits.set"]
+    assert (refused.returncode, done.returncode) == (5, 0)
+    assert "LOOSENS" in refused.stderr
+    assert asked[1]["set"] == ["max_order_qty=60", "restricted=AAA,BBB"]
+    assert asked[1]["loosen"] is True
 
 
 def test_yes_is_the_only_second_step(call: Run, socket_path: Path) -> None:
