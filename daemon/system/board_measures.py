@@ -30,6 +30,8 @@ DRAWS: Final = 2_500
 """Draws of Monte Carlo, each with its mirror image: the 95 % quantile of a normal is known to about 1.3 % of itself."""
 
 
+MATCHED_MAX: Final = 600
+"""Sessions up to which draws are made orthogonal: it takes the square of them, some 100 ms for as many."""
 REFRESH_NS: Final = 100_000_000
 """What measures are made of is copied at most this often, however often boards are taken."""
 HEAT_MAX: Final = 50_000
@@ -87,21 +89,22 @@ def _held(pf: PortfolioState, px: F64) -> tuple[npt.NDArray[np.intp], F64]:
 class Measurer:
     """Computes measures of boards, for any thread."""
 
-    def __init__(self, universe: Universe, scenarios: Sequence[Scenario], seed: int, rf: float) -> None:
-        """Compute nothing yet.
+    def __init__(self, universe: Universe, scenarios: Sequence[Scenario], seed: int, rf: float, sessions: int) -> None:
+        """Draw for Monte Carlo, which takes longest, and compute nothing else yet.
 
         Args:
             universe: of the run.
             scenarios: for stress.
             seed: of Monte Carlo.
             rf: annual risk-free rate of the rolling Sharpe ratio.
+            sessions: looked back on at most, ``risk.var_sessions``.
         """
         self._universe = universe
         self._scenarios = tuple(scenarios)
         self._seed = seed
+        self._draws = _drawn(seed, sessions)
         self._rf = rf
         self._lock = threading.Lock()
-        self._draws: tuple[int, F64] = (-1, np.empty((DRAWS, 0)))
         self._bases: dict[str, tuple[F64, bytes, int, Basis]] = {}
         """By portfolio: the history, the symbols held and the sessions it is of, and the basis."""
         self._limits: RiskLimits | None = None
@@ -147,14 +150,17 @@ class Measurer:
         return measure(facts, held, limits, self._terms[facts.portfolio], self._rf)
 
     def _normals(self, sessions: int) -> F64:
-        """Return ``[DRAWS, sessions]`` normals, the same for the same seed and number.
+        """Return ``[DRAWS, sessions]`` normals: the first columns of what was drawn once."""
+        if sessions > self._draws.shape[1]:  # limits of a ledger look further back than the configuration does
+            self._draws = _drawn(self._seed, sessions)
+        return self._draws[:, :sessions]
 
-        Their columns are made orthogonal and of one length, so that every portfolio's draws have exactly its deviation
-        (moment matching), and only their shape is left to chance.
-        """
-        if self._draws[0] != sessions:
-            drawn = np.random.default_rng([self._seed, sessions]).standard_normal((DRAWS, sessions))
-            if 0 < sessions <= DRAWS:
-                drawn = np.linalg.qr(drawn)[0] * math.sqrt(DRAWS)
-            self._draws = sessions, drawn
-        return self._draws[1]
+
+def _drawn(seed: int, sessions: int) -> F64:
+    """Return ``[DRAWS, sessions]`` normals, the same for the same seed.
+
+    Unless there are very many, their columns are made orthogonal and of one length, so that every portfolio's draws
+    have exactly its deviation (moment matching), and only their shape is left to chance.
+    """
+    found = np.random.default_rng(seed).standard_normal((DRAWS, sessions))
+    return np.linalg.qr(found)[0] * math.sqrt(DRAWS) if sessions <= MATCHED_MAX else found

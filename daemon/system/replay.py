@@ -351,7 +351,8 @@ class _Run:
     def _measures(self) -> tuple[dict[str, Any], ...]:
         """Return what is measured of the risk of what is held at the end, as the board of a daemon would show it."""
         rf = float(self.settings.reporter.risk_free_rate)
-        measurer = Measurer(self.recording.universe, self._scenarios, self.options.seed, rf)
+        sessions = self.spec.limits.var_sessions
+        measurer = Measurer(self.recording.universe, self._scenarios, self.options.seed, rf, sessions)
         found = () if self._observed is None else measurer.of(self._observed)
         # The last digits of products by BLAS are the machine's, and a run folder's are not.
         return tuple(rounded(msgspec.to_builtins(measures)) for measures in found)

@@ -95,7 +95,8 @@ class Running:
             failed=lambda error: self.log.error("no board", exc_info=error),
         )
         spec, rf = data.spec, float(settings.reporter.risk_free_rate)
-        self._measurer = Measurer(spec.universe, prepared.scenarios, spec.seed, rf)
+        sessions = spec.limits.var_sessions
+        self._measurer = Measurer(spec.universe, prepared.scenarios, spec.seed, rf, sessions)
         self.degraded: dict[str, None] = {}
         self._first_upto = 0
         self.own = OwnWords(lambda: self.loop)

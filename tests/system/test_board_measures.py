@@ -69,7 +69,7 @@ def lived(sessions: int, symbols: int = 3) -> House:
 
 def measurer(house: House) -> Measurer:
     """Return one with the program's scenarios."""
-    return Measurer(house.universe, load_scenarios(), 7, 0.02)
+    return Measurer(house.universe, load_scenarios(), 7, 0.02, 252)
 
 
 def board(house: House, who: Measurer | None, now_ns: int = 0) -> Board:
@@ -107,6 +107,18 @@ def test_risk_tells_what_is_measured(old: House) -> None:
     assert row["sharpe_30"] is not None
     assert float(row["heat"]) == pytest.approx(float(row["gross_exposure"]), abs=1e-8)  # no stop works
     assert (row["slippage"], row["fill_rate"]) == (None, None)  # the last session had no order
+
+
+def test_draws_reach_as_far_back_as_is_asked_for(old: House) -> None:
+    """Fewer drawn than there are sessions: more are drawn, and they are the same each time."""
+    short = Measurer(old.universe, (), 7, 0.0, 10)
+    seen = observe(old.core)
+    tail = short.of(seen)[0].tail("montecarlo", 0.95)
+    normal = short.of(seen)[0].tail("normal", 0.95)
+    assert tail is not None
+    assert normal is not None
+    assert tail.var == pytest.approx(normal.var, rel=0.05)
+    assert Measurer(old.universe, (), 7, 0.0, 10).of(seen) == short.of(seen)
 
 
 def test_what_is_not_known_is_null() -> None:
@@ -189,7 +201,7 @@ def test_a_scenario_of_the_users_is_put_through(tmp_path: Path, old: House) -> N
     path = tmp_path / "mine.toml"
     path.write_text('title = "Mine"\n[symbols]\nAAPL = -0.5\n')
     loaded = load_settings(file=None, profile=None, environ={}, sets=(f"risk.scenarios={path}",))
-    who = Measurer(old.universe, load_scenarios(loaded.settings.risk.scenarios), 7, 0.0)
+    who = Measurer(old.universe, load_scenarios(loaded.settings.risk.scenarios), 7, 0.0, 252)
     (row,) = decoded(board(old, who).risk())
     mine = next(impact for impact in row["stress"] if impact["scenario"] == "mine")
     assert (mine["title"], mine["worst"]) == ("Mine", "AAPL")
