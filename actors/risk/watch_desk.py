@@ -7,6 +7,8 @@ measured trips nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from actors.messages.control import ClockStepped, ReviewRisk
 from actors.messages.inference import PredictionsScored, StrategyEnabled
 from actors.messages.limits import BreakerRule
@@ -21,6 +23,7 @@ from actors.risk.protections import locks
 from actors.risk.silence import SECOND
 from actors.risk.utilization import at_close, names_used
 from actors.risk.wildness import volatility
+from actors.values.fixed import mul
 from actors.values.time import format_ts
 from daemon.kernel.actor import Context, decides, evolves
 
@@ -282,6 +285,29 @@ class WatchDesk(BreakerDesk):
         """Whoever switches a strategy on again has looked at its predictions."""
         if self._rows.get("", names.PREDICTION_DRIFT, event.strategy) is not None:
             ctx.emit(BreakerReset("", names.PREDICTION_DRIFT, event.reason, event.by, event.strategy))
+
+    # -- for whoever looks ---------------------------------------------------------------------------------------------
+
+    def watched(self) -> Iterator[tuple[str, str, float | None]]:
+        """Yield portfolio, breaker and what it measures now, None where that is not known, of those that are on."""
+        for name, guard in self._guards.items():
+            for period in guard.periods:
+                if self._rule(period.breaker).limit:
+                    known = period.known and period.base > 0
+                    yield name, period.breaker, max(0.0, 1.0 - guard.equity / period.base) if known else None
+            if self._rule(names.LOSS_STREAK).limit:
+                yield name, names.LOSS_STREAK, float(self._streaks.losses(name))
+            if self._gross_limit:
+                yield name, names.EXPOSURE, self._exposure_of(name, guard.equity)
+        if self._refusals.on:
+            yield "", names.REJECT_RATE, self._refusals.share()
+        if self._rule(names.VOLATILITY).limit:
+            yield "", names.VOLATILITY, self._volatility
+
+    def _exposure_of(self, portfolio: str, equity: int) -> float | None:
+        holdings = self._exposure.books[portfolio].holdings
+        gross = sum(mul(abs(holding.qty), self._prices.last(symbol)) for symbol, holding in holdings.items())
+        return gross / equity if equity > 0 else None
 
     # -- recovery ----------------------------------------------------------------------------------------------------
 

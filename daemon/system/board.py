@@ -25,8 +25,11 @@ from actors.values.fixed import SCALE, div_round, mul
 from actors.values.margin import Margin
 from actors.values.time import format_ts
 from daemon.control.calls import Call
+from daemon.system.board_breakers import breaker_rows, by_hand_rows, lock_rows, restricted_rows
+from daemon.system.board_limits import limit_rows
 from daemon.system.board_measures import Measurer, Observed
-from daemon.system.board_rows import breaker_rows, limit_rows, risk_rows
+from daemon.system.board_risk import RiskFacts, risk_facts
+from daemon.system.board_rows import risk_rows
 from daemon.system.composition import Core
 from daemon.system.desk_reply import plain
 from daemon.system.measure_rows import ratio
@@ -152,6 +155,7 @@ class Board(msgspec.Struct, frozen=True):
         health: (name, ok, detail) of the core's actors.
         observed: what measures are made of; None on a board without them.
         measurer: who makes them.
+        standing: breakers that are not armed, locks, the restricted list, limits set by hand.
     """
 
     symbols: tuple[str, ...]
@@ -171,6 +175,7 @@ class Board(msgspec.Struct, frozen=True):
     facts: ShellFacts
     observed: Observed | None = None
     measurer: Measurer | None = None
+    standing: RiskFacts | None = None
 
     @property
     def several(self) -> bool:
@@ -262,6 +267,18 @@ class Board(msgspec.Struct, frozen=True):
     def limits_in_use(self) -> list[dict[str, Any]]:
         """Return every limit with its bound and, where it can be told today, how much of it is used."""
         return limit_rows(self)
+
+    def locks(self) -> list[dict[str, Any]]:
+        """Return the protections that deny entries for a while."""
+        return lock_rows(self)
+
+    def restricted(self) -> list[dict[str, Any]]:
+        """Return the restricted list."""
+        return restricted_rows(self)
+
+    def by_hand(self) -> list[dict[str, Any]]:
+        """Return the limits that were set by hand since the configuration changed last."""
+        return by_hand_rows(self)
 
     def health_rows(self, now_ns: int | None = None) -> list[dict[str, Any]]:
         """Return one row per actor: state, restarts, whether it is well, and a detail; feeds, ledger and disk too."""
@@ -374,7 +391,8 @@ def build_board(
         session=(prices.session_date, prices.in_session),
         trading_state=risk.trading_state.value,
         state_reason=risk.state_reason,
-        latched=any(LATCHED in (guard.daily, guard.drawdown) for guard in risk.guards.values()),
+        latched=any(LATCHED in (guard.daily, guard.drawdown) for guard in risk.guards.values())
+        or any(row.state is LATCHED for row in risk.rows),
         open_orders=len(risk.exposure.working),
         portfolios=portfolios,
         strategies=_strategies(core),
@@ -383,6 +401,7 @@ def build_board(
         facts=facts,
         observed=None if measurer is None else measurer.observe(core, built_ns),
         measurer=measurer,
+        standing=risk_facts(core, universe.symbols),
     )
 
 

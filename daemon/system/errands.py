@@ -132,8 +132,8 @@ class Errands:
             "health": lambda _: _rows("health", self._board().health_rows()),
             "positions": lambda call: Outcome(positions_asked(self._board(), call)),
             "risk": lambda _: _rows("risk", self._board().risk()),
-            "breakers": lambda _: _rows("breakers", self._board().breakers()),
-            "limits": lambda _: _rows("limits", self._board().limits_in_use()),
+            "breakers": self._breakers,
+            "limits": self._limits_shown,
             "actors": lambda _: _rows("actors", [_actor(row) for row in self._running.root.tree()]),
             "model.list": lambda _: _rows("models", self._board().model_rows()),
             "journal.head": self._head,
@@ -155,6 +155,15 @@ class Errands:
             status["trading_state"] = "killed"
             status["state_reason"] = latch.reason
         return Outcome(status)
+
+    def _breakers(self, _: Call) -> Outcome:
+        board = self._board()
+        answer = {"schema": "tradingd.breakers/1", "rows": board.breakers(), "locks": board.locks()}
+        return Outcome(answer | {"restricted": board.restricted()})
+
+    def _limits_shown(self, _: Call) -> Outcome:
+        board = self._board()
+        return Outcome({"schema": "tradingd.limits/1", "rows": board.limits_in_use(), "by_hand": board.by_hand()})
 
     def _head(self, _: Call) -> Outcome:
         head = self._running.outlet.head
