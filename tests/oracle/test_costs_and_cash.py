@@ -113,10 +113,11 @@ def test_the_minimum_is_for_the_order_not_for_its_fills(tmp_path: Path) -> None:
     """Three fills of one order: one dollar in all, then what the shares come to."""
     bars = daily(*[(100, 100, 100, 100, 1000)] * 5)
     script = [submit(TUESDAY, "small", "buy", 150, tif="gtc"), submit(FRIDAY, "sell", "sell", 60)]
-    run = play(tmp_path, bars, script, "ibkr", PRICE_IS_OPEN)
+    sets = [*PRICE_IS_OPEN, "risk.max_order_adv=0"]  # more than a day's tenth is the point here
+    run = play(tmp_path, bars, script, "ibkr", sets)
     assert [(f["qty"], f["fee"]) for f in run.fills("small")] == [("100", "1"), ("50", "0")]
     bars = daily(*[(10, 10, 10, 10, 1500)] * 5)
-    run = play(tmp_path / "b", bars, [submit(TUESDAY, "x", "buy", 400, tif="gtc")], "ibkr", PRICE_IS_OPEN)
+    run = play(tmp_path / "b", bars, [submit(TUESDAY, "x", "buy", 400, tif="gtc")], "ibkr", sets)
     assert [(f["qty"], f["fee"]) for f in run.fills("x")] == [("150", "1"), ("150", "0.5"), ("100", "0.5")]
 
 

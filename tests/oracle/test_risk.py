@@ -89,9 +89,19 @@ def test_number_of_positions(tmp_path: Path, profile: str, places: int) -> None:
     names = [f"S{i:02d}" for i in range(12)]
     header, *first = "\n".join(daily(FLAT, FLAT, symbol=n, header=n == "S00") for n in names).splitlines()
     script = [submit(TUESDAY, n, "buy", 10, symbol=n) for n in names]
-    run = play(tmp_path, "\n".join([header, *sorted(first)]), script, profile)
+    run = play(tmp_path, "\n".join([header, *sorted(first)]), script, profile, ["risk.max_heat=0"])
     assert [r["status"] for r in run.table("orders")] == ["filled"] * places + ["denied"] * (12 - places)
     assert all("MAX_POSITIONS" in r["reason"] for r in run.table("orders")[places:])
+
+
+def test_swing_has_two_percent_of_equity_at_risk(tmp_path: Path) -> None:
+    """Ten shares at 100 without a stop are 1,000 at risk: two names of 100,000 are what 2 % allow."""
+    names = [f"S{i:02d}" for i in range(4)]
+    header, *first = "\n".join(daily(FLAT, FLAT, symbol=n, header=n == "S00") for n in names).splitlines()
+    script = [submit(TUESDAY, n, "buy", 10, symbol=n) for n in names]
+    run = play(tmp_path, "\n".join([header, *sorted(first)]), script, "swing")
+    assert [r["status"] for r in run.table("orders")] == ["filled"] * 2 + ["denied"] * 2
+    assert all(r["reason"].startswith("MAX_HEAT") for r in run.table("orders")[2:])
 
 
 @pytest.mark.parametrize(
