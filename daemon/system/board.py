@@ -26,7 +26,7 @@ from actors.values.margin import Margin
 from actors.values.time import format_ts
 from daemon.control.calls import Call
 from daemon.system.board_breakers import breaker_rows, by_hand_rows, lock_rows, restricted_rows
-from daemon.system.board_limits import limit_rows
+from daemon.system.board_limits import limit_rows, nearest_limits
 from daemon.system.board_measures import Measurer, Observed
 from daemon.system.board_risk import RiskFacts, risk_facts
 from daemon.system.board_rows import risk_rows
@@ -215,6 +215,7 @@ class Board(msgspec.Struct, frozen=True):
             ],
             "actors": self._actors(),
             "breakers": breaker_rows(self),
+            "limits": nearest_limits(self),
             "model": self._model(),
             "journal": {"seq": facts.seq, "commit_age_s": age_s(now, facts.commit_ns), **facts.journal},
             "alerts_pending": facts.alerts_pending,

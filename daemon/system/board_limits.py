@@ -26,6 +26,7 @@ SECONDS: Final = "seconds"
 RATE: Final = "per_second"
 FLAG: Final = "flag"
 
+NEAREST: Final = 3
 BOUNDS: Final = (
     ("min_order_value", MONEY),
     ("max_order_value", MONEY),
@@ -103,10 +104,29 @@ def limit_rows(board: Board) -> list[dict[str, Any]]:
     rows += _named(board, measured)
     rows += [_row(_shown_name(name), "", unit, _amount(unit, getattr(board.limits, name))) for name, unit in BOUNDS]
     units = dict(_MEASURED)
+    for row in rows:
+        row.setdefault("unit", units.get(row["limit"], SHARE))
+    return _marked(board, rows)
+
+
+def nearest_limits(board: Board) -> list[dict[str, Any]]:
+    """Return the limits that are used most, :data:`NEAREST` of them, of those that are told without measures."""
+    rows = [row for p in board.portfolios for row in (*_used(board, p), _leverage(board, p)) if row["limit"] != "cash"]
+    rows = [row for row in rows if row["utilization"] is not None]
+    return _marked(board, sorted(rows, key=lambda row: -float(bytes(row["utilization"])))[:NEAREST])
+
+
+def _leverage(board: Board, p: PortfolioFacts) -> dict[str, Any]:
+    bound = tighter(board.limits.max_leverage, board.limits.portfolios.get(p.name, _NONE).max_leverage)
+    times = p.gross / p.equity if p.equity > 0 else None
+    return _row("max_leverage", p.name, MULTIPLE, ratio(bound or None), ratio(times), _part(times, bound))
+
+
+def _marked(board: Board, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mark what is nearly used up, and what was set by hand."""
     changed = _by_hand(board)
     least = board.limits.utilization_warn
     for row in rows:
-        row.setdefault("unit", units.get(row["limit"], SHARE))
         row.setdefault("subject", row.get("symbol"))
         used = row["utilization"]
         row["warn"] = used is not None and row["limit"] != "cash" and 0 < least <= float(bytes(used))

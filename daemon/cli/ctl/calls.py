@@ -24,6 +24,7 @@ LOOSENS: Final = "LOOSENS"
 """How the daemon refuses limits that let more pass than now, where nobody said that it is meant."""
 _SCREEN_LEAST: Final = 10
 _OF_CONFIGURATION: Final = {"config.check", "reload"}  # what these refuse is a configuration that does not hold
+_LOOKS: Final = {"status", "why", "risk", "limits", "breakers"}
 _REFUSED_STATUSES: Final = {"denied", "rejected"}
 
 
@@ -196,18 +197,27 @@ def rendered(
     """Return a result as lines for a terminal of that size; None: as wide and as long as it is."""
     if not isinstance(result, dict):
         return show.thing(result, paint, room=columns)
-    if method.name == "status":
-        return status.render(result, paint, room=columns)
-    if method.name == "why":
-        from daemon.cli.ctl import why
-
-        return why.render(result, paint, columns)
+    if method.name in _LOOKS:
+        return _look(method.name, result, paint, columns)
     if isinstance(result.get("rows"), list):
         return [*show.listing(method.name, result, paint, room=columns, height=lines), *_more(method, result, params)]
     if method.mutating:
         return _done(method, result, paint, columns)
     checked = method.name == "config.check"
     return _checked(result, paint, columns) if checked else show.thing(result, paint, room=columns)
+
+
+def _look(name: str, result: dict[str, Any], paint: Paint, columns: int | None) -> list[str]:
+    """Return an answer that has a look of its own."""
+    if name == "status":
+        return status.render(result, paint, room=columns)
+    if name == "why":
+        from daemon.cli.ctl import why
+
+        return why.render(result, paint, columns)
+    from daemon.cli.ctl import risk
+
+    return risk.render(name, result, paint, columns)
 
 
 def _checked(result: dict[str, Any], paint: Paint, columns: int | None) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Final
 
-from daemon.cli.ctl import events, show, status, text
+from daemon.cli.ctl import events, risk, show, status, text
 from daemon.cli.ctl.text import Paint
 
 _EVENTS_MAX: Final = 200
@@ -80,6 +80,7 @@ class Picture:
             return []
         items = [
             ("breakers", _breakers(self.status.get("breakers"), paint)),
+            *([("limits", limits)] if (limits := risk.uses(self.status.get("limits"), paint)) else []),
             ("feeds", [_feed(row, paint) for row in _objects(self.status.get("feeds"))]),
             ("actors", status.actors(self.status, paint)),
             ("journal", [status.journal(self.status)]),
@@ -133,23 +134,13 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 
 
 def _breakers(value: Any, paint: Paint) -> list[str]:
-    """Return a phrase for each breaker; where there are several portfolios those in use, and whose they are."""
+    """Return a phrase for each breaker of losses and each that is not armed; of several portfolios only the latter."""
     rows = _objects(value)
-    owners = dict.fromkeys(str(row.get("portfolio", "")) for row in rows)
-    if len(owners) == 1:
-        return [_breaker(row, paint) for row in rows]
-    told = [row for row in rows if row.get("state") != "armed"]
-    calm = f"{len(rows) - len(told)} armed" if len(told) < len(rows) else ""
-    return [*([paint("green", calm)] if calm else []), *(_breaker(row, paint, owned=True) for row in told)]
-
-
-def _breaker(row: dict[str, Any], paint: Paint, *, owned: bool = False) -> str:
-    name = text.clean(row.get("breaker") or row.get("name") or "?")
-    if owned:
-        name = f"{text.clean(row.get('portfolio', '?'))} {name}"
-    state = text.clean(row.get("state", "?"))
-    used = " of ".join(text.percent(row[part]) for part in ("value", "limit") if row.get(part) is not None)
-    return f"{name} {paint(show.colour(state), state)} {used}".rstrip()
+    several = len(dict.fromkeys(str(row["portfolio"]) for row in rows if row.get("portfolio"))) > 1
+    told = [row for row in rows if row.get("state") != "armed"] if several else risk.notable(rows)
+    calm = f"{len(rows) - len(told)} {'' if several else 'others '}armed" if len(told) < len(rows) else ""
+    said = [risk.phrase(row, paint, owned=several) for row in told]
+    return [paint("green", calm), *said] if several and calm else [*said, *([paint("green", calm)] if calm else [])]
 
 
 def _feed(row: dict[str, Any], paint: Paint) -> str:

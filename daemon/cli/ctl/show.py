@@ -43,7 +43,6 @@ _FIRST: Final = {
     "predictions": "ts symbol model horizon prediction score confidence p_up price target_price realized hit",
     "actors": "name state restarts",
     "breakers": "portfolio breaker name state value limit",
-    "limits": "limit portfolio bound value utilization",
 }
 # What is left out first where the terminal is too narrow for all of it.
 _SPARE: Final = {
@@ -119,14 +118,6 @@ def _loss(value: Number, paint: Paint) -> str:
     return paint("red", shown) if text.is_negative(value) else shown
 
 
-def _limit(value: Number, paint: Paint) -> str:
-    """Limits are counts, money and fractions in one column; a fraction has the point, and less than one before it."""
-    del paint
-    if value.removeprefix("-").startswith("0."):
-        return text.percent(value)
-    return text.grouped(value, 2 if "." in value else None)
-
-
 Form = Callable[[Number, Paint], str]
 
 
@@ -157,8 +148,6 @@ def _change(value: Number, paint: Paint) -> str:
 _IN_LISTS: Final[dict[str, Form]] = {
     "breakers.value": _share,
     "breakers.limit": _share,
-    "limits.bound": _limit,
-    "limits.value": _limit,
     "predictions.realized": _change,
 }
 # By the last word of a field's name, or by its last two. No regular expressions: compiling them is a tenth of a start.
@@ -305,8 +294,6 @@ def listing(
     noun = name.removesuffix("s") if name.endswith("s") else "row"
     if not items:
         return [paint("dim", f"no {noun}s")]
-    if name == "risk":  # few portfolios with many figures: one under the other
-        return [line for item in items for line in ["", *thing(item, paint, room=room)]][1:]
     lines = (tree if name == "actors" else rows)(name, items, paint, room=room)
     again = lines[:1] if height is not None and len(lines) + LINES_AROUND > height else []
     return [*lines, *again, paint("dim", text.counted(len(items), noun))]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from daemon.cli.ctl import show, text
+from daemon.cli.ctl import risk, show, text
 from daemon.cli.ctl.text import Paint
 
 KILLED, HALTED, DEGRADED = 152, 150, 151
 STALE_S: Final = 5.0
-_BREAKER: Final = ("portfolio", "breaker", "name", "state", "value", "limit")
+_BREAKER: Final = ("portfolio", "breaker", "name", "subject", "state", "value", "limit")
 _FINE: Final = {"running", "ok", "live", "connected", "open", "ready", "started", "idle", "done", "stopped"}
 
 
@@ -126,13 +126,22 @@ def parts(status: dict[str, Any], paint: Paint, *, room: int | None = None) -> l
         items = status.get(name)
         if isinstance(items, list) and items:
             if name == "breakers":
-                items = [{part: row[part] for part in _BREAKER if part in row} for row in _objects(items)]
+                items = [_breaker(row) for row in risk.notable(_objects(items))]
             lines += ["", f"  {paint('bold', name)}", *show.rows(name, items, paint, room=room, indent="    ")]
         else:
             lines += ["", f"  {paint('bold', name)}  {paint('dim', 'none')}"]
     lines += ["", f"  {paint('bold', 'actors')}  {'   '.join(actors(status, paint))}"]
     lines += ["", *text.pairs([("model", model(status)), ("journal", journal(status))], paint, indent="  ")]
     return lines
+
+
+def _breaker(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a breaker as a row of the look, its numbers in their unit."""
+    shown: dict[str, Any] = {part: row[part] for part in _BREAKER if part in row}
+    unit = row.get("unit")
+    if unit not in (None, "share"):
+        shown |= {part: risk.value(str(unit), row[part]) for part in ("value", "limit") if row.get(part) is not None}
+    return shown
 
 
 def actors(status: dict[str, Any], paint: Paint) -> list[str]:

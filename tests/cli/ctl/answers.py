@@ -54,7 +54,20 @@ LIMITS: Final = """{"schema":"tradingd.limits/1","rows":[
 {"limit":"max_positions","portfolio":"main","bound":10,"value":3,"utilization":0.3},
 {"limit":"max_position","portfolio":"main","bound":0.2,"value":0.1432,"utilization":0.716,"symbol":"SPY"},
 {"limit":"daily_loss_halt","portfolio":"main","bound":0.05,"value":0.004,"utilization":0.08},
-{"limit":"max_order_value","portfolio":null,"bound":50000,"value":null,"utilization":null}]}
+{"limit":"max_order_value","portfolio":null,"bound":50000,"value":null,"utilization":null},
+{"limit":"max_sector","portfolio":"main","bound":0.25,"value":0.2329,"utilization":0.9316,"subject":"Technology",
+"warn":true,"unit":"share"},
+{"limit":"max_leverage","portfolio":"main","bound":0.5,"value":0.634478,"utilization":1.268956,"subject":null,
+"warn":true,"unit":"multiple","by_hand":true},
+{"limit":"cash","portfolio":"main","bound":51234.5,"value":50739.15,"utilization":0.99033,"unit":"money","warn":false},
+{"limit":"max_var","portfolio":"main","bound":null,"value":null,"utilization":null,"unit":"share"},
+{"limit":"symbols.BRK.B.max_order_qty","portfolio":null,"bound":40,"value":null,"utilization":null,"unit":"shares"},
+{"limit":"stale_s","portfolio":null,"bound":5,"value":null,"utilization":null,"unit":"seconds"},
+{"limit":"order_rate","portfolio":null,"bound":100,"value":null,"utilization":null,"unit":"per_second"},
+{"limit":"unusual_size","portfolio":null,"bound":10.5,"value":null,"utilization":null,"unit":"multiple"},
+{"limit":"self_match_prevention","portfolio":null,"bound":true,"value":null,"utilization":null,"unit":"flag"},
+{"limit":"deny_unknown_adv","portfolio":null,"bound":false,"value":null,"utilization":null,"unit":"flag"}],
+"by_hand":[{"key":"risk.max_leverage","value":"0.5"}]}
 """.replace("\n", "")
 
 ALERTS: Final = """{"schema":"tradingd.alerts/1","rows":[
@@ -116,14 +129,47 @@ PREDICTIONS: Final = """{"schema":"tradingd.predictions/1","as_of_seq":9,"more":
 RISK: Final = """{"schema":"tradingd.risk/1","rows":[{"portfolio":"main","trading_state":"active","equity":101234.56,
 "cash":51234.5,"reserved":4495.35,"available":46739.15,"gross":64231.06,"net":50000.06,"gross_exposure":0.634478,
 "net_exposure":0.493904,"leverage":0.634478,"positions":3,"largest_symbol":"SPY","largest_weight":0.1432,
-"daily_pnl":-412.4,"drawdown":-0.0123,"entries_blocked":false}]}
+"daily_pnl":-412.4,"drawdown":-0.0123,"entries_blocked":false},
+{"portfolio":"second","trading_state":"active","equity":50000,"cash":-12000.5,"reserved":0,"available":0,
+"initial_margin":31000,"maintenance_margin":15500,"margin_excess":34500,"buying_power":38000,"gross":62000.5,
+"net":62000.5,"gross_exposure":1.24001,"net_exposure":1.24001,"leverage":1.24001,"positions":2,"largest_symbol":"NVDA",
+"largest_weight":0.81,"daily_pnl":120,"drawdown":0,"entries_blocked":true,"heat":0.0371,"slippage":0.0007,
+"fill_rate":0.96,"beta":1.4012,"correlation":0.8123,"sharpe_30":-0.41,"sessions":252,"market":"SPY",
+"closest":{"symbols":["NVDA","AMD"],"correlation":0.7612},
+"tails":[{"method":"historical","level":0.95,"horizon":1,"var":0.0312,"es":0.0451,"n":252,"scaling":"nothing scaled"},
+{"method":"historical","level":0.99,"horizon":1,"var":0.0561,"es":0.0623,"n":252,"scaling":"nothing scaled"},
+{"method":"historical","level":0.95,"horizon":10,"var":0.0912,"es":0.1051,"n":25,"scaling":"overlapping windows"},
+{"method":"historical","level":0.99,"horizon":10,"var":null,"es":null,"n":25,"scaling":"overlapping windows"},
+{"method":"montecarlo","level":0.95,"horizon":1,"var":0.0302,"es":0.0391,"n":252,"scaling":"nothing scaled"},
+{"method":"montecarlo","level":0.99,"horizon":1,"var":0.0432,"es":0.0501,"n":252,"scaling":"nothing scaled"}],
+"components":[{"symbol":"NVDA","weight":0.81,"var":0.0281,"es":0.0402,"marginal":0.0347,"var_normal":0.0279},
+{"symbol":"AMD","weight":0.43001,"var":0.0031,"es":0.0049,"marginal":0.0072,"var_normal":0.003}],
+"sectors":[{"sector":"Technology","gross":1.24001,"net":1.24001}],
+"stress":[{"scenario":"crisis-2008","title":"Financial crisis 2007-2009","loss":0.612,"worst":"NVDA","worst_loss":0.41,
+"sector":null,"assumed_betas":0},{"scenario":"correlation-one","title":"All correlations go to 1","loss":null,
+"worst":null,"worst_loss":null,"sector":null,"assumed_betas":0}]}]}
 """.replace("\n", "")
 
 BREAKERS: Final = """{"schema":"tradingd.breakers/1","rows":[
 {"portfolio":"main","breaker":"daily_loss","state":"latched","value":0.051,"limit":0.05,"baseline":101646.96,
 "equity":96462.96,"entries_blocked":true},
 {"portfolio":"main","breaker":"drawdown","state":"armed","value":0.0123,"limit":null,"baseline":102500,
-"equity":101234.56,"entries_blocked":false}]}
+"equity":101234.56,"entries_blocked":false},
+{"portfolio":"main","breaker":"slippage","state":"cooling","value":0.0124,"limit":0.01,"unit":"share","action":"block",
+"reset":"cooling","subject":"AMD","cause":"a fill of AMD cost 1.24% in its price","since":"2026-11-20T15:02:11.000Z",
+"until":null,"sessions_left":1},
+{"portfolio":null,"breaker":"connectivity","state":"tripped","value":31.2,"limit":30,"unit":"seconds","action":"reduce",
+"reset":"cooling","subject":"alpaca","cause":"the feed alpaca is lost since 2026-11-20T15:00:00Z",
+"since":"2026-11-20T15:00:31.200Z"},
+{"portfolio":null,"breaker":"order_rate","state":"armed","value":null,"limit":500,"unit":"count","action":"halt",
+"reset":"operator"},
+{"portfolio":"main","breaker":"exposure","state":"armed","value":0.6345,"limit":1.5,"unit":"multiple",
+"action":"deleverage","reset":"cooling"}],
+"locks":[{"portfolio":"main","symbol":"TSLA","rule":"cooldown","until":"2026-11-20T16:00:00.000Z","sessions_left":null,
+"reason":"TSLA was closed at a loss of 412.5 and rests"},
+{"portfolio":"main","symbol":null,"rule":"stop_guard","until":null,"sessions_left":2,
+"reason":"3 stops within 5 sessions lock the entries of main"}],
+"restricted":[{"symbol":"GME","reason":"earnings, by uid 1000 pid 4242"}]}
 """.replace("\n", "")
 
 HEALTH: Final = """{"schema":"tradingd.health/1","rows":[
@@ -172,6 +218,11 @@ RESULTS: Final[dict[str, str]] = {
     "strategy.enable": '{"schema":"tradingd.strategy/1","strategy":"momentum","enabled":true,"changed":false}',
     "strategy.disable": '{"schema":"tradingd.strategy/1","strategy":"momentum","enabled":false,"changed":true}',
     "alert.ack": '{"schema":"tradingd.alert/1","alert_id":"9f3c","state":"acknowledged"}',
+    "limits.set": '{"schema":"tradingd.limits_set/1","changed":true,"changes":[{"key":"risk.max_order_qty","old":"0",'
+    '"new":"500"},{"key":"risk.symbols.AAPL.max_position","old":"0","new":"0.1"}]}',
+    "limits.set-unchanged": '{"schema":"tradingd.limits_set/1","changed":false,"changes":[]}',
+    "restricted.add": '{"schema":"tradingd.restricted/1","symbol":"AAPL","restricted":true,"changed":true}',
+    "restricted.remove": '{"schema":"tradingd.restricted/1","symbol":"AAPL","restricted":false,"changed":false}',
     "reload": '{"schema":"tradingd.reload/1","digest":"7c9e",'
     '"changes":[{"key":"risk.max_position","old":"0.2","new":"0.15"}]}',
     "snapshot": '{"schema":"tradingd.snapshot/1","seq":184229}',
