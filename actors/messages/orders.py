@@ -127,6 +127,8 @@ class SubmitOrder(Command, tag=40, frozen=True):
         malformed: (code, sentence) where a field could not be read at the border; the gate denies with it.
         exempt: no automatic exits for what this order opens.
         terms: what else the order says, or None.
+        stop_distance: how far from its fill the automatic stop of an entry will rest, units of 1e-8; 0 for the percent
+            stop of its portfolio.
     """
 
     client_order_id: str
@@ -149,6 +151,7 @@ class SubmitOrder(Command, tag=40, frozen=True):
     malformed: tuple[str, str] | None = None
     exempt: bool = False
     terms: OrderTerms | None = None
+    stop_distance: int = 0
 
 
 class RouteOrder(Command, tag=41, frozen=True):

@@ -51,6 +51,9 @@ class TargetsProposed(Event, tag=32, frozen=True):
         cut_buy, cut_sell: signals cut by the confidence gates.
         reason: ``signal``, ``schedule`` or ``drift``.
         abstained: int32 column of wanted names left as they are for want of data (inverse volatility).
+        cut_ids: int32 column of names whose size was cut; their weights are those after it.
+        cut_correlation: float64 column, the part of their size cut because they are like what is held.
+        cut_heat: float64 column, the part of what that left cut because too much would be at risk to stops.
     """
 
     portfolio: str
@@ -62,6 +65,9 @@ class TargetsProposed(Event, tag=32, frozen=True):
     cut_sell: int
     reason: str
     abstained: bytes = b""
+    cut_ids: bytes = b""
+    cut_correlation: bytes = b""
+    cut_heat: bytes = b""
 
 
 class PositionChanged(Event, tag=33, frozen=True):

@@ -405,7 +405,8 @@ class PortfolioActor(CorporateDesk, TickDesk):
         for pf, views in self._followers.get(event.strategy, ()):
             equity = pf.equity(self._marks.px, self._marks.px_f)
             marks = self._marks
-            market = Market(marks.px, marks.session, marks.number, equity, marks.closes(), self._tradable)
+            cutback = self._cutback if pf.cuts_back else None
+            market = Market(marks.px, marks.session, marks.number, equity, marks.closes(), self._tradable, cutback)
             result = plan(pf, views, event, market)
             if result.targets is not None:
                 ctx.emit(result.targets)
@@ -434,6 +435,9 @@ class PortfolioActor(CorporateDesk, TickDesk):
             "",
             client_order_id(owner, ticker, event.decision, draft.parent) if draft.parent else "",
             exempt=draft.exempt,
+            stop_distance=0
+            if draft.reduce_only
+            else self.stop_distance(pf, draft.symbol, self._marks.px.item(draft.symbol)),
         )
 
     @evolves(TargetsProposed)

@@ -17,10 +17,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from actors.messages.columns import F64, I32, I64, SCORE_DIGITS, pack_f64, pack_i32
+from actors.messages.columns import F64, I32, I64, SCORE_DIGITS, pack_f64, pack_i32, unpack_f64, unpack_i32
 from actors.messages.orders import BUY, SELL
 from actors.messages.portfolio import SignalsReady, TargetsProposed
 from actors.portfolio.allocation import Candidate, equal_weight, propose, volatilities
+from actors.portfolio.cutback import Cutback, Entry
 from actors.portfolio.params import PortfolioSpec
 from actors.portfolio.rebalance import has_drifted, is_due
 from actors.portfolio.sizing import Want, bound_entries, need, proceeds, target_qty, tied_up
@@ -29,6 +30,8 @@ from actors.portfolio.views import Mask, Views, combine
 from actors.values.fixed import SCALE, mul
 
 Symbols = npt.NDArray[np.intp]
+
+CUT_DIGITS: Final = 9
 
 CALM_MIN: Final = 4
 """Names held from which on it pays to sort out at once those that are near their target."""
@@ -70,6 +73,7 @@ class Market(msgspec.Struct, frozen=True):
         equity: of the portfolio at those prices.
         closes: ``[rows, N]`` closes for volatilities; None where no portfolio needs them.
         tradable: whether orders may be placed, by symbol.
+        cutback: cuts entries back to what the gate will let pass; None where nothing asks for it.
     """
 
     marks: I64
@@ -78,6 +82,7 @@ class Market(msgspec.Struct, frozen=True):
     equity: int
     closes: F64 | None
     tradable: Mask
+    cutback: Cutback | None = None
 
 
 class _Targets(msgspec.Struct, frozen=True):
@@ -127,6 +132,10 @@ def plan(pf: PortfolioState, views: Views, event: SignalsReady, market: Market) 
         closed = dict.fromkeys(goal.symbol for goal in goals)
         targets = {symbol: weight for symbol, weight in pf.targets.items() if symbol not in closed}
         ids, weights = pack_i32(list(targets)), pack_f64(list(targets.values()))
+    cancels, steps = _steps(pf, goals, market, hold)
+    drafts, cuts = _drafts(pf, steps, market, cancels)
+    if cuts:
+        weights = _reduced(ids, weights, cuts)
     proposed = TargetsProposed(
         portfolio=pf.name,
         strategy=event.strategy,
@@ -137,9 +146,10 @@ def plan(pf: PortfolioState, views: Views, event: SignalsReady, market: Market) 
         cut_sell=cut_sell,
         reason=reason,
         abstained=pack_i32(proposal.abstained) if proposal is not None else b"",
+        cut_ids=pack_i32([e.symbol for e in cuts]) if cuts else b"",
+        cut_correlation=pack_f64([round(e.less_alike, CUT_DIGITS) for e in cuts]) if cuts else b"",
+        cut_heat=pack_f64([round(e.less_heat, CUT_DIGITS) for e in cuts]) if cuts else b"",
     )
-    cancels, steps = _steps(pf, goals, market, hold)
-    drafts = _drafts(pf, steps, market, cancels)
     return Plan(proposed, tuple(w.client_order_id for w in cancels), tuple(drafts))
 
 
@@ -318,12 +328,18 @@ def _steps(pf: PortfolioState, goals: list[_Goal], market: Market, hold: Mask) -
     return cancels, steps
 
 
-def _drafts(pf: PortfolioState, steps: list[_Step], market: Market, cancels: list[Working]) -> list[Draft]:
-    """Return orders: what sells longs, what covers shorts, then what opens, the last within the cash at hand."""
+def _drafts(
+    pf: PortfolioState, steps: list[_Step], market: Market, cancels: list[Working]
+) -> tuple[list[Draft], list[Entry]]:
+    """Return orders: what sells longs, what covers shorts, then what opens, the last within the cash at hand.
+
+    And the entries that were cut back before that.
+    """
     spec = pf.spec
     sells = [s for s in steps if s.reduce and s.side == SELL]
     covers = [s for s in steps if s.reduce and s.side == BUY]
     opens = [s for s in steps if s.extend]
+    cuts = _cut_back(pf, opens, market, cancels) if opens and market.cutback is not None else []
     drafts = [_draft(s, s.reduce, "sell", reduce_only=True) for s in sells]
     drafts += [_draft(s, s.reduce, "cover", reduce_only=True) for s in covers]
     budget = _budget(pf, market, cancels)
@@ -336,7 +352,37 @@ def _drafts(pf: PortfolioState, steps: list[_Step], market: Market, cancels: lis
     for step, qty in zip(opens, bound_entries(spec, wants, budget), strict=True):
         if qty and mul(step.px, qty) >= spec.min_order_value:
             drafts.append(_draft(step, qty, "buy" if step.side == BUY else "short", reduce_only=False))
-    return drafts
+    return drafts, cuts
+
+
+def _cut_back(pf: PortfolioState, opens: list[_Step], market: Market, cancels: list[Working]) -> list[Entry]:
+    """Cut steps that open back, in place; return those that were cut."""
+    if market.cutback is None:
+        return []
+    gone = dict.fromkeys(w.client_order_id for w in cancels)
+    towards: dict[int, int] = {}
+    for working in pf.entries.values():
+        if working.client_order_id not in gone and not working.reduce_only:
+            towards[working.symbol] = towards.get(working.symbol, 0) + working.side * working.leaves
+    entries = []
+    for step in opens:
+        symbol, side = step.goal.symbol, step.side
+        base = max(0, side * (pf.qty(symbol) + towards.get(symbol, 0)))
+        entries.append(Entry(symbol, side, base, step.extend, step.px, step.exempt))
+    market.cutback.cut(pf, entries, market.marks, market.equity, gone)
+    for step, entry in zip(opens, entries, strict=True):
+        step.extend = entry.qty
+    return [entry for entry in entries if entry.less_alike or entry.less_heat]
+
+
+def _reduced(ids: bytes, weights: bytes, cuts: list[Entry]) -> bytes:
+    """Return a column of weights, those of cut entries as far reduced as their whole positions."""
+    reduced = unpack_f64(weights).copy()
+    rows = {symbol: row for row, symbol in enumerate(unpack_i32(ids).tolist())}
+    for entry in cuts:
+        row = rows[entry.symbol]
+        reduced[row] = round(reduced.item(row) * (1.0 - entry.less_alike) * (1.0 - entry.less_heat), CUT_DIGITS)
+    return pack_f64(reduced)
 
 
 def _draft(step: _Step, qty: int, leg: str, *, reduce_only: bool) -> Draft:

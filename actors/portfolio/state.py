@@ -69,6 +69,7 @@ class Working(msgspec.Struct):
         stop_px: trigger of a stop, 0 where there is none.
         trail_amount, trail_percent: of a trailing stop, 0 where there is none.
         reduce_only: cannot open anything.
+        exempt: what it opens has no automatic exits.
     """
 
     client_order_id: str
@@ -87,6 +88,7 @@ class Working(msgspec.Struct):
     trail_amount: int = 0
     trail_percent: int = 0
     reduce_only: bool = False
+    exempt: bool = False
 
     @property
     def leaves(self) -> int:
@@ -102,6 +104,9 @@ class PortfolioState:
         self.name = spec.name
         self.guarded = bool(spec.stop_loss or spec.take_profit or spec.stop != "percent")
         """Whether lots get automatic exits."""
+        alike = spec.correlation_shrink and spec.max_correlation
+        self.cuts_back = bool(alike or spec.risk_per_trade or spec.max_heat)
+        """Whether entries may have to be smaller than their targets."""
         self.cash = 0
         self.flows = 0
         """External flows since the last session close."""
@@ -350,6 +355,7 @@ class PortfolioState:
             order.reason if exit_of else "",
             order.stop_px or 0 if order.type in STOP_TYPES else 0,
             reduce_only=order.reduce_only,
+            exempt=order.exempt,
         )
         _take_trail(working, order.terms)
         self._note_stop(working)

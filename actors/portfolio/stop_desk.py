@@ -18,6 +18,7 @@ import msgspec
 from actors.messages.market import BarPanel, CorporateAction, QuotePanel, TradePanel
 from actors.messages.orders import ReplaceOrder
 from actors.portfolio.corporate import DIVIDEND, RENAME, SPLIT
+from actors.portfolio.cutback import Cutback
 from actors.portfolio.excursions import Excursions
 from actors.portfolio.exits import exit_id, opening_exits, time_exit
 from actors.portfolio.guarding import GuardDesk
@@ -71,6 +72,7 @@ class StopDesk(GuardDesk):
         wide = any(spec.stop in (*RANGED, *FOLLOWING) for spec in specs)
         self._ranges = SessionRanges(n, {lookback(s) for s in specs if s.stop in RANGED}, wide=wide)
         self._keeps_sessions = bool(rows) or wide
+        self._cutback = Cutback(self._history, self.stop_distance)
 
     # -- market state, from the actor's ----------------------------------------------------------------------------
 

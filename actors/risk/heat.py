@@ -3,7 +3,8 @@
 The loss of a position is measured from the last price to the working stops that close it, each for its own quantity and
 the nearest to the market first; what no stop covers is at risk with its whole value. A stop that trails is at most its
 distance away. What works and is no exit counts from its own price to the stop it will have: that of its bracket, else
-the automatic one of its portfolio (for strategies' orders), else none. A gap beyond a stop is not foreseen.
+the automatic one that the portfolio says it will have (for strategies' orders), else none. A gap beyond a stop is not
+foreseen.
 
 All amounts are products of a price and a quantity, units of 1e-16.
 """
@@ -96,6 +97,8 @@ class Heat:
             if distance != _NO_STOP:
                 return distance
         if order.strategy and not order.exempt:
+            if order.stop_distance:
+                return min(px, order.stop_distance)
             share = self._stop_losses.get(order.portfolio, 0)
             if share:
                 return mul(px, share)

@@ -1,0 +1,225 @@
+"""Sizes of entries below what the gate would deny: by correlation with what is held, and by what stops leave at risk.
+
+*Correlation* (``semantics.md`` section 4): the value-weighted mean of the signed correlations of an entry with what is
+held or being entered, itself left out, over the sessions in common, of which there must be two thirds (40 of 60). Up to
+``correlation_shrink`` the size is whole; from there it falls linearly, to nothing at ``max_correlation``. The size is
+that of the position aimed at, so that deciding again does not fill up what was left out, and nothing is ever trimmed.
+
+*Heat*: what an entry loses down to the stop it will have is at most ``risk_per_trade`` of equity, and all that is held,
+being entered and decided on at most ``max_heat``: where less is left, every entry shrinks by the same fraction.
+
+Both are measured as the gate measures them (``actors/risk/exposure_limits.py``, ``heat.py``): in the order of sending,
+because an order that was sent counts for the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from actors.messages.columns import I64
+from actors.messages.orders import BUY
+from actors.portfolio.params import PortfolioSpec
+from actors.portfolio.state import PortfolioState, Working
+from actors.values.correlation import correlations
+from actors.values.fixed import SCALE, mul, mul_ratio
+from actors.values.history import SessionHistory
+
+_DIGITS: Final = 9
+_UNIT: Final = float(SCALE) * SCALE
+_HUNDRED_PERCENT: Final = 100 * SCALE
+
+Distance = Callable[[PortfolioState, int, int], int]
+"""Gives how far the automatic stop of an entry (symbol, price) will rest from its price, 0 for ``stop_loss``."""
+
+
+class Entry(msgspec.Struct):
+    """What a decision would open; quantities in units of 1e-8 without sign.
+
+    Attributes:
+        base: held, or working towards it, on its side.
+        qty: to be added; cut in place.
+        px: last price.
+        exempt: from automatic exits.
+        less_alike, less_heat: the part of the whole position aimed at that was cut for either reason.
+    """
+
+    symbol: int
+    side: int
+    base: int
+    qty: int
+    px: int
+    exempt: bool = False
+    less_alike: float = 0.0
+    less_heat: float = 0.0
+
+    def cut(self, qty: int, lot_size: int) -> float:
+        """Go down to a quantity, in whole lots; return the part of the whole position that this cuts."""
+        whole, before = self.base + self.qty, self.qty
+        self.qty = max(0, min(before, qty - qty % lot_size))
+        return (before - self.qty) / whole if whole else 0.0
+
+
+class Cutback:
+    """Cuts entries back; keeps correlations until the next session."""
+
+    __slots__ = ("_distance", "_history", "_known", "_known_of")
+
+    def __init__(self, history: SessionHistory, distance: Distance) -> None:
+        """Build over session returns and over where stops of entries will rest."""
+        self._history = history
+        self._distance = distance
+        self._known: dict[tuple[int, int], dict[int, float]] = {}
+        self._known_of = -1
+
+    def cut(
+        self, pf: PortfolioState, entries: list[Entry], marks: I64, equity: int, gone: Mapping[str, object]
+    ) -> None:
+        """Cut entries of one decision back, in place.
+
+        Args:
+            pf: the portfolio.
+            entries: in the order in which they are sent.
+            marks: last prices by symbol, units of 1e-8.
+            equity: at those prices.
+            gone: client order ids of working orders that this decision cancels.
+        """
+        spec = pf.spec
+        works = [w for w in pf.entries.values() if not w.reduce_only and w.client_order_id not in gone]
+        if spec.correlation_shrink and spec.max_correlation:
+            self._cut_alike(pf, entries, works, marks)
+        if equity > 0 and (spec.risk_per_trade or spec.max_heat):
+            self._cut_heat(pf, entries, works, marks, equity)
+
+    # -- correlation -----------------------------------------------------------------------------------------------
+
+    def _cut_alike(self, pf: PortfolioState, entries: list[Entry], works: list[Working], marks: I64) -> None:
+        spec = pf.spec
+        least = -(-2 * spec.correlation_sessions // 3)
+        if self._history.known < least:
+            return
+        buys, sells = _open_by_symbol(works)
+        symbols = sorted(dict.fromkeys((*pf.held(), *buys, *sells)))
+        values: dict[int, float] = {}
+        for symbol in symbols:
+            values[symbol] = _worst(pf.qty(symbol), buys.get(symbol, 0), sells.get(symbol, 0), marks.item(symbol))
+        for entry in entries:
+            mean = self._likeness(spec, entry, values, least)
+            if mean > spec.correlation_shrink:
+                span = spec.max_correlation - spec.correlation_shrink
+                part = max(0.0, (spec.max_correlation - mean) / span) if span else 0.0
+                whole = entry.base + entry.qty
+                entry.less_alike = entry.cut(mul(whole, round(part * SCALE)) - entry.base, spec.lot_size)
+            if entry.qty:
+                value = entry.side * (entry.base + entry.qty) * entry.px / _UNIT
+                values[entry.symbol] = max(values.get(entry.symbol, 0.0), value, key=abs)
+
+    def _likeness(self, spec: PortfolioSpec, entry: Entry, values: Mapping[int, float], least: int) -> float:
+        """Return an entry's mean signed correlation with what is held, 0 where it is not known."""
+        others = sorted(symbol for symbol in values if symbol != entry.symbol)
+        weighted = weights = 0.0
+        for other, rho in zip(others, self._correlated(spec, entry.symbol, others, least), strict=True):
+            if rho == rho:  # noqa: PLR0124 - NaN, not known, differs from itself
+                weighted += rho * entry.side * values[other]
+                weights += abs(values[other])
+        return round(weighted / weights, _DIGITS) if weights else 0.0
+
+    def _correlated(self, spec: PortfolioSpec, symbol: int, others: list[int], least: int) -> list[float]:
+        if self._known_of != self._history.version:
+            self._known.clear()
+            self._known_of = self._history.version
+        known = self._known.setdefault((symbol, spec.correlation_sessions), {})
+        missing = [other for other in others if other not in known]
+        if missing:
+            returns = self._history.returns_of([symbol, *missing], spec.correlation_sessions)
+            found = correlations(returns, 0, range(1, len(missing) + 1), least)
+            known.update(zip(missing, found, strict=True))
+        return [known[other] for other in others]
+
+    # -- heat ------------------------------------------------------------------------------------------------------
+
+    def _cut_heat(
+        self, pf: PortfolioState, entries: list[Entry], works: list[Working], marks: I64, equity: int
+    ) -> None:
+        spec = pf.spec
+        losses = [self._loss(pf, e.symbol, e.px, exempt=e.exempt) for e in entries]
+        before = [e.qty for e in entries]
+        if spec.risk_per_trade:
+            most = round(spec.risk_per_trade * SCALE) * equity
+            for entry, loss in zip(entries, losses, strict=True):
+                if loss:
+                    entry.cut(most // loss, spec.lot_size)
+        if spec.max_heat:
+            left = max(0, round(spec.max_heat * SCALE) * equity - self.open_risk(pf, works, marks))
+            total = sum(loss * e.qty for e, loss in zip(entries, losses, strict=True))
+            if total > left:
+                for entry in entries:
+                    entry.cut(entry.qty * left // total, spec.lot_size)
+        for entry, was in zip(entries, before, strict=True):
+            whole = entry.base + was
+            entry.less_heat = (was - entry.qty) / whole if whole else 0.0
+
+    def open_risk(self, pf: PortfolioState, works: Iterable[Working], marks: I64) -> int:
+        """Return what everything held and being entered loses down to its stops, units of 1e-16."""
+        total = 0
+        stops: dict[int, list[Working]] = {}
+        for working in pf.entries.values():
+            _add_stop(stops, working)
+        for group in pf.exits.values():
+            for working in group.values():
+                _add_stop(stops, working)
+        for symbol in pf.held():
+            total += _position_risk(pf.qty(symbol), marks.item(symbol), stops.get(symbol, ()))
+        for working in works:
+            px = marks.item(working.symbol)
+            if pf.qty(working.symbol) * working.side >= 0:
+                exempt = working.exempt or not working.strategy
+                total += self._loss(pf, working.symbol, px, exempt=exempt) * working.leaves
+        return total
+
+    def _loss(self, pf: PortfolioState, symbol: int, px: int, *, exempt: bool) -> int:
+        """Return what a share entered at ``px`` loses down to the stop it will have; all of it without one."""
+        if exempt:
+            return px
+        away = self._distance(pf, symbol, px) or mul(px, round(pf.spec.stop_loss * SCALE))
+        return min(px, away) or px
+
+
+def _open_by_symbol(works: Iterable[Working]) -> tuple[dict[int, int], dict[int, int]]:
+    buys: dict[int, int] = {}
+    sells: dict[int, int] = {}
+    for working in works:
+        side = buys if working.side == BUY else sells
+        side[working.symbol] = side.get(working.symbol, 0) + working.leaves
+    return buys, sells
+
+
+def _worst(qty: int, buys: int, sells: int, px: int) -> float:
+    """Return the value of a position as if all buys or all sales filled, whichever is larger; signed, in money."""
+    up, down = qty + buys, qty - sells
+    return (up if up >= -down else down) * px / _UNIT
+
+
+def _add_stop(stops: dict[int, list[Working]], working: Working) -> None:
+    if working.stop_px or working.trail_amount or working.trail_percent:
+        stops.setdefault(working.symbol, []).append(working)
+
+
+def _position_risk(qty: int, px: int, stops: Iterable[Working]) -> int:
+    """Return what a position loses from ``px`` to its stops, the nearest first; what none covers loses all."""
+    side = 1 if qty > 0 else -1
+    left = abs(qty)
+    total = 0
+    for loss, leaves in sorted((_stop_loss(w, px, side), w.leaves) for w in stops if w.side == -side):
+        covered = min(leaves, left)
+        total += loss * covered
+        left -= covered
+    return total + left * px
+
+
+def _stop_loss(working: Working, px: int, side: int) -> int:
+    if working.stop_px:
+        return max(0, side * (px - working.stop_px))
+    return working.trail_amount or mul_ratio(px, working.trail_percent, _HUNDRED_PERCENT)
