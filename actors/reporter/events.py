@@ -22,6 +22,7 @@ FIXED_FIELDS: Final = frozenset(
         "qty",
         "limit_px",
         "stop_px",
+        "stop_distance",
         "reserved",
         "last_qty",
         "last_px",
@@ -78,7 +79,7 @@ FIXED_FIELDS: Final = frozenset(
         "lot_size",
     )
 )
-SYMBOL_COLUMNS: Final = frozenset({"ids", "abstained"})
+SYMBOL_COLUMNS: Final = frozenset({"ids", "abstained", "cut_ids"})
 STAMP_FIELDS: Final = frozenset(
     {"entry_ts", "exit_ts", "deadline", "effective_ts", "expire_ts", "start_ts", "since", "until_ts"}
 )

@@ -42,6 +42,8 @@ FLOAT_COLUMNS = (
     "features",
     "realized",
     "realized_tradable",
+    "cut_correlation",
+    "cut_heat",
 )
 
 
