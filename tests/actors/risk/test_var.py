@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.risk import var
@@ -107,6 +107,7 @@ def test_a_weight_that_is_no_number_leaves_nothing_known(bad: float) -> None:
     assert var.portfolio_returns(returns(100, 2), np.zeros(2)).size == 0
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(-0.5, 0.5), min_size=60, max_size=150),
     st.floats(0.5, 0.999),
