@@ -33,6 +33,40 @@ _LIFE: Final[dict[str, str]] = {
     "OrderReplaceRequested": "replace_requested",
     "OrderRestated": "restated",
 }
+ALWAYS: Final = ("form", "duplicates", "trading state")
+"""What the gate holds every order against; its checks by the names that ``ops/risk.md`` has for them, in order."""
+REDUCTIONS: Final = ("collar", "own orders", "confidence")
+"""What reduces risk besides. An order without a price or a signal has nothing there to be held against."""
+ENTRIES: Final = (
+    "blocks",
+    "strategy",
+    "restricted list",
+    "halts",
+    "price age",
+    "end of the session",
+    "day trades",
+    "rates",
+    "shares",
+    "volume",
+    "value",
+    "unusual size",
+    "collar",
+    "walk of prices",
+    "quotes",
+    "own orders",
+    "confidence",
+    "short selling",
+    "position",
+    "places",
+    "exposure",
+    "sector",
+    "correlation",
+    "book",
+    "value at risk",
+    "heat",
+    "cash",
+)
+"""What is held against an entry, which is what has cash reserved for it; limits that are off say nothing."""
 CHAIN_MAX: Final = 50
 """Children, siblings, trades and refusals of one order that are told."""
 
@@ -148,7 +182,10 @@ def _checks(db: sqlite3.Connection, row: sqlite3.Row) -> list[dict[str, Any]]:
         if kind == "OrderAccepted":
             told = _amounts(data)
             if "bracket_of" not in data:  # the exits of a bracket were judged with their entry
-                checks.append({"by": "risk", "verdict": "passed", "reserved": told["reserved"], **when})
+                entry = _is_something(data.get("reserved"))
+                checked = [*ALWAYS, *(ENTRIES if entry else REDUCTIONS)]
+                passed = {"by": "risk", "verdict": "passed", "reserved": told["reserved"], "checked": checked}
+                checks.append(passed | when)
             own: dict[str, Any] = {
                 name: told[name] for name in ("order_id", "ref_px", "expected_cost", "bracket_of") if name in told
             }
@@ -162,6 +199,10 @@ def _checks(db: sqlite3.Connection, row: sqlite3.Row) -> list[dict[str, Any]]:
         elif kind == "OrderCancelRejected":
             checks.append({"by": "risk or broker", "verdict": "request refused", **data, **when})
     return checks[:CHAIN_MAX]
+
+
+def _is_something(value: str | None) -> bool:
+    return value is not None and any(digit in "123456789" for digit in value)
 
 
 def _life(db: sqlite3.Connection, row: sqlite3.Row) -> list[dict[str, Any]]:

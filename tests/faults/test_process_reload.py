@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from actors.messages.risk import LimitsChanged
 from daemon.system.parity import parity_of
 from tests.faults.meddling import playing, rows_of
 from tests.live_support import CallError, Client, Daemon, daemon
@@ -58,6 +59,16 @@ BAD = {
     "syntax error": ("[risk\n", "daemon.toml"),
     "unknown key": ("[risk]\nmax_order_quantity = 5\n", "max_order_quantity"),
     "not a number": ("[risk]\nmax_order_qty = nan\n", "risk.max_order_qty"),
+    "a word": ('[risk]\nmax_order_qty = "abc"\n', "risk.max_order_qty"),
+    "infinite": ("[risk]\nmax_order_qty = inf\n", "risk.max_order_qty"),
+    "empty": ('[risk]\nmax_order_qty = ""\n', "risk.max_order_qty"),
+    "too large": ("[risk]\nmax_order_qty = 1e30\n", "risk.max_order_qty"),
+    "half-written": ("[risk]\nmax_order_qty = 40\nmax_order_val", "daemon.toml"),
+    "half a number": ("[risk]\nmax_order_qty = 40\nmax_positions = ", "daemon.toml"),
+    "a symbol that is none": (LIMIT + "[risk.symbols.AAAA]\nmax_position = 0.1\n", "'AAAA'"),
+    "a sector that is none": (LIMIT + '[risk.sectors]\n"Nowhere" = 0.1\n', "'Nowhere'"),
+    "a portfolio that is none": (LIMIT + "[risk.portfolios.other]\nmax_positions = 1\n", "'other'"),
+    "a restricted one that is none": (LIMIT + 'restricted = ["ZZZ"]\n', "'ZZZ'"),
     "below its bound": ("[risk]\nmax_order_qty = -1\n", "risk.max_order_qty"),
     "contradiction": ("[risk]\nmin_order_value = 900000\n", "min_order_value"),
     "needs a restart": ("[broker]\nslippage_bps = 9\n" + LIMIT, "broker.slippage_bps"),
@@ -121,6 +132,50 @@ def test_f60_a_good_file_is_taken_over_whole_and_kept(tmp_path: Path) -> None:
         assert d.stop() == 0
         found = parity_of(d.state, None)
         assert found.equal, found.differences
+
+
+def test_c28_every_new_key_is_taken_over_together(tmp_path: Path) -> None:
+    """Limits by name, rates, breakers, protections: from one input to the next; what is looser comes with them."""
+    more = """max_order_adv = 0.01
+cooldown_sessions = 2
+order_rate = 5
+restricted = ["BBB"]
+[risk.symbols.AAA]
+max_order_qty = 20
+[risk.portfolios.main]
+max_positions = 2
+[risk.breakers.slippage]
+limit = 0.02
+action = "halt"
+"""
+    with daemon(tmp_path, settings(tmp_path)) as d:
+        d.start()
+        with d.client() as client:
+            assert submit(client, "before", 21) != "denied"
+            d.write(settings(tmp_path, LIMIT + more))
+            assert client.call("config.check")["changes"]
+            hang_up(d)
+            bounds = limits(client)
+            names = ("max_order_adv", "cooldown_sessions", "order_rate", "symbols.AAA.max_order_qty", "max_positions")
+            assert [bounds[name] for name in names] == [0.01, 2, 5, 20, 2]
+            answer = client.call("breakers")
+            assert [row["symbol"] for row in answer["restricted"]] == ["BBB"]
+            (slippage,) = [row for row in answer["rows"] if row["breaker"] == "slippage"]
+            assert (slippage["limit"], slippage["action"]) == (0.02, "halt")
+            assert submit(client, "after", 21) == "denied"
+            assert submit(client, "small", 20) != "denied"
+        assert d.stop() == 0
+        assert len(d.events(LimitsChanged)) == 1
+
+
+def test_config_check_names_what_the_run_does_not_have(tmp_path: Path) -> None:
+    """As the reload would refuse it."""
+    with daemon(tmp_path, settings(tmp_path)) as d:
+        d.start()
+        d.write(settings(tmp_path, LIMIT + "[risk.symbols.AAAA]\nmax_position = 0.1\n"))
+        with d.client() as client, pytest.raises(CallError, match="'AAAA'"):
+            client.call("config.check")
+        assert d.stop() == 0
 
 
 def test_a_daemon_whose_terminal_is_closed_ends_in_order(tmp_path: Path) -> None:

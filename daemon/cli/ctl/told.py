@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from daemon.cli.ctl import terms, text
+from daemon.cli.ctl import terms, text, told_risk
 from daemon.cli.ctl.text import clean, grouped
 
 Tell = Callable[[dict[str, Any]], str]
@@ -110,6 +110,13 @@ _SENTENCES: Final[dict[str, Tell]] = {
     "DividendPaid": _paid,
     "FinancingCharged": _financed,
     "MarginCalled": _called,
+    "BreakerTripped": told_risk.tripped,
+    "BreakerReset": told_risk.reset,
+    "LimitBreached": told_risk.breached,
+    "LimitsChanged": told_risk.limits,
+    "EntriesLocked": told_risk.locked,
+    "RestrictionChanged": told_risk.restricted,
+    "ConnectionChanged": told_risk.connection,
 }
 
 

@@ -130,6 +130,8 @@ def _checks(story: dict[str, Any]) -> Iterator[Step]:
             words += f", expected to cost {grouped(check['expected_cost'], 2)}"
         if check.get("limit") not in (None, ""):
             words += f": {grouped(check.get('value', '?'))} against a limit of {grouped(check['limit'])}"
+        if isinstance(check.get("checked"), list) and check["checked"]:
+            words += f"; held against {text.listed(check['checked'])}"
         again = " (a resend)" if check.get("resend") else ""
         style = "green" if verdict in {"passed", "accepted"} else "red"
         yield Step(_ts(check), "check", f"{words}{_because(check)}{again}", style)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from actors.messages.catalogue import EVENTS
+from actors.messages.limits import BreakerRule, RiskLimits
 from actors.messages.orders import (
     BUY,
     BarRevised,
@@ -25,7 +26,16 @@ from actors.messages.orders import (
     SymbolReleased,
 )
 from actors.messages.portfolio import DividendAccrued, DividendPaid, FinancingCharged, PositionAdjusted
-from actors.messages.risk import MarginCalled
+from actors.messages.risk import (
+    BreakerReset,
+    BreakerTripped,
+    ConnectionChanged,
+    EntriesLocked,
+    LimitBreached,
+    LimitsChanged,
+    MarginCalled,
+    RestrictionChanged,
+)
 from actors.reporter.events import EventWriter
 from actors.values.fixed import SCALE
 from actors.values.universe import Universe
@@ -45,7 +55,59 @@ def shown(event: Any) -> str:
     return what(wire.loads(sent), Paint())
 
 
+LIMITS = RiskLimits(max_order_qty=50 * S, breakers={"slippage": BreakerRule(limit=0.01)})
+OTHERS = msgspec.structs.replace(LIMITS, max_order_qty=40 * S, breakers={"slippage": BreakerRule(limit=0.02)})
 SENTENCES = [
+    (
+        BreakerTripped("main", "daily_loss", 0.0512, 0.05, 94_880 * S, 100_000 * S, "halt", latched=True),
+        "daily_loss of main: 5.12 % lost, limit 5.00 %; trading halts, latched",
+    ),
+    (
+        BreakerTripped(
+            "main", "slippage", 0.0124, 0.01, 0, 0, "block", latched=False, cause="a fill cost 1.24%", subject="AAPL"
+        ),
+        "slippage of main (AAPL): a fill cost 1.24%, 0.0124 against 0.01; entries are blocked",
+    ),
+    (
+        BreakerTripped(
+            "", "connectivity", 31.2, 30.0, 0, 0, "reduce", latched=False, cause="the feed x is lost", subject="x"
+        ),
+        "connectivity (x): the feed x is lost, 31.2000 against 30; trading reduces",
+    ),
+    (
+        BreakerReset("main", "slippage", "reviewed", "uid 7 pid 1", "AAPL"),
+        "slippage of main (AAPL) is armed again, by uid 7 pid 1 (reviewed)",
+    ),
+    (
+        LimitBreached("main", "max_positions", 9.0, 10.0, "warn"),
+        "max_positions of main at 9.0000 of 10; told, no more",
+    ),
+    (
+        LimitsChanged(LIMITS, OTHERS, "ann", "", "thin", (("risk.max_order_qty", "50", "40"),)),
+        "risk.max_order_qty 50 -> 40, by ann (thin)",
+    ),
+    (
+        LimitsChanged(LIMITS, OTHERS, "ann", "7c9e" * 16),
+        "max_order_qty 50 -> 40, breakers.slippage.limit 0.01 -> 0.02 from configuration 7c9e7c9e7c9e, by ann",
+    ),
+    (
+        EntriesLocked("main", 0, "cooldown", "AAPL was closed at a loss of 4 and rests", TS),
+        "main enters AAPL no more until 2020-08-31 13:30:00Z: AAPL was closed at a loss of 4 and rests (cooldown)",
+    ),
+    (
+        EntriesLocked("main", -1, "stop_guard", "3 stops within 5 sessions", until_session=12),
+        "main enters every symbol no more until session 12 opens: 3 stops within 5 sessions (stop_guard)",
+    ),
+    (
+        RestrictionChanged(0, True, "earnings", "ann"),
+        "AAPL is restricted: what is held may be closed, by ann (earnings)",
+    ),
+    (RestrictionChanged(0, False, "published", "ann"), "AAPL may be entered again, by ann (published)"),
+    (
+        ConnectionChanged("alpaca", lost=True, since=TS, reason="silent"),
+        "the feed alpaca is lost since 2020-08-31 13:30:00Z (silent)",
+    ),
+    (ConnectionChanged("alpaca", lost=False, since=TS), "the feed alpaca is back"),
     (
         OrderCancelRequested("a", "operator", TS + 250_000_000, "O-1"),
         "cancel of a (O-1) reaches the venue at 2020-08-31 13:30:00.250Z (operator)",
