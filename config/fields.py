@@ -67,6 +67,8 @@ class Bounds:
         number = Decimal(value)
         if not (Decimal(self.low) <= number <= Decimal(self.high) or (self.off and number == 0)):
             raise PydanticCustomError("bounds", "must be {bounds}", {"bounds": self.text()})
+        if number.is_zero() and number.is_signed():  # what was computed and rounded to that was not meant as "off"
+            raise PydanticCustomError("bounds", "must be {bounds}, and not minus zero", {"bounds": self.text()})
         exponent = number.normalize().as_tuple().exponent
         if isinstance(exponent, int) and -exponent > self.decimals:
             raise PydanticCustomError("decimals", "has more than {decimals} decimals", {"decimals": self.decimals})
