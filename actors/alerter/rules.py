@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -416,17 +417,33 @@ def flatten_ended(event: FlattenEnded, symbols: tuple[str, ...]) -> Draft:
 
 
 def limits_changed(event: LimitsChanged) -> Draft:
-    """Someone changed the limits; which, from what to what."""
-    old, new = msgspec.to_builtins(event.old), msgspec.to_builtins(event.new)
-    changed = tuple((name, f"{old[name]} -> {new[name]}") for name in new if new[name] != old[name])
+    """Someone changed the limits: which, from what to what, as it was said by hand or as the configuration has it."""
+    if event.changes:
+        changed = tuple((key, f"{old} -> {new}") for key, old, new in event.changes)
+        said = ",".join(f"{key}={new}" for key, _, new in event.changes)
+        source, key = ("reason", event.reason), f"limits:{said}"
+    else:
+        changed = tuple(_differences(msgspec.to_builtins(event.old), msgspec.to_builtins(event.new)))
+        source, key = ("config", event.digest), f"limits:{event.digest[:12]}"
+    one = len(changed) == 1
     return Draft(
-        key=f"limits:{event.digest[:12]}",
+        key=key,
         severity=Severity.INFO,
-        title=title(f"{len(changed)} risk limits changed by {event.by}"),
-        facts=(*changed, ("by", event.by), ("config", event.digest)),
+        title=title(f"{len(changed)} risk limit{'s' * (not one)} changed by {event.by}"),
+        facts=(*changed, ("by", event.by), source),
         action_taken="the new limits are in force",
         next_command="tradingctl limits",
     )
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the leaves in which two trees differ, by dotted names."""
+    for name in dict.fromkeys([*old, *new]):
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, dict) or isinstance(after, dict):
+            yield from _differences(before or {}, after or {}, f"{prefix}{name}.")
+        elif before != after:
+            yield f"{prefix}{name}", f"{before} -> {after}"
 
 
 def machine_trouble(event: MachineTrouble) -> Draft:

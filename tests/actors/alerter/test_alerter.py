@@ -16,7 +16,7 @@ from actors.alerter.rendering import alert_rows, line, money, percent, title
 from actors.messages.alerts import AlertAcknowledged, AlertRaised, AlertTested, Severity
 from actors.messages.control import Halt
 from actors.messages.inference import StrategyDisabled
-from actors.messages.limits import RiskLimits
+from actors.messages.limits import RiskLimits, SymbolLimits
 from actors.messages.market import BarPanel, CorporateAction, SessionOpened
 from actors.messages.orders import OrderRestated, SymbolFrozen, SymbolReleased
 from actors.messages.portfolio import (
@@ -563,8 +563,25 @@ def test_a_change_of_limits_is_told_with_what_changed():
     old = RiskLimits()
     new = msgspec.structs.replace(old, max_positions=5)
     (alert,) = feeder.events(LimitsChanged(old, new, "anna", "d" * 64))
-    assert alert.title == "1 risk limits changed by anna"
+    assert alert.title == "1 risk limit changed by anna"
     assert alert.facts == (("max_positions", "10 -> 5"), ("by", "anna"), ("config", "d" * 64))
+
+
+def test_limits_set_by_hand_are_told_as_they_were_said():
+    """Each time anew, as no two of them are one condition; nested ones of a configuration by their own names."""
+    feeder = Feeder()
+    old = RiskLimits()
+    new = msgspec.structs.replace(old, max_order_qty=10 * 10**8)
+    said = (("risk.max_order_qty", "0", "10"),)
+    (alert,) = feeder.events(LimitsChanged(old, new, "anna", "", "thin", said))
+    assert alert.title == "1 risk limit changed by anna"
+    assert alert.facts == (("risk.max_order_qty", "0 -> 10"), ("by", "anna"), ("reason", "thin"))
+    (alert,) = feeder.events(LimitsChanged(new, old, "anna", "", "back", (("risk.max_order_qty", "10", "0"),)))
+    assert alert.facts[0] == ("risk.max_order_qty", "10 -> 0")
+    named = msgspec.structs.replace(old, symbols={"AAPL": SymbolLimits(max_position=0.1)})
+    (alert,) = feeder.events(LimitsChanged(old, named, "daemon", "d" * 64))
+    assert ("symbols.AAPL.max_position", "None -> 0.1") in alert.facts
+
 
 
 def adjusted(kind, qty, *, new_symbol=0, numerator=1, denominator=1):
