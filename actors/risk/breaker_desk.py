@@ -113,7 +113,7 @@ class BreakerDesk(ControlDesk):
         rules = limits.breakers
         self._orders_passed.adopt(rules.get(names.ORDER_RATE, OFF))
         self._refusals.adopt(rules.get(names.REJECT_RATE, OFF))
-        self._silence.adopt(rules.get(names.STALE_DATA, OFF), daily=self._prices.daily)
+        self._silence.adopt(rules.get(names.STALE_DATA, OFF), self.frame_ts, daily=self._prices.daily)
         self._feeds.adopt(rules.get(names.CONNECTIVITY, OFF))
         self._drift.adopt(rules.get(names.PREDICTION_DRIFT, OFF))
         self._gross_limit = to_fixed(self._rule(names.EXPOSURE, limits).limit)
@@ -227,7 +227,7 @@ class BreakerDesk(ControlDesk):
     @decides(BreakerReset)
     def armed_again(self, event: BreakerReset, ctx: Context) -> None:
         """Set the timer that a breaker which watches silence did without while it had tripped."""
-        due = self._silence.next_due
+        due = self._silence.soon(ctx.now)
         if event.breaker == names.STALE_DATA and due:
             ctx.call_at(due, ReviewRisk(names.STALE_DATA))
 
@@ -240,7 +240,7 @@ class BreakerDesk(ControlDesk):
             return
         self._rows.fold_tripped(event, self.frame_ts, self._prices.session, self._prices.now)
         if event.breaker == names.STALE_DATA:
-            self._silence.fold_watch(on=False)
+            self._silence.fold_watch(self.frame_ts, on=False)
         if event.action == names.BLOCK and event.breaker != names.PREDICTION_DRIFT:
             symbol = self._symbol_ids.get(event.subject, EVERY) if event.subject else EVERY
             self._blocks.block(key, Block(event.portfolio, symbol, "", event.cause or words(event)))
@@ -258,7 +258,7 @@ class BreakerDesk(ControlDesk):
         elif breaker == names.REJECT_RATE:
             self._refusals.clear()
         elif breaker == names.STALE_DATA:
-            self._silence.fold_watch(on=True)
+            self._silence.fold_watch(self.frame_ts, on=True)
 
     # -- losses, exposure --------------------------------------------------------------------------------------------
 

@@ -37,8 +37,10 @@ class Silence:
         self._bar_ns = 0
         self._limit_ns = 0
 
-    def adopt(self, rule: BreakerRule, *, daily: bool) -> None:
-        """Watch this rule; one that is switched on begins to count with the next session."""
+    def adopt(self, rule: BreakerRule, now: int, *, daily: bool) -> None:
+        """Watch this rule from the stamp ``now`` on; one that is switched on begins to count with the next session."""
+        if self.due and now > self.due:
+            self.due = self.next_due  # it came by the rule that was in force; where none was, nothing was set anew
         self._limit_ns = 0 if daily else round(rule.limit * SECOND)
         self.on = self._limit_ns > 0
 
@@ -70,9 +72,13 @@ class Silence:
         if bar_ns and bar_ns != self._bar_ns:
             self._bar_ns = bar_ns
 
-    def fold_watch(self, *, on: bool) -> None:
-        """The breaker tripped, and no timer waits; or it is armed again, and one does."""
-        self.due = self.next_due if on else 0
+    def soon(self, now: int) -> int:
+        """Return when to look again for one that is armed at the stamp ``now``; 0 where nobody watches."""
+        return max(self.next_due, now + 1) if self.next_due else 0
+
+    def fold_watch(self, now: int, *, on: bool) -> None:
+        """The breaker tripped, and no timer waits; or it is armed again at the stamp ``now``, and one does."""
+        self.due = self.soon(now) if on else 0
 
     def waiting(self, now: int) -> int:
         """Return when the timer that waits at ``now`` comes, 0 where none does."""

@@ -132,7 +132,7 @@ class WatchDesk(BreakerDesk):
         self._silence.fold_opened(ts, max(0, panel.first_end - panel.ts))
         self._feeds.fold_opened(ts)
         if self._rows.get("", names.STALE_DATA) is not None:
-            self._silence.fold_watch(on=False)
+            self._silence.fold_watch(ts, on=False)
 
     def _watch_session(self, ctx: Context) -> None:
         """A session has opened: set the timers that watch it."""

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.messages.control import ClockStepped, Flatten, Halt, Kill, Reduce, ResetBreaker, Resume, Unlatch
+from actors.messages.control import ClockStepped, Flatten, Halt, Kill, Reduce, Reload, ResetBreaker, Resume, Unlatch
 from actors.messages.limits import BreakerRule
 from actors.messages.market import FeedConnected, FeedLost, GapDetected
 from actors.messages.risk import BreakerReset, BreakerTripped, TradingState, TradingStateChanged
@@ -34,7 +34,7 @@ RULES = st.fixed_dictionaries(
 STEPS = st.lists(
     st.sampled_from(
         [
-            "step", "lost", "back", "gap", "bar", "mark", "loss", "wait", "night", "reset", "split",
+            "step", "lost", "back", "gap", "bar", "mark", "loss", "wait", "night", "reset", "split", "off", "on",
             "reduce", "halt", "kill", "flatten", "resume", "unlatch",
         ]
     ),
@@ -48,6 +48,11 @@ def act(w, step):  # noqa: PLR0911 - one line a step
     if step == "split":
         w.split()
         return []
+    if step in ("off", "on"):
+        rules = {name: msgspec.structs.replace(rule, limit=0.0) for name, rule in w.limits.breakers.items()}
+        return w.process(
+            Reload("d", "anna", w.limits if step == "on" else msgspec.structs.replace(WIDE, breakers=rules))
+        )
     if step == "wait":
         return w.until(now + MINUTE)
     if step == "night":
