@@ -233,7 +233,7 @@ class RiskActor(MarginDesk, CorporateDesk, RestrictionDesk):
         self._remembered.fold_bars(panel)
         self._bar = panel
         if self._silence.on:
-            self._silence.fold_heard(self.frame_ts, panel.ts - panel.start_ts)
+            self._silence.fold_heard(self._stamps.last_ts, panel.ts - panel.start_ts)
 
     @observes(QuotePanel)
     def quotes(self, panel: QuotePanel) -> None:
@@ -241,14 +241,14 @@ class RiskActor(MarginDesk, CorporateDesk, RestrictionDesk):
         self._prices.fold_quotes(panel)
         self._remembered.fold_quotes(panel)
         if self._silence.on:
-            self._silence.fold_heard(self.frame_ts, 0)
+            self._silence.fold_heard(self._stamps.last_ts, 0)
 
     @observes(TradePanel)
     def prints(self, panel: TradePanel) -> None:
         """Fold last prices."""
         self._prices.fold_trades(panel)
         if self._silence.on:
-            self._silence.fold_heard(self.frame_ts, 0)
+            self._silence.fold_heard(self._stamps.last_ts, 0)
 
     @observes(TradingStatus)
     def status(self, message: TradingStatus) -> None:
@@ -286,7 +286,7 @@ class RiskActor(MarginDesk, CorporateDesk, RestrictionDesk):
             ctx.send(RouteOrder(order, verdict))
             if self._exposure.books[order.portfolio].names >= self._names_from:
                 self._tell_names(order.portfolio, ctx)
-            if self._orders_passed.on:
+            if self._counts_orders:
                 self._watch_rate(ctx)
         elif isinstance(verdict, Denial):
             ctx.emit(OrderDenied(order, verdict.code, verdict.reason, verdict.value, verdict.limit))
@@ -367,7 +367,8 @@ class RiskActor(MarginDesk, CorporateDesk, RestrictionDesk):
         self._seen.add(order.client_order_id)
         self._remembered.fold_accepted(event, self.frame_ts)
         self._exposure.fold_accepted(event)
-        self._fold_taken()
+        if self._counts:
+            self._fold_taken()
         self._tracks.fold_accepted(event)
         window = self._limits.duplicate_window_ns
         if window and order.strategy:

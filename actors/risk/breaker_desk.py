@@ -113,6 +113,9 @@ class BreakerDesk(ControlDesk):
         rules = limits.breakers
         self._orders_passed.adopt(rules.get(names.ORDER_RATE, OFF))
         self._refusals.adopt(rules.get(names.REJECT_RATE, OFF))
+        self._counts_refusals = self._refusals.on
+        self._counts_orders = self._orders_passed.on
+        self._counts = self._counts_orders or self._counts_refusals
         self._silence.adopt(rules.get(names.STALE_DATA, OFF), self.frame_ts, daily=self._prices.daily)
         self._feeds.adopt(rules.get(names.CONNECTIVITY, OFF))
         self._drift.adopt(rules.get(names.PREDICTION_DRIFT, OFF))

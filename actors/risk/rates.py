@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Any, Final
+from typing import Final
 
 from actors.messages.limits import BreakerRule
 from actors.risk.breaker_rows import OFF
 
-OUTCOMES_MAX: Final = 65_536
-"""Outcomes kept of a window; of more the newest."""
+STAMPS_MAX: Final = 65_536
+"""Stamps kept of a window; of more the newest."""
 
 
 class OrderRate:
@@ -60,15 +60,14 @@ class OrderRate:
 
 
 class RejectRate:
-    """Outcomes of orders within the window, and how many of them were refusals."""
+    """Outcomes of orders within the window, and how many of them were refusals; those of one stamp are one entry."""
 
-    __slots__ = ("_bad", "_outcomes", "_rule")
+    __slots__ = ("_bad", "_good", "_last", "_rule", "_stamps")
 
     def __init__(self) -> None:
         """Begin with the breaker off."""
         self._rule = OFF
-        self._outcomes: deque[tuple[int, bool]] = deque(maxlen=OUTCOMES_MAX)
-        self._bad = 0
+        self.clear()
 
     def adopt(self, rule: BreakerRule) -> None:
         """Watch this rule from now on."""
@@ -83,33 +82,58 @@ class RejectRate:
 
     def clear(self) -> None:
         """Begin to count anew."""
-        self._outcomes.clear()
-        self._bad = 0
+        self._last: list[int] = [-1, 0, 0]
+        self._stamps: deque[list[int]] = deque()
+        self._good = self._bad = 0
 
-    def fold(self, ts: int, *, bad: bool) -> None:
-        """An order was taken, or refused (``bad``), at ``ts``."""
-        outcomes = self._outcomes
-        since = ts - self._rule.window_ns
-        while outcomes and (outcomes[0][0] <= since or len(outcomes) == OUTCOMES_MAX):
-            self._bad -= outcomes.popleft()[1]
-        outcomes.append((ts, bad))
-        self._bad += bad
+    def fold_taken(self, ts: int) -> None:
+        """An order was taken at ``ts``."""
+        self._good += 1
+        if self._last[0] == ts:
+            self._last[1] += 1
+        else:
+            self._begin([ts, 1, 0])
+
+    def fold_refused(self, ts: int) -> None:
+        """An order was refused at ``ts``."""
+        self._bad += 1
+        if self._last[0] == ts:
+            self._last[2] += 1
+        else:
+            self._begin([ts, 0, 1])
+
+    def _begin(self, entry: list[int]) -> None:
+        self._last = entry
+        self._stamps.append(entry)
+        if len(self._stamps) > STAMPS_MAX:
+            self._drop()
+
+    def _drop(self) -> None:
+        _, good, bad = self._stamps.popleft()
+        self._good -= good
+        self._bad -= bad
 
     def share(self) -> float | None:
         """Return the share refused of the window that ends with the last outcome; None with too few to say."""
-        total = len(self._outcomes)
+        since = self._last[0] - self._rule.window_ns
+        while self._stamps and self._stamps[0][0] <= since:
+            self._drop()
+        total = self._good + self._bad
         return round(self._bad / total, 9) if total and total >= self._rule.min_count else None
 
     def trips(self) -> bool:
-        """Whether that share has reached the limit."""
+        """Whether that share has reached the limit; asked only while folding, as it forgets what left the window."""
         share = self.share()
         return share is not None and share >= self._rule.limit
 
-    def snapshot(self) -> list[Any]:
+    def snapshot(self) -> list[list[int]]:
         """Return plain values."""
-        return [list(outcome) for outcome in self._outcomes]
+        return [list(entry) for entry in self._stamps]
 
-    def restore(self, state: list[Any]) -> None:
+    def restore(self, state: list[list[int]]) -> None:
         """Take over what :meth:`snapshot` gave."""
-        self._outcomes = deque(((ts, bad) for ts, bad in state), maxlen=OUTCOMES_MAX)
-        self._bad = sum(bad for _, bad in self._outcomes)
+        self.clear()
+        for ts, good, bad in state:
+            self._good += good
+            self._bad += bad
+            self._begin([ts, good, bad])

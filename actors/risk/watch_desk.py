@@ -34,18 +34,19 @@ class WatchDesk(BreakerDesk):
     # -- orders ------------------------------------------------------------------------------------------------------
 
     def _fold_taken(self) -> None:
-        """An order passed, and the broker works it."""
-        if self._orders_passed.on:
-            self._orders_passed.fold(self.frame_ts)
-        if self._refusals.on:
-            self._refusals.fold(self.frame_ts, bad=False)
+        """An order passed, and the broker works it; called while one of the two is counted."""
+        ts = self._stamps.last_ts
+        if self._counts_orders:
+            self._orders_passed.fold(ts)
+        if self._counts_refusals:
+            self._refusals.fold_taken(ts)
 
     def _fold_refused(self) -> None:
         """An order was denied or rejected."""
         refusals = self._refusals
-        if not refusals.on:
+        if not self._counts_refusals:
             return
-        refusals.fold(self.frame_ts, bad=True)
+        refusals.fold_refused(self.frame_ts)
         if refusals.trips():
             share = refusals.share() or 0.0
             cause = f"{share:.0%} of the orders of the last {seconds(self._rule(names.REJECT_RATE).window_ns)} refused"

@@ -19,7 +19,7 @@ from actors.messages.risk import BreakerReset, BreakerTripped, TradingState
 from actors.risk.drift import PENDING_MAX, Drift
 from actors.risk.exposure import Working
 from actors.risk.fill_checks import distance, insane, slipped
-from actors.risk.rates import OUTCOMES_MAX, OrderRate, RejectRate
+from actors.risk.rates import STAMPS_MAX, OrderRate, RejectRate
 from actors.risk.streaks import Streaks
 from actors.risk.wildness import volatility
 from actors.values.fixed import to_fixed
@@ -119,11 +119,11 @@ def test_half_refused_of_ten_or_more_trips(good, bad, trips_at):
     rate = RejectRate()
     rate.adopt(BreakerRule(limit=0.5, window_ns=MINUTE, min_count=10))
     for n in range(good):
-        rate.fold(n, bad=False)
+        rate.fold_taken(n)
         assert not rate.trips()
     found = []
     for n in range(1, bad + 1):
-        rate.fold(good + n, bad=True)
+        rate.fold_refused(good + n)
         if rate.trips():
             found.append(n)
     assert found[:1] == ([] if trips_at is None else [trips_at])
@@ -135,26 +135,28 @@ def test_outcomes_leave_the_window_and_are_restored():
     for one in (rate, again):
         one.adopt(BreakerRule(limit=0.5, window_ns=MINUTE))
     for _ in range(4):
-        rate.fold(0, bad=True)
-    rate.fold(MINUTE - 1, bad=False)
+        rate.fold_refused(0)
+    rate.fold_taken(MINUTE - 1)
     assert rate.share() == 0.8
     again.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(rate.snapshot())))
-    again.fold(MINUTE, bad=False)
+    again.fold_taken(MINUTE)
     assert again.share() == 0.0
     again.clear()
     assert again.share() is None
 
 
 def test_a_window_is_bounded():
-    """A million outcomes of one instant cost no more than the newest of them."""
+    """Those of one instant are one entry; of more instants than are kept the oldest are forgotten."""
     rate = RejectRate()
-    rate.adopt(BreakerRule(limit=0.5, window_ns=MINUTE))
-    for _ in range(OUTCOMES_MAX):
-        rate.fold(0, bad=True)
-    for _ in range(OUTCOMES_MAX):
-        rate.fold(0, bad=False)
-    assert rate.share() == 0.0
-    assert len(rate.snapshot()) <= OUTCOMES_MAX
+    rate.adopt(BreakerRule(limit=0.5, window_ns=10**18))
+    for _ in range(1_000):
+        rate.fold_refused(0)
+    assert rate.snapshot() == [[0, 0, 1_000]]
+    for n in range(1, STAMPS_MAX):
+        rate.fold_taken(n)
+    assert rate.share() == round(1_000 / (1_000 + STAMPS_MAX - 1), 9)
+    rate.fold_taken(STAMPS_MAX)
+    assert (rate.share(), len(rate.snapshot())) == (0.0, STAMPS_MAX)
 
 
 def test_denials_and_rejections_trip_and_say_how_many(watched):
