@@ -218,7 +218,9 @@ class Errands:
         plan = reload_settings(self._loaded)
         spec = self._prepared.data.spec
         check_names(limits_of(plan.loaded.settings), spec.universe, [portfolio.name for portfolio in spec.portfolios])
-        return Outcome({"schema": "tradingd.config_check/1", "ok": True, "changes": _changes(plan)})
+        result = {"schema": "tradingd.config_check/1", "ok": True, "changes": _changes(plan)}
+        ends = [row["key"] for row in self._board().by_hand()] if plan.touches("risk") else []
+        return Outcome(result | {"ends_by_hand": ends} if ends else result)
 
     def _audit(self, kind: str, peer: Peer, method: str, outcome: str) -> None:
         log = self._running.log

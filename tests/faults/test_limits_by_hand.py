@@ -137,6 +137,7 @@ def test_a_reload_tells_which_limits_set_by_hand_it_ended(tmp_path: Path) -> Non
         with d.client() as client:
             set_limits(client, "max_order_qty=10")
             d.write(settings(tmp_path, LIMITS + "max_positions = 9\n"))
+            assert client.call("config.check")["ends_by_hand"] == ["risk.max_order_qty"]
             done = client.call("reload", reason="places")
             assert done["ended_by_hand"] == ["risk.max_order_qty"]
             assert (bound(client, "max_order_qty"), bound(client, "max_positions")) == (50, 9)

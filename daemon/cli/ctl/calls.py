@@ -12,7 +12,7 @@ from daemon.cli.ctl.client import RemoteError
 from daemon.cli.ctl.errors import IncompleteError, UnreachableError
 from daemon.cli.ctl.kill import FILE
 from daemon.cli.ctl.options import PROGRAM
-from daemon.cli.ctl.text import Paint, clean, counted, grouped
+from daemon.cli.ctl.text import Paint, clean, counted, grouped, listed
 from daemon.control.methods import Method
 from daemon.kernel.errors import ConfigError, RefusedError
 
@@ -227,7 +227,9 @@ def _checked(result: dict[str, Any], paint: Paint, columns: int | None) -> list[
         return show.thing(result, paint, room=columns)
     what = counted(len(changes), "key") if changes else "nothing"
     head = f"the configuration file holds; a reload would change {what}"
-    return [head, *(show.rows("changes", changes, paint, room=columns, indent="  ") if changes else [])]
+    lines = [head, *(show.rows("changes", changes, paint, room=columns, indent="  ") if changes else [])]
+    ends = result.get("ends_by_hand")
+    return [*lines, f"it would end what was set by hand: {listed(ends)}"] if ends else lines
 
 
 def _more(method: Method, result: dict[str, Any], params: dict[str, Any]) -> list[str]:
