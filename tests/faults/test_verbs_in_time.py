@@ -72,6 +72,9 @@ class House:
             "why": lambda: {"order_id": self.order()},
             "alert.ack": lambda: {"alert_id": self.alert()},
             "breaker.reset": lambda: {"breaker": "drawdown"},
+            "limits.set": lambda: {"set": [f"max_order_qty={100_000 + next(_NUMBERS)}"], "loosen": True},
+            "restricted.add": lambda: {"symbol": "S2"},
+            "restricted.remove": lambda: {"symbol": "S2"},
             "strategy.enable": lambda: {"strategy": "momentum"},
             "strategy.disable": lambda: {"strategy": "momentum"},
             "cash.deposit": lambda: {"amount": 10},
@@ -86,7 +89,12 @@ class House:
         for name, value in self.params(method).items():
             param = METHODS[method].param(name)
             assert param is not None
-            words += [str(value)] if param.positional else [param.flag, str(value)]
+            if isinstance(value, list):
+                words += value
+            elif value is True:
+                words.append(param.flag)
+            else:
+                words += [str(value)] if param.positional else [param.flag, str(value)]
         return words + ["--yes"] * METHODS[method].confirm
 
     def ready_for(self, method: str) -> None:
