@@ -183,7 +183,7 @@ class RiskSettings(Section):
     var_sessions: Annotated[int, Bounds("60", "2000", decimals=0)] = 252
     """Sessions of returns behind value at risk, beta and stress."""
     utilization_warn: Reloadable[Share] = Decimal("0.9")
-    """Use of a limit that is told, once a session."""
+    """Use of a limit that is told once, and again only behind a session that ended with less."""
     cooldown_sessions: Reloadable[Sessions] = 0
     """Sessions in which a symbol is not entered again after a losing exit."""
     cooldown_ms: Reloadable[Annotated[int, Bounds("0", "2592000000", decimals=0)]] = 0

@@ -1,13 +1,15 @@
-"""How much of a limit is used: told once a session and limit from the share the configuration names on.
+"""How much of a limit is used: told once when it reaches the share that the configuration names.
 
-Looked at where a session closes, and the number of names also where an order passes; never with a panel.
+Told again only in a later session, and only where less was used in between: a portfolio that holds as many names as it
+may says so once, not every day. Looked at where a session closes, and the number of names also where an order passes;
+never with a panel.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from actors.messages.limits import PortfolioLimits
@@ -34,7 +36,7 @@ def _tighter(*limits: float) -> float:
 
 
 class Utilization:
-    """What was told in this session: a fold of ``LimitBreached``."""
+    """What was told and is still so: a fold of ``LimitBreached`` and of the sessions."""
 
     __slots__ = ("_told",)
 
@@ -46,12 +48,18 @@ class Utilization:
         """A use was told."""
         self._told[event.portfolio, event.limit] = None
 
-    def fold_opened(self) -> None:
-        """A session opened: everything may be told again."""
-        self._told.clear()
+    @property
+    def any(self) -> bool:
+        """Whether anything was told that may be so no more."""
+        return bool(self._told)
+
+    def fold_opened(self, used: Iterable[LimitBreached]) -> None:
+        """A session opened: what is not ``used`` so far any more may be told again."""
+        still = {(event.portfolio, event.limit) for event in used}
+        self._told = dict.fromkeys(key for key in self._told if key in still)
 
     def was_told(self, portfolio: str, limit: str) -> bool:
-        """Whether a limit's use was told in this session."""
+        """Whether a limit's use was told."""
         return (portfolio, limit) in self._told
 
     def snapshot(self) -> list[Any]:

@@ -129,7 +129,8 @@ class WatchDesk(BreakerDesk):
         """Fold the calendar: locks end, silence is measured from here."""
         ts = self.frame_ts
         self._blocks.fold_opened(ts, self._prices.session)
-        self._used.fold_opened()
+        if self._used.any:
+            self._used.fold_opened(list(self._uses()))
         self._silence.fold_opened(ts, max(0, panel.first_end - panel.ts))
         self._feeds.fold_opened(ts)
         if self._rows.get("", names.STALE_DATA) is not None:
@@ -229,17 +230,20 @@ class WatchDesk(BreakerDesk):
             self._used.fold(event)
 
     def _tell_names(self, portfolio: str, ctx: Context) -> None:
-        """An order has passed where many names are held: tell it once a session."""
+        """An order has passed where many names are held: tell it once."""
         found = names_used(portfolio, self._exposure.books[portfolio], self._limits)
         if found is not None and not self._used.was_told(portfolio, found.limit):
             ctx.emit(found)
 
     def _tell_uses(self, ctx: Context) -> None:
         """A session has closed: tell what of the limits is used up but for a little."""
+        for found in self._uses():
+            if not self._used.was_told(found.portfolio, found.limit):
+                ctx.emit(found)
+
+    def _uses(self) -> Iterator[LimitBreached]:
         for name, guard in self._guards.items():
-            for found in at_close(guard, self._exposure.books[name], self._limits, self._prices, self._universe):
-                if not self._used.was_told(name, found.limit):
-                    ctx.emit(found)
+            yield from at_close(guard, self._exposure.books[name], self._limits, self._prices, self._universe)
 
     # -- market and models -------------------------------------------------------------------------------------------
 
