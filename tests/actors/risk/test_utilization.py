@@ -60,7 +60,7 @@ def test_day_week_and_month_are_told_against_their_own_baselines(used):
 
 
 def test_names_are_told_when_an_order_passes_and_again_only_behind_fewer(used):
-    """Nine tenths of two is 1.8, so from two names on; by a portfolio's own limit, too; one name less, and it may be."""
+    """Nine tenths of two is 1.8, so from two names on; by a portfolio's own limit, too; then one less."""
     own = {"main": PortfolioLimits(max_positions=2)}
     for limits in ({"max_positions": 2}, {"max_positions": 9, "portfolios": own}):
         w = used(**limits)
