@@ -106,7 +106,8 @@ def test_a_limit_reserves_half_of_its_price(tmp_path: Path) -> None:
     """The most a purchase at 90 can cost is 90: 222 need 9,990 + 19.98, which is too much; 221 need 9,945 + 19.89."""
     limit = {"type": "limit", "limit_px": 90}
     script = [submit(TUESDAY, f"{qty}", "buy", qty, **limit) for qty in (222, 221)]
-    run = play(tmp_path, daily(FLAT, FLAT), script, "plan", [*MARGIN, *NO_CAPS])
+    # At the market's 100 it would be more than twice the equity, which is another limit.
+    run = play(tmp_path, daily(FLAT, FLAT), script, "plan", [*MARGIN, *NO_CAPS, "risk.max_leverage=0"])
     assert run.statuses() == {"222": "denied BUYING_POWER", "221": "expired"}
 
 
