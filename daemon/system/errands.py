@@ -37,7 +37,7 @@ from daemon.system.core_ports import Input
 from daemon.system.desk import METHODS as CORE_METHODS
 from daemon.system.event_lines import EventLines, PastEvents
 from daemon.system.kept_replies import KeptReplies
-from daemon.system.limit_errand import Standing, set_limits
+from daemon.system.limit_errand import Standing, check_vanished, set_limits
 from daemon.system.live_desk import NO_ERRANDS, LiveDesk
 from daemon.system.order_form import FieldError
 from daemon.system.running import Running
@@ -216,6 +216,7 @@ class Errands:
 
     def _config_check(self, _: Call) -> Outcome:
         plan = reload_settings(self._loaded)
+        check_vanished(self._loaded, plan.loaded)
         spec = self._prepared.data.spec
         check_names(limits_of(plan.loaded.settings), spec.universe, [portfolio.name for portfolio in spec.portfolios])
         result = {"schema": "tradingd.config_check/1", "ok": True, "changes": _changes(plan)}
@@ -258,6 +259,7 @@ class Errands:
         try:
             async with self._limits_turn:
                 plan = await anyio.to_thread.run_sync(reload_settings, self._loaded)
+                check_vanished(self._loaded, plan.loaded)
                 ended = list(self._risk().by_hand) if plan.touches("risk") else []
                 await self._take_over(plan, call.peer.by if call.peer.pid else call.reason)  # a signal tells no name
         except OperatorError as error:

@@ -12,6 +12,7 @@ from actors.risk.looser import loosened
 from config.by_hand import assignments, lay_over
 from config.sources import Loaded
 from daemon.control.calls import Call, Outcome
+from daemon.kernel.errors import ConfigError
 from daemon.system.core_ports import Input
 from daemon.system.desk_reply import reply_of
 from daemon.system.order_form import FieldError
@@ -56,6 +57,25 @@ async def set_limits(call: Call, standing: Standing, in_core: InCore) -> Outcome
     if not laid.changes:
         return reply_of(call, command, [])
     return await in_core(Input(command, "control", call=call))
+
+
+def check_vanished(old: Loaded, new: Loaded) -> None:
+    """Refuse to take over a file in which limits are missing that were there: half of it may not be written yet (C28).
+
+    What is missing has its default, which may be no limit at all. Where nothing is loosened by it, it is none of ours.
+
+    Raises:
+        ConfigError: naming what is missing.
+    """
+    gone = [key for key in old.origins if key.startswith("risk.") and key not in new.origins]
+    looser = loosened(limits_of(old.settings), limits_of(new.settings)) if gone else []
+    if looser:
+        named = ", ".join(gone[:NAMED_MAX]) + (", ..." if len(gone) > NAMED_MAX else "")
+        verb = "is" if len(gone) == 1 else "are"
+        passes = ", ".join(map(_key, looser[:NAMED_MAX]))
+        message = f"{named} {verb} not in {new.file or 'the configuration'} any more, which lets more pass ({passes})"
+        remedy = "write the value that is meant, 0 for none; a restart takes the file as it is"
+        raise ConfigError(message, code="CONFIG_VANISHED", remedy=remedy)
 
 
 def _key(name: str) -> str:

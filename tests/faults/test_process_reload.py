@@ -63,6 +63,8 @@ BAD = {
     "infinite": ("[risk]\nmax_order_qty = inf\n", "risk.max_order_qty"),
     "empty": ('[risk]\nmax_order_qty = ""\n', "risk.max_order_qty"),
     "too large": ("[risk]\nmax_order_qty = 1e30\n", "risk.max_order_qty"),
+    "empty file": ("", "risk.max_order_qty"),
+    "missing": ("[risk]\nmin_order_value = 1\n", "risk.max_order_qty"),
     "half-written": ("[risk]\nmax_order_qty = 40\nmax_order_val", "daemon.toml"),
     "half a number": ("[risk]\nmax_order_qty = 40\nmax_positions = ", "daemon.toml"),
     "a symbol that is none": (LIMIT + "[risk.symbols.AAAA]\nmax_position = 0.1\n", "'AAAA'"),
