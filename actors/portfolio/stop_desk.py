@@ -161,7 +161,7 @@ class StopDesk(GuardDesk):
             return math.nan
         rows = lookback(spec)
         returns: list[float] = self._history.returns_of([symbol], rows)[:, 0].tolist()
-        if len(returns) < rows or not all(map(math.isfinite, returns)):
+        if len(returns) < max(rows, 2) or not all(map(math.isfinite, returns)):
             return math.nan
         mean = math.fsum(returns) / rows
         return math.sqrt(math.fsum([(r - mean) ** 2 for r in returns]) / (rows - 1))

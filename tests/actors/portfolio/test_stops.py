@@ -22,11 +22,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.messages.control import Kill, Resume, Unlatch
-from actors.messages.market import CorporateAction
+from actors.messages.market import CorporateAction, SessionClosed, SessionOpened
 from actors.messages.orders import BUY, SELL, OrderAccepted, OrderReplaced, OrderType
 from actors.messages.portfolio import TradeClosed
+from actors.portfolio.actor import PortfolioActor
 from actors.values.fixed import SCALE
-from tests.actors.portfolio.sessions import SERIES, Bar, day, enter, played, sold, spec, stops, world_of
+from tests.actors.portfolio.sessions import SERIES, Bar, day, enter, panel_of, played, sold, spec, stops, world_of
 from tests.parity.core_bench import World
 
 LIVES = pytest.mark.parametrize("how", ["never down", "snapshot", "refolded"])
@@ -278,6 +279,31 @@ def test_a_renamed_symbol_takes_its_stops_along(method: str) -> None:
     world.do(change, "feed", at=change.ts)
     assert stops(world) == seen[-1]
     assert world.core.portfolio.portfolio("main").held() == [1]
+
+
+def test_a_snapshot_of_an_older_version_is_taken_over_and_counted_from_there() -> None:
+    """It knows of no sessions, levels or entries: a lot's time and its chandelier begin where they are found."""
+    world, _ = played(SERIES[:3], stop="chandelier", time_stop_sessions=5)
+    state = world.core.portfolio.snapshot()
+    del state["stops"]
+    for _, raw in state["portfolios"]:
+        for position in raw["positions"]:
+            for lot in position["lots"]:
+                for name in ("session", "anchor", "stop_px"):
+                    del lot[name]
+        for working in raw["working"]:
+            for name in ("stop_px", "trail_amount", "trail_percent", "reduce_only", "exempt"):
+                del working[name]
+    other = PortfolioActor(world.spec.universe, world.spec.portfolios, daily=True)
+    other.restore(state)
+    (lot,) = other.portfolio("main").lots(0)
+    assert (lot.session, lot.anchor, lot.stop_px) == (0, 0, 0)
+    session = world.session(3)
+    other.date(SessionOpened(session.open_ts, session))
+    other.mark(panel_of(session, SERIES[3]))
+    other.stretch(panel_of(session, SERIES[3]))
+    other.date(SessionClosed(session.close_ts, session))
+    assert (lot.session, lot.anchor) == (4, 106 * SCALE)
 
 
 # -- properties --------------------------------------------------------------------------------------------------------
