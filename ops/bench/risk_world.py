@@ -169,12 +169,12 @@ class World:
             )
         )
 
-    def quote(self, symbol: int | None = None) -> None:
-        """Show a quote of every symbol, or of one, a millisecond on; prices stay about where they are."""
+    def quote(self, symbol: int | None = None, *, after_ms: int = 1) -> None:
+        """Show a quote of every symbol, or of one, some time on; prices stay about where they are."""
         ids = self._ids if symbol is None else self._ids[symbol : symbol + 1]
         px, size = self._px[ids] + 0.01 * (self._n % 3), np.full(ids.size, 1e4)
         self._n += 1
-        self.now += 10**6
+        self.now += after_ms * 10**6
         self.put(QuotePanel(self.now, ids, px - 0.01, size, px + 0.01, size))
 
     def _rest(self, symbol: int, away: float, what: str) -> None:
