@@ -34,7 +34,7 @@ class _Counted:
 
     Attributes:
         lost: its value at risk, money.
-        values: by symbol what it was of, units of 1e-16.
+        values: by symbol what it was of, units of 1e-16; none of them has holes in its history.
         drift: what the values that changed since may have added, money; None where a symbol's history has holes.
         stamp: of the sums when that was looked at.
     """
@@ -92,7 +92,10 @@ class VarLimit:
         lost = self._count(values)
         if lost is None:
             return None
-        self._counted[totals] = _Counted(lost, values)
+        if all(self._extremes_of(other) is not None for other in values):
+            self._counted[totals] = _Counted(lost, values)
+        else:  # another symbol would be of other sessions: of that nothing can be said
+            self._counted.pop(totals, None)
         told = round(lost, 2)
         return told if told > most else None
 
@@ -117,17 +120,23 @@ class VarLimit:
         return counted.lost + counted.drift - min(more * low, more * high)
 
     def _drift(self, before: Mapping[int, int], totals: Totals) -> float | None:
-        """Return what the changes of all values may have added; None where a history has holes."""
+        """Return what the values that changed may have added; None where the history of one has holes."""
         active = totals.active
         added = 0.0
-        for symbol in active.keys() | before.keys():
-            extremes = self._extremes_of(symbol)
-            if extremes is None:
-                return None
-            holding = active.get(symbol)
-            more = ((_leaning(holding) if holding is not None else 0) - before.get(symbol, 0)) / _UNIT
-            added -= min(more * extremes[0], more * extremes[1])
-        return added
+        for symbol, holding in active.items():
+            more = _leaning(holding) - before.get(symbol, 0)
+            if more:
+                extremes = self._extremes_of(symbol)
+                if extremes is None:
+                    return None
+                added -= more * extremes[more < 0]
+        for symbol, value in before.items():
+            if symbol not in active and value:
+                extremes = self._extremes_of(symbol)
+                if extremes is None:
+                    return None
+                added += value * extremes[value > 0]
+        return added / _UNIT
 
     def _extremes_of(self, symbol: int) -> tuple[float, float] | None:
         """Return the lowest and the highest return of a symbol; None where one is missing."""
