@@ -41,6 +41,7 @@ from actors.messages.risk import (
     LimitBreached,
     LimitsChanged,
     MarginCalled,
+    RestrictionChanged,
     TradingState,
     TradingStateChanged,
 )
@@ -153,6 +154,7 @@ class AlerterActor(EdgeActor):
             EntriesLocked: lambda event, _: rules.entries_locked(
                 event, self._symbols[event.symbol] if event.symbol >= 0 else ""
             ),
+            RestrictionChanged: lambda event, _: rules.restriction_changed(event, self._symbols[event.symbol]),
             ConnectionChanged: lambda event, _: rules.connection_changed(event),
             MarginCalled: lambda event, _: rules.margin_called(event),
             StrategyDisabled: lambda event, _: rules.strategy_disabled(event),

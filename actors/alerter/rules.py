@@ -21,6 +21,7 @@ from actors.messages.risk import (
     LimitBreached,
     LimitsChanged,
     MarginCalled,
+    RestrictionChanged,
     TradingState,
     TradingStateChanged,
 )
@@ -185,6 +186,19 @@ def entries_locked(event: EntriesLocked, symbol: str) -> Draft:
             if fact[1]
         ),
         action_taken="its entries are denied; exits pass",
+    )
+
+
+def restriction_changed(event: RestrictionChanged, symbol: str) -> Draft:
+    """A symbol came onto the restricted list, or left it."""
+    how = "restricted" if event.restricted else "no longer restricted"
+    return Draft(
+        key=f"restricted:{symbol}:{event.restricted}",
+        severity=SEVERITY["restriction"],
+        title=title(f"{symbol} is {how}, by {event.by}"),
+        facts=(("reason", event.reason), ("by", event.by)),
+        action_taken="its entries are denied; what is held may be closed" if event.restricted else "it may be entered",
+        next_command="tradingctl breakers" if event.restricted else "",
     )
 
 

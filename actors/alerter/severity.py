@@ -16,6 +16,7 @@ SEVERITY: Final[dict[str, Severity]] = {
     "utilization": Severity.INFO,
     "cooldown": Severity.INFO,
     "stop_guard": Severity.WARNING,
+    "restriction": Severity.INFO,
     "connection_lost": Severity.WARNING,
     "connection_back": Severity.INFO,
     "margin_call": Severity.CRITICAL,

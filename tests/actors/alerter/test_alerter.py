@@ -35,6 +35,7 @@ from actors.messages.risk import (
     EntriesLocked,
     LimitBreached,
     LimitsChanged,
+    RestrictionChanged,
     TradingState,
     TradingStateChanged,
 )
@@ -163,6 +164,8 @@ HALTED = TradingStateChanged(TradingState.ACTIVE, TradingState.HALTED, "drawdown
             "warning",
             "Entries locked in main: stop_guard",
         ),
+        (RestrictionChanged(0, True, "earnings", "anna"), "info", "AAPL is restricted, by anna"),
+        (RestrictionChanged(0, False, "published", "anna"), "info", "AAPL is no longer restricted, by anna"),
         (ConnectionChanged("live", lost=True, since=1, reason="cut"), "warning", "The feed live is lost"),
         (ConnectionChanged("live", lost=False, since=1), "info", "The feed live is back"),
         (stop(), "warning", "-3.1% at stop-loss of AAPL, -$312.50"),
@@ -581,7 +584,6 @@ def test_limits_set_by_hand_are_told_as_they_were_said():
     named = msgspec.structs.replace(old, symbols={"AAPL": SymbolLimits(max_position=0.1)})
     (alert,) = feeder.events(LimitsChanged(old, named, "daemon", "d" * 64))
     assert ("symbols.AAPL.max_position", "None -> 0.1") in alert.facts
-
 
 
 def adjusted(kind, qty, *, new_symbol=0, numerator=1, denominator=1):
