@@ -59,6 +59,7 @@ class Holding:
             None where that was not counted since it changed.
         touched: whether :class:`actors.risk.totals.Totals` has to look at it again.
         gross, up, down: what it stands for in those sums, units of 1e-16.
+        px: the price that they are at.
     """
 
     __slots__ = (
@@ -71,6 +72,7 @@ class Holding:
         "groups",
         "orders",
         "pending",
+        "px",
         "qty",
         "risk",
         "risk_px",
@@ -86,6 +88,7 @@ class Holding:
         self.gross = 0
         self.up = 0
         self.down = 0
+        self.px = 0
         self.qty = 0
         self.buys = 0
         self.sells = 0

@@ -2,8 +2,8 @@
 
 They are of the worst case: a symbol stands in ``gross`` with the larger of what it is if all buys fill and if all sales
 do; in ``up`` with the first, in ``down`` with the second. Reduce-only orders make nothing larger and are not in them.
-The sums are kept: what an order changes is added and taken away, and only another price, of whatever symbol, makes the
-next question count everything that is held anew. Prices times shares are exact, in units of 1e-16.
+The sums are kept: what an order or a price changes is added and taken away. Prices times shares are exact, in units of
+1e-16.
 """
 
 from __future__ import annotations
@@ -54,22 +54,22 @@ class Totals:
             n_sectors: how many there are.
         """
         touched = book.touched
-        if self.version == prices.version:
-            if touched:
-                self.stamp += 1
-                item = prices.closes.item
-                for holding in touched:
-                    self._place(holding)
-                    self._replace(holding, item(holding.symbol), sector_of)
-                touched.clear()
-            return
-        for holding in touched:
-            self._place(holding)
-            holding.gross = holding.up = holding.down = 0  # what is in the sums no more is not counted below
-        touched.clear()
-        self.stamp += 1
-        self.version = prices.version
-        self._recount(prices, sector_of, n_sectors)
+        item = prices.closes.item
+        if self.version < 0:
+            self.sectors = [0] * n_sectors
+        if touched:
+            self.stamp += 1
+            for holding in touched:
+                self._place(holding)
+                self._replace(holding, item(holding.symbol), sector_of)
+            touched.clear()
+        if self.version != prices.version:
+            self.version = prices.version
+            self.stamp += 1
+            for symbol, holding in self.active.items():
+                px = item(symbol)
+                if px != holding.px:
+                    self._replace(holding, px, sector_of)
 
     def _place(self, holding: Holding) -> None:
         holding.touched = False
@@ -78,7 +78,6 @@ class Totals:
                 self.active[holding.symbol] = holding
                 self.names += 1
         elif self.active.pop(holding.symbol, None) is not None:
-            self.unpriced.pop(holding.symbol, None)
             self.names += 1
 
     def _replace(self, holding: Holding, px: int, sector_of: Sequence[int]) -> None:
@@ -89,26 +88,11 @@ class Totals:
         if sector_of:
             self.sectors[sector_of[holding.symbol]] += gross - holding.gross
         holding.gross, holding.up, holding.down = gross, up, down
+        holding.px = px
         if px <= 0 and holding.symbol in self.active:
             self.unpriced[holding.symbol] = None
-
-    def _recount(self, prices: Prices, sector_of: Sequence[int], n_sectors: int) -> None:
-        self.unpriced.clear()
-        sectors = [0] * n_sectors
-        item = prices.closes.item
-        total = all_up = all_down = 0
-        for symbol, holding in self.active.items():
-            px = item(symbol)
-            gross, up, down = _worst(holding, px)
-            holding.gross, holding.up, holding.down = gross, up, down
-            total += gross
-            all_up += up
-            all_down += down
-            if sector_of:
-                sectors[sector_of[symbol]] += gross
-            if px <= 0:
-                self.unpriced[symbol] = None
-        self.gross, self.up, self.down, self.sectors = total, all_up, all_down, sectors
+        elif self.unpriced:
+            self.unpriced.pop(holding.symbol, None)
 
 
 def _worst(holding: Holding, px: int) -> tuple[int, int, int]:
