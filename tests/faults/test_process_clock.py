@@ -1,4 +1,7 @@
-"""F56: the wall clock is set while the daemon runs, slewed, or in another zone: told, and nothing else happens."""
+"""F56: the wall clock is set while the daemon runs, slewed, or in another zone: told; time goes on as it did.
+
+What trading makes of it is the breaker's: free-running, as live, it reduces until somebody has looked.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,19 @@ from actors.messages.catalogue import MARKET, codec
 from actors.messages.market import GapDetected, SessionOpened
 from actors.messages.orders import OrderAccepted, OrderExpired
 from actors.messages.portfolio import SessionRolled
-from actors.messages.risk import TradingStateChanged
+from actors.messages.risk import BreakerTripped, TradingStateChanged
 from actors.messages.runtime import MachineTrouble
 from config.sources import load_settings
 from daemon.journal.archive import read_all
 from daemon.journal.market_codec import MarketCodec
 from daemon.journal.opened import RecordedInput
 from daemon.system.parity import parity_of
-from tests.live_support import Daemon, daemon, until
+from tests.live_support import CallError, Daemon, daemon, until
 from tests.parity.worlds import replay_of, world
 
 SECOND = 10**9
-HOUR = 3_600 * SECOND
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 CLOSE = 1_704_229_200 * SECOND  # 2024-01-02T21:00:00Z, of the first session
 
@@ -120,7 +124,7 @@ def test_f56_steps_of_the_wall_clock_move_nothing(tmp_path: Path, library: Path)
     """
     around = world(tmp_path, 5, "around").settings.replace('speed = "max"', "speed = 3000\nfree_running = true")
     settings = around.replace('calendar = "always"', 'calendar = "XNYS"').replace(
-        "[risk]\n", "[risk]\nprice_collar = 0\n"
+        "[risk]\n", "[risk]\nprice_collar = 0\nbreakers.clock_skew.limit = 0\n"
     )
     with daemon(tmp_path, settings) as d, wall_clock(tmp_path, library) as clock:
         d.start(env=clock.env)
@@ -147,6 +151,32 @@ def test_f56_steps_of_the_wall_clock_move_nothing(tmp_path: Path, library: Path)
         ends = [(row.ts, type(event)) for row in recorded(d) for event in row.events if _of(event) == resting]
         assert [kind for _, kind in ends] == [OrderExpired]
         assert 0 <= ends[0][0] - CLOSE < HOUR, "free-running, inputs are stamped when they arrive"
+
+
+def test_f56_a_step_beyond_what_is_let_pass_reduces_until_somebody_has_looked(tmp_path: Path, library: Path) -> None:
+    """Four seconds are told; a minute back trips the breaker, which an operator arms before trading resumes."""
+    settings = world(tmp_path, 5, "around").settings.replace('speed = "max"', "speed = 10\nfree_running = true")
+    with daemon(tmp_path, settings) as d, wall_clock(tmp_path, library) as clock:
+        d.start(env=clock.env)
+        with d.client() as client:
+            clock.step(4 * SECOND)
+            until_told(d, 1)
+            assert client.call("status")["trading_state"] == "active"
+            clock.step(-MINUTE)
+            until_told(d, 2)
+            deadline = time.monotonic() + 10
+            while client.call("status")["trading_state"] != "reducing":
+                assert time.monotonic() < deadline, d.tail()
+                d.manager.listen(0.1)
+            with pytest.raises(CallError, match="clock_skew"):
+                client.call("resume", reason="go")
+            client.call("breaker.reset", breaker="clock_skew", reason="looked at the time server")
+            assert client.call("resume", reason="go")["trading_state"] == "active"
+        assert d.stop() == 0
+        (tripped,) = d.events(BreakerTripped)
+        assert (tripped.breaker, tripped.action, tripped.latched) == ("clock_skew", "reduce", True)
+        assert tripped.cause.startswith("the wall clock was set back by 60")
+        in_order(d)
 
 
 def _of(event: object) -> str:

@@ -474,3 +474,24 @@ def test_a_flatten_by_a_breaker_while_one_is_under_way_cancels_nothing_that_clos
     w.state(FlattenStarted("main", "enough"))
     trip(w)
     assert [name for name in w.risk.exposure.working if name in from_person] == from_person
+
+
+# -- what cannot be computed -----------------------------------------------------------------------------------------
+
+
+def test_positions_without_any_baseline_halt_as_unknown_and_no_loss_is_told(world, wide):
+    """Nothing was ever put in, and something is held: trading halts for a person, no breaker trips (control C12)."""
+    rules = {"weekly_loss": BreakerRule(limit=0.1)}
+    limits = msgspec.structs.replace(wide, daily_loss_halt=0.05, max_drawdown=0.1, breakers=rules)
+    w = world(limits, cash=0)
+    assert names(w.mark(0)) == []  # nothing is held, so there is nothing to know
+    w.hold(10)
+    events = w.mark(-500)
+    assert names(events) == ["TradingStateChanged"]
+    changed = events[-1]
+    assert (changed.new, changed.by) == (TradingState.HALTED, "risk")
+    assert changed.reason.startswith("UNKNOWN: main holds positions")
+    assert names(w.mark(-500)) == []
+    assert w.submit(SELL, 10) == "ok"
+    w.process(Resume("looked at it", "anna"))
+    assert names(w.mark(-500)) == ["TradingStateChanged"]
