@@ -31,6 +31,7 @@ from actors.messages.control import (
     Unlatch,
 )
 from actors.messages.inference import PredictionReady, PredictionUnavailable
+from actors.messages.limits import BreakerRule
 from actors.messages.market import BarPanel, CorporateAction, GapDetected, QuotePanel, TradePanel
 from actors.messages.orders import CancelAll, CancelOrder, ReplaceOrder, SubmitOrder
 from actors.messages.portfolio import ClosePositions, DepositCash
@@ -172,6 +173,40 @@ def _world(rng: random.Random, *, daily: bool, actions: bool) -> World:
     )
 
 
+def _watched(rng: random.Random) -> dict[str, Any]:
+    """Return, for two programs of five, breakers and protections that trip often.
+
+    None of them waits for timers, which a program does not fire.
+    """
+    if rng.random() < 0.6:
+        return {}
+
+    def rule(limit: float, **more: Any) -> BreakerRule:
+        action = rng.choice(("warn", "block", "reduce", "deleverage", "halt", "flatten"))
+        reset = rng.choice(("operator", "cooling", "cooling"))
+        waits = {"cooling_ns": rng.choice((0, 5 * MINUTE)), "cooling_sessions": rng.choice((0, 1))}
+        return BreakerRule(limit=limit if rng.random() < 0.5 else 0.0, action=action, reset=reset, **waits, **more)
+
+    return {
+        "breakers": {
+            "weekly_loss": rule(0.004),
+            "monthly_loss": rule(0.006),
+            "loss_streak": rule(2.0),
+            "order_rate": rule(4.0, window_ns=MINUTE),
+            "reject_rate": rule(0.5, window_ns=5 * MINUTE, min_count=2),
+            "fill_sanity": rule(0.2),
+            "slippage": rule(0.0005),
+            "exposure": rule(0.6),
+            "volatility": rule(0.1),
+            "prediction_drift": rule(0.6, min_count=5),
+        },
+        "utilization_warn": rng.choice((0.0, 0.5)),
+        "cooldown_sessions": rng.choice((0, 1)),
+        "cooldown_ns": rng.choice((0, 10 * MINUTE)),
+        "stop_guard": rng.choice((0, 1)),
+    }
+
+
 def _spec(rng: random.Random, interval: Interval, *, rough: bool) -> CoreSpec:
     forms = [form for form in _FORMS if rng.random() < 0.7]
     bindings = tuple(bind_spec(form) for form in forms)
@@ -205,6 +240,7 @@ def _spec(rng: random.Random, interval: Interval, *, rough: bool) -> CoreSpec:
         "allow_short": short,
         "replay": rng.random() < 0.5,
     }
+    bounds |= _watched(random.Random(str(bounds)))  # noqa: S311 - draws nothing from the program's own numbers
     limits = RiskLimits(**bounds | (_OPEN if rough and rng.random() < 0.6 else {}))
     broker = BrokerParams(
         regulatory_fees=rng.random() < 0.3,
