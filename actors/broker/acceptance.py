@@ -171,17 +171,18 @@ def check_auction(order: WorkingOrder, now: int, session_close: int, *, close_on
     return None
 
 
-def check_post_only(order: WorkingOrder, limit_px: int | None, best: int) -> Refusal | None:
+def check_post_only(order: WorkingOrder, limit_px: int | None, best: int, *, rests_at: bool) -> Refusal | None:
     """Return why a limit is refused for an order that may only rest, or None.
 
     Args:
         order: it may be one that may take, which is never refused.
         limit_px: as it would be.
         best: the price it would take at, 0 where unknown.
+        rests_at: at exactly that price it rests, and takes only beyond.
     """
     if order.terms is None or not order.terms.post_only or limit_px is None or not best:
         return None
-    if order.side * (limit_px - best) < 0:
+    if order.side * (limit_px - best) < rests_at:
         return None
     reason = f"the limit {fmt(limit_px)} would trade at once at {fmt(best)}, and the order may only rest"
     return "POST_ONLY_WOULD_TAKE", reason

@@ -100,7 +100,10 @@ class IntakeDesk(BrokerState):
         """Return why an order does not fit where the market stands, or None."""
         market = self._market
         refusal = check_auction(order, now, market.session_close, close_only=market.close_only)
-        return refusal or check_post_only(order, order.limit_px, self._opposite(order))
+        return refusal or self._check_post_only(order, order.limit_px)
+
+    def _check_post_only(self, order: WorkingOrder, limit_px: int | None) -> Refusal | None:
+        return check_post_only(order, limit_px, self._opposite(order), rests_at=self._rests_at(order.symbol))
 
     def _fill_at_close(self, order: WorkingOrder, ctx: Context) -> None:
         """Fill a market order at the close of the bars it arrived with, if its symbol traded then."""
@@ -126,7 +129,7 @@ class IntakeDesk(BrokerState):
             return
         refusal = self._refuse_replace(working, command)
         if refusal is None and working.terms is not None and working.terms.post_only:
-            refusal = check_post_only(working, command.limit_px, self._opposite(working))
+            refusal = self._check_post_only(working, command.limit_px)
         refusal = refusal or self._on_its_way(client_order_id, cancels=False)
         if refusal is not None:
             ctx.emit(OrderCancelRejected(client_order_id, *refusal))

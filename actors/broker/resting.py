@@ -155,16 +155,17 @@ class RestingOrders:
         """Return the symbols that have working orders."""
         return self._by_symbol.keys()
 
-    def judge_arrival(self, order: WorkingOrder, last: int) -> None:
-        """Note whether a limit takes liquidity at its first open: it does if it came in at or beyond the last price.
+    def judge_arrival(self, order: WorkingOrder, last: int, *, rests_at: bool = False) -> None:
+        """Note whether a limit takes liquidity at its first price: it does if it came in at or beyond the last one.
 
         Args:
             order: which just came in or has new terms.
             last: last price, 0 where none is known: then it may take, too.
+            rests_at: at exactly the last price it rests, and takes only beyond.
         """
         self.taking.pop(order.n, None)
         limit = order.limit_px if order.mode is Mode.LIMIT else None
-        order.taking = limit is not None and (not last or order.side * (limit - last) >= 0)
+        order.taking = limit is not None and (not last or order.side * (limit - last) >= rests_at)
         if order.taking:
             self.taking[order.n] = order
 

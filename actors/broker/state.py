@@ -136,6 +136,14 @@ class BrokerState(CoreActor):
             return self._market.last(symbol)
         return self._book.touch(symbol).opposite(order.side) or self._last(symbol)
 
+    def _rests_at(self, symbol: int) -> bool:
+        """Tell whether a limit at exactly the last price rests: where prints alone tell what the market is.
+
+        A print says what was traded, not what is offered; who pays no more than it did is not sure to find anybody.
+        """
+        book = self._book
+        return book.active and book.printed(symbol) and not book.quoted(symbol)
+
     def _travel(self, order: WorkingOrder) -> int:
         """Return how long a request for a working order is on its way, nanoseconds: 0 where it takes effect at once."""
         if self._latency.none or not self._book.ticked(order.symbol):

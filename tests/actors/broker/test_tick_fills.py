@@ -18,6 +18,7 @@ from actors.messages.orders import (
     OrderRejected,
     OrderTerms,
     OrderTriggered,
+    RouteReplace,
     TimeInForce,
 )
 from actors.values.fixed import SCALE
@@ -71,7 +72,7 @@ QUOTED = [
 )
 def test_a_quote_trades_with_what_takes(side, qty, kind, terms, quote, wanted):
     """The first quote behind the acceptance; what stood before it is nothing to trade with."""
-    tape = held(Tape()) if side == SELL else Tape()
+    tape = held(Tape(), px=50.1) if side == SELL else Tape()  # at the last print a limit would rest
     tape.send(1, side, qty, kind, **terms)
     assert told(tape.quote(2, *quote)) == wanted
 
@@ -206,7 +207,10 @@ LIMITS = [
     ("buy not reached", BUY, 49.90, (49.95, 300), []),
     ("sell through", SELL, 50.10, (50.15, 300), [(100, 50.10, "trade", "maker")]),
     ("sell touch", SELL, 50.10, (50.10, 300), []),
-    # At or beyond the last print it takes: the print's price, which is better than the limit.
+    # At exactly the last print it rests as one below does: what goes through it pays its price, not its own.
+    ("buy at the last", BUY, 50.00, (49.95, 300), [(100, 50.00, "trade", "maker")]),
+    ("sell at the last", SELL, 50.00, (50.05, 300), [(100, 50.00, "trade", "maker")]),
+    # Beyond the last print it takes: the print's price, which is better than the limit.
     ("marketable buy", BUY, 50.20, (50.05, 300), [(100, 50.05, "trade", "taker")]),
     ("marketable sell", SELL, 49.80, (49.95, 300), [(100, 49.95, "trade", "taker")]),
     # It was marketable, but the market has left: nothing, and it rests.
@@ -221,6 +225,41 @@ def test_a_limit_is_filled_by_prints_through_it(side, limit, one, wanted):
     tape.trade(1, (50.0, 1000))
     tape.send(1, side, 100, "limit", limit_px=limit)
     assert told(tape.trade(2, one)) == wanted
+
+
+@pytest.mark.parametrize("kind", ["stop_limit", "limit_if_touched"])
+@pytest.mark.parametrize(
+    ("limit", "wanted"),
+    [(50.00, (100, 50.00, "trade", "maker")), (50.01, (100, 49.95, "trade", "taker"))],
+    ids=["at its trigger", "beyond its trigger"],
+)
+def test_a_limit_behind_its_trigger_is_judged_as_one_that_comes_in(kind, limit, wanted):
+    """Triggered by the print of 50: at 50 it rests, at 50.01 it would pay more than the last and takes."""
+    tape = Tape()
+    tape.trade(1, (49.5 if kind == "stop_limit" else 50.5, 1000))
+    tape.send(1, BUY, 100, kind, stop_px=50.0, limit_px=limit)
+    assert fills(tape.trade(2, (50.0, 1000))) == []
+    assert told(tape.trade(3, (49.95, 300))) == [wanted]
+
+
+def test_a_replaced_limit_is_judged_as_one_that_comes_in():
+    """From 49 to the last price of 50: it rests there, and a print of 49.95 goes through it."""
+    tape = Tape()
+    tape.trade(1, (50.0, 1000))
+    tape.send(1, BUY, 100, "limit", limit_px=49)
+    tape.put(RouteReplace("c1", fx(100), fx(50), None, 0), tape.at(1))
+    assert told(tape.trade(2, (49.95, 300))) == [(100, 50.0, "trade", "maker")]
+
+
+def test_an_order_that_may_only_rest_is_taken_at_the_last_print_and_refused_beyond():
+    """On prints a limit at the last price rests, so it keeps what it promised."""
+    tape = Tape()
+    tape.trade(1, (50.0, 1000))
+    rests = OrderTerms(post_only=True)
+    assert kinds(tape.send(1, BUY, 100, "limit", limit_px=50.0, terms=rests)) == ["OrderAccepted"]
+    assert kinds(tape.send(1, BUY, 100, "limit", limit_px=50.01, terms=rests)) == ["OrderRejected"]
+    tape.put(RouteReplace("c1", fx(100), fx(50.01), None, 0), tape.at(1))
+    assert told(tape.trade(2, (49.95, 300))) == [(100, 50.0, "trade", "maker")]
 
 
 def test_limits_share_a_print_that_went_through_both():

@@ -74,6 +74,19 @@ def test_several_prints_of_an_instant_grow_the_exits_once_each():
     assert (tape.leaves("c1-tp"), tape.leaves("c1-sl")) == (500, 500)
 
 
+@pytest.mark.parametrize(
+    ("entry_px", "wanted"),
+    [(50.4, (50.5, "maker")), (50.5, (50.5, "maker")), (50.6, (50.7, "taker"))],
+    ids=["below its price", "at its price", "beyond its price"],
+)
+def test_a_target_is_judged_where_the_market_stands_when_it_comes_to_life(entry_px, wanted):
+    """Prints only, target 50.50. Bought up to there it rests and sells at its price; bought above it takes 50.70."""
+    tape = entered()
+    tape.trade(2, (entry_px, 100))
+    [fill] = fills(tape.trade(3, (50.7, 100)))
+    assert (fill.client_order_id, fill.last_px, fill.liquidity) == ("c1-tp", fx(wanted[0]), wanted[1])
+
+
 @pytest.mark.parametrize(("shown", "left"), [(40, 60), (100, None)])
 def test_of_a_group_a_part_reduces_and_the_whole_cancels(shown, left):
     """Two limits of 100, both met by one ask: what the older buys the younger loses, in the same instant."""
