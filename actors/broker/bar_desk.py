@@ -84,7 +84,8 @@ class BarDesk(BrokerState):
             if lives:
                 if not order.arrival_px:
                     resting.arrived(order, arrival(panel, row))
-                if order.mode is Mode.TRAIL and (self._status.quiet or self._status.open(order.symbol, panel.start_ts)):
+                status = self._status
+                if order.mode is Mode.TRAIL and (status.quiet or status.open(order.symbol, panel.start_ts, panel.ts)):
                     bar = bar_of(panel, row)
                     if order.best and not born:
                         order.best = trailing.through(order, bar.high, bar.low)

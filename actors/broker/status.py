@@ -2,6 +2,7 @@
 
 Halts. While a symbol or the whole market is halted nothing of it is matched: no fill, no trigger, no trail that moves.
 A bar that overlaps a halt is not matched either, for nobody can say which of its prices were traded at while it lasted.
+A bar that ends as the halt begins was over by then.
 What lifts a halt stands in :mod:`actors.values.halts`; a gap in the data lifts nothing.
 
 Bands (LULD). No purchase above the upper band, no sale below the lower one: what a taker would pay beyond is cut to the
@@ -33,6 +34,8 @@ SSR_RESTRICTED: Final = "SSR_RESTRICTED"
 FLAGGED: Final = "flagged"
 COMPUTED: Final = "computed"
 OFF: Final = "off"
+_SINCE: Final = 8
+"""Place of what came last into the states that are kept."""
 _SOON: Final = -2
 """Last session of a restriction that was told before any session was seen: the first one."""
 _FALL: Final = (9, 10)
@@ -59,6 +62,7 @@ class MarketStatus:
         "_mode",
         "_released",
         "_ssr",
+        "_stopped",
         "banded",
         "computes",
         "quiet",
@@ -76,6 +80,8 @@ class MarketStatus:
         """
         self._mode = ssr
         self._halts = Halts()
+        self._stopped: dict[int, int] = {}
+        """Symbol -> when its present halt began, nanoseconds UTC."""
         self._released: dict[int, int] = {}
         """Symbol -> when its last halt ended, nanoseconds UTC."""
         self._bands: dict[int, Bands] = {}
@@ -105,7 +111,10 @@ class MarketStatus:
             banded = status.lower is not None or status.upper is not None
             halted = symbol in self._halts.stopped
             self._halts.fold(symbol, state, status.reason, banded=banded)
-            if halted and symbol not in self._halts.stopped:
+            if symbol in self._halts.stopped:
+                self._stopped.setdefault(symbol, status.ts)
+            elif halted:
+                del self._stopped[symbol]
                 self._released[symbol] = status.ts
             if state == LULD and banded and symbol != MARKET:
                 self._bands[symbol] = (status.lower, status.upper)
@@ -164,7 +173,7 @@ class MarketStatus:
     def move(self, symbol: int, new: int) -> None:
         """Take over a rename: what holds of a symbol holds of the one it is called from now on."""
         self._halts.move(symbol, new)
-        for held in (self._released, self._bands, self._ssr, self.told):
+        for held in (self._stopped, self._released, self._bands, self._ssr, self.told):
             _move(held, symbol, new)
         if self.computes:
             for column in (self._last, self._close):
@@ -179,18 +188,26 @@ class MarketStatus:
 
     # -- questions -------------------------------------------------------------------------------------------------
 
-    def open(self, symbol: int, since_ts: int) -> bool:
-        """Whether the symbol was matched without a break from ``since_ts`` (nanoseconds UTC) to now."""
-        stopped = self._halts.stopped
-        if stopped and (symbol in stopped or MARKET in stopped):
-            return False
+    def open(self, symbol: int, since_ts: int, until_ts: int | None = None) -> bool:
+        """Whether the symbol was matched without a break from ``since_ts`` to ``until_ts`` (None: to now and on).
+
+        Both are nanoseconds UTC; ``until_ts`` itself is not asked about, as the end of a bar is no part of it.
+        """
+        stopped = self._stopped
+        if stopped:
+            if until_ts is None:
+                if symbol in stopped or MARKET in stopped:
+                    return False
+            elif stopped.get(symbol, until_ts) < until_ts or stopped.get(MARKET, until_ts) < until_ts:
+                return False
         released = self._released
         return not released or (released.get(symbol, 0) <= since_ts and released.get(MARKET, 0) <= since_ts)
 
     def passing(self, panel: BarPanel, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
         """Return those of a panel's rows whose symbols were matched for the whole of the bar."""
-        start = panel.start_ts
-        open_rows = [row for row in rows.tolist() if self.open(row if panel.dense else panel.ids.item(row), start)]
+        start, end = panel.start_ts, panel.ts
+        ids = panel.ids
+        open_rows = [row for row in rows.tolist() if self.open(row if panel.dense else ids.item(row), start, end)]
         return np.array(open_rows, dtype=np.intp)
 
     def frozen(self, symbol: int) -> tuple[str, str] | None:
@@ -238,6 +255,7 @@ class MarketStatus:
             self.session,
             self._last.tobytes(),
             self._close.tobytes(),
+            [[symbol, ts] for symbol, ts in sorted(self._stopped.items())],
         ]
 
     def restore(self, state: list[Any]) -> None:
@@ -248,6 +266,8 @@ class MarketStatus:
         self._ssr = dict(state[3])
         self.told = dict(state[4])
         self.session = state[5]
+        # States of before it was kept know no beginning: those halts began before whatever comes.
+        self._stopped = dict(state[_SINCE]) if len(state) > _SINCE else dict.fromkeys(self._halts.stopped, 0)
         if self.computes and state[6]:
             self._last = np.frombuffer(state[6], dtype=np.int64).copy()
             self._close = np.frombuffer(state[7], dtype=np.int64).copy()

@@ -86,6 +86,30 @@ def test_a_bar_that_begins_as_trading_resumes_is_matched() -> None:
     assert took(desk.bar(3, FLAT)) == [(5, 10)]
 
 
+@pytest.mark.parametrize("who", [0, MARKET])
+@pytest.mark.parametrize("state", [HALTED, LULD])
+def test_a_bar_that_ends_as_a_halt_begins_is_matched(state: str, who: int) -> None:
+    """It was over by then: the purchase has its open, the trail its high (11 - 0.5); the next bar overlaps the halt.
+
+    What comes in as the halt begins waits, whatever it could have filled at as the bar ended.
+    """
+    desk = Desk(with_params(FREE, same_event_fill=True), daily=False)
+    desk.bar(1, FLAT)
+    desk.route(+1, 5, "limit", 10.5)
+    desk.route(-1, 1, "market", type="trailing_stop", terms=OrderTerms(trail_amount=fx(2)))
+    say(desk, 2, state, who)
+    restored = Desk(with_params(FREE, same_event_fill=True), daily=False)
+    restored.broker.restore(desk.broker.snapshot())
+    assert took(restored.bar(2, (10, 11, 10, 11))) == [(5, 10)]
+    assert took(desk.bar(2, (10, 11, 10, 11))) == [(5, 10)]
+    assert [order.best for order in desk.broker.working] == [fx(11)]
+    assert took(desk.route(+1, 5)) == []
+    assert took(desk.bar(3, (8, 8, 8, 8))) == []
+    say(desk, 4, TRADING, who)
+    assert took(desk.bar(4, (8, 8, 8, 8))) == []
+    assert took(desk.bar(5, (8.5, 9, 8, 9))) == [(1, 8.5), (5, 8.5)]
+
+
 def test_stops_and_starts_are_told_once() -> None:
     """Bands and restrictions are neither; another halt of what is halted is no news."""
     desk = Desk(daily=False)
