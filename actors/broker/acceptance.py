@@ -12,6 +12,7 @@ from actors.broker.order_state import Auction, WorkingOrder
 from actors.broker.params import BrokerParams
 from actors.messages.orders import BUY, NO_TERMS, SELL, OrderType, RouteReplace, SubmitOrder, TimeInForce
 from actors.values.fixed import fmt
+from actors.values.refusals import below_filled
 from actors.values.universe import Universe
 
 _PRICES: Final[dict[OrderType, tuple[bool, bool]]] = {
@@ -102,8 +103,7 @@ def check_replace(working: WorkingOrder, terms: RouteReplace, params: BrokerPara
     """Return why new terms for a working order are refused, or None."""
     refusal = _check_terms(working.order.type, terms.qty, terms.limit_px, terms.stop_px)
     if refusal is None and terms.qty <= working.cum_qty:
-        done = fmt(working.cum_qty)
-        refusal = "BELOW_FILLED", f"{done} are filled already; a new quantity must be larger, or cancel the rest"
+        refusal = below_filled(working.cum_qty)
     if refusal is None and terms.qty % params.lot_size and terms.qty != working.qty:
         refusal = "BAD_LOT", f"quantity {fmt(terms.qty)} is no multiple of the lot size {fmt(params.lot_size)}"
     if refusal is None and working.triggered and terms.stop_px != working.stop_px:

@@ -43,6 +43,7 @@ from actors.values.fixed import FIXED_MAX, SCALE, div_round, fmt, mul, to_fixed
 from actors.values.halts import HALTED, LULD
 from actors.values.margin import initial
 from actors.values.order_names import EXIT_ENDINGS, entry_of, exit_ids, opening_id, opens_a_flip
+from actors.values.refusals import below_filled
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
 
@@ -179,8 +180,7 @@ class Gate:
             return denial
         leaves = qty - working.cum
         if leaves <= 0:
-            reason = f"{fmt(working.cum)} are filled already; give a larger quantity or cancel the rest"
-            return Denial("BAD_QTY", reason, fmt(qty), fmt(working.cum))
+            return Denial(*below_filled(working.cum), fmt(qty), fmt(working.cum))
         verdict = self._judge(order, qty, leaves, limit_px, stop_px, now, working)
         if isinstance(verdict, Split):
             reason = f"the new quantity would flip the position; at most {fmt(verdict.closing)} close it"

@@ -130,12 +130,13 @@ def test_a_replace_takes_effect_when_it_arrives_and_is_matched_at_once():
 
 
 def test_a_replace_below_what_was_filled_meanwhile_is_refused():
-    """60 are filled before new terms for 50 arrive; the order works on as it was."""
+    """60 are filled before new terms for 50 arrive; the order works on as it was. The gate says the same words."""
     tape = resting()
     replace(tape, 8, 50, 50.01)
     assert told(tape.quote(12, 49.99, 300, 50.01, 60)) == [(60, 50.01, "quote", "maker")]
     [refused] = tape.trade(13, (51.0, 1))
     assert (type(refused), refused.code) == (OrderCancelRejected, "BELOW_FILLED")
+    assert refused.reason == "60 are filled already; give a larger quantity, or cancel the rest"
     assert tape.leaves() == 40
     # Nothing is on its way any more: it can be asked again.
     assert kinds(replace(tape, 14, 90, 50.01)) == ["OrderReplaceRequested"]

@@ -348,7 +348,7 @@ def test_a_refused_replace_changes_nothing(world):
     w.fill(("a", 4, 99))
     before = w.risk.snapshot()
     for command, code in (
-        (ReplaceOrder("a", qty=to_fixed(4)), "BAD_QTY"),
+        (ReplaceOrder("a", qty=to_fixed(4)), "BELOW_FILLED"),
         (ReplaceOrder("a", qty=to_fixed(-1)), "BAD_QTY"),
         (ReplaceOrder("a", qty=to_fixed(10.5)), "BAD_QTY"),
         (ReplaceOrder("a", limit_px=0), "BAD_PRICE"),
