@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from actors.broker.acceptance import Refusal, check_exit, check_replace
@@ -161,6 +162,11 @@ class BrokerState(CoreActor):
     def working(self) -> tuple[WorkingOrder, ...]:
         """The working orders, oldest first; look, do not touch."""
         return tuple(self._resting.orders.values())
+
+    @property
+    def trails(self) -> Mapping[int, WorkingOrder]:
+        """The trailing stops whose condition was not met yet, by number; look, do not touch."""
+        return self._resting.trails
 
     def account(self, portfolio: str) -> Account:
         """Return a portfolio's account; look, do not touch."""

@@ -27,6 +27,7 @@ from daemon.control.calls import Call
 from daemon.system.board_rows import breaker_rows, limit_rows, ratio, risk_rows
 from daemon.system.composition import Core
 from daemon.system.desk_reply import plain
+from daemon.system.trails import Trail, trails_of
 from daemon.system.views_rows import filter_of
 
 I64 = npt.NDArray[np.int64]
@@ -147,6 +148,7 @@ class Board(msgspec.Struct, frozen=True):
         seq: of the last input processed, which may be ahead of what is committed.
         session: (date YYYYMMDD or 0, whether it is open).
         health: (name, ok, detail) of the core's actors.
+        trails: by client order id where trailing stops stand.
     """
 
     symbols: tuple[str, ...]
@@ -164,6 +166,7 @@ class Board(msgspec.Struct, frozen=True):
     health: tuple[tuple[str, bool, str], ...]
     limits: RiskLimits
     facts: ShellFacts
+    trails: dict[str, Trail] = {}
 
     @property
     def several(self) -> bool:
@@ -364,6 +367,7 @@ def build_board(core: Core, universe: Universe, facts: ShellFacts, now_ns: int |
         health=tuple([(actor.name, (h := actor.health()).ok, h.detail) for actor in actors]),
         limits=risk.limits,
         facts=facts,
+        trails=trails_of(core.broker.trails),
     )
 
 
