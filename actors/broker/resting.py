@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.broker.account import Account
+from actors.broker.ladder import Ladder
 from actors.broker.order_state import UNTIL_TOLD, Mode, WorkingOrder
 from actors.broker.panels import row_of, trades
 from actors.messages.market import BarPanel
@@ -49,6 +50,8 @@ class RestingOrders:
         self.next_expiry = 0
         """The earliest of those dates, 0 where there is none."""
         self._by_symbol: dict[int, dict[int, WorkingOrder]] = {}
+        self._ladders: dict[int, Ladder] = {}
+        """Of symbols that have ticked while orders worked in them."""
         self._up = np.full(n_symbols, _INF)
         self._down = np.full(n_symbols, -_INF)
         self._dirty: dict[int, None] = {}
@@ -78,6 +81,8 @@ class RestingOrders:
                 self.dated[order.n] = order
                 self._find_expiry()
         self._dirty[symbol] = None
+        if symbol in self._ladders:
+            self._ladders[symbol].put(order)
 
     def remove(self, order: WorkingOrder) -> None:
         """Let go of an order."""
@@ -100,6 +105,8 @@ class RestingOrders:
             if self.dated.pop(order.n, None) is not None:
                 self._find_expiry()
         self._dirty[symbol] = None
+        if symbol in self._ladders:
+            self._ladders[symbol].drop(order)
 
     def _find_expiry(self) -> None:
         self.next_expiry = min((order.expire_ts or 0 for order in self.dated.values()), default=0)
@@ -125,7 +132,7 @@ class RestingOrders:
         """Let an order work as what is behind its condition."""
         order.trigger()
         self.trails.pop(order.n, None)
-        self._dirty[order.symbol] = None
+        self.touch(order)
 
     def rename(self, order: WorkingOrder, symbol: int) -> None:
         """Let an order work in another symbol, in its place among the orders there."""
@@ -133,22 +140,35 @@ class RestingOrders:
         if not self._by_symbol[order.symbol]:
             del self._by_symbol[order.symbol]
         self._dirty[order.symbol] = None
+        if order.symbol in self._ladders:
+            self._ladders[order.symbol].drop(order)
         order.symbol = symbol
         there = self._by_symbol.setdefault(symbol, {})
         younger = bool(there) and order.n < next(reversed(there))
         there[order.n] = order
         if younger:
             self._by_symbol[symbol] = dict(sorted(there.items()))
-        self._dirty[symbol] = None
+        self.touch(order)
 
     def touch(self, order: WorkingOrder) -> None:
         """Note that an order's terms changed."""
         self._dirty[order.symbol] = None
+        if order.symbol in self._ladders:
+            self._ladders[order.symbol].put(order)
 
     def of(self, symbol: int) -> Iterable[WorkingOrder]:
         """Return the symbol's orders, oldest first."""
         found: Mapping[int, WorkingOrder] = self._by_symbol.get(symbol, {})
         return found.values()
+
+    def near(self, symbol: int, low: int, high: int) -> list[WorkingOrder]:
+        """Return those of the symbol's orders that a tick may concern, in no order; see :meth:`Ladder.within`."""
+        ladder = self._ladders.get(symbol)
+        if ladder is None:
+            ladder = self._ladders[symbol] = Ladder()
+            for order in self.of(symbol):
+                ladder.put(order)
+        return ladder.within(low, high)
 
     @property
     def symbols(self) -> Iterable[int]:
