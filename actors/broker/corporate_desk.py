@@ -6,16 +6,18 @@ The portfolio's own adjustment of the position follows in the same input and is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from actors.broker import actions
 from actors.broker.actions import DELIST, DIVIDEND, RENAME, SPLIT
+from actors.broker.lots import OpenLot
 from actors.broker.order_state import Mode, WorkingOrder
 from actors.broker.state import BrokerState
 from actors.messages.market import CorporateAction
 from actors.messages.orders import BUY, OrderCanceled, OrderReplaceRequested, OrderRestated
 from actors.messages.portfolio import DividendPaid, PositionAdjusted
-from actors.values.corporate import dividend_px, split_px
+from actors.values.corporate import dividend_px, split_lots, split_px
 from daemon.kernel.actor import Context, decides, evolves, observes
 
 DELISTED: Final = "DELISTED"
@@ -73,14 +75,16 @@ class CorporateDesk(BrokerState):
     @decides(CorporateAction)
     def act(self, action: CorporateAction, ctx: Context) -> None:
         """Restate the working orders of the symbol, oldest first."""
+        ended: list[str] = []
         for order in self._resting.of(action.symbol):
             if action.kind == DELIST:
                 self._cancel_for(action, order, DELISTED, ctx)
             elif action.kind == SPLIT:
                 lots = self._accounts[order.portfolio].lots.get(action.symbol, {})
                 restated = actions.split(order, action, lots, self._terms.lot_size)
-                if restated is None:
+                if restated is None or self._protects_nothing(order, lots, action, ended):
                     self._cancel_for(action, order, NOTHING_LEFT, ctx)
+                    ended.append(order.order.client_order_id)
                 else:
                     ctx.emit(restated)
             elif action.kind == DIVIDEND:
@@ -89,6 +93,16 @@ class CorporateDesk(BrokerState):
                     ctx.emit(lowered)
             elif action.kind == RENAME and action.renamed_to is not None:
                 ctx.emit(actions.rename(order, action.renamed_to))
+
+    def _protects_nothing(
+        self, order: WorkingOrder, lots: Mapping[str, OpenLot], action: CorporateAction, ended: Sequence[str]
+    ) -> bool:
+        """Tell whether an exit of a bracket has no position behind a split, all of it having been paid in cash."""
+        entry = "" if order.terms is None else order.terms.bracket_of
+        if not entry or (entry in self._resting.orders and entry not in ended):
+            return False
+        held = [(lot.lot_id, lot.qty) for lot in lots.values()]
+        return not split_lots(held, action.numerator, action.denominator, self._terms.lot_size).qty
 
     def _cancel_for(self, action: CorporateAction, order: WorkingOrder, reason: str, ctx: Context) -> None:
         px = self._market.last(action.symbol)

@@ -214,6 +214,27 @@ class Execution(Following):
             self._purses[portfolio] = purse
         return purse
 
+    def cancel(self, order: WorkingOrder, reason: str, filled_now: int = 0) -> None:
+        """End an order; the exits of an entry end with it where the position is not there."""
+        super().cancel(order, reason, filled_now)
+        if order.linked:
+            self._end_exits_of(order)
+
+    def expire(self, order: WorkingOrder, reason: str) -> None:
+        """End an order whose time is over, as :meth:`cancel`."""
+        super().expire(order, reason)
+        if order.linked:
+            self._end_exits_of(order)
+
+    def _end_exits_of(self, entry: WorkingOrder) -> None:
+        terms = entry.terms
+        if (
+            terms is not None
+            and terms.bracket is not None
+            and self.held(entry.portfolio, entry.symbol) * entry.side <= 0
+        ):
+            self.end_exits(entry)
+
     def trigger(self, order: WorkingOrder, level: int) -> WorkingOrder | None:
         """State that a condition was met; return the order as it works from then on, None where nothing is left of it.
 
@@ -282,7 +303,7 @@ class Execution(Following):
         self._book(order, match, fill, purse, stake, at)
         if qty == room < leaves:
             self.cancel(_arrived(order, at), bound, qty)
-        if order.linked or (held and self._links.brackets):
+        if order.linked or (held and (self._links.brackets or self._brackets)):
             self._consequences(_arrived(order, at) if order.linked else order, match, qty, held, stake.held)
 
     def _consequences(self, order: WorkingOrder, match: Match, qty: int, before: int, held: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -15,6 +16,7 @@ from actors.broker.acceptance import (
 )
 from actors.broker.bars import offer, quoted
 from actors.broker.in_flight import PENDING_CANCEL, PENDING_REPLACE
+from actors.broker.links import POSITION_CLOSED
 from actors.broker.matching import CLOSE, Match
 from actors.broker.order_state import WorkingOrder
 from actors.broker.panels import row_of, trades
@@ -161,7 +163,7 @@ class IntakeDesk(BrokerState):
             ctx.emit(OrderCancelRejected(command.client_order_id, *refusal))
             return
         if self._latency.none and not self._in_flight.waiting:
-            ctx.emit(self._canceled(working, command.reason))
+            self._cancel([working], command.reason, ctx)
             return
         pending = self._on_its_way(command.client_order_id, cancels=True)
         if pending is not None:
@@ -172,7 +174,7 @@ class IntakeDesk(BrokerState):
             arrives, name = ctx.now + travel, command.client_order_id
             ctx.emit(OrderCancelRequested(name, command.reason, arrives, working.order_id, working.cum_qty))
             return
-        ctx.emit(self._canceled(working, command.reason))
+        self._cancel([working], command.reason, ctx)
 
     def _on_its_way(self, client_order_id: str, *, cancels: bool) -> Refusal | None:
         """Return why a request does not follow the one that is on its way; a cancel may follow a replace."""
@@ -182,6 +184,13 @@ class IntakeDesk(BrokerState):
         if request is not None and not cancels:
             return PENDING_REPLACE, f"new terms for order {client_order_id} are on their way already; ask again later"
         return None
+
+    def _cancel(self, orders: Sequence[WorkingOrder], reason: str, ctx: Context) -> None:
+        """Cancel orders at once; with entries that have no position (any more) their exits end, too."""
+        for order in orders:
+            ctx.emit(self._canceled(order, reason))
+        for order in self._unprotecting(orders):
+            ctx.emit(self._canceled(order, POSITION_CLOSED))
 
     def _canceled(self, order: WorkingOrder, reason: str) -> OrderCanceled:
         name, last = order.order.client_order_id, self._last(order.symbol)
@@ -205,5 +214,4 @@ class IntakeDesk(BrokerState):
         chosen = [o for o in self._resting.orders.values() if command.portfolio in ("", o.portfolio)]
         if command.scope == "adding":
             chosen = adding_risk(chosen, self._accounts)
-        for order in chosen:
-            ctx.emit(self._canceled(order, command.reason))
+        self._cancel(chosen, command.reason, ctx)

@@ -39,7 +39,7 @@ class RequestDesk(BrokerState):
         """State what becomes of requests that have arrived."""
         for request in requests:
             order = self._resting.orders.get(request.client_order_id)
-            if order is None:
+            if order is None or order.n in execution.ended:
                 continue  # it ended, and the request was refused then
             if isinstance(request, OrderCancelRequested):
                 execution.cancel(order, request.reason)

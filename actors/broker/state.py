@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from actors.broker.acceptance import Refusal, check_exit, check_replace
@@ -123,6 +123,22 @@ class BrokerState(CoreActor):
             pressure = 0 if terms.aftermath is None else terms.aftermath.against(symbol, side)
         price = costs.take(ref, side, qty, limit, half, adv, 0, rate, pressure, at_touch=half is not None)
         return price.spread + price.slippage + price.impact + costs.commission_due(qty, mul(qty, price.px))
+
+    def _unprotecting(self, ending: Sequence[WorkingOrder]) -> list[WorkingOrder]:
+        """Return the exits, not among them, of entries that end without a position on their side."""
+        found: list[WorkingOrder] = []
+        numbers: set[int] | None = None
+        for entry in ending:
+            if entry.terms is None or entry.terms.bracket is None:
+                continue
+            bracket = self._links.brackets.get(entry.order.client_order_id)
+            if bracket is None or self._accounts[entry.portfolio].positions.get(entry.symbol, 0) * entry.side > 0:
+                continue
+            if numbers is None:
+                numbers = {order.n for order in ending}
+            exits = (self._resting.orders[name] for name in bracket.exits)
+            found += [order for order in exits if order.n not in numbers]
+        return found
 
     def _last(self, symbol: int) -> int:
         """Return the last price known, units of 1e-8: the mid of a quote, else a print or close; 0 where none is."""

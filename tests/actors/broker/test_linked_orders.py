@@ -176,6 +176,49 @@ def test_exits_end_with_the_position_when_something_else_closes_it():
     ]
 
 
+def part_of_an_entry_closed_by_hand() -> Desk:
+    """30 of 60 are bought at 100 with exits; a sale by hand takes them while the rest of the entry works on."""
+    desk = Desk(TENTH)
+    assert desk.open(0) is not None
+    desk.route(BUY, 60, terms=bracket(110, 90), tif=TimeInForce.DAY)
+    desk.bar(2, (100, 101, 99, 100), volume=300)
+    desk.route(SELL, 30, "limit", 102)
+    desk.bar(3, (103, 104, 102, 103), volume=300)
+    assert desk.broker.account(MAIN).positions == {}
+    return desk
+
+
+@pytest.mark.parametrize("how", ["cancel", "kill", "expire"])
+def test_exits_end_with_an_entry_whose_position_was_closed_by_something_else(how):
+    """While the entry works it may buy more, so its exits wait; left behind they would close somebody else's entry."""
+    desk = part_of_an_entry_closed_by_hand()
+    assert working(desk) == {"c1": 30, "c1-tp": 30, "c1-sl": 30}
+    ways = {
+        "cancel": lambda: desk.cancel("c1"),
+        "kill": lambda: desk.cancel_all("adding"),
+        "expire": lambda: desk.close(0),
+    }
+    assert said(ways[how]())[-2:] == [
+        ("canceled", "c1-tp", "POSITION_CLOSED"),
+        ("canceled", "c1-sl", "POSITION_CLOSED"),
+    ]
+    assert working(desk) == {}
+    assert desk.broker._links.brackets == {}
+
+
+def test_exits_end_with_a_position_that_is_opened_and_closed_inside_one_bar():
+    """Bought at the open of 100; a sale at 104 meets the same bar: nothing is left that 110 or 90 could protect."""
+    desk = Desk(msgspec.structs.replace(FREE, allow_short=True))
+    desk.route(BUY, 10, terms=bracket(110, 90))
+    desk.route(SELL, 10, "limit", 104)
+    assert said(desk.bar(2, (100, 105, 99, 100)))[-3:] == [
+        ("filled", "c2", 10, 104.0),
+        ("canceled", "c1-tp", "POSITION_CLOSED"),
+        ("canceled", "c1-sl", "POSITION_CLOSED"),
+    ]
+    assert working(desk) == {}
+
+
 def test_a_bracket_may_trail_and_its_trail_begins_at_the_entry():
     """Entry at the open 100, trail 5: the low 98 comes first, then 106 lifts the stop to 101, which the fall meets."""
     desk = Desk(FREE)
