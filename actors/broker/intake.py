@@ -110,7 +110,7 @@ class IntakeDesk(BrokerState):
     def _fill_at_close(self, order: WorkingOrder, ctx: Context) -> None:
         """Fill a market order at the close of the bars it arrived with, if its symbol traded then."""
         panel = self._market.panel
-        if panel is None or panel.ts != ctx.now:
+        if panel is None or panel.ts != ctx.now or self._book.ticked(order.symbol):
             return
         row = row_of(panel, order.symbol)
         if row < 0 or not trades(panel, row) or not self._status.open(order.symbol, panel.start_ts):

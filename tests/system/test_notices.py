@@ -18,6 +18,19 @@ def test_sessions_without_bars_are_told(tmp_path: Path) -> None:
     assert [n for n in whole.notices if "no bar of any symbol" in n] == []
 
 
+def test_what_ticks_cannot_give_is_told(tmp_path: Path) -> None:
+    """A strategy without bars, and a switch for bars; the same switch on bars alone is no news."""
+    quotes, bars = tmp_path / "quotes.csv", tmp_path / "bars.csv"
+    quotes.write_text("ts,symbol,bid_px,ask_px\n2024-03-04T15:00:00Z,ABC,50,50.02\n", "utf-8")
+    bars.write_text("ts,symbol,close\n2024-03-04,ABC,50\n2024-03-05,ABC,51\n", "utf-8")
+    same = ("broker.same_event_fill=true",)
+    ticks = replay(tmp_path / "ticks", strategy="buy_and_hold", quotes=(quotes,), sets=same)
+    assert len([n for n in ticks.notices if "so they decide nothing here; give bars" in n]) == 1
+    assert len([n for n in ticks.notices if n.startswith("broker.same_event_fill does nothing where quotes")]) == 1
+    alone = replay(tmp_path / "alone", strategy="buy_and_hold", bars=(bars,), sets=same)
+    assert [n for n in alone.notices if "same_event_fill" in n or "decide nothing" in n] == []
+
+
 def test_refused_cancels_replaces_and_commands_of_a_script_are_told(tmp_path: Path) -> None:
     """They have no row in orders.csv, so the run says it."""
     bars = tmp_path / "bars.csv"

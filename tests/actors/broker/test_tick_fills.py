@@ -554,6 +554,18 @@ def test_a_symbol_that_ticked_in_the_session_is_not_matched_on_bars():
     assert [e.symbol for e in fills(tape.bar(49, bar, bar))] == [0]
 
 
+def test_an_order_does_not_take_the_close_of_the_bar_it_came_with_where_ticks_are_matched():
+    """``broker.same_event_fill`` is for symbols that have bars only: the one that was quoted waits for a quote."""
+    tape = Tape(with_params(same_event_fill=True))
+    tape.quote(1, *TIGHT, symbol=0)
+    bar = (50.0, 51.0, 49.0, 50.0)
+    tape.bar(26, bar, bar)
+    two_hours = 2 * 3_600_000
+    assert fills(tape.send(two_hours, BUY, 100, symbol=0)) == []
+    assert [e.px_source for e in fills(tape.send(two_hours, BUY, 100, symbol=1))] == ["close"]
+    assert told(tape.quote(two_hours + 1, *TIGHT)) == [(100, 50.02, "quote", "taker")]
+
+
 def test_arrival_is_the_market_when_the_order_reached_it():
     """The first quote it met has the middle 50.01; it fills at a later one."""
     tape = Tape()
