@@ -197,7 +197,8 @@ class Gate:
             return Denial("UNKNOWN_PORTFOLIO", f"no portfolio is called {order.portfolio!r}; see the configuration")
         if not 0 <= symbol < self._n:
             name = order.symbol_text or str(symbol)
-            return Denial("UNKNOWN_SYMBOL", f"{name} is not in the universe of this run; add it to universe.symbols")
+            remedy = "give prices of it, and name it in universe.symbols where that is set"
+            return Denial("UNKNOWN_SYMBOL", f"{name} is not in the universe of this run; {remedy}")
         if not self._tradable[symbol]:
             return Denial("NOT_TRADABLE", f"{self._symbols[symbol]} is only observed in this run and cannot be traded")
         if self._prices.gone and symbol in self._prices.gone:
