@@ -48,7 +48,7 @@ class CorporateDesk(BrokerState):
                 if isinstance(request, OrderReplaceRequested):
                     self._in_flight.add(actions.split_request(request, order, action, self._terms.lot_size))
             for entry in self._brackets_in(symbol):
-                self._links.restated(entry, *ratio)
+                self._links.restated(entry, *ratio, self._terms.lot_size)
         elif action.kind == DIVIDEND:
             self._market.set_last(symbol, dividend_px(self._market.last(symbol), action.value))
             for order in self._resting.of(symbol):

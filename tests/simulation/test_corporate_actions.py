@@ -135,6 +135,31 @@ def test_a_split_passes_through_a_position_and_every_kind_of_resting_order(tmp_p
     assert (adjusted["qty"], adjusted["cost"], adjusted["realized"], adjusted["paid"]) == (40, 4000, 0, 0)
 
 
+def test_exits_close_what_a_reverse_split_leaves_of_their_entry_and_no_part_of_a_share(tmp_path: Path) -> None:
+    """A tenth of 130 is 13: six at the open of 100, seven of the entry's twenty at 95. One for two on Tuesday.
+
+    13 become 6 and half a share, paid out at 200; the entry's seven are three (its half is that which is paid), the 13
+    it still wants are six, filled at 190. Its stop of 90 is one of 180 and sells 9 on Wednesday; 3 are held.
+    """
+    run = act(
+        tmp_path,
+        [f"{TUESDAY},AAA,split,1:2,"],
+        daily((100, 101, 94, 100, 130), (200, 200, 188, 189, 60), (189, 189, 170, 171, 1000)),
+        [
+            submit(None, "b", "buy", 6),
+            submit(
+                None, "e", "buy", 20, type="limit", limit_px=95, bracket={"stop_px": 90, "take_profit_px": 120}, **GTC
+            ),
+        ],
+        sets=("broker.participation=0.1",),
+    )
+    assert [row["qty"] for row in run.fills("e")] == ["7", "6"]
+    assert terms(run, "e-sl") == ("9", "", "180", "filled")
+    assert terms(run, "e-tp") == ("9", "240", "", "canceled")
+    assert fill(run, "e-sl") == (WEDNESDAY, "9", "180")
+    assert {symbol: qty for symbol, (qty, _) in held(run).items()} == {"AAA": "3"}
+
+
 @pytest.mark.parametrize(("side", "sign"), [("buy", 1), ("sell", -1)])
 def test_a_fraction_of_a_share_is_paid_in_cash_long_and_short(tmp_path: Path, side: str, sign: int) -> None:
     """Three for two on 5 shares is 7.5: 7 stay, and the half is paid at 30 / 1.5 = 20, which a short pays.
