@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from actors.feed.filed import FiledStream
 from actors.feed.quality import QualityReport
 from actors.feed.session import SessionTable, calendar_zone, days_to_dates
 from actors.messages.market import CorporateAction, SessionOpened
@@ -35,25 +36,12 @@ _BOOKED: Final = {
 """What prices do not contain already; what becomes of a symbol no price can."""
 
 
-class ActionStream:
-    """Files of corporate actions, read; see :func:`open_actions`.
-
-    Attributes:
-        paths: of all files.
-        digests: SHA-256 by path.
-        notices: what the operator should know.
-        quality: what became of every row.
-        n_inputs: inputs of one pass.
-    """
+class ActionStream(FiledStream["ActionFile"]):
+    """Files of corporate actions, read; see :func:`open_actions`."""
 
     def __init__(self, files: Sequence[ActionFile]) -> None:
         """Take over files that were read."""
-        self._files = tuple(files)
-        self.paths = tuple(file.path for file in files)
-        self.digests = {file.path: file.digest for file in files}
-        self.notices = [notice for file in files for notice in file.notices]
-        self.quality = QualityReport(0, 0, 0, 0)
-        self.n_inputs = 0
+        super().__init__(files)
         self._by_date: dict[int, list[CorporateAction]] = {}
         self._refuse_circles()
 
