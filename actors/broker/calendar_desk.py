@@ -18,6 +18,8 @@ class CalendarDesk(TickDesk):
     def note_open(self, message: SessionOpened) -> None:
         """Fold the session; free proceeds that settle today."""
         market, number = self._market, message.session.number
+        if self._is_another(message):
+            self._status.end()
         self._status.begin(number)
         self._end_ticks()
         market.date = message.session.date
@@ -54,6 +56,7 @@ class CalendarDesk(TickDesk):
     def seal_close(self, _message: SessionClosed) -> None:
         """End the session's book and volume row."""
         self._end_ticks()
+        self._status.end()
         self._market.session_close = 0
         if self._terms.adv is not None:
             self._terms.adv.end_session()

@@ -6,7 +6,8 @@ A bar that ends as the halt begins was over by then.
 What lifts a halt stands in :mod:`actors.values.halts`; a gap in the data lifts nothing.
 
 Bands (LULD). No purchase above the upper band, no sale below the lower one: what a taker would pay beyond is cut to the
-band, and a price that lies beyond it fills nothing. Bands hold until new ones or ``trading`` take their place.
+band, and a price that lies beyond it fills nothing. Bands hold until new ones or ``trading`` take their place, and no
+longer than their session: the next one begins with bands of its own, which nobody knows before they are told.
 
 Short-sale restriction (Rule 201 of Regulation SHO). It holds for the rest of the session and for the next one. While
 it does, a short sale fills only as a limit that rests above the market and is met from below.
@@ -138,6 +139,12 @@ class MarketStatus:
         if self._ssr:
             self._ssr = {s: number if until == _SOON else until for s, until in self._ssr.items()}
             self._ssr = {symbol: until for symbol, until in self._ssr.items() if until >= number}
+            self._look()
+
+    def end(self) -> None:
+        """The session under way ends, and bands with it."""
+        if self._bands:
+            self._bands = {}
             self._look()
 
     def note_bar(self, panel: BarPanel) -> None:

@@ -257,6 +257,25 @@ def test_a_limit_or_a_stop_beyond_the_band_waits_and_is_not_triggered() -> None:
     assert took(desk.bar(3, (9, 9, 9, 9))) == [(5, 9)]
 
 
+@pytest.mark.parametrize("closed", [True, False])
+def test_bands_end_with_their_session_and_a_pause_does_not(closed: bool) -> None:
+    """The bar that ends the session still has them; the next session has none, whether the close was seen or not."""
+    desk = Desk(FREE, daily=False)
+    desk.open(0)
+    desk.bar(1, FLAT, FLAT)
+    say(desk, 1, LULD, bands=(9.5, 10.5))
+    say(desk, 1, LULD, 1)
+    for symbol in (0, 1):
+        desk.route(+1, 5, "stop", 11, tif=TimeInForce.GTC, symbol=symbol)
+    assert kinds(desk.bar(8, (11, 11, 11, 11), (11, 11, 11, 11))) == []
+    if closed:
+        desk.close(0)
+    desk.open(1)
+    assert [(fill.symbol, fill.last_px) for fill in fills(desk.bar(25, (12, 12, 12, 12), (12, 12, 12, 12)))] == [
+        (0, fx(12))
+    ]
+
+
 def test_a_touch_beyond_the_band_trades_with_nobody() -> None:
     """Bid 9.9, ask 10.1: with an upper band of 10.05 no purchase; with one of 10.1 at the ask."""
     desk = Tape()
