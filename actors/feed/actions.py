@@ -15,7 +15,7 @@ import numpy as np
 
 from actors.feed.filed import FiledStream
 from actors.feed.quality import QualityReport
-from actors.feed.session import SessionTable, calendar_zone, days_to_dates
+from actors.feed.session import SessionTable, calendar_zone, date_to_day, days_to_dates
 from actors.messages.market import CorporateAction, SessionOpened
 from actors.values.time import SECOND_NS
 from actors.values.universe import Adjustment, Universe
@@ -95,6 +95,17 @@ class ActionStream(FiledStream["ActionFile"]):
         if elsewhere:
             rows = f"{elsewhere:,} corporate action{'s' * (elsewhere > 1)}"
             self.notices.append(f"{rows} of other symbols or dates than those played")
+
+    def place(self, action: CorporateAction, symbol: str) -> str:
+        """Return file and line of an action that is played; ``symbol`` is its name."""
+        day = date_to_day(action.ex_date)
+        _, file, line = max(
+            (row.day, file, row.line)
+            for file in range(len(self._files))
+            for row in self._files[file].rows
+            if (row.symbol, row.kind, row.value) == (symbol, action.kind, action.value) and row.day <= day
+        )
+        return f"{self._files[file].path} {self._files[file].unit} {line}"
 
     def dates(self) -> dict[str, list[int]]:
         """Return the ex-dates by symbol, of renames by the new one as well: ascending days since 1970-01-01."""
