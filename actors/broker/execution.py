@@ -310,6 +310,8 @@ class Execution(Following):
         """State what a fill of ``qty`` means for others, the position having gone from ``before`` to ``held``."""
         if order.linked:
             self.follow(order, qty, match)
+            if order.n in self.ended:
+                self._end_exits_of(order)
         if before and before * held <= 0:
             self.closed_out(order.portfolio, order.symbol, order.side)
 

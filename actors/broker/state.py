@@ -165,7 +165,7 @@ class BrokerState(CoreActor):
         """Return how long a request for a working order is on its way, nanoseconds: 0 where it takes effect at once."""
         if self._latency.none or not self._book.ticked(order.symbol):
             return 0
-        return self._latency.of(order.n)
+        return self._latency.of_order(order)
 
     # -- views -----------------------------------------------------------------------------------------------------
 

@@ -68,4 +68,4 @@ class TickReach(RequestDesk):
         latency = self._latency
         if latency.none or (order.terms is not None and order.terms.bracket_of):
             return True  # exits of a bracket are at the venue when they come to life
-        return order.accepted_ts + latency.of(order.n) <= ts
+        return order.accepted_ts + latency.of_order(order) <= ts

@@ -219,6 +219,19 @@ def test_exits_end_with_a_position_that_is_opened_and_closed_inside_one_bar():
     assert working(desk) == {}
 
 
+def test_an_entry_that_only_closed_what_others_opened_leaves_no_exits():
+    """60 are sold short behind its back before it buys 30: 30 are short still, and its exits have nothing to sell."""
+    desk = Desk(msgspec.structs.replace(FREE, allow_short=True))
+    desk.route(BUY, 30, "limit", 95, terms=bracket(110, 90))
+    desk.route(SELL, 60)
+    desk.bar(2, (100, 101, 99, 100))
+    assert said(desk.bar(3, (94, 96, 93, 94)))[-2:] == [
+        ("canceled", "c1-tp", "POSITION_CLOSED"),
+        ("canceled", "c1-sl", "POSITION_CLOSED"),
+    ]
+    assert working(desk) == {}
+
+
 def test_a_bracket_may_trail_and_its_trail_begins_at_the_entry():
     """Entry at the open 100, trail 5: the low 98 comes first, then 106 lifts the stop to 101, which the fall meets."""
     desk = Desk(FREE)

@@ -220,3 +220,19 @@ def test_what_is_on_its_way_survives_a_snapshot_at_any_place(cut):
         assert {type(e) for e in events} >= {OrderReplaceRequested, OrderReplaced}
         assert not [e for e in events if isinstance(e, OrderFilled) and e.cum_qty > fx(150)]
     assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_halves_of_a_flip_travel_together(seed):
+    """Up to a second of jitter: what closes the short and what opens the long meet one quote, the closing first."""
+    tape = Tape(with_params(latency_ns=5 * MS, latency_jitter_ns=1_000 * MS, seed=seed, allow_short=True))
+    tape.quote(0, *TIGHT)
+    tape.send(1, SELL, 60)
+    tape.quote(1_100, *TIGHT)
+    tape.send(1_101, BUY, 60, client_order_id="flip")
+    tape.send(1_101, BUY, 40, client_order_id="flip-open", parent_id="flip")
+    met = [
+        [fill.client_order_id for fill in fills(tape.quote(1_102 + 50 * step, 50.00, 300, 50.02 + step / 100, 200))]
+        for step in range(25)
+    ]
+    assert [names for names in met if names] == [["flip", "flip-open"]]
