@@ -33,6 +33,7 @@ class CorporateDesk(BrokerState):
     def reprice(self, action: CorporateAction) -> None:
         """Say what is remembered of prices and volumes in the units that hold from now on."""
         symbol = action.symbol
+        self._end_book()  # of a session whose close was never seen: an action comes between two sessions
         if self._terms.margin is not None:
             self._terms.margin.fold_action(action)
         if action.kind == SPLIT:

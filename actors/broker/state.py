@@ -140,6 +140,14 @@ class BrokerState(CoreActor):
             found += [order for order in exits if order.n not in numbers]
         return found
 
+    def _end_book(self) -> None:
+        """Fold that the session's quotes and prints are over: last prices stay, the book does not."""
+        if self._book.active:
+            self._market.take_last(self._book.lasts())
+            self._book.begin()
+            for order in self._resting.orders.values():
+                order.queue = None  # the next session's book has places of its own
+
     def _last(self, symbol: int) -> int:
         """Return the last price known, units of 1e-8: the mid of a quote, else a print or close; 0 where none is."""
         if not self._book.active:

@@ -376,15 +376,10 @@ class TickDesk(TickReach):
 
     def _end_ticks(self) -> None:
         """Fold that the session's ticks are over: last prices stay, the book and what was asked of it do not."""
-        book = self._book
         if self._in_flight.waiting:
             for request in self._in_flight.all():
                 self._answered(request)
-        if book.active:
-            self._market.take_last(book.lasts())
-            book.begin()
-            for order in self._resting.orders.values():
-                order.queue = None  # the next session's book has places of its own
+        self._end_book()
 
     def _close_ticked(self, execution: Execution, close: int) -> None:
         """Fill orders for the closing auction at the last print, in a session without prints at the last quote.

@@ -13,6 +13,7 @@ from actors.broker.purse import MarginPrices
 from actors.messages.market import CorporateAction
 from actors.messages.orders import (
     Bracket,
+    OrderAccepted,
     OrderReplaceRequested,
     OrderTerms,
     OrderType,
@@ -20,8 +21,9 @@ from actors.messages.orders import (
     TimeInForce,
 )
 from actors.values.fixed import SCALE
-from tests.actors.broker.desk import FREE, make_panel
+from tests.actors.broker.desk import DAY, FREE, make_panel
 from tests.actors.broker.house import House
+from tests.actors.broker.tape import MS, Tape
 
 
 def fx(value: float) -> int:
@@ -189,3 +191,15 @@ def test_an_action_that_nobody_can_carry_out_changes_nothing(kind: str) -> None:
         assert core.portfolio.equity("main") == fx(1_000_000)
         assert core.portfolio.portfolio("main").qty(0) == fx(10)
         assert [core.risk.prices.last(symbol) for symbol in (0, 1)] == [fx(100), fx(50)]
+
+
+def test_a_split_behind_a_close_that_was_never_seen_divides_the_last_tick() -> None:
+    """Quoted at 50.00 to 50.02, then nothing until the next morning's 2:1: the last price is 25.005, not 50.01."""
+    tape = Tape()
+    tape.quote(0, 50.00, 300, 50.02, 200)
+    opened = 2 * DAY
+    tape.put(CorporateAction(opened, 20240306, 0, "split", 2 * SCALE, numerator=2, denominator=1), opened)
+    tape.open(2)
+    (accepted,) = tape.send(DAY // MS + 1, -1, 10, "trailing_stop", terms=OrderTerms(trail_amount=fx(1)))
+    assert isinstance(accepted, OrderAccepted)
+    assert accepted.ref_px == fx(25.005)
