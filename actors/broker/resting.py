@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -24,6 +25,8 @@ LASTING: Final = (TimeInForce.GTC, TimeInForce.GTD)
 # A bar's floats and an order's integers are compared exactly later; this first test must only never miss. One unit
 # covers the rounding to 1e-8, five units in the last place cover the division.
 _WIDE: Final = 1e-15
+_FEW: Final = 64
+"""So many dates of orders that have ended are kept until somebody looks for them."""
 
 
 class RestingOrders:
@@ -47,6 +50,8 @@ class RestingOrders:
         """Trailing stops whose condition was not met yet."""
         self.dated: dict[int, WorkingOrder] = {}
         """Orders that end at a date of their own."""
+        self._dates: list[tuple[int, int]] = []
+        """A heap of (date, order number) of those and of some that have ended."""
         self.next_expiry = 0
         """The earliest of those dates, 0 where there is none."""
         self._by_symbol: dict[int, dict[int, WorkingOrder]] = {}
@@ -79,7 +84,8 @@ class RestingOrders:
                 self.trails[order.n] = order
             if order.terms.expire_ts is not None:
                 self.dated[order.n] = order
-                self._find_expiry()
+                heapq.heappush(self._dates, (order.terms.expire_ts, order.n))
+                self.next_expiry = self._dates[0][0]
         self._dirty[symbol] = None
         if symbol in self._ladders:
             self._ladders[symbol].put(order)
@@ -109,7 +115,13 @@ class RestingOrders:
             self._ladders[symbol].drop(order)
 
     def _find_expiry(self) -> None:
-        self.next_expiry = min((order.expire_ts or 0 for order in self.dated.values()), default=0)
+        dates, dated = self._dates, self.dated
+        if len(dates) > 2 * len(dated) + _FEW:
+            dates[:] = [entry for entry in dates if entry[1] in dated]
+            heapq.heapify(dates)
+        while dates and dates[0][1] not in dated:  # of orders that have ended before their date
+            heapq.heappop(dates)
+        self.next_expiry = dates[0][0] if dates else 0
 
     def expired(self, now: int, *, at_once: bool) -> list[WorkingOrder]:
         """Return the orders whose own date is over at ``now``, oldest first.
