@@ -9,6 +9,7 @@ from typing import Any, Final
 from actors.reporter.record import RunResult
 
 LABEL: Final = 14
+_PLACES_MAX: Final = 4
 YEAR: Final = 252  # sessions; what took less is not scaled to a year, as GIPS demands
 _MARKS: Final = {"pass": "32", "fail": "31", "insufficient": "33"}
 _VERDICT: Final = re.compile("pass|fail|insufficient")
@@ -65,8 +66,19 @@ def wrapped(label: str, text: str, width: int, color: bool) -> list[str]:
     return [shown + parts[0], *(" " * LABEL + part for part in parts[1:])]
 
 
+def enough_digits(fraction: float, digits: int) -> int:
+    """Return how many places a percentage takes, ``digits`` or those that show that it is not 0, four at most."""
+    found = digits
+    while found < _PLACES_MAX and round(100 * fraction, found) == 0:
+        found += 1
+    return digits if round(100 * fraction, found) == 0 else found
+
+
 def _pct(value: float | None, digits: int = 1) -> str:
-    return "n/a" if value is None else f"{100 * value:,.{digits}f} %"
+    if value is None:
+        return "n/a"
+    text = f"{100 * value:,.{enough_digits(value, digits)}f} %"
+    return text if any(digit in text for digit in "123456789") else text.removeprefix("-")
 
 
 def _num(value: float | None, digits: int = 2) -> str:
