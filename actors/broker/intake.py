@@ -15,6 +15,7 @@ from actors.broker.acceptance import (
     closable,
 )
 from actors.broker.bars import offer, quoted
+from actors.broker.execution import FOK, IOC
 from actors.broker.in_flight import PENDING_CANCEL, PENDING_REPLACE
 from actors.broker.links import POSITION_CLOSED
 from actors.broker.matching import CLOSE, Match
@@ -95,7 +96,7 @@ class IntakeDesk(BrokerState):
                 return
         cost = self.expected_cost(order, last) if ticks or not self._terms.costs.free else 0
         ctx.emit(OrderAccepted(order_id, order, reserved, ctx.now, last, cost))
-        if self._params.same_event_fill and order.type is OrderType.MARKET:
+        if self._params.same_event_fill and order.type is OrderType.MARKET and order.tif not in _AUCTIONS:
             self._fill_at_close(WorkingOrder(number, order, reserved, ctx.now), ctx)
 
     def _check_place(self, order: WorkingOrder, now: int) -> Refusal | None:
@@ -115,10 +116,13 @@ class IntakeDesk(BrokerState):
         row = row_of(panel, order.symbol)
         if row < 0 or not trades(panel, row) or not self._status.open(order.symbol, panel.start_ts):
             return
-        execution = self._execution(panel.session, ctx.now)
+        execution = self._execution(panel.session, ctx.now, accepted=1)
         offer(panel, row, order.symbol, execution, self._market.used.get(order.symbol, 0))
         ref = int(panel.close_fx[row])
         execution.fill(order, Match(ref, CLOSE, maker=False), quoted(panel, row, CLOSE), ref)
+        now = execution.now_of(order)
+        if order.immediate and now is not None:  # that was its one look
+            execution.cancel(now, FOK if order.order.tif is TimeInForce.FOK else IOC)
         ctx.out += execution.events
 
     @decides(RouteReplace)

@@ -79,15 +79,21 @@ class BrokerState(CoreActor):
         self.null_volume_skips = 0
         """Order-bars that could not fill because the bar's volume is null."""
 
-    def _execution(self, session: int, now: int) -> Execution:
-        """Return the budgets of an instant stamped ``now`` on the trade date ``session`` (YYYYMMDD)."""
+    def _execution(self, session: int, now: int, accepted: int = 0) -> Execution:
+        """Return the budgets of an instant.
+
+        Args:
+            session: trade date, YYYYMMDD.
+            now: stamp, nanoseconds UTC.
+            accepted: orders that are stated to be accepted and not folded yet; their numbers are taken.
+        """
         return Execution(
             self._terms,
             self._accounts,
             session,
             links=self._links,
             orders=self._resting.orders,
-            number=self._next,
+            number=self._next + accepted,
             now=now,
             last=self._last,
         )

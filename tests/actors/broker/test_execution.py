@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from actors.messages.orders import Bracket, OrderAccepted, OrderTerms, TimeInForce
 from actors.values.fixed import SCALE, fmt
 from tests.actors.broker.desk import FREE, HOUR, PLAN, Desk, fills, fx, kinds, with_params
 
@@ -65,6 +66,39 @@ def test_same_event_fills_share_the_bars_volume_with_its_other_fills():
     assert [f.last_qty for f in fills(desk.route(BUY, 15))] == [fx(10)]
     desk.split()
     assert kinds(desk.route(BUY, 15)) == ["OrderAccepted"]
+
+
+def test_exits_of_a_same_event_fill_are_orders_of_their_own():
+    """The entry is O-1, its exits O-2 and O-3; what they fill is told of them, at 90 x 10, and what comes later O-4."""
+    desk = Desk(with_params(same_event_fill=True))
+    desk.bar(1, FLAT)
+    events = desk.route(BUY, 10, terms=OrderTerms(bracket=Bracket(fx(120), fx(90))))
+    assert [e.order_id for e in events if isinstance(e, OrderAccepted)] == ["O-1", "O-2", "O-3"]
+    desk.split()
+    (fill,) = fills(desk.bar(2, (95, 96, 89, 90)))
+    assert (fill.order_id, fill.exec_id, fill.last_px, fill.last_qty) == ("O-3", "O-3-1", fx(90), fx(10))
+    assert [e.order_id for e in desk.route(BUY, 1) if isinstance(e, OrderAccepted)] == ["O-4"]
+
+
+@pytest.mark.parametrize(
+    ("tif", "filled"), [(TimeInForce.IOC, [10]), (TimeInForce.FOK, []), (TimeInForce.DAY, [10, 5])]
+)
+def test_a_same_event_fill_is_the_one_look_of_ioc_and_fok(tif, filled):
+    """15 wanted, 10 % of 100 are there; the next bar has the rest for who waits."""
+    desk = Desk(with_params(CAPPED, same_event_fill=True))
+    desk.bar(1, FLAT, volume=100)
+    found = fills(desk.route(BUY, 15, tif=tif)) + fills(desk.bar(2, FLAT, volume=1000))
+    assert [fill.last_qty // SCALE for fill in found] == filled
+    assert not desk.broker.working
+
+
+def test_same_event_fills_are_not_for_orders_that_wait_for_an_auction():
+    """At the close of a bar at noon there is none."""
+    desk = Desk(with_params(same_event_fill=True), daily=False)
+    desk.open(0)
+    desk.bar(4, FLAT)
+    for tif in (TimeInForce.OPG, TimeInForce.CLS):
+        assert kinds(desk.route(BUY, 1, tif=tif)) == ["OrderAccepted"]
 
 
 # -- volume ------------------------------------------------------------------------------------------------------------
