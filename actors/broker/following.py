@@ -105,7 +105,7 @@ class Following:
         terms = order.terms
         if not order.linked or terms is None:
             return order.n
-        oldest = min(order.n, self._links.oldest(order))
+        oldest = self._links.oldest(order)
         if terms.bracket_of:
             oldest = min([oldest, *(exit_.n for exit_ in self._bracket(terms.bracket_of).exits)])
         return oldest

@@ -417,3 +417,25 @@ def test_orders_with_terms_that_hang_together_with_nothing_meet_an_open_by_age()
     desk.route(SELL, 5, "stop", 102, terms=marked)
     fills = [one[1] for one in said(desk.bar(4, (101, 101, 101, 101))) if one[0] == "filled"]
     assert fills == ["c2", "c3"]
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_of_a_group_that_is_met_at_one_price_inside_a_bar_the_one_that_pays_comes_first(grouped):
+    """The high 104 meets three sales at 104: a limit, which rests and pays nothing, and two touch orders, which take.
+
+    The youngest of them is of the limit's group. The path does not decide between those two, so the account gets the
+    worse of them, and in the place of the older: before the order in between. Where nothing links them age decides.
+    """
+    desk = Desk(msgspec.structs.replace(FREE, slippage_rate=1_000_000))
+    desk.route(BUY, 15)
+    desk.bar(2, (100, 100, 100, 100))
+    group = OrderTerms(oco_group="g") if grouped else OrderTerms(do_not_reduce=True)
+    desk.route(SELL, 10, "limit", 104, terms=group)
+    desk.route(SELL, 5, type=OrderType.MARKET_IF_TOUCHED, stop_px=fx(104))
+    desk.route(SELL, 10, type=OrderType.MARKET_IF_TOUCHED, stop_px=fx(104), terms=group)
+    fills = [one for one in said(desk.bar(3, (100, 104, 99.5, 100))) if one[0] == "filled"]
+    if grouped:  # 1 % of 104 less
+        assert fills == [("filled", "c4", 10, 102.96), ("filled", "c3", 5, 102.96)]
+    else:
+        assert fills == [("filled", "c2", 10, 104.0), ("filled", "c3", 5, 102.96)]
+    assert desk.broker._links.groups == {}  # what ended is forgotten
