@@ -104,7 +104,8 @@ def check_replace(working: WorkingOrder, terms: RouteReplace, params: BrokerPara
     refusal = _check_terms(working.order.type, terms.qty, terms.limit_px, terms.stop_px)
     if refusal is None and terms.qty <= working.cum_qty:
         refusal = below_filled(working.cum_qty)
-    if refusal is None and terms.qty % params.lot_size and terms.qty != working.qty:
+    closes = working.order.lot_id or working.order.reduce_only  # lots are fractions behind a split
+    if refusal is None and not closes and terms.qty % params.lot_size and terms.qty != working.qty:
         refusal = "BAD_LOT", f"quantity {fmt(terms.qty)} is no multiple of the lot size {fmt(params.lot_size)}"
     if refusal is None and working.triggered and terms.stop_px != working.stop_px:
         refusal = "ALREADY_TRIGGERED", "the condition was met and the order works without it; its price cannot change"

@@ -14,6 +14,7 @@ from actors.messages.market import CorporateAction
 from actors.messages.orders import (
     Bracket,
     OrderAccepted,
+    OrderCancelRejected,
     OrderReplaceRequested,
     OrderTerms,
     OrderType,
@@ -203,3 +204,18 @@ def test_a_split_behind_a_close_that_was_never_seen_divides_the_last_tick() -> N
     (accepted,) = tape.send(DAY // MS + 1, -1, 10, "trailing_stop", terms=OrderTerms(trail_amount=fx(1)))
     assert isinstance(accepted, OrderAccepted)
     assert accepted.ref_px == fx(25.005)
+
+
+def test_an_exit_follows_a_lot_that_a_split_left_a_fraction_of() -> None:
+    """Lots of 5 and 5 at 3:2 are 7.5 and 7.5; a sale of 3 by hand leaves 4.5 of the older one, and so its exits."""
+    house = House(FREE)
+    house.bar((100, 100, 100, 100))
+    for _ in range(2):
+        house.order(1, 5)
+        house.bar((100, 100, 100, 100))
+    house.put(CorporateAction(house.clock.now(), 20240306, 0, "split", 3 * SCALE // 2, numerator=3, denominator=2))
+    house.order(-1, 3, strategy="", decision=0)
+    events = house.bar((66, 66, 66, 66))
+    assert [event for event in events if isinstance(event, OrderCancelRejected)] == []
+    assert [qty for _, qty in house.lots()] == [fx(4.5), fx(7.5)]
+    assert [order.leaves for order in house.core.broker.working] == [fx(4.5), fx(4.5), fx(7.5), fx(7.5)]
