@@ -125,7 +125,7 @@ class GuardDesk(ClosingDesk):
 
 
 def _is_open(pf: PortfolioState, symbol: int, lot_id: str) -> bool:
-    return any(lot.lot_id == lot_id for lot in pf.lots(symbol))
+    return lot_id in pf.position(symbol).lots
 
 
 def _lots(pf: PortfolioState) -> list[Lot]:

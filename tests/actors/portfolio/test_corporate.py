@@ -32,7 +32,7 @@ def lot(name: str, qty: float, px: float, *, fees: float = 0, ts: int = 1) -> Lo
 def position(*lots: Lot, cost: float | None = None, symbol: int = 0) -> Position:
     """Return a position of lots, at their own cost unless told otherwise."""
     total = sum(each.cost for each in lots) if cost is None else fx(cost)
-    return Position(symbol, sum(each.qty for each in lots), total, lots=list(lots))
+    return Position(symbol, sum(each.qty for each in lots), total, lots={each.lot_id: each for each in lots})
 
 
 def untouched(each: Lot, px: float) -> tuple[float, float]:
@@ -91,7 +91,7 @@ def test_average_cost_and_lots_each_pay_their_own_part_of_a_fraction() -> None:
     [trade] = found.trades
     assert (trade.qty, trade.fees, trade.pnl) == (fx(0.5), fx(0.1), fx(6) - 333_333_333 - fx(0.1))
     assert before.qty == fx(5)  # nothing was changed
-    assert before.lots[0].qty == fx(3)
+    assert next(iter(before.lots.values())).qty == fx(3)
 
 
 def test_a_short_pays_what_a_long_gets() -> None:
