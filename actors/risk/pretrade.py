@@ -198,6 +198,8 @@ class Gate:
         if not 0 <= symbol < self._n:
             name = order.symbol_text or str(symbol)
             remedy = "give prices of it, and name it in universe.symbols where that is set"
+            if name.upper() in self._symbols:
+                remedy = f"did you mean {name.upper()}?"
             return Denial("UNKNOWN_SYMBOL", f"{name} is not in the universe of this run; {remedy}")
         if not self._tradable[symbol]:
             return Denial("NOT_TRADABLE", f"{self._symbols[symbol]} is only observed in this run and cannot be traded")

@@ -128,6 +128,7 @@ def test_without_a_clock_of_its_own_a_desk_reads_new_yorks_dates() -> None:
 ORDERS: Final[list[tuple[dict[str, Any], str, str]]] = [
     # not known
     ({"symbol": "ZZZ"}, "UNKNOWN_SYMBOL", "ZZZ is not in the universe"),
+    ({"symbol": "aapl"}, "UNKNOWN_SYMBOL", "aapl is not in the universe of this run; did you mean AAPL?"),
     ({"symbol": 5}, "UNKNOWN_SYMBOL", "5 is not in the universe"),
     ({"type": "magic"}, "BAD_TYPE", '"magic" is not one of market, limit'),
     ({"type": ["limit"]}, "BAD_TYPE", "is not one of"),
