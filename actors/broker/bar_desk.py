@@ -71,7 +71,7 @@ class BarDesk(BrokerState):
 
     def _mark_orders(self, panel: BarPanel) -> None:
         """Fold where the market stood when orders reached it, the best prices of trails, the last bar of a session."""
-        resting = self._resting
+        resting, market = self._resting, self._market
         ticked = self._book.ticked if self._book.active else None
         for order in [*resting.unarrived.values(), *resting.trails.values(), *resting.auctions.values()]:
             born = order.leg and order.accepted_ts == panel.ts
@@ -92,7 +92,7 @@ class BarDesk(BrokerState):
                     else:
                         place = (abs(order.leg), order.arrival_px) if born else (1, bar.open)
                         order.best = trailing.after(order, Path(bar, -order.leg or order.side), *place)
-            if order.auction is Auction.CLOSE and panel.ts <= (self._market.session_close or panel.ts):
+            if order.auction is Auction.CLOSE and order.live_from <= panel.ts <= (market.session_close or panel.ts):
                 order.last_px = panel.close_fx.item(row)
                 order.last_volume = None if panel.volume is None else panel.volume.item(row)
                 order.last_half = quoted(panel, row, CLOSE)

@@ -205,7 +205,8 @@ class BarWalk:
             return False
         if order.auction is Auction.OPEN:
             return order.symbol in rules.opening
-        if panel.ts == rules.session_close:
+        # The bars may be told behind the close: what came in since is for the next one.
+        if panel.ts == rules.session_close and order.live_from <= panel.ts:
             match = meeting.in_close(order, panel.close_fx.item(row), on_touch=rules.on_touch)
             if match is not None:
                 self._closing.append((order.side, order.n, row, order, match))
