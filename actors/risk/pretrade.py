@@ -196,11 +196,7 @@ class Gate:
         if order.portfolio not in self._guards:
             return Denial("UNKNOWN_PORTFOLIO", f"no portfolio is called {order.portfolio!r}; see the configuration")
         if not 0 <= symbol < self._n:
-            name = order.symbol_text or str(symbol)
-            remedy = "give prices of it, and name it in universe.symbols where that is set"
-            if name.upper() in self._symbols:
-                remedy = f"did you mean {name.upper()}?"
-            return Denial("UNKNOWN_SYMBOL", f"{name} is not in the universe of this run; {remedy}")
+            return self._unknown(order.symbol_text or str(symbol))
         if not self._tradable[symbol]:
             return Denial("NOT_TRADABLE", f"{self._symbols[symbol]} is only observed in this run and cannot be traded")
         if self._prices.gone and symbol in self._prices.gone:
@@ -226,6 +222,12 @@ class Gate:
             return denial
         ref = self._prices.last(symbol)
         return bad_terms(order, qty, limit_px, stop_px, ref=ref, lot=lot, now=now)
+
+    def _unknown(self, name: str) -> Denial:
+        remedy = "give prices of it, and name it in universe.symbols where that is set"
+        if name.upper() in self._symbols:
+            remedy = f"did you mean {name.upper()}?"
+        return Denial("UNKNOWN_SYMBOL", f"{name} is not in the universe of this run; {remedy}")
 
     def _duplicate(self, order: SubmitOrder, now: int) -> Denial | None:
         name = order.client_order_id
