@@ -22,7 +22,7 @@ from actors.messages.orders import (
     TimeInForce,
 )
 from actors.values.fixed import SCALE
-from tests.actors.broker.desk import DAY, FREE, make_panel
+from tests.actors.broker.desk import DAY, FREE, Desk, make_panel
 from tests.actors.broker.house import House
 from tests.actors.broker.tape import MS, Tape
 
@@ -192,6 +192,16 @@ def test_an_action_that_nobody_can_carry_out_changes_nothing(kind: str) -> None:
         assert core.portfolio.equity("main") == fx(1_000_000)
         assert core.portfolio.portfolio("main").qty(0) == fx(10)
         assert [core.risk.prices.last(symbol) for symbol in (0, 1)] == [fx(100), fx(50)]
+
+
+def test_orders_that_come_under_one_name_stand_by_age() -> None:
+    """A is renamed to B, where a younger order works already; a split of B restates the older one first."""
+    desk = Desk(FREE)
+    desk.route(1, 10, "limit", 50)
+    desk.route(1, 10, "limit", 50, symbol=1)
+    desk.put(CorporateAction(1, 20240306, 0, "rename", 0, renamed_to=1))
+    told = desk.put(CorporateAction(1, 20240306, 1, "split", 2 * SCALE, numerator=2, denominator=1))
+    assert [event.client_order_id for event in told] == ["c1", "c2"]
 
 
 def test_a_split_behind_a_close_that_was_never_seen_divides_the_last_tick() -> None:

@@ -190,6 +190,28 @@ def test_sales_at_one_open_pay_for_purchases_whoever_came_first():
     assert desk.broker.account("main").cash == 0
 
 
+@pytest.mark.parametrize(("cash", "bought"), [(0.30, 100), (0.29, 99)])
+def test_what_a_sale_pays_in_fees_is_not_there_for_a_purchase_at_the_same_open(cash, bought):
+    """Shares of 100.00 for shares of 100.00. In June 2024 the sale of 100 owes 27.8 cents and 1.66, up to 30 in all.
+
+    It brings 9,999.70, so that with 30 cents beside it 100 are paid, and 99 with 29.
+    """
+    desk = Desk(with_params(regulatory_fees=True), cash=10_000 + cash, date=20240603)
+    desk.route(BUY, 100)
+    desk.bar(1, (100, 100, 100, 100))
+    desk.route(SELL, 100)
+    desk.route(BUY, 100, symbol=1)
+    sold, paid = fills(desk.bar(2, (100, 100, 100, 100), (100, 100, 100, 100)))
+    assert (sold.regulatory, paid.last_qty) == (fx(0.30), fx(bought))
+
+
+def test_a_purchase_is_not_paid_with_the_smallest_unit_that_is_missing():
+    """Five shares of 100 cost 500, and there is 0.00000001 less: four are bought."""
+    desk = Desk(FREE, cash=499.99999999)
+    desk.route(BUY, 10)
+    assert [fill.last_qty for fill in fills(desk.bar(1, FLAT))] == [fx(4)]
+
+
 def test_purchases_at_one_open_go_by_age():
     """The order for the later symbol came first and gets the cash."""
     desk = Desk(FREE, cash=150)
@@ -420,6 +442,16 @@ def test_a_marketable_limit_that_missed_its_open_rests_and_pays_no_costs_later(s
     assert desk.bar(2, (103, 104, 102, 103)) == []
     (fill,) = fills(desk.bar(3, (99, 100, 98, 99)))
     assert (fill.last_px, fill.liquidity, fill.px_source) == (fx(99), "maker", "open")
+
+
+def test_a_limit_that_met_an_open_at_its_very_price_rests_from_there():
+    """Bid 101 over 100, the open is 101 and others come first; the next bar opens at 99: met there, as a maker."""
+    desk = Desk(PLAN, n=1)
+    desk.bar(1, FLAT)
+    desk.route(BUY, 1, "limit", 101)
+    assert desk.bar(2, (101, 104, 101, 103)) == []
+    (fill,) = fills(desk.bar(3, (99, 100, 98, 99)))
+    assert (fill.last_px, fill.liquidity) == (fx(99), "maker")
 
 
 def test_a_marketable_limit_is_not_judged_by_bars_it_does_not_see():

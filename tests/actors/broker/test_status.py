@@ -124,6 +124,8 @@ def test_stops_and_starts_are_told_once() -> None:
     assert say(desk, 1, LULD) == [SymbolFrozen(0, LULD)]
     assert say(desk, 1, LULD, bands=(9, 11)) == [SymbolReleased(0)]
     assert say(desk, 1, TRADING, MARKET) == [SymbolReleased(MARKET)]
+    for bands in ((9, None), (None, 11)):  # one band is enough to trade within
+        assert say(desk, 1, LULD, 1, bands=bands) == []
 
 
 def test_a_gap_in_the_data_lifts_no_halt_and_neither_does_a_restart() -> None:
@@ -474,6 +476,20 @@ def test_a_split_is_no_fall_and_ten_percent_are_of_the_close_in_new_shares(low: 
     desk.bar(49, (5, 5, low, 5), FLAT)
     assert (kinds(desk.route(-1, 1)) == ["OrderRejected"]) is restricted
     assert kinds(desk.route(-1, 1, symbol=1)) == ["OrderAccepted"]
+
+
+@pytest.mark.parametrize(("low", "restricted"), [(18.01, False), (18.0, True)])
+def test_ten_percent_are_of_the_close_before_whenever_the_broker_was_restored(low: float, restricted: bool) -> None:
+    """10 closed session 1 and 20 session 2, in which it was restored: nine tenths in session 3 are 18."""
+    desk = Desk(with_params(allow_short=True, ssr="computed"), daily=False)
+    for day, px in ((1, 10.0), (2, 20.0)):
+        desk.open(day)
+        desk.bar(24 * day + 1, (px, px, px, px), FLAT)
+        desk.split()
+        desk.close(day)
+    desk.open(3)
+    desk.bar(73, (20, 20, low, 20), FLAT)
+    assert (kinds(desk.route(-1, 1)) == ["OrderRejected"]) is restricted
 
 
 @pytest.mark.parametrize(("low", "restricted"), [(9.01, False), (9.0, True)])

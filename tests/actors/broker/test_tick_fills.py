@@ -280,6 +280,20 @@ def test_nothing_is_matched_with_prices_that_were_missed():
     assert told(tape.quote(10, *TIGHT)) == [(100, 50.02, "quote", "taker")]
 
 
+def test_a_side_of_unknown_size_is_not_bounded_by_what_the_other_side_has_left():
+    """10 are bid for and sold, and nobody says how many are offered: the purchase of another portfolio fills whole."""
+    tape = Tape()
+    tape.deposit(100_000, "other")
+    tape.send(1, BUY, 10)
+    tape.quote(2, 50.00, 10, 50.02, 10)
+    tape.send(3, SELL, 10)
+    tape.send(3, BUY, 100, portfolio="other")
+    assert told(tape.quote(4, 50.01, 10, 50.03, math.nan)) == [
+        (10, 50.01, "quote", "taker"),
+        (100, 50.03, "quote", "taker"),
+    ]
+
+
 def test_a_limit_that_takes_waits_for_a_quote_where_there_are_quotes():
     """A print of 50.00 behind an ask of 50.02 is not for who would pay 50.05: he pays the ask of the next quote."""
     tape = Tape()

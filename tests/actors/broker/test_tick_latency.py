@@ -101,6 +101,30 @@ def test_a_cancel_takes_effect_when_it_arrives():
     assert (ended.cum_qty, ended.reason) == (0, "asked")
 
 
+def test_each_cancel_takes_effect_when_it_arrives_itself():
+    """Asked at 8 and at 10, they are there at 13 and at 15; neither waits for the other."""
+    tape = resting()
+    tape.send(7, BUY, 100, "limit", limit_px=50.00)
+    cancel(tape, 8)
+    cancel(tape, 10, "c2")
+    assert [e.client_order_id for e in tape.quote(13, *TIGHT)] == ["c1"]
+    assert [e.client_order_id for e in tape.quote(15, *TIGHT)] == ["c2"]
+    assert not tape.broker._in_flight.waiting
+
+
+def test_requests_that_arrive_together_are_carried_out_in_the_order_in_which_they_were_asked():
+    """New terms for both orders, then a cancel of the older one, which takes the place of its terms behind the rest."""
+    tape = resting()
+    tape.send(7, BUY, 100, "limit", limit_px=50.00)
+    replace(tape, 12, 50, 49.98)
+    replace(tape, 12, 60, 49.99, "c2")
+    cancel(tape, 12)
+    assert [(type(e), e.client_order_id) for e in tape.quote(17, *TIGHT)] == [
+        (OrderReplaced, "c2"),
+        (OrderCanceled, "c1"),
+    ]
+
+
 def test_a_fill_that_is_earlier_than_a_cancel_wins():
     """Whole: the cancel is refused. In part: what was filled stays, and the cancel ends the rest."""
     tape = resting()
