@@ -240,11 +240,9 @@ class Execution(Following):
 
         An order that has nothing to close any more ends instead, and was never triggered.
         """
-        room, bound = order.leaves, ""
-        if order.order.lot_id:
-            room, bound = self._room(order, self._purse(order.portfolio).stake(order.symbol))
-        if bound == LOT_CLOSED and room <= 0:
-            self.cancel(order, bound)
+        lot_id = order.order.lot_id
+        if lot_id and self._purse(order.portfolio).stake(order.symbol).left(lot_id, order.side) <= 0:
+            self.cancel(order, LOT_CLOSED)
             return None
         self.events.append(_triggered(order, level))
         changed = order.copy()
@@ -330,7 +328,7 @@ class Execution(Following):
             return cap if limit is None else limit
         return min(limit, cap) if order.side == BUY else max(limit, cap)
 
-    def _room(self, order: WorkingOrder, stake: Stake, match: Match | None = None) -> tuple[int, str]:
+    def _room(self, order: WorkingOrder, stake: Stake, match: Match) -> tuple[int, str]:
         """Return how much a sale, or what only closes, may fill, and the reason that ends what is beyond."""
         submitted = order.order
         if submitted.lot_id:
@@ -340,10 +338,10 @@ class Execution(Following):
         bound = self._no_short(order, match) if self._terms.allow_short else NO_POSITION
         return (stake.held, bound) if bound else (order.leaves, "")
 
-    def _no_short(self, order: WorkingOrder, match: Match | None) -> str:
+    def _no_short(self, order: WorkingOrder, match: Match) -> str:
         """Return why an order must not sell more than is held although shorts are allowed, "" where it may."""
         status, locates = self._terms.status, self._terms.locates
-        if status.restricted and status.short_restricted(order.symbol) and not (match and match.maker):
+        if status.restricted and status.short_restricted(order.symbol) and not match.maker:
             return SSR_RESTRICTED
         return NO_LOCATE if locates is not None and locates.missing(order.order) else ""
 

@@ -48,7 +48,7 @@ class MarketStatus:
     """See the module.
 
     Attributes:
-        quiet: nothing was ever halted and no symbol has bands: bars and ticks need not ask.
+        quiet: nothing was ever halted: bars and ticks need not ask.
         banded: some symbol has bands.
         restricted: some short sales may be restricted.
         computes: restrictions follow from prices, too, which must be shown to :meth:`note_prices`.
@@ -99,7 +99,7 @@ class MarketStatus:
     def _look(self) -> None:
         self.banded = bool(self._bands)
         self.restricted = bool(self._ssr)
-        self.quiet = not (self._halts.stopped or self._released or self._bands)
+        self.quiet = not (self._halts.stopped or self._released)
 
     # -- folds -----------------------------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class MarketStatus:
         """
         self._last[ids] = last
         close = self._close[ids]
-        fell = (close > 0) & (low * _FALL[1] <= close * _FALL[0])
+        fell = low * _FALL[1] <= close * _FALL[0]  # what never closed has 0 there, and nothing trades at 0
         for symbol in ids[fell].tolist():
             self._restrict(symbol)
         self.restricted = bool(self._ssr)

@@ -86,6 +86,23 @@ def test_where_short_sales_are_watched_what_is_not_understood_is_refused_for_its
     assert kinds(desk.route(SELL, 10)) == ["OrderAccepted"]
 
 
+def test_what_others_sell_and_what_is_being_bought_takes_nothing_from_what_may_be_sold():
+    """10 are held. Sales of another portfolio and a purchase of one's own work; the 10 may be sold, and none twice."""
+    for locate, restricted in ((True, False), (False, True)):
+        desk = Desk(with_params(allow_short=True, require_locate=locate), daily=False)
+        desk.open(1)
+        desk.deposit(10_000, "other")
+        for portfolio in ("main", "other"):
+            desk.route(BUY, 10, portfolio=portfolio)
+        desk.bar(25, FLAT)
+        if restricted:
+            desk.put(TradingStatus(25 * HOUR, 0, SSR), 25 * HOUR)
+        desk.route(BUY, 5, "limit", 90)
+        desk.route(SELL, 10, portfolio="other")
+        assert kinds(desk.route(SELL, 10)) == ["OrderAccepted"]
+        assert kinds(desk.route(SELL, 1)) == ["OrderRejected"]
+
+
 def test_symbols_that_are_only_observed_cannot_be_traded():
     """A benchmark has prices and no orders."""
     desk = Desk(FREE)
