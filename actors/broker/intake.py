@@ -190,7 +190,13 @@ class IntakeDesk(BrokerState):
         return None
 
     def _cancel(self, orders: Sequence[WorkingOrder], reason: str, ctx: Context) -> None:
-        """Cancel orders at once; with entries that have no position (any more) their exits end, too."""
+        """Cancel orders at once.
+
+        With entries that have no position (any more) their exits end, too; with the half of a flip that closes the one
+        that opens, which would otherwise close in its stead.
+        """
+        halves = [half for half in map(self._opening_half, orders) if half is not None and half not in orders]
+        orders = [*orders, *halves] if halves else orders
         for order in orders:
             ctx.emit(self._canceled(order, reason))
         for order in self._unprotecting(orders):

@@ -43,6 +43,9 @@ class RequestDesk(BrokerState):
                 continue  # it ended, and the request was refused then
             if isinstance(request, OrderCancelRequested):
                 execution.cancel(order, request.reason)
+                half = self._opening_half(order)
+                if half is not None and half.n not in execution.ended:
+                    execution.cancel(half, request.reason)
                 continue
             terms = RouteReplace(
                 request.client_order_id, request.qty, request.limit_px, request.stop_px, request.reserved

@@ -27,6 +27,7 @@ from actors.broker.status import MarketStatus
 from actors.messages.orders import RouteReplace, SubmitOrder
 from actors.messages.portfolio import CashFlowed, FinancingCharged, PositionChanged
 from actors.values.fixed import div_round, mul
+from actors.values.order_names import opening_id
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
 from daemon.kernel.actor import CoreActor, Health, evolves
@@ -145,6 +146,12 @@ class BrokerState(CoreActor):
             exits = (self._resting.orders[name] for name in bracket.exits)
             found += [order for order in exits if order.n not in numbers]
         return found
+
+    def _opening_half(self, order: WorkingOrder) -> WorkingOrder | None:
+        """Return the half that opens, where it works and an order is the half of a flip that closes; else None."""
+        name = order.order.client_order_id
+        half = self._resting.orders.get(opening_id(name))
+        return half if half is not None and half.order.parent_id == name else None
 
     def _end_book(self) -> None:
         """Fold that the session's quotes and prints are over: last prices stay, the book does not."""

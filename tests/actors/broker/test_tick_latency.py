@@ -260,3 +260,22 @@ def test_the_halves_of_a_flip_travel_together(seed):
         for step in range(25)
     ]
     assert [names for names in met if names] == [["flip", "flip-open"]]
+
+
+@pytest.mark.parametrize("latency", [0, 5])
+@pytest.mark.parametrize("partly", [0, 20])
+def test_a_cancel_of_the_half_that_closes_ends_the_half_that_opens(latency, partly):
+    """It would close in its stead: 60 are short, and of the flip's 40 none is bought; one that opens ends alone."""
+    tape = Tape(with_params(latency_ns=latency * MS, allow_short=True))
+    tape.quote(0, *TIGHT)
+    tape.send(1, SELL, 60)
+    tape.quote(100, *TIGHT)
+    for name in ("a", "b"):
+        tape.send(101, BUY, 60, "limit", limit_px=49.90, client_order_id=name)
+        tape.send(101, BUY, 40, "limit", limit_px=49.90, client_order_id=f"{name}-open", parent_id=name)
+    if partly:
+        tape.quote(200, 49.80, 300, 49.85, partly)
+    events = cancel(tape, 300, "a") + cancel(tape, 300, "b-open") + tape.quote(400, *TIGHT)
+    ended = [(e.client_order_id, e.cum_qty // fx(1), e.reason) for e in events if isinstance(e, OrderCanceled)]
+    assert sorted(ended) == [("a", partly, "asked"), ("a-open", 0, "asked"), ("b-open", 0, "asked")]
+    assert [order.order.client_order_id for order in tape.broker.working] == ["b"]
