@@ -273,7 +273,13 @@ class Exposure:
         """An order is terminal: release everything."""
         working = self.working.pop(client_order_id, None)
         if working is not None:
-            self._resize(self.books[working.order.portfolio], working, 0)
+            order = working.order
+            book = self.books[order.portfolio]
+            book.reserved -= working.reserved
+            book.proceeds -= working.expected
+            holding = book.holdings[order.symbol]
+            _shift(holding, working, -working.leaves)
+            self._recount(book, holding)
 
     def fold_replaced(self, event: OrderReplaced) -> None:
         """An order has new terms; ``reserved`` is for what is open of them."""
