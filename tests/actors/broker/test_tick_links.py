@@ -99,22 +99,27 @@ def test_of_a_group_a_part_reduces_and_the_whole_cancels(shown, left):
     assert (tape.leaves("c1"), tape.leaves("c2")) == (left, left)
 
 
-def test_of_a_group_what_each_fills_of_one_print_comes_off_what_the_other_has_left():
+@pytest.mark.parametrize(("qty", "left"), [(150, 50), (100, None)])
+def test_of_a_group_what_each_fills_of_one_print_comes_off_what_the_other_has_left(qty, left):
     """80 are ahead of the older one at 50.00: of a print of 100 there it gets 20, so the other shrinks from 200 to 180.
 
-    That bids 50.01 and takes the 80 left of the print, which come off the 130 that the older one still has open.
+    That bids 50.01 and takes the 80 left of the print, which come off what the older one still has open: of 130 there
+    are 50 left, of 80 nothing, and it ends.
     """
     tape = Tape()
     tape.quote(0, 50.00, 80, 50.05, 100)
-    for qty, limit in ((150, 50.00), (200, 50.01)):
-        tape.send(1, BUY, qty, "limit", limit_px=limit, terms=OrderTerms(oco_group="g"))
+    for wanted, limit in ((qty, 50.00), (200, 50.01)):
+        tape.send(1, BUY, wanted, "limit", limit_px=limit, terms=OrderTerms(oco_group="g"))
     tape.quote(2, 50.00, 80, 50.05, 100)
     events = tape.trade(3, (50.00, 100))
     assert of(events, "c1") == [(20, 50.00)]
     assert of(events, "c2") == [(80, 50.01)]
     changed = [(e.client_order_id, e.qty / SCALE) for e in events if isinstance(e, OrderReplaced)]
-    assert changed == [("c2", 180), ("c1", 70)]
-    assert (tape.leaves("c1"), tape.leaves("c2")) == (50, 100)
+    assert changed == ([("c2", 180), ("c1", 70)] if left else [("c2", 180)])
+    assert [(e.cum_qty / SCALE, e.reason) for e in events if isinstance(e, OrderCanceled)] == (
+        [] if left else [(20, "OCO")]
+    )
+    assert (tape.leaves("c1"), tape.leaves("c2")) == (left, 100)
 
 
 def test_an_exit_whose_cancel_arrives_with_its_entrys_next_fill_stays_cancelled():
