@@ -116,16 +116,22 @@ def _drawdown_text(doc: dict[str, Any], m: dict[str, Any]) -> str:
     return f"{_pct(m['max_drawdown'])} over {_num(lasted, 0)} session{'s' * (lasted != 1)}{ongoing}"
 
 
+def what_became(group: dict[str, Any]) -> str:
+    """Return how the orders of a group of ``costs.shortfall`` ended, as a phrase without what none of them did."""
+    ends = [("filled", group["filled"]), ("partly filled", group["partially_filled"]), ("expired", group["expired"])]
+    ends += [("canceled", group["canceled"]), ("refused", group["denied"] + group["rejected"])]
+    ends.append(("still working", group["orders"] - sum(count for _, count in ends)))
+    return ", ".join(f"{count:,} {name}" for name, count in ends if count)
+
+
 def _script_row(doc: dict[str, Any]) -> list[tuple[str, str]]:
     """Say what became of the orders that no strategy gave, where there are any."""
     by = doc["costs"]["shortfall"]["by"]["strategy"].get("")
     if by is None:
         return []
-    ends = [("filled", by["filled"]), ("partly filled", by["partially_filled"]), ("expired", by["expired"])]
-    ends += [("canceled", by["canceled"]), ("refused", by["denied"] + by["rejected"])]
-    ends.append(("still working", by["orders"] - sum(count for _, count in ends)))
-    told = ", ".join(f"{count:,} {name}" for name, count in ends if count)
-    return [("orders", f"{by['orders']:,} scripted or by hand: {told}; each in orders.csv, its cost in tca.csv")]
+    return [
+        ("orders", f"{by['orders']:,} scripted or by hand: {what_became(by)}; each in orders.csv, its cost in tca.csv")
+    ]
 
 
 def _idle_row(doc: dict[str, Any]) -> list[tuple[str, str]]:
