@@ -71,9 +71,10 @@ class Ladder:
         settled = [order for order in self._restless.values() if _is_settled(order)]
         if not settled:
             return
+        # Made anew, for a dictionary that was large once is slow to walk through for ever.
+        self._restless = {n: order for n, order in self._restless.items() if not _is_settled(order)}
         touched = self._rising, self._falling
         for order in settled:
-            del self._restless[order.n]
             level, rises = _level(order)
             rungs = touched[not rises]
             rung = (level, order.n, order)
