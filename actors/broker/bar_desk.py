@@ -56,6 +56,8 @@ class BarDesk(BrokerState):
             resting.meet_open(panel)
         if self._status.computes:
             self._status.note_bar(panel)
+        if self._status.banded:
+            self._status.after_bars(panel.ids)
         if terms.spreads is not None:
             terms.spreads.add(panel)
         if terms.margin is not None:
@@ -118,6 +120,7 @@ class BarDesk(BrokerState):
         if not rows.size and not over and not resting.immediate and not resting.auctions:
             return
         execution = self._execution(panel.session, ctx.now)
+        execution.bar = panel.start_ts, panel.ts
         for order in over or ():
             execution.expire(order, "gtd")
         market = self._market

@@ -129,6 +129,7 @@ class Execution(Following):
 
     Attributes:
         shares_volume: whether fills or their prices depend on the volume that is offered.
+        bar: when the bars that fill began and ended, nanoseconds UTC; None where something else does.
     """
 
     __slots__ = (
@@ -140,6 +141,7 @@ class Execution(Following):
         "_terms",
         "_traded",
         "_volume",
+        "bar",
         "shares_volume",
     )
 
@@ -175,6 +177,7 @@ class Execution(Following):
         self._volume: dict[int, int] = {}
         self._traded: dict[int, int] = {}
         self._banded = terms.status.banded
+        self.bar: tuple[int, int] | None = None
         self.shares_volume = terms.shaped or terms.participation > 0
         after = terms.aftermath
         self._aftermath = None if after is None else Aftermath(terms.costs, dict(after.pressures))
@@ -315,7 +318,7 @@ class Execution(Following):
 
     def _beyond_band(self, order: WorkingOrder, match: Match, half_quoted: int | None) -> bool:
         """Tell whether an order meets a price beyond its symbol's price band, where nothing trades."""
-        cap = self._terms.status.cap(order.symbol, order.side)
+        cap = self._terms.status.cap(order.symbol, order.side, self.bar)
         if cap is None:
             return False
         half = half_quoted or 0 if match.source == QUOTE else 0
@@ -323,7 +326,7 @@ class Execution(Following):
 
     def _worst(self, order: WorkingOrder) -> int | None:
         """Return the worst price an order may pay or get: its limit or its symbol's price band, the nearer one."""
-        limit, cap = order.limit_px, self._terms.status.cap(order.symbol, order.side)
+        limit, cap = order.limit_px, self._terms.status.cap(order.symbol, order.side, self.bar)
         if limit is None or cap is None:
             return cap if limit is None else limit
         return min(limit, cap) if order.side == BUY else max(limit, cap)

@@ -7,7 +7,8 @@ What lifts a halt stands in :mod:`actors.values.halts`; a gap in the data lifts 
 
 Bands (LULD). No purchase above the upper band, no sale below the lower one: what a taker would pay beyond is cut to the
 band, and a price that lies beyond it fills nothing. Bands hold until new ones or ``trading`` take their place, and no
-longer than their session: the next one begins with bands of its own, which nobody knows before they are told.
+longer than their session: the next one begins with bands of its own, which nobody knows before they are told. A bar
+inside which bands followed each other is held to the widest of them, since none of its prices says when it was traded.
 
 Short-sale restriction (Rule 201 of Regulation SHO). It holds for the rest of the session and for the next one. While
 it does, a short sale fills only as a limit that rests above the market and is met from below.
@@ -29,7 +30,9 @@ from actors.values.halts import LULD, MARKET, SSR, Halts
 
 I64 = npt.NDArray[np.int64]
 Bands = tuple[int | None, int | None]
-"""(lower, upper)"""
+"""(lower, upper), None for none on that side"""
+Told = tuple[int, Bands]
+"""(when, nanoseconds UTC; bands)"""
 
 SSR_RESTRICTED: Final = "SSR_RESTRICTED"
 FLAGGED: Final = "flagged"
@@ -85,7 +88,8 @@ class MarketStatus:
         """Symbol -> when its present halt began, nanoseconds UTC."""
         self._released: dict[int, int] = {}
         """Symbol -> when its last halt ended, nanoseconds UTC."""
-        self._bands: dict[int, Bands] = {}
+        self._bands: dict[int, list[Told]] = {}
+        """Symbol -> bands that followed each other without a break, since its last bar; the last ones hold."""
         self._ssr: dict[int, int] = {}
         """Symbol -> number of the last session of its restriction."""
         self.told: dict[int, str] = {}
@@ -118,7 +122,7 @@ class MarketStatus:
                 del self._stopped[symbol]
                 self._released[symbol] = status.ts
             if state == LULD and banded and symbol != MARKET:
-                self._bands[symbol] = (status.lower, status.upper)
+                self._bands.setdefault(symbol, []).append((status.ts, (status.lower, status.upper)))
             else:
                 self._bands.pop(symbol, None)
         self._look()
@@ -140,6 +144,13 @@ class MarketStatus:
             self._ssr = {s: number if until == _SOON else until for s, until in self._ssr.items()}
             self._ssr = {symbol: until for symbol, until in self._ssr.items() if until >= number}
             self._look()
+
+    def after_bars(self, ids: npt.NDArray[np.int32]) -> None:
+        """Bars of these symbols are done: what comes is held to the bands of now, and those that follow."""
+        for symbol in ids.tolist():
+            told = self._bands.get(symbol)
+            if told is not None:
+                del told[:-1]
 
     def end(self) -> None:
         """The session under way ends, and bands with it."""
@@ -221,10 +232,23 @@ class MarketStatus:
         """Return (state, reason) where the symbol (-1: the market as a whole) is halted, else None."""
         return self._halts.stopped.get(symbol)
 
-    def cap(self, symbol: int, side: int) -> int | None:
-        """Return the worst price a fill may have: the upper band of a purchase, the lower one of a sale."""
-        bands = self._bands.get(symbol)
-        return None if bands is None else bands[1] if side == BUY else bands[0]
+    def cap(self, symbol: int, side: int, bar: tuple[int, int] | None = None) -> int | None:
+        """Return the worst price a fill may have: the upper band of a purchase, the lower one of a sale.
+
+        Args:
+            symbol: its id.
+            side: +1 buy, -1 sell.
+            bar: when the bar that fills began and ended, nanoseconds UTC; None for what trades now.
+        """
+        told = self._bands.get(symbol)
+        if told is None:
+            return None
+        held = [told[-1][1]] if bar is None else _within(told, *bar)
+        caps = [bands[1] if side == BUY else bands[0] for bands in held]
+        known = [cap for cap in caps if cap is not None]
+        if not known or len(known) < len(caps):
+            return None
+        return max(known) if side == BUY else min(known)
 
     def short_restricted(self, symbol: int) -> bool:
         """Whether short sales of the symbol are restricted."""
@@ -256,7 +280,7 @@ class MarketStatus:
         return [
             self._halts.snapshot(),
             [[symbol, ts] for symbol, ts in sorted(self._released.items())],
-            [[symbol, *bands] for symbol, bands in sorted(self._bands.items())],
+            [[symbol, [[ts, *bands] for ts, bands in told]] for symbol, told in sorted(self._bands.items())],
             [[symbol, until] for symbol, until in sorted(self._ssr.items())],
             [[symbol, state] for symbol, state in sorted(self.told.items())],
             self.session,
@@ -269,7 +293,9 @@ class MarketStatus:
         """Take over what :meth:`snapshot` gave."""
         self._halts.restore(state[0])
         self._released = dict(state[1])
-        self._bands = {symbol: (lower, upper) for symbol, lower, upper in state[2]}
+        self._bands = {
+            symbol: [(ts, (lower, upper)) for ts, lower, upper in told] for symbol, told in map(_told_of, state[2])
+        }
         self._ssr = dict(state[3])
         self.told = dict(state[4])
         self.session = state[5]
@@ -279,6 +305,19 @@ class MarketStatus:
             self._last = np.frombuffer(state[6], dtype=np.int64).copy()
             self._close = np.frombuffer(state[7], dtype=np.int64).copy()
         self._look()
+
+
+def _within(told: list[Told], start: int, end: int) -> list[Bands]:
+    """Return the bands that held at some time of a bar, or from the first ones that were told inside it."""
+    until = [ts for ts, _ in told[1:]] + [end]
+    return [bands for (ts, bands), last in zip(told, until, strict=True) if ts < end and last > start]
+
+
+def _told_of(row: list[Any]) -> tuple[int, list[list[Any]]]:
+    """Return (symbol, bands told) of a snapshot's row; older ones have (symbol, lower, upper)."""
+    symbol, *rest = row
+    kept: list[list[Any]] = [[0, *rest]] if len(rest) > 1 else rest[0]
+    return symbol, kept
 
 
 def _move(held: dict[int, Any], symbol: int, new: int) -> None:

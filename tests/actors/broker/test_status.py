@@ -259,6 +259,51 @@ def test_a_limit_or_a_stop_beyond_the_band_waits_and_is_not_triggered() -> None:
     assert took(desk.bar(3, (9, 9, 9, 9))) == [(5, 9)]
 
 
+def test_a_bar_is_held_to_the_widest_of_the_bands_that_held_inside_it() -> None:
+    """From 1:00 to 2:00: 9 to 11 held until 1:20, then 6 to 8, and from 1:40 on 9 to 11 again.
+
+    A stop of 7 sells at 7 as the price falls through it, which the last bands alone would forbid; one of 5.5 lies below
+    all of them. What is told as the bar ends (9.9 to 10.1) is for the next one: there a purchase at the open of 10.05
+    is cut to 10.1 instead of paying 10.05 x 1.02, and it has the last bands alone.
+    """
+    desk = Desk(with_params(FREE, slippage_rate=fx(0.02), allow_short=True), daily=False)
+    desk.bar(1, FLAT)
+    desk.route(-1, 1, "stop", 7)
+    desk.route(-1, 1, "stop", 5.5)
+    for hour, bands in ((0.5, (1, 99)), (1, (9, 11)), (1 + 1 / 3, (6, 8)), (1 + 2 / 3, (9, 11)), (2, (9.9, 10.1))):
+        say(desk, hour, LULD, bands=bands)
+    desk.split()
+    assert took(desk.bar(2, (10, 10, 5, 10))) == [(1, 6.86)]
+    desk.route(+1, 1)
+    assert took(desk.bar(3, (10.05, 10.05, 10.05, 10.05))) == [(1, 10.1)]
+
+
+def test_bands_told_as_a_bar_ends_are_not_for_it() -> None:
+    """The first ones of a symbol; what comes in from then on is held to them."""
+    desk = Desk(FREE, daily=False)
+    desk.bar(1, FLAT)
+    desk.route(+1, 1)
+    say(desk, 2, LULD, bands=(5, 6))
+    assert took(desk.bar(2, FLAT)) == [(1, 10)]
+    desk.route(+1, 1)
+    assert took(desk.bar(3, FLAT)) == []
+
+
+def test_bands_of_a_snapshot_from_before_bars_knew_their_own_hold() -> None:
+    """A row was (symbol, lower, upper)."""
+    desk = Desk(FREE, daily=False)
+    desk.bar(1, FLAT)
+    desk.route(+1, 1)
+    state = desk.broker.snapshot()
+    say(desk, 1, LULD, bands=(5, 6))
+    old = desk.broker._status.snapshot()
+    assert old[2] == [[0, [[HOUR, fx(5), fx(6)]]]]
+    desk.broker._status.restore([*old[:2], [[0, fx(5), fx(6)]], *old[3:8]])
+    assert took(desk.bar(2, FLAT)) == []
+    desk.broker.restore(state)
+    assert took(desk.bar(3, FLAT)) == [(1, 10)]
+
+
 @pytest.mark.parametrize("closed", [True, False])
 def test_bands_end_with_their_session_and_a_pause_does_not(closed: bool) -> None:
     """The bar that ends the session still has them; the next session has none, whether the close was seen or not."""
