@@ -406,6 +406,21 @@ def test_of_a_group_whose_orders_meet_the_same_open_the_one_that_pays_comes_firs
     ]
 
 
+@pytest.mark.parametrize(("group", "portfolio"), [("h", MAIN), ("g", "other")])
+def test_orders_of_different_groups_meet_an_open_by_age(group, portfolio):
+    """As the case before, but the stop is of another group, or of one of that name in another portfolio."""
+    desk = Desk(FREE)
+    desk.deposit(10_000, "other")
+    for name in (MAIN, "other"):
+        desk.route(BUY, 10, portfolio=name)
+    desk.bar(2, (101, 101, 101, 101))
+    desk.route(SELL, 5, "limit", 100, terms=OrderTerms(oco_group="g"))
+    assert desk.bar(3, (99, 99, 99, 99)) == []
+    desk.route(SELL, 5, "stop", 102, portfolio=portfolio, terms=OrderTerms(oco_group=group))
+    fills = [one[1] for one in said(desk.bar(4, (101, 101, 101, 101))) if one[0] == "filled"]
+    assert fills == ["c3", "c4"]
+
+
 def test_orders_with_terms_that_hang_together_with_nothing_meet_an_open_by_age():
     """As the case before without the group: the older limit first, though the stop is the one that pays."""
     desk = Desk(FREE)
