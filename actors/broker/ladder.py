@@ -66,6 +66,10 @@ class Ladder:
             found += [order for _, _, order in falling[bisect_left(falling, (low,)) :]]
         return found
 
+    def taking(self) -> list[WorkingOrder]:
+        """Return the limits that wait to take."""
+        return [order for order in self._restless.values() if order.taking]
+
     def _file_settled(self) -> None:
         """File those that have come to rest since they came in or were changed."""
         settled = [order for order in self._restless.values() if _is_settled(order)]

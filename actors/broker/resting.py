@@ -182,6 +182,11 @@ class RestingOrders:
                 ladder.put(order)
         return ladder.within(low, high)
 
+    def taking_in(self, symbol: int) -> list[WorkingOrder]:
+        """Return the limits that wait to take in a symbol that has ticked."""
+        ladder = self._ladders.get(symbol)
+        return [] if ladder is None else ladder.taking()
+
     @property
     def symbols(self) -> Iterable[int]:
         """Return the symbols that have working orders."""

@@ -181,12 +181,13 @@ class TickDesk(TickReach):
 
         Those are among them that got other terms with this very tick.
         """
-        resting, ts, here = self._resting, panel.ts, frozenset(panel.ids.tolist())
-        for order in list(resting.taking.values()):
-            if order.symbol not in here or order.n >= self._came_before or not self._is_live(order, ts):
-                continue
-            if self._status.open(order.symbol, ts) and self._has_met(order, panel):
-                resting.rest(order)
+        resting, ts = self._resting, panel.ts
+        for symbol in dict.fromkeys(panel.ids.tolist()):
+            for order in resting.taking_in(symbol):
+                if order.n >= self._came_before or not self._is_live(order, ts):
+                    continue
+                if self._status.open(symbol, ts) and self._has_met(order, panel):
+                    resting.rest(order)
 
     def _has_met(self, order: WorkingOrder, panel: QuotePanel | TradePanel) -> bool:
         """Tell whether a limit met a market that it does not cross."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from hypothesis import given, settings
@@ -30,6 +31,10 @@ class FullScan(RestingOrders):
     def near(self, symbol: int, low: int, high: int) -> list[WorkingOrder]:
         """Return all of them."""
         return list(self.of(symbol))
+
+    def taking_in(self, symbol: int) -> list[WorkingOrder]:
+        """Return those of them that wait to take."""
+        return [one for one in self.of(symbol) if one.taking]
 
 
 def play(book: list[tuple[int, str, int]], steps: list[Any], params: BrokerParams, cut: int, *, full: bool) -> Any:
@@ -135,3 +140,31 @@ def test_an_order_that_moves_to_another_symbol_is_met_by_that_ones_ticks():
     tape.put(CorporateAction(tape.at(4), 20240306, 0, "rename", 0, renamed_to=1))
     assert fills(tape.trade(5, (48.5, 100))) == []
     assert [fill.client_order_id for fill in fills(tape.trade(6, (48.5, 100), symbol=1))] == ["c1"]
+
+
+def calls_of_a_quote(others: int) -> int:
+    """Return how many functions a quote calls while so many limits of another symbol wait for its first price."""
+    tape = Tape()
+    tape.quote(1, 49.9, 100, 50.1, 100)
+    for _ in range(others):
+        tape.send(2, 1, 1, "limit", limit_px=40, symbol=1)
+    tape.send(2, 1, 1, "limit", limit_px=40)
+    for ms in (3, 4):
+        tape.quote(ms, 49.9, 100, 50.1, 100)
+    count = 0
+
+    def note(_frame: Any, event: str, _arg: Any) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(note)
+    try:
+        tape.quote(5, 49.9, 100, 50.1, 100)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_a_tick_has_nothing_to_do_with_orders_of_other_symbols():
+    """Ten of them or three hundred."""
+    assert calls_of_a_quote(10) == calls_of_a_quote(300)
