@@ -80,8 +80,9 @@ class CalendarDesk(TickDesk):
         """Fill orders for the close at the last bars, in which the session's last price stands."""
         waiting = []
         for order in self._resting.auctions.values():
-            if order.auction is not Auction.CLOSE or order.accepted_ts > close or self._book.ticked(order.symbol):
+            if self._book.ticked(order.symbol):
                 continue
+            # Only an order for this close, which was there before it, has a last price.
             match = closing_match(order, on_touch=self._params.fill_on_touch)
             if match is not None and self._status.open(order.symbol, close):
                 waiting.append((order.side, order.n, order, match))

@@ -50,6 +50,7 @@ def test_a_day_order_of_the_evening_is_for_the_next_session_and_ends_if_that_was
 def test_an_order_of_before_the_first_session_that_is_ever_told_is_for_it():
     """Nobody knows which session was the one before; prices were missed, and the order has waited."""
     desk = Desk(FREE, daily=False)
+    desk.clock.advance_to(HOUR // 2)
     desk.route(BUY, 10, "limit", 95, tif=TimeInForce.DAY)
     missed(desk, 1, 20)
     assert ended(desk.open(5)) == []

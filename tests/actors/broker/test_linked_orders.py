@@ -390,6 +390,23 @@ def test_a_trail_born_inside_a_bar_of_equal_extremes_follows_the_path_that_bore_
     assert said(desk.bar(3, (100, 100, 98.4, 99))) == [("triggered", "c1-sl", 98.5), ("filled", "c1-sl", 10, 98.5)]
 
 
+def test_a_trail_born_on_the_last_leg_of_a_bar_follows_it_to_the_close():
+    """Open 100, then 101, then the low 95, which pulls the entry's own trail of 2 to 97: met on the rise to 100.50.
+
+    The exit's trail of 3 has seen 100.50, so that it stands at 97.50 for the next bar, which falls to 97.40.
+    """
+    desk = Desk(FREE)
+    desk.bar(1, (100, 100, 100, 100))
+    trails = bracket(trail_amount=3)
+    desk.route(BUY, 10, type=OrderType.TRAILING_STOP, terms=msgspec.structs.replace(trails, trail_amount=fx(2)))
+    assert said(desk.bar(2, (100, 101, 95, 100.5))) == [
+        ("triggered", "c1", 97.0),
+        ("filled", "c1", 10, 97.0),
+        ("accepted", "c1-sl", 10),
+    ]
+    assert said(desk.bar(3, (98, 98, 97.4, 98))) == [("triggered", "c1-sl", 97.5), ("filled", "c1-sl", 10, 97.5)]
+
+
 def test_of_a_group_whose_orders_meet_the_same_open_the_one_that_pays_comes_first():
     """Open 101: the older limit at 100 rested and would pay nothing, the stop at 102 takes. The worse one is had."""
     desk = Desk(FREE)
