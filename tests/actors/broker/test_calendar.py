@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from actors.messages.market import GapDetected, SessionClosed
-from actors.messages.orders import BUY, OrderExpired, OrderType, TimeInForce
+from actors.messages.orders import BUY, OrderExpired, OrderTerms, OrderType, TimeInForce
 from tests.actors.broker.desk import FREE, HOUR, Desk, fills, fx
+from tests.actors.broker.tape import Tape
 
 FLAT = (100, 100, 100, 100)
 
@@ -45,6 +46,16 @@ def test_a_day_order_of_the_evening_is_for_the_next_session_and_ends_if_that_was
     assert ended(desk.open(next_day)) == told
     got = fills(desk.bar(24 * next_day + 1, (94, 94, 94, 94)))
     assert [fill.last_px for fill in got] == ([] if told else [fx(94)])
+
+
+def test_orders_with_a_date_of_their_own_end_with_the_first_thing_that_is_told_behind_it():
+    """No bar comes: those of 7 and of 8, the close itself, end with the close, that of 9 with the next opening."""
+    desk = Desk(FREE, daily=False)
+    desk.open(0)
+    for hour in (7, 8, 9):
+        desk.route(BUY, 10, "limit", 90, tif=TimeInForce.GTD, terms=OrderTerms(expire_ts=hour * HOUR))
+    assert ended(desk.close(0)) == [("c1", "gtd"), ("c2", "gtd")]
+    assert ended(desk.open(1)) == [("c3", "gtd")]
 
 
 def test_an_order_of_before_the_first_session_that_is_ever_told_is_for_it():
@@ -97,3 +108,13 @@ def test_an_order_that_is_not_for_the_close_is_not_filled_there():
     assert [fill.client_order_id for fill in fills(desk.close(0))] == ["c2"]
     desk.open(1)
     assert [fill.client_order_id for fill in fills(desk.bar(25, FLAT))] == ["c1"]
+
+
+def test_ticks_of_a_session_whose_close_was_never_seen_are_none_of_the_next_one():
+    """A was quoted in session 1; session 2 has bars only, and an order is matched with them."""
+    tape = Tape()
+    tape.quote(1, 50.00, 300, 50.02, 200)
+    tape.open(2)
+    tape.route(BUY, 10)
+    (fill,) = fills(tape.bar(49, (60, 60, 60, 60)))
+    assert (fill.last_px, fill.px_source) == (fx(60), "open")
