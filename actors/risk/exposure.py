@@ -114,12 +114,15 @@ class Book:
         pending: exec_id -> (symbol, shares, cash) of fills the portfolio has not booked yet.
         pending_cash: the sum of their cash.
         unsettled: [session number at which it settles, amount] of sales (account ``cash_strict`` only).
+        margin: what the holdings need, as computed last, and for which of the changes of prices; None where holdings
+            have changed since. Not state.
     """
 
     __slots__ = (
         "cash",
         "equity",
         "holdings",
+        "margin",
         "names",
         "pending",
         "pending_cash",
@@ -142,6 +145,7 @@ class Book:
         self.pending: dict[str, tuple[int, int, int]] = {}
         self.pending_cash = 0
         self.unsettled: list[list[int]] = []
+        self.margin: tuple[int, Margin] | None = None
 
     def held(self) -> list[int]:
         """Return the symbols held."""
@@ -194,8 +198,13 @@ class Exposure:
 
     def margin(self, book: Book) -> Margin:
         """Return value and requirements of what a book holds, at the last prices."""
+        known, changes = book.margin, self._prices.changes
+        if known is not None and known[0] == changes:
+            return known[1]
         last = self._prices.last
-        return margin_of((holding.qty, last(symbol)) for symbol, holding in book.holdings.items() if holding.qty)
+        found = margin_of((holding.qty, last(symbol)) for symbol, holding in book.holdings.items() if holding.qty)
+        book.margin = changes, found
+        return found
 
     def in_group(self, order: SubmitOrder) -> int:
         """Return what is open of the other orders of a group that would do the same as this one, where they count.
@@ -384,6 +393,7 @@ class Exposure:
             else:
                 book.shorts.pop(symbol, None)
         holding.qty = qty
+        book.margin = None
         self._recount(book, holding)
 
     def _resize(self, book: Book, working: Working, leaves: int) -> None:

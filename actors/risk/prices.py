@@ -42,6 +42,7 @@ class Prices:
         missing: by symbol whether it has had no price since that gap; None where nobody waits for one.
         halts: who may not trade.
         gone: symbols that are traded no more, with the one that each was renamed to, -1 for none.
+        changes: how often prices may have changed, so that what follows from all of them is computed once; no state.
     """
 
     __slots__ = (
@@ -52,6 +53,7 @@ class Prices:
         "_px",
         "_seen",
         "_ticks",
+        "changes",
         "daily",
         "gap_to",
         "gone",
@@ -64,6 +66,7 @@ class Prices:
 
     def __init__(self, n_symbols: int, *, daily: bool) -> None:
         self.daily = daily
+        self.changes = 0
         self.now = 0
         self.session = 0
         self.session_date = 0
@@ -81,6 +84,7 @@ class Prices:
 
     def fold_bars(self, panel: BarPanel) -> None:
         """Take over the closes of a panel; a dense one costs no copy."""
+        self.changes += 1
         if panel.revision:
             self._fold_revision(panel)
             return
@@ -106,6 +110,7 @@ class Prices:
 
     def fold_quotes(self, panel: QuotePanel) -> None:
         """Take over what quotes say about last prices; a quote also says that the last print still stands."""
+        self.changes += 1
         ids = panel.ids
         if ids.size != 1:
             found, prices = self._ticks.many_quoted(ids, panel.bid_px, panel.ask_px)
@@ -123,6 +128,7 @@ class Prices:
 
     def fold_trades(self, panel: TradePanel) -> None:
         """Take over the last prints."""
+        self.changes += 1
         ids = panel.ids
         if ids.size != 1:
             self._freshen(panel.ts, ids)
@@ -187,6 +193,7 @@ class Prices:
             self.gone[symbol] = -1
 
     def _set(self, symbol: int, px: int) -> None:
+        self.changes += 1
         if not self._owned:
             self._px = self._px.copy()
             self._owned = True
@@ -202,6 +209,7 @@ class Prices:
             self._fold_first_opens(panel)
 
     def _fold_first_opens(self, panel: SessionOpened) -> None:
+        self.changes += 1
         opens = np.array(panel.first_opens, dtype=np.int64)
         unknown = (self._px <= 0) & (opens > 0)
         self._px = np.where(unknown, opens, self._px)
@@ -274,6 +282,7 @@ class Prices:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
+        self.changes += 1
         self.now = state["now"]
         self.session = state["session"]
         self.session_date = state["session_date"]
