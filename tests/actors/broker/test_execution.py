@@ -417,6 +417,14 @@ def test_without_shorts_a_sale_never_sells_more_than_is_held():
     assert events[-1].reason == "NO_POSITION"
 
 
+def test_without_shorts_nothing_is_sold_where_nothing_is_held():
+    """Not the smallest part of a share."""
+    desk = Desk(FREE)
+    desk.route(SELL, 8)
+    (ended,) = desk.bar(1, FLAT)
+    assert (kinds([ended]), ended.reason, ended.cum_qty) == (["OrderCanceled"], "NO_POSITION", 0)
+
+
 def test_a_short_can_be_opened_where_allowed_and_covered_reduce_only():
     """Sell 5 from nothing, cover 9 asked as 5."""
     desk = Desk(with_params(allow_short=True))

@@ -128,6 +128,20 @@ def test_a_session_that_is_told_twice_begins_once():
     assert kinds(desk.route(SELL, 1)) == ["OrderRejected"]
 
 
+@pytest.mark.parametrize(("low", "restricted"), [(91, False), (90, True)])
+def test_a_session_that_is_told_twice_measures_falls_from_the_close_before_it(low, restricted):
+    """100 closed session 1. In session 2 prices rise to 120, and it is opened once more: 90 is the level still."""
+    desk = Desk(with_params(allow_short=True, ssr="computed"), daily=False)
+    desk.open(1)
+    desk.bar(25, FLAT)
+    desk.close(1)
+    desk.open(2)
+    desk.bar(49, (100, 120, 100, 120))
+    desk.open(2)
+    desk.bar(50, (120, 120, low, 120))
+    assert (kinds(desk.route(SELL, 1)) == ["OrderRejected"]) is restricted
+
+
 # -- orders that hang together -----------------------------------------------------------------------------------------
 
 

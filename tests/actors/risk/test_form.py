@@ -199,6 +199,9 @@ def test_only_resting_limits_are_posted(world):
     ("side", "entry", "exits", "verdict"),
     [
         (BUY, {}, {"take_profit_px": 101, "stop_px": 99}, "ok"),
+        (BUY, {}, {"take_profit_px": 101}, "ok"),
+        (BUY, {}, {"stop_px": 99}, "ok"),
+        (SELL, {}, {"take_profit_px": 99}, "ok"),
         (BUY, {}, {"take_profit_px": 100}, "must lie above its entry at 100"),
         (BUY, {}, {"stop_px": 100}, "must lie below its entry at 100"),
         (BUY, {}, {"take_profit_px": 99, "stop_px": 101}, "must lie above"),
