@@ -56,10 +56,16 @@ class CorporateDesk(BrokerState):
                 if order.mode is Mode.TRAIL and order.side != BUY and actions.is_lowered(order):
                     order.best = dividend_px(order.best, action.value)
         elif action.kind == RENAME and action.renamed_to is not None:
-            self._market.move(symbol, action.renamed_to)
-            self._status.move(symbol, action.renamed_to)
-            if self._terms.adv is not None:
-                self._terms.adv.move(symbol, action.renamed_to)
+            self._rename(symbol, action.renamed_to)
+
+    def _rename(self, symbol: int, new: int) -> None:
+        """Say what is remembered of a symbol under the name that it has from now on."""
+        self._market.move(symbol, new)
+        self._status.move(symbol, new)
+        if self._terms.adv is not None:
+            self._terms.adv.move(symbol, new)
+        if self._terms.spreads is not None:
+            self._terms.spreads.move(symbol, new)
 
     def _brackets_in(self, symbol: int) -> list[str]:
         """Return the entries of brackets of which an order works in a symbol."""
