@@ -45,6 +45,7 @@ AUCTION_CUTOFF_NS: Final = 10 * 60 * 1_000_000_000
 REDUCE_ONLY_FLAT: Final = "REDUCE_ONLY_FLAT"
 LOT_CLOSED: Final = "LOT_CLOSED"
 NO_AUCTIONS: Final = "NO_AUCTIONS"
+POST_ONLY_WOULD_TAKE: Final = "POST_ONLY_WOULD_TAKE"
 
 Refusal = tuple[str, str]
 """(code, sentence)"""
@@ -186,4 +187,4 @@ def check_post_only(order: WorkingOrder, limit_px: int | None, best: int, *, res
     if order.side * (limit_px - best) < rests_at:
         return None
     reason = f"the limit {fmt(limit_px)} would trade at once at {fmt(best)}, and the order may only rest"
-    return "POST_ONLY_WOULD_TAKE", reason
+    return POST_ONLY_WOULD_TAKE, reason

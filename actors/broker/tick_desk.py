@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from actors.broker import fees
+from actors.broker.acceptance import POST_ONLY_WOULD_TAKE
 from actors.broker.book import QUOTE, TRADE, Touch
 from actors.broker.execution import FOK, IOC, Execution
 from actors.broker.matching import Match
@@ -43,7 +44,6 @@ from actors.messages.orders import (
 from actors.values.fixed import SCALE, mul
 from daemon.kernel.actor import Context, decides, observes, seals
 
-POST_ONLY_WOULD_TAKE: Final = "POST_ONLY_WOULD_TAKE"
 _UNASKED: Final = -1
 
 

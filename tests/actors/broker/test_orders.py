@@ -340,6 +340,17 @@ def test_orders_sent_by_later_stages_on_the_close_itself_are_for_the_next_sessio
     assert (fill.client_order_id, fill.last_px, fill.px_source) == ("c2", fx(105), "open")
 
 
+def test_post_only_that_meets_its_first_open_as_a_taker_is_cancelled():
+    """No price was known when they came in; at the open of 100 the limit of 101 would take, that of 99.50 rests."""
+    desk = Desk(PLAN)
+    terms = OrderTerms(post_only=True)
+    desk.route(BUY, 1, "limit", 101, terms=terms)
+    desk.route(BUY, 1, "limit", 99.5, terms=terms)
+    canceled, filled = desk.bar(1, FLAT)
+    assert (canceled.client_order_id, canceled.reason) == ("c1", "POST_ONLY_WOULD_TAKE")
+    assert (filled.client_order_id, filled.last_px, filled.liquidity) == ("c2", fx(99.5), "maker")
+
+
 def test_at_the_end_of_the_data_orders_stay_as_they_are():
     """Nothing is closed or cancelled by mere silence."""
     desk = Desk(PLAN)
