@@ -110,6 +110,28 @@ def test_an_order_that_is_not_for_the_close_is_not_filled_there():
     assert [fill.client_order_id for fill in fills(desk.bar(25, FLAT))] == ["c1"]
 
 
+def test_a_bar_behind_the_session_is_nobodys_opening():
+    """A did not trade in session 0. Its first bar comes in the evening, when an order for the next opening waits."""
+    desk = Desk(FREE, daily=False)
+    desk.open(0)
+    desk.close(0)
+    desk.clock.advance_to(9 * HOUR)
+    desk.route(BUY, 10, type=OrderType.MARKET_ON_OPEN, tif=TimeInForce.OPG)
+    assert desk.bar(11, FLAT) == []
+    desk.open(1)
+    assert [fill.last_px for fill in fills(desk.bar(25, (103, 103, 103, 103)))] == [fx(103)]
+
+
+def test_an_order_that_waits_for_the_close_keeps_no_other_one_from_ending_with_the_opening():
+    """The older one is for the close; the limit of 90 for the opening of 100 had its chance with the first bar."""
+    desk = Desk(FREE, daily=False)
+    desk.open(0)
+    desk.route(BUY, 10, type=OrderType.MARKET_ON_CLOSE, tif=TimeInForce.CLS)
+    desk.route(BUY, 10, "limit", 90, tif=TimeInForce.OPG)
+    assert ended(desk.bar(1, FLAT)) == [("c2", "opg")]
+    assert [order.order.client_order_id for order in desk.broker.working] == ["c1"]
+
+
 def test_ticks_of_a_session_whose_close_was_never_seen_are_none_of_the_next_one():
     """A was quoted in session 1; session 2 has bars only, and an order is matched with them."""
     tape = Tape()

@@ -48,6 +48,16 @@ def test_an_order_that_was_filled_in_part_arrived_where_its_first_fill_did(resto
     assert (second.last_qty, second.last_px, second.arrival_px) == (fx(70), fx(103), fx(100))
 
 
+def test_an_order_that_rests_arrived_at_the_price_that_stood_before_the_first_print_that_it_saw():
+    """51 had printed when it came to the market, 50 and the 48.90 that fills it at 49 are what it saw."""
+    tape = Tape()
+    tape.trade(1, (51.00, 100))
+    tape.send(2, BUY, 100, "limit", limit_px=49.00)
+    assert fills(tape.trade(3, (50.00, 100))) == []
+    (fill,) = fills(tape.trade(4, (48.90, 100)))
+    assert (fill.last_px, fill.arrival_px) == (fx(49), fx(51))
+
+
 def test_an_order_that_shrinks_with_its_group_keeps_what_is_set_aside_for_it():
     """Fewer shares at the same price, with 700 set aside; a partial fill of the other one states them again."""
     desk = Desk(TENTH)

@@ -262,6 +262,21 @@ def test_an_order_that_may_only_rest_is_taken_at_the_last_print_and_refused_beyo
     assert told(tape.trade(2, (49.95, 300))) == [(100, 50.0, "trade", "maker")]
 
 
+@pytest.mark.parametrize(("size", "got"), [(300, [(100, 48.0)]), (60, [(60, 48.0), (40, 50.0)])])
+def test_a_limit_through_which_a_session_opens_gets_the_opening_print_and_its_own_price_from_the_next(size, got):
+    """It rests at 50 since the day before; the first print is 48, and another one of the same instant is 47.50."""
+    tape = Tape()
+    tape.trade(1, (51.0, 100))
+    tape.send(2, BUY, 100, "limit", limit_px=50.00)
+    tape.trade(3, (51.0, 100))
+    tape.close(1)
+    tape.day = 2
+    tape.open(2)
+    events = tape.trade(1, (48.0, size), (47.5, 500))
+    assert [one[:2] for one in told(events)] == got
+    assert tape.broker.working == ()
+
+
 def test_limits_share_a_print_that_went_through_both():
     """300 printed below 49.90 and 49.95: 200 for the older, the rest for the younger, each at its own price."""
     tape = Tape()
