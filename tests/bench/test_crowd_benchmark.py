@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import subprocess
@@ -40,11 +41,13 @@ def calls(run: Callable[[], Any]) -> int:
         nonlocal count
         count += event == "call"
 
+    gc.disable()  # what listens to collections would be counted
     sys.setprofile(note)
     try:
         run()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return count
 
 

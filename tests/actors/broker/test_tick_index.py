@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any
 
@@ -159,11 +160,13 @@ def lines_of_a_quote(others: int) -> int:
         return note
 
     before = sys.gettrace()
+    gc.disable()  # what listens to collections would be counted
     sys.settrace(note)
     try:
         tape.quote(5, 49.9, 100, 50.1, 100)
     finally:
         sys.settrace(before)
+        gc.enable()
     return count
 
 
