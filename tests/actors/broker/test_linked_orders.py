@@ -164,6 +164,17 @@ def test_cancelling_the_entry_leaves_the_exits_of_what_is_filled_and_one_exit_th
     assert desk.broker._links.brackets == {}
 
 
+def test_exits_that_somebody_cancelled_do_not_come_back_with_the_next_fill_of_their_entry():
+    """30 of 60 went in, both exits were cancelled by hand; the other 30 are nobody's business but the owner's."""
+    desk = Desk(TENTH)
+    desk.route(BUY, 60, terms=bracket(110, 90))
+    desk.bar(2, (100, 101, 99, 100), volume=300)
+    for name in ("c1-tp", "c1-sl"):
+        desk.cancel(name)
+    assert said(desk.bar(3, (100, 101, 99, 100), volume=300)) == [("filled", "c1", 30, 100.0)]
+    assert desk.broker._links.brackets == {}
+
+
 def test_exits_end_with_the_position_when_something_else_closes_it():
     """A sale by hand takes all; a stop left behind would wait for the next position."""
     desk = Desk(FREE)

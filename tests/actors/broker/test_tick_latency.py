@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from actors.broker.latency import Latency
+from actors.broker.order_state import OrderState
 from actors.messages.orders import (
+    Bracket,
     CancelAll,
     CancelOrder,
     OrderCanceled,
@@ -14,6 +16,7 @@ from actors.messages.orders import (
     OrderFilled,
     OrderReplaced,
     OrderReplaceRequested,
+    OrderTerms,
     RouteReplace,
 )
 from tests.actors.broker.desk import fills, fx, kinds, with_params
@@ -51,15 +54,16 @@ def test_an_order_meets_the_first_quote_that_is_not_older_than_its_arrival():
     assert told(tape.quote(6, *TIGHT)) == [(100, 50.02, "quote", "taker")]
 
 
-def test_a_limit_on_its_way_takes_what_it_finds():
-    """The ask was 50.10 when it was sent at 50.05, and is 50.02 when it arrives: it takes, with slippage."""
-    tape = Tape(with_params(latency_ns=5 * MS, slippage_rate=10_000))
-    tape.quote(0, 50.00, 300, 50.10, 200)
-    tape.send(1, BUY, 100, "limit", limit_px=50.05)
+@pytest.mark.parametrize(("side", "limit", "touch"), [(BUY, 50.05, 50.02), (SELL, 49.97, 50.00)])
+def test_a_limit_on_its_way_takes_what_it_finds(side, limit, touch):
+    """50.10 was asked and 49.92 bid when it was sent, and it crosses the touch of when it arrives: with slippage."""
+    tape = Tape(with_params(latency_ns=5 * MS, slippage_rate=10_000, allow_short=True))
+    tape.quote(0, 49.92, 300, 50.10, 200)
+    tape.send(1, side, 100, "limit", limit_px=limit)
     tape.quote(3, *TIGHT)
     [fill] = fills(tape.quote(6, *TIGHT))
     assert fill.liquidity == "taker"
-    assert fill.last_px == fx(50.02) + 500_100  # 1 bp of the middle 50.01
+    assert fill.last_px == fx(touch) + side * 500_100  # 1 bp of the middle 50.01
 
 
 def test_the_queue_is_that_of_the_arrival():
@@ -164,6 +168,43 @@ def test_a_replace_below_what_was_filled_meanwhile_is_refused():
     assert tape.leaves() == 40
     # Nothing is on its way any more: it can be asked again.
     assert kinds(replace(tape, 14, 90, 50.01)) == ["OrderReplaceRequested"]
+
+
+def test_a_part_that_fills_meanwhile_refuses_no_new_terms_and_counts_against_them():
+    """60 of 100 fill at 12. The new quantity of 80, there at 13, leaves 20 of the 500 that are offered then."""
+    tape = resting()
+    replace(tape, 8, 80, 50.01)
+    assert kinds(tape.quote(12, 49.99, 300, 50.01, 60)) == ["OrderPartiallyFilled"]
+    events = tape.quote(13, 49.99, 300, 50.00, 500)
+    assert kinds(events) == ["OrderReplaced", "OrderFilled"]
+    assert [fill.last_qty for fill in fills(events)] == [fx(20)]
+
+
+def test_a_request_is_refused_with_the_fill_of_its_own_order_whatever_else_fills():
+    """The quote of 12 fills a market entry, whose exit comes to life, and then the order whose cancel is on its way."""
+    tape = resting()
+    tape.send(7, BUY, 10, terms=OrderTerms(bracket=Bracket(stop_px=fx(40))))
+    tape.send(7, BUY, 10)
+    cancel(tape, 11, "c3")
+    events = tape.quote(12, 49.99, 300, 50.01, 500)
+    assert [e.client_order_id for e in fills(events)] == ["c1", "c2", "c3"]
+    assert [(e.client_order_id, e.code) for e in events if isinstance(e, OrderCancelRejected)] == [
+        ("c3", "TERMINAL_ORDER")
+    ]
+
+
+def test_who_wants_an_order_cancelled_that_its_group_ends_is_refused_nothing():
+    """The other one of the group fills at 12: what was asked for has come true, and at 13 there is nothing left."""
+    tape = Tape(SLOW)
+    tape.quote(0, *TIGHT)
+    for limit in (50.01, 49.90):
+        tape.send(1, BUY, 100, "limit", limit_px=limit, terms=OrderTerms(oco_group="g"))
+    tape.quote(7, *TIGHT)
+    cancel(tape, 8, "c2")
+    assert tape.broker._resting.orders["c2"].state is OrderState.NEW_PENDING_CANCEL
+    assert kinds(tape.quote(12, 49.99, 300, 50.00, 500)) == ["OrderFilled", "OrderCanceled"]
+    assert tape.quote(13, *TIGHT) == []
+    assert cancel(tape, 14, "c2")[0].code == "TERMINAL_ORDER"
 
 
 def test_a_replace_of_an_order_that_filled_meanwhile_is_refused():
