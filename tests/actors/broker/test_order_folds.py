@@ -58,6 +58,15 @@ def test_an_order_that_rests_arrived_at_the_price_that_stood_before_the_first_pr
     assert (fill.last_px, fill.arrival_px) == (fx(49), fx(51))
 
 
+def test_a_part_of_a_share_costs_its_value_rounded_to_the_nearest_unit():
+    """0.3 at 33.33333333 are 9.999999999, which is 10.00000000 and not 9.99999999."""
+    desk = Desk(with_params(lot_size=fx(0.1)), cash=100)
+    desk.route(BUY, 0.3)
+    px = 33.33333333
+    assert [fill.last_qty for fill in fills(desk.bar(1, (px, px, px, px)))] == [fx(0.3)]
+    assert desk.broker.account("main").cash == fx(90)
+
+
 def test_an_order_that_shrinks_with_its_group_keeps_what_is_set_aside_for_it():
     """Fewer shares at the same price, with 700 set aside; a partial fill of the other one states them again."""
     desk = Desk(TENTH)
