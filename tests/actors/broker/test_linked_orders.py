@@ -401,6 +401,15 @@ def test_a_trail_born_inside_a_bar_of_equal_extremes_follows_the_path_that_bore_
     assert said(desk.bar(3, (100, 100, 98.4, 99))) == [("triggered", "c1-sl", 98.5), ("filled", "c1-sl", 10, 98.5)]
 
 
+@pytest.mark.parametrize("entry", [("market", None), ("limit", 102)])
+def test_the_trail_of_an_entry_at_the_open_has_seen_the_whole_bar(entry):
+    """Bought at the open of 100; the nearer high of 101 comes first and is the best price, so that the stop is at 96."""
+    desk = Desk(FREE)
+    desk.route(BUY, 10, *entry, terms=bracket(trail_amount=5))
+    assert said(desk.bar(2, (100, 101, 98, 99)))[0] == ("filled", "c1", 10, 100.0)
+    assert [order.best / SCALE for order in desk.broker.working] == [101.0]
+
+
 def test_a_trail_born_on_the_last_leg_of_a_bar_follows_it_to_the_close():
     """Open 100, then 101, then the low 95, which pulls the entry's own trail of 2 to 97: met on the rise to 100.50.
 
