@@ -403,7 +403,7 @@ def test_a_trail_born_inside_a_bar_of_equal_extremes_follows_the_path_that_bore_
 
 @pytest.mark.parametrize("entry", [("market", None), ("limit", 102)])
 def test_the_trail_of_an_entry_at_the_open_has_seen_the_whole_bar(entry):
-    """Bought at the open of 100; the nearer high of 101 comes first and is the best price, so that the stop is at 96."""
+    """Bought at the open of 100; the nearer high of 101 comes first and is the best price: the stop is at 96."""
     desk = Desk(FREE)
     desk.route(BUY, 10, *entry, terms=bracket(trail_amount=5))
     assert said(desk.bar(2, (100, 101, 98, 99)))[0] == ("filled", "c1", 10, 100.0)
