@@ -110,13 +110,27 @@ class CalendarDesk(TickDesk):
         ctx.out += execution.events
 
     @decides(GapDetected)
-    def on_gap(self, _message: GapDetected, ctx: Context) -> None:
-        """Expire orders of a session that ended within the gap; they must not meet a later session's bars."""
+    def on_gap(self, gap: GapDetected, ctx: Context) -> None:
+        """Carry out what reached the market within the gap; expire orders of a session that ended within it.
+
+        Those must not meet a later session's bars, and a cancel must not be forgotten with the session it was meant in.
+        """
         close = self._market.session_close
-        if close and self._market.gap_to >= close:
-            execution = self._execution(self._market.date, ctx.now)
+        ended = close and self._market.gap_to >= close
+        arrived = self._in_flight.due(gap.to_ts)
+        if not (ended or arrived):
+            return
+        execution = self._execution(self._market.date, ctx.now)
+        self._carry_out(arrived, execution)
+        if ended:
             self._end_session(execution, close)
-            ctx.out += execution.events
+        ctx.out += execution.events
+
+    @seals(GapDetected)
+    def seal_gap(self, gap: GapDetected) -> None:
+        """Fold that those requests were answered."""
+        for request in self._in_flight.due(gap.to_ts):
+            self._answered(request)
 
     def _end_session(self, execution: Execution, close: int) -> None:
         """Expire what a session that ends at ``close`` ends: whatever does not outlive one and came in by then.
