@@ -168,7 +168,7 @@ class BrokerSettings(Section):
     latency_ms: Millis = 0
     """Shifts an order's arrival against quotes and trades; bars do not see it."""
     same_event_fill: bool = False
-    """A market order may fill at the event it arrives with."""
+    """A market order may fill at the close of the bars it arrives with; quotes and trades do not see it."""
     fill_on_touch: bool = False
     """A resting limit fills when a bar only touches it; else the bar must trade through it."""
     extended_hours: bool = False

@@ -12,6 +12,7 @@ from actors.broker.order_state import Auction, WorkingOrder
 from actors.broker.params import BrokerParams
 from actors.messages.orders import BUY, NO_TERMS, SELL, OrderType, RouteReplace, SubmitOrder, TimeInForce
 from actors.values.fixed import fmt
+from actors.values.refusals import below_filled
 from actors.values.universe import Universe
 
 _PRICES: Final[dict[OrderType, tuple[bool, bool]]] = {
@@ -44,6 +45,7 @@ AUCTION_CUTOFF_NS: Final = 10 * 60 * 1_000_000_000
 REDUCE_ONLY_FLAT: Final = "REDUCE_ONLY_FLAT"
 LOT_CLOSED: Final = "LOT_CLOSED"
 NO_AUCTIONS: Final = "NO_AUCTIONS"
+POST_ONLY_WOULD_TAKE: Final = "POST_ONLY_WOULD_TAKE"
 
 Refusal = tuple[str, str]
 """(code, sentence)"""
@@ -102,9 +104,9 @@ def check_replace(working: WorkingOrder, terms: RouteReplace, params: BrokerPara
     """Return why new terms for a working order are refused, or None."""
     refusal = _check_terms(working.order.type, terms.qty, terms.limit_px, terms.stop_px)
     if refusal is None and terms.qty <= working.cum_qty:
-        done = fmt(working.cum_qty)
-        refusal = "BELOW_FILLED", f"{done} are filled already; a new quantity must be larger, or cancel the rest"
-    if refusal is None and terms.qty % params.lot_size and terms.qty != working.qty:
+        refusal = below_filled(working.cum_qty)
+    closes = working.order.lot_id or working.order.reduce_only  # lots are fractions behind a split
+    if refusal is None and not closes and terms.qty % params.lot_size and terms.qty != working.qty:
         refusal = "BAD_LOT", f"quantity {fmt(terms.qty)} is no multiple of the lot size {fmt(params.lot_size)}"
     if refusal is None and working.triggered and terms.stop_px != working.stop_px:
         refusal = "ALREADY_TRIGGERED", "the condition was met and the order works without it; its price cannot change"
@@ -171,17 +173,18 @@ def check_auction(order: WorkingOrder, now: int, session_close: int, *, close_on
     return None
 
 
-def check_post_only(order: WorkingOrder, limit_px: int | None, best: int) -> Refusal | None:
+def check_post_only(order: WorkingOrder, limit_px: int | None, best: int, *, rests_at: bool) -> Refusal | None:
     """Return why a limit is refused for an order that may only rest, or None.
 
     Args:
         order: it may be one that may take, which is never refused.
         limit_px: as it would be.
         best: the price it would take at, 0 where unknown.
+        rests_at: at exactly that price it rests, and takes only beyond.
     """
     if order.terms is None or not order.terms.post_only or limit_px is None or not best:
         return None
-    if order.side * (limit_px - best) < 0:
+    if order.side * (limit_px - best) < rests_at:
         return None
     reason = f"the limit {fmt(limit_px)} would trade at once at {fmt(best)}, and the order may only rest"
-    return "POST_ONLY_WOULD_TAKE", reason
+    return POST_ONLY_WOULD_TAKE, reason

@@ -2,8 +2,8 @@
 
 First stage of every input, so that a bar's fills are in its equity mark. The rules are in the concept modules beside
 this one: ``acceptance`` (what is taken), ``order_state`` (the life of an order), ``resting`` (which bars matter),
-``matching`` (at what price), ``costs`` and ``fees`` (for how much), ``lots`` (which of the position's lots are left),
-``execution`` (how much of it).
+``ladder`` (which ticks do), ``matching`` (at what price), ``costs`` and ``fees`` (for how much), ``lots`` (which of the
+position's lots are left), ``execution`` (how much of it).
 
 Order of one bar's fills: sales at the open, purchases at the open, then what the path inside the bar meets, each group
 oldest order first where nothing else decides. A bar whose volume is zero or null fills and triggers nothing; the

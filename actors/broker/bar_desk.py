@@ -56,6 +56,8 @@ class BarDesk(BrokerState):
             resting.meet_open(panel)
         if self._status.computes:
             self._status.note_bar(panel)
+        if self._status.banded:
+            self._status.after_bars(panel.ids)
         if terms.spreads is not None:
             terms.spreads.add(panel)
         if terms.margin is not None:
@@ -71,7 +73,7 @@ class BarDesk(BrokerState):
 
     def _mark_orders(self, panel: BarPanel) -> None:
         """Fold where the market stood when orders reached it, the best prices of trails, the last bar of a session."""
-        resting = self._resting
+        resting, market = self._resting, self._market
         ticked = self._book.ticked if self._book.active else None
         for order in [*resting.unarrived.values(), *resting.trails.values(), *resting.auctions.values()]:
             born = order.leg and order.accepted_ts == panel.ts
@@ -84,14 +86,15 @@ class BarDesk(BrokerState):
             if lives:
                 if not order.arrival_px:
                     resting.arrived(order, arrival(panel, row))
-                if order.mode is Mode.TRAIL and (self._status.quiet or self._status.open(order.symbol, panel.start_ts)):
+                status = self._status
+                if order.mode is Mode.TRAIL and (status.quiet or status.open(order.symbol, panel.start_ts, panel.ts)):
                     bar = bar_of(panel, row)
                     if order.best and not born:
                         order.best = trailing.through(order, bar.high, bar.low)
                     else:
                         place = (abs(order.leg), order.arrival_px) if born else (1, bar.open)
                         order.best = trailing.after(order, Path(bar, -order.leg or order.side), *place)
-            if order.auction is Auction.CLOSE and panel.ts <= (self._market.session_close or panel.ts):
+            if order.auction is Auction.CLOSE and order.live_from <= panel.ts <= (market.session_close or panel.ts):
                 order.last_px = panel.close_fx.item(row)
                 order.last_volume = None if panel.volume is None else panel.volume.item(row)
                 order.last_half = quoted(panel, row, CLOSE)
@@ -117,6 +120,7 @@ class BarDesk(BrokerState):
         if not rows.size and not over and not resting.immediate and not resting.auctions:
             return
         execution = self._execution(panel.session, ctx.now)
+        execution.bar = panel.start_ts, panel.ts
         for order in over or ():
             execution.expire(order, "gtd")
         market = self._market

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import msgspec
 
 from actors.broker import meeting, trailing
-from actors.broker.acceptance import NO_AUCTIONS
+from actors.broker.acceptance import NO_AUCTIONS, POST_ONLY_WOULD_TAKE
 from actors.broker.costs import half_spread
 from actors.broker.execution import Execution
 from actors.broker.matching import INTRABAR, OPEN, Bar, Match, match_limit, match_market, match_stop
@@ -173,6 +173,9 @@ class BarWalk:
             if mode is Mode.LIMIT:
                 assert order.limit_px is not None  # noqa: S101 - acceptance checked it; mypy cannot know
                 match = match_limit(order.side, order.limit_px, bar, on_touch=on_touch, taking=order.taking)
+                if match is not None and not match.maker and order.terms is not None and order.terms.post_only:
+                    self._execution.cancel(order, POST_ONLY_WOULD_TAKE)  # no price was known when it came in
+                    continue
             elif mode is Mode.STOP:
                 assert order.stop_px is not None  # noqa: S101
                 match = match_stop(order.side, order.stop_px, bar)
@@ -205,7 +208,8 @@ class BarWalk:
             return False
         if order.auction is Auction.OPEN:
             return order.symbol in rules.opening
-        if panel.ts == rules.session_close:
+        # The bars may be told behind the close: what came in since is for the next one.
+        if panel.ts == rules.session_close and order.live_from <= panel.ts:
             match = meeting.in_close(order, panel.close_fx.item(row), on_touch=rules.on_touch)
             if match is not None:
                 self._closing.append((order.side, order.n, row, order, match))

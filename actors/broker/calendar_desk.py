@@ -18,6 +18,8 @@ class CalendarDesk(TickDesk):
     def note_open(self, message: SessionOpened) -> None:
         """Fold the session; free proceeds that settle today."""
         market, number = self._market, message.session.number
+        if self._is_another(message):
+            self._status.end()
         self._status.begin(number)
         self._end_ticks()
         market.date = message.session.date
@@ -54,6 +56,7 @@ class CalendarDesk(TickDesk):
     def seal_close(self, _message: SessionClosed) -> None:
         """End the session's book and volume row."""
         self._end_ticks()
+        self._status.end()
         self._market.session_close = 0
         if self._terms.adv is not None:
             self._terms.adv.end_session()
@@ -77,8 +80,9 @@ class CalendarDesk(TickDesk):
         """Fill orders for the close at the last bars, in which the session's last price stands."""
         waiting = []
         for order in self._resting.auctions.values():
-            if order.auction is not Auction.CLOSE or order.accepted_ts > close or self._book.ticked(order.symbol):
+            if self._book.ticked(order.symbol):
                 continue
+            # Only an order for this close, which was there before it, has a last price.
             match = closing_match(order, on_touch=self._params.fill_on_touch)
             if match is not None and self._status.open(order.symbol, close):
                 waiting.append((order.side, order.n, order, match))
@@ -106,13 +110,27 @@ class CalendarDesk(TickDesk):
         ctx.out += execution.events
 
     @decides(GapDetected)
-    def on_gap(self, _message: GapDetected, ctx: Context) -> None:
-        """Expire orders of a session that ended within the gap; they must not meet a later session's bars."""
+    def on_gap(self, gap: GapDetected, ctx: Context) -> None:
+        """Carry out what reached the market within the gap; expire orders of a session that ended within it.
+
+        Those must not meet a later session's bars, and a cancel must not be forgotten with the session it was meant in.
+        """
         close = self._market.session_close
-        if close and self._market.gap_to >= close:
-            execution = self._execution(self._market.date, ctx.now)
+        ended = close and self._market.gap_to >= close
+        arrived = self._in_flight.due(gap.to_ts)
+        if not (ended or arrived):
+            return
+        execution = self._execution(self._market.date, ctx.now)
+        self._carry_out(arrived, execution)
+        if ended:
             self._end_session(execution, close)
-            ctx.out += execution.events
+        ctx.out += execution.events
+
+    @seals(GapDetected)
+    def seal_gap(self, gap: GapDetected) -> None:
+        """Fold that those requests were answered."""
+        for request in self._in_flight.due(gap.to_ts):
+            self._answered(request)
 
     def _end_session(self, execution: Execution, close: int) -> None:
         """Expire what a session that ends at ``close`` ends: whatever does not outlive one and came in by then.

@@ -6,16 +6,18 @@ The portfolio's own adjustment of the position follows in the same input and is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from actors.broker import actions
 from actors.broker.actions import DELIST, DIVIDEND, RENAME, SPLIT
+from actors.broker.lots import OpenLot
 from actors.broker.order_state import Mode, WorkingOrder
 from actors.broker.state import BrokerState
 from actors.messages.market import CorporateAction
 from actors.messages.orders import BUY, OrderCanceled, OrderReplaceRequested, OrderRestated
 from actors.messages.portfolio import DividendPaid, PositionAdjusted
-from actors.values.corporate import dividend_px, split_px
+from actors.values.corporate import dividend_px, split_lots, split_px
 from daemon.kernel.actor import Context, decides, evolves, observes
 
 DELISTED: Final = "DELISTED"
@@ -31,6 +33,7 @@ class CorporateDesk(BrokerState):
     def reprice(self, action: CorporateAction) -> None:
         """Say what is remembered of prices and volumes in the units that hold from now on."""
         symbol = action.symbol
+        self._end_book()  # of a session whose close was never seen: an action comes between two sessions
         if self._terms.margin is not None:
             self._terms.margin.fold_action(action)
         if action.kind == SPLIT:
@@ -46,17 +49,23 @@ class CorporateDesk(BrokerState):
                 if isinstance(request, OrderReplaceRequested):
                     self._in_flight.add(actions.split_request(request, order, action, self._terms.lot_size))
             for entry in self._brackets_in(symbol):
-                self._links.restated(entry, *ratio)
+                self._links.restated(entry, *ratio, self._terms.lot_size)
         elif action.kind == DIVIDEND:
             self._market.set_last(symbol, dividend_px(self._market.last(symbol), action.value))
             for order in self._resting.of(symbol):
                 if order.mode is Mode.TRAIL and order.side != BUY and actions.is_lowered(order):
                     order.best = dividend_px(order.best, action.value)
         elif action.kind == RENAME and action.renamed_to is not None:
-            self._market.move(symbol, action.renamed_to)
-            self._status.move(symbol, action.renamed_to)
-            if self._terms.adv is not None:
-                self._terms.adv.move(symbol, action.renamed_to)
+            self._rename(symbol, action.renamed_to)
+
+    def _rename(self, symbol: int, new: int) -> None:
+        """Say what is remembered of a symbol under the name that it has from now on."""
+        self._market.move(symbol, new)
+        self._status.move(symbol, new)
+        if self._terms.adv is not None:
+            self._terms.adv.move(symbol, new)
+        if self._terms.spreads is not None:
+            self._terms.spreads.move(symbol, new)
 
     def _brackets_in(self, symbol: int) -> list[str]:
         """Return the entries of brackets of which an order works in a symbol."""
@@ -73,14 +82,16 @@ class CorporateDesk(BrokerState):
     @decides(CorporateAction)
     def act(self, action: CorporateAction, ctx: Context) -> None:
         """Restate the working orders of the symbol, oldest first."""
+        ended: list[str] = []
         for order in self._resting.of(action.symbol):
             if action.kind == DELIST:
                 self._cancel_for(action, order, DELISTED, ctx)
             elif action.kind == SPLIT:
                 lots = self._accounts[order.portfolio].lots.get(action.symbol, {})
                 restated = actions.split(order, action, lots, self._terms.lot_size)
-                if restated is None:
+                if restated is None or self._protects_nothing(order, lots, action, ended):
                     self._cancel_for(action, order, NOTHING_LEFT, ctx)
+                    ended.append(order.order.client_order_id)
                 else:
                     ctx.emit(restated)
             elif action.kind == DIVIDEND:
@@ -89,6 +100,16 @@ class CorporateDesk(BrokerState):
                     ctx.emit(lowered)
             elif action.kind == RENAME and action.renamed_to is not None:
                 ctx.emit(actions.rename(order, action.renamed_to))
+
+    def _protects_nothing(
+        self, order: WorkingOrder, lots: Mapping[str, OpenLot], action: CorporateAction, ended: Sequence[str]
+    ) -> bool:
+        """Tell whether an exit of a bracket has no position behind a split, all of it having been paid in cash."""
+        entry = "" if order.terms is None else order.terms.bracket_of
+        if not entry or (entry in self._resting.orders and entry not in ended):
+            return False
+        held = [(lot.lot_id, lot.qty) for lot in lots.values()]
+        return not split_lots(held, action.numerator, action.denominator, self._terms.lot_size).qty
 
     def _cancel_for(self, action: CorporateAction, order: WorkingOrder, reason: str, ctx: Context) -> None:
         px = self._market.last(action.symbol)

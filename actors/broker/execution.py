@@ -129,6 +129,7 @@ class Execution(Following):
 
     Attributes:
         shares_volume: whether fills or their prices depend on the volume that is offered.
+        bar: when the bars that fill began and ended, nanoseconds UTC; None where something else does.
     """
 
     __slots__ = (
@@ -140,6 +141,7 @@ class Execution(Following):
         "_terms",
         "_traded",
         "_volume",
+        "bar",
         "shares_volume",
     )
 
@@ -175,6 +177,7 @@ class Execution(Following):
         self._volume: dict[int, int] = {}
         self._traded: dict[int, int] = {}
         self._banded = terms.status.banded
+        self.bar: tuple[int, int] | None = None
         self.shares_volume = terms.shaped or terms.participation > 0
         after = terms.aftermath
         self._aftermath = None if after is None else Aftermath(terms.costs, dict(after.pressures))
@@ -214,16 +217,35 @@ class Execution(Following):
             self._purses[portfolio] = purse
         return purse
 
+    def cancel(self, order: WorkingOrder, reason: str, filled_now: int = 0) -> None:
+        """End an order; the exits of an entry end with it where the position is not there."""
+        super().cancel(order, reason, filled_now)
+        if order.linked:
+            self._end_exits_of(order)
+
+    def expire(self, order: WorkingOrder, reason: str) -> None:
+        """End an order whose time is over, as :meth:`cancel`."""
+        super().expire(order, reason)
+        if order.linked:
+            self._end_exits_of(order)
+
+    def _end_exits_of(self, entry: WorkingOrder) -> None:
+        terms = entry.terms
+        if (
+            terms is not None
+            and terms.bracket is not None
+            and self.held(entry.portfolio, entry.symbol) * entry.side <= 0
+        ):
+            self.end_exits(entry)
+
     def trigger(self, order: WorkingOrder, level: int) -> WorkingOrder | None:
         """State that a condition was met; return the order as it works from then on, None where nothing is left of it.
 
         An order that has nothing to close any more ends instead, and was never triggered.
         """
-        room, bound = order.leaves, ""
-        if order.order.lot_id:
-            room, bound = self._room(order, self._purse(order.portfolio).stake(order.symbol))
-        if bound == LOT_CLOSED and room <= 0:
-            self.cancel(order, bound)
+        lot_id = order.order.lot_id
+        if lot_id and self._purse(order.portfolio).stake(order.symbol).left(lot_id, order.side) <= 0:
+            self.cancel(order, LOT_CLOSED)
             return None
         self.events.append(_triggered(order, level))
         changed = order.copy()
@@ -282,19 +304,21 @@ class Execution(Following):
         self._book(order, match, fill, purse, stake, at)
         if qty == room < leaves:
             self.cancel(_arrived(order, at), bound, qty)
-        if order.linked or (held and self._links.brackets):
+        if order.linked or (held and (self._links.brackets or self._brackets)):
             self._consequences(_arrived(order, at) if order.linked else order, match, qty, held, stake.held)
 
     def _consequences(self, order: WorkingOrder, match: Match, qty: int, before: int, held: int) -> None:
         """State what a fill of ``qty`` means for others, the position having gone from ``before`` to ``held``."""
         if order.linked:
             self.follow(order, qty, match)
+            if order.n in self.ended:
+                self._end_exits_of(order)
         if before and before * held <= 0:
             self.closed_out(order.portfolio, order.symbol, order.side)
 
     def _beyond_band(self, order: WorkingOrder, match: Match, half_quoted: int | None) -> bool:
         """Tell whether an order meets a price beyond its symbol's price band, where nothing trades."""
-        cap = self._terms.status.cap(order.symbol, order.side)
+        cap = self._terms.status.cap(order.symbol, order.side, self.bar)
         if cap is None:
             return False
         half = half_quoted or 0 if match.source == QUOTE else 0
@@ -302,12 +326,12 @@ class Execution(Following):
 
     def _worst(self, order: WorkingOrder) -> int | None:
         """Return the worst price an order may pay or get: its limit or its symbol's price band, the nearer one."""
-        limit, cap = order.limit_px, self._terms.status.cap(order.symbol, order.side)
+        limit, cap = order.limit_px, self._terms.status.cap(order.symbol, order.side, self.bar)
         if limit is None or cap is None:
             return cap if limit is None else limit
         return min(limit, cap) if order.side == BUY else max(limit, cap)
 
-    def _room(self, order: WorkingOrder, stake: Stake, match: Match | None = None) -> tuple[int, str]:
+    def _room(self, order: WorkingOrder, stake: Stake, match: Match) -> tuple[int, str]:
         """Return how much a sale, or what only closes, may fill, and the reason that ends what is beyond."""
         submitted = order.order
         if submitted.lot_id:
@@ -317,10 +341,10 @@ class Execution(Following):
         bound = self._no_short(order, match) if self._terms.allow_short else NO_POSITION
         return (stake.held, bound) if bound else (order.leaves, "")
 
-    def _no_short(self, order: WorkingOrder, match: Match | None) -> str:
+    def _no_short(self, order: WorkingOrder, match: Match) -> str:
         """Return why an order must not sell more than is held although shorts are allowed, "" where it may."""
         status, locates = self._terms.status, self._terms.locates
-        if status.restricted and status.short_restricted(order.symbol) and not (match and match.maker):
+        if status.restricted and status.short_restricted(order.symbol) and not match.maker:
             return SSR_RESTRICTED
         return NO_LOCATE if locates is not None and locates.missing(order.order) else ""
 

@@ -105,7 +105,7 @@ class Following:
         terms = order.terms
         if not order.linked or terms is None:
             return order.n
-        oldest = min(order.n, self._links.oldest(order))
+        oldest = self._links.oldest(order)
         if terms.bracket_of:
             oldest = min([oldest, *(exit_.n for exit_ in self._bracket(terms.bracket_of).exits)])
         return oldest
@@ -153,11 +153,21 @@ class Following:
             symbol: of the position that is closed or turned around now.
             side: of the orders that would have closed it.
         """
-        for name, state in self._links.brackets.items():
-            for order in [] if state.open else self._bracket(name).exits:
+        for name in dict.fromkeys((*self._links.brackets, *self._brackets)):
+            entry = self._orders.get(name)
+            if entry is not None and self.now_of(entry) is not None:
+                continue  # it may open the position anew
+            for order in self._bracket(name).exits:
                 found = self.now_of(order)
                 if found is not None and (found.portfolio, found.symbol, found.side) == (portfolio, symbol, side):
                     self.cancel(found, POSITION_CLOSED)
+
+    def end_exits(self, entry: WorkingOrder) -> None:
+        """End the exits of an entry that has ended itself and whose position is not there: they protect nothing."""
+        for order in self._bracket(entry.order.client_order_id).exits:
+            found = self.now_of(order)
+            if found is not None:
+                self.cancel(found, POSITION_CLOSED)
 
     def _bracket(self, entry: str) -> Exits:
         found = self._brackets.get(entry)

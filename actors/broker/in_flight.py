@@ -6,6 +6,7 @@ nothing left to cancel or replace: the fill wins, and the request is refused.
 
 from __future__ import annotations
 
+import heapq
 from typing import Final
 
 import msgspec
@@ -29,10 +30,12 @@ class InFlight:
         waiting: whether anything is on its way.
     """
 
-    __slots__ = ("_requests", "next_ts", "waiting")
+    __slots__ = ("_requests", "_times", "next_ts", "waiting")
 
     def __init__(self) -> None:
         self._requests: dict[str, Request] = {}
+        self._times: list[tuple[int, str]] = []
+        """A heap of when they take effect, with some that were answered before."""
         self.next_ts = UNTIL_TOLD
         self.waiting = False
 
@@ -55,6 +58,7 @@ class InFlight:
         """Fold a request; a cancel takes the place of a replace."""
         self._requests.pop(request.client_order_id, None)
         self._requests[request.client_order_id] = request
+        heapq.heappush(self._times, (request.effective_ts, request.client_order_id))
         self._renew()
 
     def drop(self, client_order_id: str) -> None:
@@ -63,8 +67,11 @@ class InFlight:
         self._renew()
 
     def _renew(self) -> None:
-        self.waiting = bool(self._requests)
-        self.next_ts = min((request.effective_ts for request in self._requests.values()), default=UNTIL_TOLD)
+        requests, times = self._requests, self._times
+        while times and not _stands(times[0], requests):
+            heapq.heappop(times)
+        self.waiting = bool(requests)
+        self.next_ts = times[0][0] if times else UNTIL_TOLD
 
     def snapshot(self) -> bytes:
         """Return plain values."""
@@ -73,4 +80,13 @@ class InFlight:
     def restore(self, state: bytes) -> None:
         """Take over what :meth:`snapshot` gave."""
         self._requests = {request.client_order_id: request for request in _DECODE.decode(state)}
+        self._times = [(request.effective_ts, name) for name, request in self._requests.items()]
+        heapq.heapify(self._times)
         self._renew()
+
+
+def _stands(entry: tuple[int, str], requests: dict[str, Request]) -> bool:
+    """Tell whether a time is still that of the request it was noted for."""
+    ts, name = entry
+    request = requests.get(name)
+    return request is not None and request.effective_ts == ts

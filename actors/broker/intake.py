@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -14,7 +15,9 @@ from actors.broker.acceptance import (
     closable,
 )
 from actors.broker.bars import offer, quoted
+from actors.broker.execution import FOK, IOC
 from actors.broker.in_flight import PENDING_CANCEL, PENDING_REPLACE
+from actors.broker.links import POSITION_CLOSED
 from actors.broker.matching import CLOSE, Match
 from actors.broker.order_state import WorkingOrder
 from actors.broker.panels import row_of, trades
@@ -94,27 +97,33 @@ class IntakeDesk(BrokerState):
                 return
         cost = self.expected_cost(order, last) if ticks or not self._terms.costs.free else 0
         ctx.emit(OrderAccepted(order_id, order, reserved, ctx.now, last, cost))
-        if self._params.same_event_fill and order.type is OrderType.MARKET:
+        if self._params.same_event_fill and order.type is OrderType.MARKET and order.tif not in _AUCTIONS:
             self._fill_at_close(WorkingOrder(number, order, reserved, ctx.now), ctx)
 
     def _check_place(self, order: WorkingOrder, now: int) -> Refusal | None:
         """Return why an order does not fit where the market stands, or None."""
         market = self._market
         refusal = check_auction(order, now, market.session_close, close_only=market.close_only)
-        return refusal or check_post_only(order, order.limit_px, self._opposite(order))
+        return refusal or self._check_post_only(order, order.limit_px)
+
+    def _check_post_only(self, order: WorkingOrder, limit_px: int | None) -> Refusal | None:
+        return check_post_only(order, limit_px, self._opposite(order), rests_at=self._rests_at(order.symbol))
 
     def _fill_at_close(self, order: WorkingOrder, ctx: Context) -> None:
         """Fill a market order at the close of the bars it arrived with, if its symbol traded then."""
         panel = self._market.panel
-        if panel is None or panel.ts != ctx.now:
+        if panel is None or panel.ts != ctx.now or self._book.ticked(order.symbol):
             return
         row = row_of(panel, order.symbol)
         if row < 0 or not trades(panel, row) or not self._status.open(order.symbol, panel.start_ts):
             return
-        execution = self._execution(panel.session, ctx.now)
+        execution = self._execution(panel.session, ctx.now, accepted=1)
         offer(panel, row, order.symbol, execution, self._market.used.get(order.symbol, 0))
         ref = int(panel.close_fx[row])
         execution.fill(order, Match(ref, CLOSE, maker=False), quoted(panel, row, CLOSE), ref)
+        now = execution.now_of(order)
+        if order.immediate and now is not None:  # that was its one look
+            execution.cancel(now, FOK if order.order.tif is TimeInForce.FOK else IOC)
         ctx.out += execution.events
 
     @decides(RouteReplace)
@@ -127,7 +136,7 @@ class IntakeDesk(BrokerState):
             return
         refusal = self._refuse_replace(working, command)
         if refusal is None and working.terms is not None and working.terms.post_only:
-            refusal = check_post_only(working, command.limit_px, self._opposite(working))
+            refusal = self._check_post_only(working, command.limit_px)
         refusal = refusal or self._on_its_way(client_order_id, cancels=False)
         if refusal is not None:
             ctx.emit(OrderCancelRejected(client_order_id, *refusal))
@@ -159,7 +168,7 @@ class IntakeDesk(BrokerState):
             ctx.emit(OrderCancelRejected(command.client_order_id, *refusal))
             return
         if self._latency.none and not self._in_flight.waiting:
-            ctx.emit(self._canceled(working, command.reason))
+            self._cancel([working], command.reason, ctx)
             return
         pending = self._on_its_way(command.client_order_id, cancels=True)
         if pending is not None:
@@ -170,7 +179,7 @@ class IntakeDesk(BrokerState):
             arrives, name = ctx.now + travel, command.client_order_id
             ctx.emit(OrderCancelRequested(name, command.reason, arrives, working.order_id, working.cum_qty))
             return
-        ctx.emit(self._canceled(working, command.reason))
+        self._cancel([working], command.reason, ctx)
 
     def _on_its_way(self, client_order_id: str, *, cancels: bool) -> Refusal | None:
         """Return why a request does not follow the one that is on its way; a cancel may follow a replace."""
@@ -180,6 +189,19 @@ class IntakeDesk(BrokerState):
         if request is not None and not cancels:
             return PENDING_REPLACE, f"new terms for order {client_order_id} are on their way already; ask again later"
         return None
+
+    def _cancel(self, orders: Sequence[WorkingOrder], reason: str, ctx: Context) -> None:
+        """Cancel orders at once.
+
+        With entries that have no position (any more) their exits end, too; with the half of a flip that closes the one
+        that opens, which would otherwise close in its stead.
+        """
+        halves = [half for half in map(self._opening_half, orders) if half is not None and half not in orders]
+        orders = [*orders, *halves] if halves else orders
+        for order in orders:
+            ctx.emit(self._canceled(order, reason))
+        for order in self._unprotecting(orders):
+            ctx.emit(self._canceled(order, POSITION_CLOSED))
 
     def _canceled(self, order: WorkingOrder, reason: str) -> OrderCanceled:
         name, last = order.order.client_order_id, self._last(order.symbol)
@@ -204,5 +226,4 @@ class IntakeDesk(BrokerState):
         chosen = [o for o in self._resting.orders.values() if command.portfolio in ("", o.portfolio)]
         if command.scope == "adding":
             chosen = adding_risk(chosen, self._accounts)
-        for order in chosen:
-            ctx.emit(self._canceled(order, command.reason))
+        self._cancel(chosen, command.reason, ctx)

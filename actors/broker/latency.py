@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from actors.broker.order_state import WorkingOrder
+from actors.values.order_names import opens_a_flip
 from daemon.kernel.ids import rng
 
 KEPT_MAX: Final = 4096
@@ -38,7 +40,7 @@ class Latency:
         self.none = not base_ns and not jitter_ns
 
     def of(self, n: int) -> int:
-        """Return the latency of the order with number ``n`` and of what is asked of it later."""
+        """Return the latency drawn for the number ``n``."""
         if not self._jitter:
             return self._base
         drawn = self._drawn.get(n)
@@ -47,3 +49,14 @@ class Latency:
                 self._drawn.clear()
             drawn = self._drawn[n] = self._base + rng(self._seed, "latency", n).randint(0, self._jitter)
         return drawn
+
+    def of_order(self, order: WorkingOrder) -> int:
+        """Return the latency of an order and of what is asked of it later.
+
+        An order that turns a position around travels as one: the half that opens has the number behind the one that
+        closes, and is as slow.
+        """
+        if not self._jitter:
+            return self._base
+        submitted = order.order
+        return self.of(order.n - opens_a_flip(submitted.client_order_id, submitted.parent_id))

@@ -104,12 +104,13 @@ class Links:
         if not state.open and not state.exits and state.begun:
             del self.brackets[name]
 
-    def restated(self, name: str, numerator: int, denominator: int) -> None:
-        """Count what a bracket filled in the shares behind a split."""
+    def restated(self, name: str, numerator: int, denominator: int, lot_size: int) -> None:
+        """Count what a bracket filled in the shares behind a split; a part of a lot size is paid out, not closed."""
         state = self.brackets.get(name)
         if state is not None:
-            state.entered = state.entered * numerator // denominator
+            left = (state.entered - state.exited) * numerator // denominator
             state.exited = state.exited * numerator // denominator
+            state.entered = state.exited + left - left % lot_size
 
     def snapshot(self) -> list[Any]:
         """Return plain values; groups follow from the working orders."""

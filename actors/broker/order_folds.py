@@ -44,10 +44,10 @@ class OrderFolds(BrokerState):
             trailing.begin(order, event.ref_px)
             if order.linked:
                 self._links.accepted(order)
-        if order.limit_px is not None and not exit_of:
+        if order.limit_px is not None and (not exit_of or self._book.ticked(order.symbol)):
             # What is on its way still is judged by the first quote or print that it meets.
-            travels = not self._latency.none and self._travel(order)
-            self._resting.judge_arrival(order, 0 if travels else self._opposite(order))
+            travels = not exit_of and not self._latency.none and self._travel(order)
+            self._judge_arrival(order, 0 if travels else self._opposite(order))
 
     @evolves(OrderRejected)
     def rejected(self, event: OrderRejected) -> None:
@@ -69,7 +69,7 @@ class OrderFolds(BrokerState):
         order.advance(OrderTrigger.TRIGGER)
         self._resting.triggered(order)
         if order.limit_px is not None and self._book.ticked(order.symbol):
-            self._resting.judge_arrival(order, self._opposite(order))
+            self._judge_arrival(order, self._opposite(order))
 
     @evolves(OrderReplaced)
     def replaced(self, event: OrderReplaced) -> None:
@@ -96,7 +96,7 @@ class OrderFolds(BrokerState):
         order.queue = None
         order.show()
         self._resting.touch(order)
-        self._resting.judge_arrival(order, self._opposite(order))
+        self._judge_arrival(order, self._opposite(order))
 
     @evolves(OrderCanceled)
     def canceled(self, event: OrderCanceled) -> None:
@@ -153,6 +153,9 @@ class OrderFolds(BrokerState):
             order.section_31_raw += value * rates.section_31
             order.taf_raw += qty * rates.taf
             order.regulatory += event.regulatory
+
+    def _judge_arrival(self, order: WorkingOrder, last: int) -> None:
+        self._resting.judge_arrival(order, last, rests_at=self._rests_at(order.symbol))
 
     def _end(self, order: WorkingOrder) -> None:
         self._resting.remove(order)

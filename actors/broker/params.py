@@ -21,7 +21,7 @@ class BrokerParams(msgspec.Struct, frozen=True):
         impact_sqrt_rate: fraction at a participation of 1 (fill quantity over ADV).
         participation: largest share of a bar's volume that may be filled, 0 for no cap.
         latency_ns: shifts arrival against quotes and trades only.
-        same_event_fill: a market order may fill at the event it arrives with.
+        same_event_fill: a market order may fill at the close of the bars it arrives with; not on ticks.
         fill_on_touch: a resting limit fills when a bar only touches it (frictionless); else it must be traded through.
         account: ``cash``, ``cash_strict`` or ``margin``.
         allow_short: SELL of more than is held opens a short.

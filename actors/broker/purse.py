@@ -103,35 +103,37 @@ class MarginPurse(Purse):
     Cash may become negative by it, which is what is borrowed. What only reduces a position is never refused. The symbol
     of the fill counts at the market price it is filled at, as others do that were filled in this instant; the rest
     counts at its last known price.
+
+    Whoever books a fill has asked for its symbol just before, so one position at most has changed since a question.
     """
 
-    __slots__ = ("_asked", "_counted", "_free", "_prices")
+    __slots__ = ("_asked", "_counted", "_free")
 
     def __init__(self, account: Account, prices: MarginPrices) -> None:
         """Start with the account and the prices as they are; neither is changed."""
         super().__init__(account)
-        self._prices = prices
-        self._asked: dict[int, int] = {}
-        """By symbol: the market price of the last fill that was asked about, which is that of the last one."""
+        self._asked: tuple[int, int] | None = None
+        """The symbol and market price of the last question; what was filled since was filled there."""
         self._counted: dict[int, tuple[int, int]] = {}
         """By symbol: quantity, and what it adds to the equity beyond the requirement."""
         self._free = 0
         for symbol, qty in account.positions.items():
-            self._count(symbol, qty)
+            self._count(symbol, qty, prices.last(symbol))
 
-    def _count(self, symbol: int, qty: int) -> None:
+    def _count(self, symbol: int, qty: int, px: int) -> None:
         """Count a position as it is, where it changed."""
         counted, adding = self._counted.get(symbol, (0, 0))
         if counted != qty:
-            adds = _adds(qty, self._asked.get(symbol) or self._prices.last(symbol))
+            adds = _adds(qty, px)
             self._counted[symbol] = qty, adds
             self._free += adds - adding
 
     def pays(self, symbol: int, qty: int, ref: int, cash: int) -> bool:
         """Tell whether a fill reduces a position, or leaves the initial requirement of all positions covered."""
-        for other, stake in self.stakes.items():
-            self._count(other, stake.held)
-        self._asked[symbol] = ref
+        if self._asked is not None:
+            asked, px = self._asked
+            self._count(asked, self.stake(asked).held, px)
+        self._asked = symbol, ref
         held = self.stake(symbol).held
         if held * qty < 0 and abs(qty) <= abs(held):
             return True

@@ -39,10 +39,13 @@ class RequestDesk(BrokerState):
         """State what becomes of requests that have arrived."""
         for request in requests:
             order = self._resting.orders.get(request.client_order_id)
-            if order is None:
+            if order is None or order.n in execution.ended:
                 continue  # it ended, and the request was refused then
             if isinstance(request, OrderCancelRequested):
                 execution.cancel(order, request.reason)
+                half = self._opening_half(order)
+                if half is not None and half.n not in execution.ended:
+                    execution.cancel(half, request.reason)
                 continue
             terms = RouteReplace(
                 request.client_order_id, request.qty, request.limit_px, request.stop_px, request.reserved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.broker.account import Account
+from actors.broker.ladder import Ladder
 from actors.broker.order_state import UNTIL_TOLD, Mode, WorkingOrder
 from actors.broker.panels import row_of, trades
 from actors.messages.market import BarPanel
@@ -23,6 +25,8 @@ LASTING: Final = (TimeInForce.GTC, TimeInForce.GTD)
 # A bar's floats and an order's integers are compared exactly later; this first test must only never miss. One unit
 # covers the rounding to 1e-8, five units in the last place cover the division.
 _WIDE: Final = 1e-15
+_FEW: Final = 64
+"""So many dates of orders that have ended are kept until somebody looks for them."""
 
 
 class RestingOrders:
@@ -46,9 +50,13 @@ class RestingOrders:
         """Trailing stops whose condition was not met yet."""
         self.dated: dict[int, WorkingOrder] = {}
         """Orders that end at a date of their own."""
+        self._dates: list[tuple[int, int]] = []
+        """A heap of (date, order number) of those and of some that have ended."""
         self.next_expiry = 0
         """The earliest of those dates, 0 where there is none."""
         self._by_symbol: dict[int, dict[int, WorkingOrder]] = {}
+        self._ladders: dict[int, Ladder] = {}
+        """Of symbols that have ticked while orders worked in them."""
         self._up = np.full(n_symbols, _INF)
         self._down = np.full(n_symbols, -_INF)
         self._dirty: dict[int, None] = {}
@@ -76,8 +84,11 @@ class RestingOrders:
                 self.trails[order.n] = order
             if order.terms.expire_ts is not None:
                 self.dated[order.n] = order
-                self._find_expiry()
+                heapq.heappush(self._dates, (order.terms.expire_ts, order.n))
+                self.next_expiry = self._dates[0][0]
         self._dirty[symbol] = None
+        if symbol in self._ladders:
+            self._ladders[symbol].put(order)
 
     def remove(self, order: WorkingOrder) -> None:
         """Let go of an order."""
@@ -100,9 +111,17 @@ class RestingOrders:
             if self.dated.pop(order.n, None) is not None:
                 self._find_expiry()
         self._dirty[symbol] = None
+        if symbol in self._ladders:
+            self._ladders[symbol].drop(order)
 
     def _find_expiry(self) -> None:
-        self.next_expiry = min((order.expire_ts or 0 for order in self.dated.values()), default=0)
+        dates, dated = self._dates, self.dated
+        if len(dates) > 2 * len(dated) + _FEW:
+            dates[:] = [entry for entry in dates if entry[1] in dated]
+            heapq.heapify(dates)
+        while dates and dates[0][1] not in dated:  # of orders that have ended before their date
+            heapq.heappop(dates)
+        self.next_expiry = dates[0][0] if dates else 0
 
     def expired(self, now: int, *, at_once: bool) -> list[WorkingOrder]:
         """Return the orders whose own date is over at ``now``, oldest first.
@@ -125,7 +144,7 @@ class RestingOrders:
         """Let an order work as what is behind its condition."""
         order.trigger()
         self.trails.pop(order.n, None)
-        self._dirty[order.symbol] = None
+        self.touch(order)
 
     def rename(self, order: WorkingOrder, symbol: int) -> None:
         """Let an order work in another symbol, in its place among the orders there."""
@@ -133,38 +152,57 @@ class RestingOrders:
         if not self._by_symbol[order.symbol]:
             del self._by_symbol[order.symbol]
         self._dirty[order.symbol] = None
+        if order.symbol in self._ladders:
+            self._ladders[order.symbol].drop(order)
         order.symbol = symbol
         there = self._by_symbol.setdefault(symbol, {})
         younger = bool(there) and order.n < next(reversed(there))
         there[order.n] = order
         if younger:
             self._by_symbol[symbol] = dict(sorted(there.items()))
-        self._dirty[symbol] = None
+        self.touch(order)
 
     def touch(self, order: WorkingOrder) -> None:
         """Note that an order's terms changed."""
         self._dirty[order.symbol] = None
+        if order.symbol in self._ladders:
+            self._ladders[order.symbol].put(order)
 
     def of(self, symbol: int) -> Iterable[WorkingOrder]:
         """Return the symbol's orders, oldest first."""
         found: Mapping[int, WorkingOrder] = self._by_symbol.get(symbol, {})
         return found.values()
 
+    def near(self, symbol: int, low: int, high: int) -> list[WorkingOrder]:
+        """Return those of the symbol's orders that a tick may concern, in no order; see :meth:`Ladder.within`."""
+        ladder = self._ladders.get(symbol)
+        if ladder is None:
+            ladder = self._ladders[symbol] = Ladder()
+            for order in self.of(symbol):
+                ladder.put(order)
+        return ladder.within(low, high)
+
+    def taking_in(self, symbol: int) -> list[WorkingOrder]:
+        """Return the limits that wait to take in a symbol that has ticked."""
+        ladder = self._ladders.get(symbol)
+        return [] if ladder is None else ladder.taking()
+
     @property
     def symbols(self) -> Iterable[int]:
         """Return the symbols that have working orders."""
         return self._by_symbol.keys()
 
-    def judge_arrival(self, order: WorkingOrder, last: int) -> None:
-        """Note whether a limit takes liquidity at its first open: it does if it came in at or beyond the last price.
+    def judge_arrival(self, order: WorkingOrder, last: int, *, rests_at: bool = False) -> None:
+        """Note whether a limit takes liquidity at its first price: it does if it came in at or beyond the last one.
 
         Args:
             order: which just came in or has new terms.
             last: last price, 0 where none is known: then it may take, too.
+            rests_at: at exactly the last price it rests, and takes only beyond.
         """
         self.taking.pop(order.n, None)
         limit = order.limit_px if order.mode is Mode.LIMIT else None
-        order.taking = limit is not None and (not last or order.side * (limit - last) >= 0)
+        order.taking = limit is not None and (not last or order.side * (limit - last) >= rests_at)
         if order.taking:
             self.taking[order.n] = order
 

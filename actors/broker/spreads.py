@@ -69,6 +69,13 @@ class DynamicSpread:
             before = means[ids]
             means[ids] = np.where(np.isnan(before), spans, before + (spans - before) / length)
 
+    def move(self, symbol: int, new: int) -> None:
+        """Let another symbol go on where this one ends; one of which nothing is known leaves the other's as it is."""
+        for means in (self._short, self._long):
+            if not np.isnan(means[symbol]):
+                means[new] = means[symbol]
+                means[symbol] = np.nan
+
     def volatility(self, symbol: int) -> int:
         """Return the factor of a symbol's volatility, units of 1e-8."""
         long = self._long.item(symbol)

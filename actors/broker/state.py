@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from actors.broker.acceptance import Refusal, check_exit, check_replace
@@ -26,6 +27,7 @@ from actors.messages.orders import RouteReplace, SubmitOrder
 from actors.messages.portfolio import CashFlowed, FinancingCharged, PositionChanged
 from actors.values.average_volume import AverageVolume
 from actors.values.fixed import div_round, mul
+from actors.values.order_names import opening_id
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
 from daemon.kernel.actor import CoreActor, Health, evolves
@@ -78,15 +80,21 @@ class BrokerState(CoreActor):
         self.null_volume_skips = 0
         """Order-bars that could not fill because the bar's volume is null."""
 
-    def _execution(self, session: int, now: int) -> Execution:
-        """Return the budgets of an instant stamped ``now`` on the trade date ``session`` (YYYYMMDD)."""
+    def _execution(self, session: int, now: int, accepted: int = 0) -> Execution:
+        """Return the budgets of an instant.
+
+        Args:
+            session: trade date, YYYYMMDD.
+            now: stamp, nanoseconds UTC.
+            accepted: orders that are stated to be accepted and not folded yet; their numbers are taken.
+        """
         return Execution(
             self._terms,
             self._accounts,
             session,
             links=self._links,
             orders=self._resting.orders,
-            number=self._next,
+            number=self._next + accepted,
             now=now,
             last=self._last,
         )
@@ -123,6 +131,36 @@ class BrokerState(CoreActor):
         price = costs.take(ref, side, qty, limit, half, adv, 0, rate, pressure, at_touch=half is not None)
         return price.spread + price.slippage + price.impact + costs.commission_due(qty, mul(qty, price.px))
 
+    def _unprotecting(self, ending: Sequence[WorkingOrder]) -> list[WorkingOrder]:
+        """Return the exits, not among them, of entries that end without a position on their side."""
+        found: list[WorkingOrder] = []
+        numbers: set[int] | None = None
+        for entry in ending:
+            if entry.terms is None or entry.terms.bracket is None:
+                continue
+            bracket = self._links.brackets.get(entry.order.client_order_id)
+            if bracket is None or self._accounts[entry.portfolio].positions.get(entry.symbol, 0) * entry.side > 0:
+                continue
+            if numbers is None:
+                numbers = {order.n for order in ending}
+            exits = (self._resting.orders[name] for name in bracket.exits)
+            found += [order for order in exits if order.n not in numbers]
+        return found
+
+    def _opening_half(self, order: WorkingOrder) -> WorkingOrder | None:
+        """Return the half that opens, where it works and an order is the half of a flip that closes; else None."""
+        name = order.order.client_order_id
+        half = self._resting.orders.get(opening_id(name))
+        return half if half is not None and half.order.parent_id == name else None
+
+    def _end_book(self) -> None:
+        """Fold that the session's quotes and prints are over: last prices stay, the book does not."""
+        if self._book.active:
+            self._market.take_last(self._book.lasts())
+            self._book.begin()
+            for order in self._resting.orders.values():
+                order.queue = None  # the next session's book has places of its own
+
     def _last(self, symbol: int) -> int:
         """Return the last price known, units of 1e-8: the mid of a quote, else a print or close; 0 where none is."""
         if not self._book.active:
@@ -136,11 +174,19 @@ class BrokerState(CoreActor):
             return self._market.last(symbol)
         return self._book.touch(symbol).opposite(order.side) or self._last(symbol)
 
+    def _rests_at(self, symbol: int) -> bool:
+        """Tell whether a limit at exactly the last price rests: where prints alone tell what the market is.
+
+        A print says what was traded, not what is offered; who pays no more than it did is not sure to find anybody.
+        """
+        book = self._book
+        return book.active and book.printed(symbol) and not book.quoted(symbol)
+
     def _travel(self, order: WorkingOrder) -> int:
         """Return how long a request for a working order is on its way, nanoseconds: 0 where it takes effect at once."""
         if self._latency.none or not self._book.ticked(order.symbol):
             return 0
-        return self._latency.of(order.n)
+        return self._latency.of_order(order)
 
     # -- views -----------------------------------------------------------------------------------------------------
 
@@ -153,6 +199,11 @@ class BrokerState(CoreActor):
     def working(self) -> tuple[WorkingOrder, ...]:
         """The working orders, oldest first; look, do not touch."""
         return tuple(self._resting.orders.values())
+
+    @property
+    def trails(self) -> Mapping[int, WorkingOrder]:
+        """The trailing stops whose condition was not met yet, by number; look, do not touch."""
+        return self._resting.trails
 
     def account(self, portfolio: str) -> Account:
         """Return a portfolio's account; look, do not touch."""

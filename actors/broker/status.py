@@ -2,10 +2,13 @@
 
 Halts. While a symbol or the whole market is halted nothing of it is matched: no fill, no trigger, no trail that moves.
 A bar that overlaps a halt is not matched either, for nobody can say which of its prices were traded at while it lasted.
+A bar that ends as the halt begins was over by then.
 What lifts a halt stands in :mod:`actors.values.halts`; a gap in the data lifts nothing.
 
 Bands (LULD). No purchase above the upper band, no sale below the lower one: what a taker would pay beyond is cut to the
-band, and a price that lies beyond it fills nothing. Bands hold until new ones or ``trading`` take their place.
+band, and a price that lies beyond it fills nothing. Bands hold until new ones or ``trading`` take their place, and no
+longer than their session: the next one begins with bands of its own, which nobody knows before they are told. A bar
+inside which bands followed each other is held to the widest of them, since none of its prices says when it was traded.
 
 Short-sale restriction (Rule 201 of Regulation SHO). It holds for the rest of the session and for the next one. While
 it does, a short sale fills only as a limit that rests above the market and is met from below.
@@ -27,12 +30,16 @@ from actors.values.halts import LULD, MARKET, SSR, Halts
 
 I64 = npt.NDArray[np.int64]
 Bands = tuple[int | None, int | None]
-"""(lower, upper)"""
+"""(lower, upper), None for none on that side"""
+Told = tuple[int, Bands]
+"""(when, nanoseconds UTC; bands)"""
 
 SSR_RESTRICTED: Final = "SSR_RESTRICTED"
 FLAGGED: Final = "flagged"
 COMPUTED: Final = "computed"
 OFF: Final = "off"
+_SINCE: Final = 8
+"""Place of what came last into the states that are kept."""
 _SOON: Final = -2
 """Last session of a restriction that was told before any session was seen: the first one."""
 _FALL: Final = (9, 10)
@@ -44,7 +51,7 @@ class MarketStatus:
     """See the module.
 
     Attributes:
-        quiet: nothing was ever halted and no symbol has bands: bars and ticks need not ask.
+        quiet: nothing was ever halted: bars and ticks need not ask.
         banded: some symbol has bands.
         restricted: some short sales may be restricted.
         computes: restrictions follow from prices, too, which must be shown to :meth:`note_prices`.
@@ -59,6 +66,7 @@ class MarketStatus:
         "_mode",
         "_released",
         "_ssr",
+        "_stopped",
         "banded",
         "computes",
         "quiet",
@@ -76,9 +84,12 @@ class MarketStatus:
         """
         self._mode = ssr
         self._halts = Halts()
+        self._stopped: dict[int, int] = {}
+        """Symbol -> when its present halt began, nanoseconds UTC."""
         self._released: dict[int, int] = {}
         """Symbol -> when its last halt ended, nanoseconds UTC."""
-        self._bands: dict[int, Bands] = {}
+        self._bands: dict[int, list[Told]] = {}
+        """Symbol -> bands that followed each other without a break, since its last bar; the last ones hold."""
         self._ssr: dict[int, int] = {}
         """Symbol -> number of the last session of its restriction."""
         self.told: dict[int, str] = {}
@@ -92,7 +103,7 @@ class MarketStatus:
     def _look(self) -> None:
         self.banded = bool(self._bands)
         self.restricted = bool(self._ssr)
-        self.quiet = not (self._halts.stopped or self._released or self._bands)
+        self.quiet = not (self._halts.stopped or self._released)
 
     # -- folds -----------------------------------------------------------------------------------------------------
 
@@ -105,10 +116,13 @@ class MarketStatus:
             banded = status.lower is not None or status.upper is not None
             halted = symbol in self._halts.stopped
             self._halts.fold(symbol, state, status.reason, banded=banded)
-            if halted and symbol not in self._halts.stopped:
+            if symbol in self._halts.stopped:
+                self._stopped.setdefault(symbol, status.ts)
+            elif halted:
+                del self._stopped[symbol]
                 self._released[symbol] = status.ts
             if state == LULD and banded and symbol != MARKET:
-                self._bands[symbol] = (status.lower, status.upper)
+                self._bands.setdefault(symbol, []).append((status.ts, (status.lower, status.upper)))
             else:
                 self._bands.pop(symbol, None)
         self._look()
@@ -129,6 +143,19 @@ class MarketStatus:
         if self._ssr:
             self._ssr = {s: number if until == _SOON else until for s, until in self._ssr.items()}
             self._ssr = {symbol: until for symbol, until in self._ssr.items() if until >= number}
+            self._look()
+
+    def after_bars(self, ids: npt.NDArray[np.int32]) -> None:
+        """Bars of these symbols are done: what comes is held to the bands of now, and those that follow."""
+        for symbol in ids.tolist():
+            told = self._bands.get(symbol)
+            if told is not None:
+                del told[:-1]
+
+    def end(self) -> None:
+        """The session under way ends, and bands with it."""
+        if self._bands:
+            self._bands = {}
             self._look()
 
     def note_bar(self, panel: BarPanel) -> None:
@@ -156,7 +183,7 @@ class MarketStatus:
         """
         self._last[ids] = last
         close = self._close[ids]
-        fell = (close > 0) & (low * _FALL[1] <= close * _FALL[0])
+        fell = low * _FALL[1] <= close * _FALL[0]  # what never closed has 0 there, and nothing trades at 0
         for symbol in ids[fell].tolist():
             self._restrict(symbol)
         self.restricted = bool(self._ssr)
@@ -164,7 +191,7 @@ class MarketStatus:
     def move(self, symbol: int, new: int) -> None:
         """Take over a rename: what holds of a symbol holds of the one it is called from now on."""
         self._halts.move(symbol, new)
-        for held in (self._released, self._bands, self._ssr, self.told):
+        for held in (self._stopped, self._released, self._bands, self._ssr, self.told):
             _move(held, symbol, new)
         if self.computes:
             for column in (self._last, self._close):
@@ -179,28 +206,49 @@ class MarketStatus:
 
     # -- questions -------------------------------------------------------------------------------------------------
 
-    def open(self, symbol: int, since_ts: int) -> bool:
-        """Whether the symbol was matched without a break from ``since_ts`` (nanoseconds UTC) to now."""
-        stopped = self._halts.stopped
-        if stopped and (symbol in stopped or MARKET in stopped):
-            return False
+    def open(self, symbol: int, since_ts: int, until_ts: int | None = None) -> bool:
+        """Whether the symbol was matched without a break from ``since_ts`` to ``until_ts`` (None: to now and on).
+
+        Both are nanoseconds UTC; ``until_ts`` itself is not asked about, as the end of a bar is no part of it.
+        """
+        stopped = self._stopped
+        if stopped:
+            if until_ts is None:
+                if symbol in stopped or MARKET in stopped:
+                    return False
+            elif stopped.get(symbol, until_ts) < until_ts or stopped.get(MARKET, until_ts) < until_ts:
+                return False
         released = self._released
         return not released or (released.get(symbol, 0) <= since_ts and released.get(MARKET, 0) <= since_ts)
 
     def passing(self, panel: BarPanel, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
         """Return those of a panel's rows whose symbols were matched for the whole of the bar."""
-        start = panel.start_ts
-        open_rows = [row for row in rows.tolist() if self.open(row if panel.dense else panel.ids.item(row), start)]
+        start, end = panel.start_ts, panel.ts
+        ids = panel.ids
+        open_rows = [row for row in rows.tolist() if self.open(row if panel.dense else ids.item(row), start, end)]
         return np.array(open_rows, dtype=np.intp)
 
     def frozen(self, symbol: int) -> tuple[str, str] | None:
         """Return (state, reason) where the symbol (-1: the market as a whole) is halted, else None."""
         return self._halts.stopped.get(symbol)
 
-    def cap(self, symbol: int, side: int) -> int | None:
-        """Return the worst price a fill may have: the upper band of a purchase, the lower one of a sale."""
-        bands = self._bands.get(symbol)
-        return None if bands is None else bands[1] if side == BUY else bands[0]
+    def cap(self, symbol: int, side: int, bar: tuple[int, int] | None = None) -> int | None:
+        """Return the worst price a fill may have: the upper band of a purchase, the lower one of a sale.
+
+        Args:
+            symbol: its id.
+            side: +1 buy, -1 sell.
+            bar: when the bar that fills began and ended, nanoseconds UTC; None for what trades now.
+        """
+        told = self._bands.get(symbol)
+        if told is None:
+            return None
+        held = [told[-1][1]] if bar is None else _within(told, *bar)
+        caps = [bands[1] if side == BUY else bands[0] for bands in held]
+        known = [cap for cap in caps if cap is not None]
+        if not known or len(known) < len(caps):
+            return None
+        return max(known) if side == BUY else min(known)
 
     def short_restricted(self, symbol: int) -> bool:
         """Whether short sales of the symbol are restricted."""
@@ -232,26 +280,44 @@ class MarketStatus:
         return [
             self._halts.snapshot(),
             [[symbol, ts] for symbol, ts in sorted(self._released.items())],
-            [[symbol, *bands] for symbol, bands in sorted(self._bands.items())],
+            [[symbol, [[ts, *bands] for ts, bands in told]] for symbol, told in sorted(self._bands.items())],
             [[symbol, until] for symbol, until in sorted(self._ssr.items())],
             [[symbol, state] for symbol, state in sorted(self.told.items())],
             self.session,
             self._last.tobytes(),
             self._close.tobytes(),
+            [[symbol, ts] for symbol, ts in sorted(self._stopped.items())],
         ]
 
     def restore(self, state: list[Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
         self._halts.restore(state[0])
         self._released = dict(state[1])
-        self._bands = {symbol: (lower, upper) for symbol, lower, upper in state[2]}
+        self._bands = {
+            symbol: [(ts, (lower, upper)) for ts, lower, upper in told] for symbol, told in map(_told_of, state[2])
+        }
         self._ssr = dict(state[3])
         self.told = dict(state[4])
         self.session = state[5]
+        # States of before it was kept know no beginning: those halts began before whatever comes.
+        self._stopped = dict(state[_SINCE]) if len(state) > _SINCE else dict.fromkeys(self._halts.stopped, 0)
         if self.computes and state[6]:
             self._last = np.frombuffer(state[6], dtype=np.int64).copy()
             self._close = np.frombuffer(state[7], dtype=np.int64).copy()
         self._look()
+
+
+def _within(told: list[Told], start: int, end: int) -> list[Bands]:
+    """Return the bands that held at some time of a bar, or from the first ones that were told inside it."""
+    until = [ts for ts, _ in told[1:]] + [end]
+    return [bands for (ts, bands), last in zip(told, until, strict=True) if ts < end and last > start]
+
+
+def _told_of(row: list[Any]) -> tuple[int, list[list[Any]]]:
+    """Return (symbol, bands told) of a snapshot's row; older ones have (symbol, lower, upper)."""
+    symbol, *rest = row
+    kept: list[list[Any]] = [[0, *rest]] if len(rest) > 1 else rest[0]
+    return symbol, kept
 
 
 def _move(held: dict[int, Any], symbol: int, new: int) -> None:

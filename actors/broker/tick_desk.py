@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Final
 
 from actors.broker import fees
+from actors.broker.acceptance import POST_ONLY_WOULD_TAKE
 from actors.broker.book import QUOTE, TRADE, Touch
 from actors.broker.execution import FOK, IOC, Execution
 from actors.broker.matching import Match
 from actors.broker.order_state import Auction, Mode, WorkingOrder
-from actors.broker.request_desk import RequestDesk
 from actors.broker.tick_matching import (
     Print,
     auction_match,
@@ -34,17 +34,16 @@ from actors.broker.tick_matching import (
     rests_against,
     waits,
 )
-from actors.messages.columns import I32
+from actors.broker.tick_reach import TickReach
 from actors.messages.market import QuotePanel, TradePanel
 from actors.messages.orders import (
     OrderFilled,
     OrderPartiallyFilled,
     TimeInForce,
 )
-from actors.values.fixed import mul
+from actors.values.fixed import SCALE, mul
 from daemon.kernel.actor import Context, decides, observes, seals
 
-POST_ONLY_WOULD_TAKE: Final = "POST_ONLY_WOULD_TAKE"
 _UNASKED: Final = -1
 
 
@@ -73,16 +72,21 @@ class Instant:
         self.stirs = False
 
 
-class TickDesk(RequestDesk):
+class TickDesk(TickReach):
     """Folds ticks and matches them against what works."""
 
     # -- observing -------------------------------------------------------------------------------------------------
+
+    _instant: Instant | None = None
+    _came_before = 0
+    """Orders with numbers below this one were there before the tick in progress, which both are of: no state."""
 
     def _begin(self, panel: QuotePanel | TradePanel) -> Instant | None:
         """Begin an instant for the orders that a tick may concern; None where there are none."""
         if self._terms.spreads is not None:
             self._terms.spreads.event(panel.ts, panel.ts)
-        orders = self._concerned(panel.ids, panel.ts)
+        self._came_before = self._next
+        orders = self._concerned(panel)
         self._instant = Instant(orders) if orders else None
         return self._instant
 
@@ -159,58 +163,43 @@ class TickDesk(RequestDesk):
                 self._resting.arrived(order, book.reference(order.symbol) or prints[0].px)
         book.note_trades(panel)
 
-    def _concerned(self, ids: I32, ts: int) -> list[WorkingOrder]:
-        """Return the orders that a tick of some symbols may concern, sales first, older before younger."""
-        resting = self._resting
-        if not resting.orders:
-            return []
-        if ids.size == 1:
-            found = list(resting.of(ids.item(0)))
-            if not found:
-                return found
-        else:
-            here = dict.fromkeys(ids.tolist())
-            found = [order for symbol in resting.symbols if symbol in here for order in resting.of(symbol)]
-        status = self._status
-        live = [order for order in found if self._is_live(order, ts)]
-        if not status.quiet:
-            live = [order for order in live if status.open(order.symbol, ts)]
-        live.sort(key=lambda order: (order.side, order.n))
-        return live
-
-    def _is_live(self, order: WorkingOrder, ts: int) -> bool:
-        """Tell whether an order, and its present terms, have reached the market by ``ts``."""
-        if order.live_from > ts:
-            return False
-        latency = self._latency
-        if latency.none or (order.terms is not None and order.terms.bracket_of):
-            return True  # exits of a bracket are at the venue when they come to life
-        return order.accepted_ts + latency.of(order.n) <= ts
-
     @seals(QuotePanel, TradePanel)
     def seal_tick(self, panel: QuotePanel | TradePanel) -> None:
         """Fold that limits rest which met a market they do not cross, and that requests were answered by now."""
-        instant, self._instant = self._instant, None
+        self._instant = None
         if self._terms.margin is not None:
             self._terms.margin.fold_ticks(self._book, panel.ids)
-        if instant is not None and self._resting.taking:
-            for order in instant.orders:
-                if order.taking and self._has_met(order, instant):
-                    self._resting.rest(order)
+        if self._resting.taking:
+            self._let_rest(panel)
         for request in self._in_flight.due(panel.ts):
             self._answered(request)
         if self._status.computes and isinstance(panel, TradePanel):
             self._status.note_trades(panel)
 
-    def _has_met(self, order: WorkingOrder, instant: Instant) -> bool:
-        """Tell whether a limit that was to take met a market with nothing to take for it."""
+    def _let_rest(self, panel: QuotePanel | TradePanel) -> None:
+        """Let limits rest that were to take and met a market with nothing to take for them.
+
+        Those are among them that got other terms with this very tick.
+        """
+        resting, ts = self._resting, panel.ts
+        for symbol in dict.fromkeys(panel.ids.tolist()):
+            for order in resting.taking_in(symbol):
+                if order.n >= self._came_before or not self._is_live(order, ts):
+                    continue
+                if self._status.open(symbol, ts) and self._has_met(order, panel):
+                    resting.rest(order)
+
+    def _has_met(self, order: WorkingOrder, panel: QuotePanel | TradePanel) -> bool:
+        """Tell whether a limit met a market that it does not cross."""
         assert order.limit_px is not None  # noqa: S101 - only limits are judged by how they came in; mypy cannot know
-        book, symbol, side = self._book, order.symbol, order.side
+        book, symbol = self._book, order.symbol
         if book.quoted(symbol):
             touch = book.touch(symbol)
             return touch.whole and not crosses(order, touch)
-        prints = instant.prints.get(symbol, ())
-        return any(side * (order.limit_px - one.px) <= 0 for one in prints)
+        if isinstance(panel, QuotePanel):
+            return False
+        prints = panel.price[panel.ids == symbol].tolist()
+        return any(order.side * (order.limit_px - round(px * SCALE)) <= 0 for px in prints)
 
     # -- deciding --------------------------------------------------------------------------------------------------
 
@@ -388,15 +377,10 @@ class TickDesk(RequestDesk):
 
     def _end_ticks(self) -> None:
         """Fold that the session's ticks are over: last prices stay, the book and what was asked of it do not."""
-        book = self._book
         if self._in_flight.waiting:
             for request in self._in_flight.all():
                 self._answered(request)
-        if book.active:
-            self._market.take_last(book.lasts())
-            book.begin()
-            for order in self._resting.orders.values():
-                order.queue = None  # the next session's book has places of its own
+        self._end_book()
 
     def _close_ticked(self, execution: Execution, close: int) -> None:
         """Fill orders for the closing auction at the last print, in a session without prints at the last quote.

@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from actors.feed.filed import FiledStream
 from actors.feed.quality import QualityReport
-from actors.feed.session import SessionTable, calendar_zone, days_to_dates
+from actors.feed.session import SessionTable, calendar_zone, date_to_day, days_to_dates
 from actors.messages.market import CorporateAction, SessionOpened
 from actors.values.time import SECOND_NS
 from actors.values.universe import Adjustment, Universe
@@ -35,25 +36,12 @@ _BOOKED: Final = {
 """What prices do not contain already; what becomes of a symbol no price can."""
 
 
-class ActionStream:
-    """Files of corporate actions, read; see :func:`open_actions`.
-
-    Attributes:
-        paths: of all files.
-        digests: SHA-256 by path.
-        notices: what the operator should know.
-        quality: what became of every row.
-        n_inputs: inputs of one pass.
-    """
+class ActionStream(FiledStream["ActionFile"]):
+    """Files of corporate actions, read; see :func:`open_actions`."""
 
     def __init__(self, files: Sequence[ActionFile]) -> None:
         """Take over files that were read."""
-        self._files = tuple(files)
-        self.paths = tuple(file.path for file in files)
-        self.digests = {file.path: file.digest for file in files}
-        self.notices = [notice for file in files for notice in file.notices]
-        self.quality = QualityReport(0, 0, 0, 0)
-        self.n_inputs = 0
+        super().__init__(files)
         self._by_date: dict[int, list[CorporateAction]] = {}
         self._refuse_circles()
 
@@ -107,6 +95,17 @@ class ActionStream:
         if elsewhere:
             rows = f"{elsewhere:,} corporate action{'s' * (elsewhere > 1)}"
             self.notices.append(f"{rows} of other symbols or dates than those played")
+
+    def place(self, action: CorporateAction, symbol: str) -> str:
+        """Return file and line of an action that is played; ``symbol`` is its name."""
+        day = date_to_day(action.ex_date)
+        _, file, line = max(
+            (row.day, file, row.line)
+            for file in range(len(self._files))
+            for row in self._files[file].rows
+            if (row.symbol, row.kind, row.value) == (symbol, action.kind, action.value) and row.day <= day
+        )
+        return f"{self._files[file].path} {self._files[file].unit} {line}"
 
     def dates(self) -> dict[str, list[int]]:
         """Return the ex-dates by symbol, of renames by the new one as well: ascending days since 1970-01-01."""

@@ -188,9 +188,10 @@ class JumpGuard:
         good, day = self._good[slot], self._day[slot]
         low, high, today = block.low[row], block.high[row], block.day[row]
         jumps = low <= good * keep or high * keep >= good
-        crossing = rule.freezes and today != day
-        if jumps and crossing and self._is_explained(slot, int(day), int(today)):
+        another_day = today != day
+        if jumps and another_day and self._is_explained(slot, int(day), int(today)):
             jumps = False
+        crossing = rule.freezes and another_day
         if jumps:
             pending = self._pending.get(slot)
             if pending is not None and max(pending.high, high) * keep < min(pending.low, low):

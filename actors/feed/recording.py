@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from actors.feed.action_checks import refuse_large_dividends, renamed_without_prices
 from actors.feed.actions import ActionStream, open_actions
 from actors.feed.bars import F64, I64
 from actors.feed.history import History, HistorySpec, open_history
@@ -165,6 +166,20 @@ class Recording:
         self.n_inputs = self.n_instants + 2 * len(self.sessions) + ticks.n_inputs + statuses.n_inputs + actions.n_inputs
         first_bar = self.sessions[0].open_ts if history is None else history.first_start
         self.first_start = min(first_bar, ticks.first_ts or first_bar)
+        if self.actions:
+            self.notices += tuple(self._checked_actions())
+
+    def _checked_actions(self) -> list[str]:
+        """Hold the actions against prices; see :mod:`actors.feed.action_checks`."""
+        symbols = self.universe.symbols
+        dates, closes = self.session_closes()
+        if self.history is not None and self._ticks.n_ticks:
+            lasts = self._ticks.session_lasts(self._table)
+            closes = np.where(np.isfinite(lasts), lasts, closes)
+        refuse_large_dividends(
+            self.actions, symbols, dates, closes, lambda action: self._actions.place(action, symbols[action.symbol])
+        )
+        return renamed_without_prices(self.actions, symbols, dates, closes)
 
     def inputs(self, after: Resume | None = None) -> Iterator[Market]:
         """Yield the inputs in order of time; again and again, until the year 2200, where the recording is looped.
@@ -364,11 +379,11 @@ def _with_bars(spec: RecordingSpec, actions: ActionStream, rule: JumpRule | None
 
     def joined(symbols: Iterable[str], first_day: int | None, last_day: int | None) -> tuple[str, ...]:
         days = first_day, last_day
-        found = actions.targets(symbols, *days) if follow else ()
+        found: tuple[str, ...] = ()
         if ticking:
             surveyed[days] = _ticks(spec, days, wanted, _of_ticks(rule, told))
-            found = (*found, *surveyed[days].symbols)
-        return found
+            found = tuple(surveyed[days].symbols)
+        return (*found, *actions.targets((*symbols, *found), *days)) if follow else found
 
     # What ships with the program was looked at: what jumps there did.
     of_bars = msgspec.structs.replace(_of_bars(spec), jumps=None if spec.source else rule, may_tick=ticking)

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from actors.feed.bars import I64
+from actors.feed.filed import FiledStream
 from actors.feed.quality import QualityReport
 from actors.feed.session import SessionTable, calendar_zone
 from actors.messages.market import TradingStatus
@@ -32,26 +33,17 @@ class Jump(msgspec.Struct, frozen=True):
     symbol: int
 
 
-class StatusStream:
+class StatusStream(FiledStream["StatusFile"]):
     """Files of status, read, and what the guard against jumps found; see :func:`open_statuses`.
 
     Attributes:
-        paths: of all files.
-        digests: SHA-256 by path.
-        notices: what the operator should know.
-        quality: what became of every row.
-        n_inputs: inputs of one pass.
         last_ts: of the last input, nanoseconds UTC; 0 where there is none.
     """
 
     def __init__(self, files: Sequence[StatusFile]) -> None:
         """Take over files that were read."""
-        self._files = tuple(files)
-        self.paths = tuple(file.path for file in files)
-        self.digests = {file.path: file.digest for file in files}
-        self.notices = [notice for file in files for notice in file.notices]
-        self.quality = QualityReport(0, 0, 0, 0)
-        self.n_inputs = self.last_ts = 0
+        super().__init__(files)
+        self.last_ts = 0
         self._first: list[TradingStatus] = []
         self._rest: list[TradingStatus] = []
         self._stamps: I64 = np.zeros(0, dtype=np.int64)
@@ -126,24 +118,21 @@ class StatusStream:
 
 def _standing(early: list[TradingStatus], previous_open: int, edge: int, ts: int) -> list[TradingStatus]:
     """Return what of the statuses before the first day still holds, as told at ``ts``."""
-    held: dict[int, list[TradingStatus]] = {}
+    held: dict[int, TradingStatus] = {}
     restricted: dict[int, TradingStatus] = {}
     for status in early:
+        symbol, halted = status.symbol, held.get(status.symbol)
         if status.state == SSR:
             if previous_open <= status.ts < edge:
-                restricted[status.symbol] = status
+                restricted[symbol] = status
         elif status.state == TRADING:
-            held.pop(status.symbol, None)
-        else:
-            # A halt and the bands that came after it both hold; what is said anew takes the place of the old.
-            bands = _banded(status)
-            halted = next((row for row in held.get(status.symbol, []) if not _banded(row)), None)
-            if halted is not None and halted.state != LULD and status.state == LULD and not bands:
-                continue  # what is halted already is no less so for a pause
-            rows = [row for row in held.get(status.symbol, []) if _banded(row) is not bands]
-            held[status.symbol] = [*rows, status]
-    kept = [row for rows in held.values() for row in rows]
-    again = [*kept, *(msgspec.structs.replace(row, carried=True) for row in restricted.values())]
+            held.pop(symbol, None)
+        elif _banded(status):  # ended with its session; it lifted a pause, and no halt
+            if halted is not None and halted.state == LULD:
+                del held[symbol]
+        elif halted is None or halted.state == LULD or status.state != LULD:  # a pause halts nothing any further
+            held[symbol] = status
+    again = [*held.values(), *(msgspec.structs.replace(row, carried=True) for row in restricted.values())]
     return [msgspec.structs.replace(row, ts=ts) for row in again]
 
 

@@ -169,7 +169,7 @@ class PortfolioActor(CorporateDesk, TickDesk):
             held = 0
             for pf in self._portfolios:
                 held += pf.n_lots
-            self._excursions.seal(panel, self._lots_in, held=held > 0)
+            self._excursions.seal(panel, held=held > 0)
 
     @observes(SessionOpened, SessionClosed)
     def date(self, panel: SessionOpened | SessionClosed) -> None:
@@ -320,7 +320,8 @@ class PortfolioActor(CorporateDesk, TickDesk):
         opened = self._states[event.portfolio].fold_position(event, px, self._marks.session, self._marks.number)
         if opened is not None:
             self._fold_entry(opened)
-            self._excursions.opened(opened, self._lots_in(symbol), event.px_source)
+            alone = sum(len(pf.lots(symbol)) for pf in self._portfolios) == 1
+            self._excursions.opened(opened, event.px_source, alone=alone)
             self._marks.fold_fill(symbol, event.px)
 
     @evolves(TradeClosed)
@@ -449,6 +450,7 @@ class PortfolioActor(CorporateDesk, TickDesk):
 
     def snapshot(self) -> dict[str, Any]:
         """Return plain values; closes travel along, so nothing needs to be warmed up."""
+        self._excursions.fold_runs(self._lots_in)
         return {
             "portfolios": [[pf.name, pf.snapshot()] for pf in self._portfolios],
             "marks": self._marks.snapshot(),

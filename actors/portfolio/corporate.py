@@ -69,25 +69,25 @@ def split(
         price_range: of a lot.
         now: stamp of the action.
     """
-    after = split_lots([(lot.lot_id, lot.qty) for lot in position.lots], *ratio, lot_size)
-    lots = [
-        msgspec.structs.replace(lot, qty=qty, px=split_px(lot.px, *ratio))
-        for lot, (_, qty) in zip(position.lots, after.scaled, strict=True)
-    ]
-    whole = Position(position.symbol, sum(lot.qty for lot in lots), position.cost, lots=lots)
+    after = split_lots([(lot.lot_id, lot.qty) for lot in position.lots.values()], *ratio, lot_size)
+    lots = {
+        lot.lot_id: msgspec.structs.replace(lot, qty=qty, px=split_px(lot.px, *ratio))
+        for lot, (_, qty) in zip(position.lots.values(), after.scaled, strict=True)
+    }
+    whole = Position(position.symbol, sum(lot.qty for lot in lots.values()), position.cost, lots=lots)
     pieces = _pieces(whole, after.cut, px)
     return _closed(portfolio, whole, pieces, cash, px, price_range, now, kind=SPLIT, reason=CASH_IN_LIEU, ratio=ratio)
 
 
 def pay_out(portfolio: str, position: Position, cash: int, px: int, price_range: Range, now: int) -> Adjusted:
     """Pay a whole position out at ``px``, as a delisting does; the other arguments as in :func:`split`."""
-    pieces = _pieces(position, [(lot.lot_id, abs(lot.qty)) for lot in position.lots], px)
+    pieces = _pieces(position, [(lot.lot_id, abs(lot.qty)) for lot in position.lots.values()], px)
     return _closed(portfolio, position, pieces, cash, px, price_range, now, kind=DELIST, reason=DELIST)
 
 
 def rename(portfolio: str, old: Position, new: Position, cash: int) -> PositionAdjusted:
     """Move a position to another symbol, in which the portfolio may hold shares of the same sign already."""
-    lots = sorted([*new.lots, *old.lots], key=_age)
+    lots = sorted([*new.lots.values(), *old.lots.values()], key=_age)
     return PositionAdjusted(
         portfolio=portfolio,
         symbol=old.symbol,
@@ -128,12 +128,11 @@ def _rows(lots: Iterable[Lot]) -> tuple[tuple[str, int, int, int, int], ...]:
 
 def _pieces(position: Position, cut: Sequence[tuple[str, int]], px: int) -> list[Piece]:
     """Return what is paid in cash of which lot; each gets its part of the proceeds, the last what is left of them."""
-    lots = {lot.lot_id: lot for lot in position.lots}
     left = sum(qty for _, qty in cut)
     cash = mul(px, left if position.qty > 0 else -left)
     pieces = []
     for lot_id, qty in cut:
-        lot = lots[lot_id]
+        lot = position.lots[lot_id]
         size = abs(lot.qty)
         part = cash if qty == left else mul_ratio(cash, qty, left)
         if qty == size:
@@ -165,7 +164,7 @@ def _closed(
     removed = position.cost if closing == size else mul_ratio(position.cost, closing, size)
     gone = {piece.lot.lot_id: piece for piece in pieces}
     lots = []
-    for lot in position.lots:
+    for lot in position.lots.values():
         piece = gone.get(lot.lot_id)
         if piece is None:
             lots.append(lot)

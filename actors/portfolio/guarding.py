@@ -130,7 +130,7 @@ class GuardDesk(CuttingDesk):
 
 
 def _is_open(pf: PortfolioState, symbol: int, lot_id: str) -> bool:
-    return any(lot.lot_id == lot_id for lot in pf.lots(symbol))
+    return lot_id in pf.position(symbol).lots
 
 
 def _lots(pf: PortfolioState) -> list[Lot]:

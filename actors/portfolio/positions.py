@@ -30,6 +30,7 @@ class Lot(msgspec.Struct, gc=False):
         session: number of the session it was opened in, 0 where not known.
         anchor: what its stop is measured from, in today's units: the entry price, or the best price since.
         stop_px: where its stop rests or was when it was swept away; 0 where it never rested.
+        run: of the extremes of its symbol, the first that is not folded into those.
     """
 
     lot_id: str
@@ -47,6 +48,7 @@ class Lot(msgspec.Struct, gc=False):
     session: int = 0
     anchor: int = 0
     stop_px: int = 0
+    run: int = 0
 
 
 class Position(msgspec.Struct):
@@ -56,7 +58,7 @@ class Position(msgspec.Struct):
         qty: signed.
         cost: signed total at average cost, without fees.
         realized, realized_fifo: profit so far before fees, by average cost and by lots.
-        lots: oldest first.
+        lots: by id, oldest first.
     """
 
     symbol: int
@@ -64,7 +66,7 @@ class Position(msgspec.Struct):
     cost: int = 0
     realized: int = 0
     realized_fifo: int = 0
-    lots: list[Lot] = []
+    lots: dict[str, Lot] = {}
 
 
 class ClosedPiece(msgspec.Struct, gc=False):
@@ -141,14 +143,14 @@ def book(position: Position, side: int, qty: int, px: int, fees: int, lot_id: st
     )
 
 
-def _close(lots: list[Lot], closing: int, cash: int, fees: int, lot_id: str) -> list[ClosedPiece]:
+def _close(lots: dict[str, Lot], closing: int, cash: int, fees: int, lot_id: str) -> list[ClosedPiece]:
     """Split a close over lots; cash and fees in proportion, the last takes the rest."""
-    first = lots[0]
+    first = lots.get(lot_id) or next(iter(lots.values()))
     size = abs(first.qty)
-    if closing <= size and (not lot_id or len(lots) == 1):
+    if closing <= size:
         return [_piece(first, closing, size, cash, fees)]
     pieces = []
-    for lot, qty in portions(lots, closing, lot_id):
+    for lot, qty in portions(lots.values(), closing, lot_id):
         part, part_fees = cash, fees
         if qty != closing:
             part = mul_ratio(cash, qty, closing)
@@ -171,12 +173,10 @@ def fold(position: Position, event: PositionChanged, px: float) -> Lot | None:
     lots = position.lots
     cost_before = position.cost
     for lot_id, qty in event.closed:
-        lot = lots[0]
-        if lot.lot_id != lot_id:
-            lot = next(lot for lot in lots if lot.lot_id == lot_id)
+        lot = lots[lot_id]
         size = abs(lot.qty)
         if qty == size:
-            position.lots = lots = [other for other in lots if other is not lot]
+            del lots[lot_id]
         else:
             lot.fees -= mul_ratio(lot.fees, qty, size)
             lot.cost -= mul_ratio(lot.cost, qty, size)
@@ -204,17 +204,17 @@ def fold(position: Position, event: PositionChanged, px: float) -> Lot | None:
         px,
         px,
     )
-    lots.append(lot)
+    lots[lot_id] = lot
     return lot
 
 
 def fold_lots(position: Position, event: PositionAdjusted, lots: dict[str, Lot]) -> None:
     """Apply a corporate action; ``lots`` are those there were, by id, of which the position keeps the adjusted ones."""
-    kept = []
+    kept = {}
     for lot_id, qty, px, cost, fees in event.lots:
         lot = lots[lot_id]
         lot.symbol, lot.qty, lot.px, lot.cost, lot.fees = event.new_symbol, qty, px, cost, fees
-        kept.append(lot)
+        kept[lot_id] = lot
     position.lots = kept
     position.qty = event.qty
     position.cost = event.cost

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -178,10 +178,10 @@ class PortfolioState:
         """Return the symbols held short, ascending."""
         return [symbol for symbol in self.held() if self.positions[symbol].qty < 0] if self._short else []
 
-    def lots(self, symbol: int) -> list[Lot]:
+    def lots(self, symbol: int) -> Collection[Lot]:
         """Return the open lots in a symbol, oldest first."""
         found = self.positions.get(symbol)
-        return found.lots if found is not None else []
+        return found.lots.values() if found is not None else ()
 
     def entries_by_symbol(self) -> dict[int, list[Working]]:
         """Return working orders that are no automatic exits by symbol, each in order of acceptance."""
@@ -271,9 +271,8 @@ class PortfolioState:
         self.n_lots += len(position.lots) - lots
         self.cash = event.cash
         if self.swept and event.closed:
-            left = [lot.lot_id for lot in position.lots]
             for lot_id, _ in event.closed:
-                if lot_id not in left:
+                if lot_id not in position.lots:
                     self.swept.fold_closed(lot_id)
         self._count(symbol, old, event.qty)
         return opened
@@ -291,14 +290,13 @@ class PortfolioState:
             target.realized += source.realized
             target.realized_fifo += source.realized_fifo
             self.positions.pop(symbol, None)
-        fold_lots(target, event, {lot.lot_id: lot for lot in (*target.lots, *source.lots)})
+        fold_lots(target, event, {**target.lots, **source.lots})
         self.n_lots += len(target.lots) - before
         self._post(event.postings)
         self.cash = event.cash
         if self.swept:
-            left = [lot.lot_id for lot in target.lots]
             for lot_id, _ in event.closed:
-                if lot_id not in left:
+                if lot_id not in target.lots:
                     self.swept.fold_closed(lot_id)
         self._count(new, old, event.qty)
 
@@ -455,7 +453,7 @@ class PortfolioState:
             "unsettled": self.unsettled.entries,
             "dividends": self.dividends.snapshot(),
             "swept": self.swept.snapshot(),
-            "positions": [msgspec.to_builtins(p) for p in self.positions.values()],
+            "positions": [_position_out(position) for position in self.positions.values()],
             "targets": [[symbol, weight] for symbol, weight in self.targets.items()],
             "views": [[views.strategy, views.snapshot()] for views in self.views],
             "working": [msgspec.to_builtins(w) for w in self._working()],
@@ -483,7 +481,9 @@ class PortfolioState:
         self.swept.restore(state["swept"])
         self.dividends.restore(state.get("dividends", []))  # a snapshot of an older version has none
         for raw in state["positions"]:
-            position = msgspec.convert(raw, Position)
+            lots = msgspec.convert(raw["lots"], list[Lot])
+            position = msgspec.convert(raw | {"lots": {}}, Position)
+            position.lots = {lot.lot_id: lot for lot in lots}
             self.positions[position.symbol] = position
             self.n_lots += len(position.lots)
             self._count(position.symbol, 0, position.qty)
@@ -505,6 +505,11 @@ class PortfolioState:
 def _take_trail(working: Working, terms: OrderTerms | None) -> None:
     if terms is not None:
         working.trail_amount, working.trail_percent = terms.trail_amount or 0, terms.trail_percent or 0
+
+
+def _position_out(position: Position) -> dict[str, Any]:
+    raw: dict[str, Any] = msgspec.to_builtins(position)
+    return raw | {"lots": list(raw["lots"].values())}
 
 
 def _flattening_out(flattening: Flattening) -> list[Any]:

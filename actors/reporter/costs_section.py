@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from actors.reporter import svg
+from actors.reporter.summary import what_became
 from actors.reporter.svg import Canvas
 
 WIDTH: Final = 900
@@ -95,6 +96,7 @@ def context(document: dict[str, Any]) -> dict[str, Any] | None:
     expected = document["expected"]
     return {
         "d": document,
+        "became": what_became(document),
         "picture": Markup(waterfall(found, document["total"])),  # noqa: S704 - built by our writer, which escapes
         "benchmarks": [(label, document["benchmarks"][name]) for name, label in _BENCHMARKS.items()],
         "expected": expected if expected["orders"] else None,

@@ -20,7 +20,7 @@ from actors.reporter.evaluation import Evaluation
 from actors.reporter.performance import curve
 from actors.reporter.record import SURVIVORSHIP, RunRecord
 from actors.reporter.story import Story
-from actors.reporter.summary import YEAR, why_no_random
+from actors.reporter.summary import YEAR, enough_digits, why_no_random
 from actors.reporter.tables import last_closes, position_rows
 from actors.values.fixed import SCALE
 from actors.values.time import format_ts
@@ -75,7 +75,7 @@ def render_report(record: RunRecord, story: Story, evaluation: Evaluation, metri
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"pct": pct, "num": num, "money": money, "shown": shown}
+    environment.filters |= {"pct": pct, "brief": brief, "num": num, "money": money, "shown": shown}
     template = environment.get_template("report.html.j2")
     return template.render(**_context(record, story, evaluation, metrics))
 
@@ -83,6 +83,11 @@ def render_report(record: RunRecord, story: Story, evaluation: Evaluation, metri
 def pct(value: float | None, digits: int = 2) -> str:
     """Format a fraction as percent, "n/a" for None."""
     return "n/a" if value is None else f"{_plain(100.0 * value, digits)} %"
+
+
+def brief(value: float | None) -> str:
+    """Format a fraction as percent to one place, or to as many as it takes to see that it is not 0."""
+    return "n/a" if value is None else pct(value, enough_digits(value, 1))
 
 
 def num(value: float | None, digits: int = 2) -> str:

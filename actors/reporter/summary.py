@@ -9,6 +9,7 @@ from typing import Any, Final
 from actors.reporter.record import RunResult
 
 LABEL: Final = 14
+_PLACES_MAX: Final = 4
 YEAR: Final = 252  # sessions; what took less is not scaled to a year, as GIPS demands
 _MARKS: Final = {"pass": "32", "fail": "31", "insufficient": "33"}
 _VERDICT: Final = re.compile("pass|fail|insufficient")
@@ -65,8 +66,19 @@ def wrapped(label: str, text: str, width: int, color: bool) -> list[str]:
     return [shown + parts[0], *(" " * LABEL + part for part in parts[1:])]
 
 
+def enough_digits(fraction: float, digits: int) -> int:
+    """Return how many places a percentage takes, ``digits`` or those that show that it is not 0, four at most."""
+    found = digits
+    while found < _PLACES_MAX and round(100 * fraction, found) == 0:
+        found += 1
+    return digits if round(100 * fraction, found) == 0 else found
+
+
 def _pct(value: float | None, digits: int = 1) -> str:
-    return "n/a" if value is None else f"{100 * value:,.{digits}f} %"
+    if value is None:
+        return "n/a"
+    text = f"{100 * value:,.{enough_digits(value, digits)}f} %"
+    return text if any(digit in text for digit in "123456789") else text.removeprefix("-")
 
 
 def _num(value: float | None, digits: int = 2) -> str:
@@ -104,16 +116,22 @@ def _drawdown_text(doc: dict[str, Any], m: dict[str, Any]) -> str:
     return f"{_pct(m['max_drawdown'])} over {_num(lasted, 0)} session{'s' * (lasted != 1)}{ongoing}"
 
 
+def what_became(group: dict[str, Any]) -> str:
+    """Return how the orders of a group of ``costs.shortfall`` ended, as a phrase without what none of them did."""
+    ends = [("filled", group["filled"]), ("partly filled", group["partially_filled"]), ("expired", group["expired"])]
+    ends += [("canceled", group["canceled"]), ("refused", group["denied"] + group["rejected"])]
+    ends.append(("still working", group["orders"] - sum(count for _, count in ends)))
+    return ", ".join(f"{count:,} {name}" for name, count in ends if count)
+
+
 def _script_row(doc: dict[str, Any]) -> list[tuple[str, str]]:
     """Say what became of the orders that no strategy gave, where there are any."""
     by = doc["costs"]["shortfall"]["by"]["strategy"].get("")
     if by is None:
         return []
-    ends = [("filled", by["filled"]), ("partly filled", by["partially_filled"]), ("expired", by["expired"])]
-    ends += [("canceled", by["canceled"]), ("refused", by["denied"] + by["rejected"])]
-    ends.append(("still working", by["orders"] - sum(count for _, count in ends)))
-    told = ", ".join(f"{count:,} {name}" for name, count in ends if count)
-    return [("orders", f"{by['orders']:,} scripted or by hand: {told}; each in orders.csv, its cost in tca.csv")]
+    return [
+        ("orders", f"{by['orders']:,} scripted or by hand: {what_became(by)}; each in orders.csv, its cost in tca.csv")
+    ]
 
 
 def _idle_row(doc: dict[str, Any]) -> list[tuple[str, str]]:

@@ -35,10 +35,12 @@ _MICRO_DIGITS: Final = 6
 class _Row:
     """One line of a file by column; errors name file, line and column."""
 
-    __slots__ = ("_at", "_path", "cells", "line")
+    __slots__ = ("_at", "_path", "_zone", "cells", "line")
 
-    def __init__(self, path: Path, at: Mapping[str, int], line: int, cells: list[str]) -> None:
-        self._path, self._at, self.line, self.cells = path, at, line, cells
+    def __init__(
+        self, path: Path, at: Mapping[str, int], line: int, cells: list[str], zone: ZoneInfo | None = None
+    ) -> None:
+        self._path, self._at, self.line, self.cells, self._zone = path, at, line, cells, zone
 
     def text(self, name: str) -> str:
         at = self._at.get(name)
@@ -71,8 +73,13 @@ class _Row:
         if not text:
             return None
         try:
-            return stamp_ns(text)
-        except ValueError:
+            return stamp_ns(text, self._zone)
+        except ValueError as error:
+            if "has no offset" in str(error):
+                remedy = "name the zone of such times with --tz, such as --tz UTC"
+                raise self.bad(name, f"{text!r} has no offset", remedy) from None
+            if "comes twice" in str(error):
+                raise self.bad(name, str(error), "write it with its offset") from None
             raise self.bad(name, f"{text!r} is not a time", "write 2022-12-28T21:00:00Z") from None
 
     def side(self) -> int:
@@ -85,26 +92,40 @@ class _Row:
         return bad_cell(self._path, self.line, column, what, remedy)
 
 
-def stamp_ns(text: str) -> int:
-    """Parse an RFC 3339 time to the nanosecond.
+def stamp_ns(text: str, zone: ZoneInfo | None = None) -> int:
+    """Parse an RFC 3339 time to the nanosecond; one without an offset is of ``zone``.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or has no offset and there is no zone, or it comes twice or never there.
     """
     head, dot, rest = text.strip().partition(".")
     digits = len(rest) - len(rest.lstrip("0123456789"))
     if not dot or digits <= _MICRO_DIGITS:
-        return parse_stamp(text)
-    fraction, zone = rest[:digits], rest[digits:]
-    return parse_stamp(f"{head}.{fraction[:_MICRO_DIGITS]}{zone}") + int(fraction[_MICRO_DIGITS:9].ljust(3, "0"))
+        return parse_stamp(_zoned(text, zone))
+    fraction, offset = rest[:digits], rest[digits:]
+    whole = _zoned(f"{head}.{fraction[:_MICRO_DIGITS]}{offset}", zone)
+    return parse_stamp(whole) + int(fraction[_MICRO_DIGITS:9].ljust(3, "0"))
 
 
-def _table(path: Path, required: Sequence[tuple[str, ...]]) -> Iterable[_Row]:
+def _zoned(text: str, zone: ZoneInfo | None) -> str:
+    if zone is None:
+        return text
+    local = datetime.fromisoformat(text.strip())
+    if local.tzinfo is not None:
+        return text
+    first, second = (local.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+    if first.utcoffset() != second.utcoffset():
+        message = f"{text!r} comes twice or never where the clocks of {zone.key} change"
+        raise ValueError(message)
+    return first.isoformat()
+
+
+def _table(path: Path, required: Sequence[tuple[str, ...]], zone: ZoneInfo | None) -> Iterable[_Row]:
     names, rows = read_rows(path)
     for wanted in required:
         find_column(path, names, wanted)
     at = {name: i for i, name in enumerate(names)}
-    return (_Row(path, at, line, cells) for line, cells in rows)
+    return (_Row(path, at, line, cells, zone) for line, cells in rows)
 
 
 class Quotes:
@@ -137,8 +158,8 @@ class Quotes:
         return None if found is None else div_round(sum(found), 2)
 
 
-def read_quotes(path: Path) -> Quotes:
-    """Read ``ts symbol bid_px ask_px``.
+def read_quotes(path: Path, zone: ZoneInfo | None = None) -> Quotes:
+    """Read ``ts symbol bid_px ask_px``; ``zone`` is that of times without an offset.
 
     Raises:
         OperatorError: a line that does not hold; the time goes backward.
@@ -152,7 +173,7 @@ def read_quotes(path: Path) -> Quotes:
     at = {name: i for i, name in enumerate(names)}
     last = -(1 << 63)
     for line, cells in rows:
-        row = _Row(path, at, line, cells)
+        row = _Row(path, at, line, cells, zone)
         ts = row.stamp("ts")
         if ts is None:
             raise row.bad("ts", "there is no time")
@@ -178,9 +199,9 @@ class _Fills(msgspec.Struct):
     impact: int | None = 0
 
 
-def _read_fills(path: Path, quotes: Quotes | None) -> dict[str, _Fills]:
+def _read_fills(path: Path, quotes: Quotes | None, zone: ZoneInfo | None) -> dict[str, _Fills]:
     out: dict[str, _Fills] = {}
-    for row in _table(path, (("order_id", "client_order_id"), ("qty",), ("price",))):
+    for row in _table(path, (("order_id", "client_order_id"), ("qty",), ("price",)), zone):
         name = row.text("order_id") or row.text("client_order_id")
         if not name:
             raise row.bad("order_id", "the fill names no order")
@@ -300,21 +321,21 @@ def _refused(row: _Row, status: str) -> ParentOrder:
     )
 
 
-def read_orders(orders: Path, fills: Path, quotes: Path | None) -> Analysis:
-    """Read the files and analyse every order.
+def read_orders(orders: Path, fills: Path, quotes: Path | None, zone: ZoneInfo | None = None) -> Analysis:
+    """Read the files and analyse every order; ``zone`` is that of times without an offset.
 
     Raises:
         OperatorError: a line that does not hold; fills that do not add up to what the order says.
     """
-    book = None if quotes is None else read_quotes(quotes)
-    found = _read_fills(fills, book)
+    book = None if quotes is None else read_quotes(quotes, zone)
+    found = _read_fills(fills, book, zone)
     required = (("order_id", "client_order_id"), ("ts",), ("symbol",), ("side",), ("qty",))
-    return Analysis.of(_parent(row, found, book) for row in _table(orders, required))
+    return Analysis.of(_parent(row, found, book) for row in _table(orders, required, zone))
 
 
-def calc_tca(orders: Path, fills: Path, quotes: Path | None) -> dict[str, Any]:
+def calc_tca(orders: Path, fills: Path, quotes: Path | None, zone: ZoneInfo | None = None) -> dict[str, Any]:
     """Return the analysis of files as ``tradingd calc tca`` prints it; see :func:`read_orders` for its errors."""
-    analysis = read_orders(orders, fills, quotes)
+    analysis = read_orders(orders, fills, quotes, zone)
     inputs = {"orders": str(orders), "fills": str(fills), "quotes": None if quotes is None else str(quotes)}
     rows = [row_of(order, parts) for order, parts in analysis.rows]
     return {"schema": SCHEMA, "inputs": inputs} | analysis.document() | {"rows": rows}

@@ -151,17 +151,16 @@ class Book:
         touched: holdings that have changed since the sums over all of them were looked at.
         risk: sum of its holdings' ``risk``; None where one has no price.
         risk_of: version of the prices that it is at, -1 where something changed since.
-        held_margin: value and requirements of what it holds.
-        margin_of: version of the prices that they are at, -1 where a position changed since.
         totals: those sums, kept by whoever needs them (:mod:`actors.risk.totals`).
+        margin: version of the prices, and what the holdings need at them, as computed last; None where holdings have
+            changed since. Not state.
     """
 
     __slots__ = (
         "cash",
         "equity",
-        "held_margin",
         "holdings",
-        "margin_of",
+        "margin",
         "names",
         "pending",
         "pending_cash",
@@ -192,8 +191,7 @@ class Book:
         self.totals = Totals()
         self.risk: int | None = 0
         self.risk_of = -1
-        self.held_margin = Margin(0, 0, 0)
-        self.margin_of = -1
+        self.margin: tuple[int, Margin] | None = None
 
     def held(self) -> list[int]:
         """Return the symbols held."""
@@ -233,9 +231,7 @@ class Exposure:
     def available(self, book: Book) -> int:
         """Return the cash a new order may still reserve; in a margin account the equity its initial margin may use."""
         if self.is_margin:
-            if book.margin_of != self._prices.version:
-                book.held_margin, book.margin_of = self.margin(book), self._prices.version
-            held = book.held_margin
+            held = self.margin(book)
             return book.cash + held.net - held.initial - book.reserved + book.proceeds
         cash = book.cash - book.reserved + book.proceeds
         if book.unsettled:
@@ -248,8 +244,13 @@ class Exposure:
 
     def margin(self, book: Book) -> Margin:
         """Return value and requirements of what a book holds, at the last prices."""
+        known, version = book.margin, self._prices.version
+        if known is not None and known[0] == version:
+            return known[1]
         last = self._prices.last
-        return margin_of((holding.qty, last(symbol)) for symbol, holding in book.holdings.items() if holding.qty)
+        found = margin_of((holding.qty, last(symbol)) for symbol, holding in book.holdings.items() if holding.qty)
+        book.margin = version, found
+        return found
 
     def in_group(self, order: SubmitOrder) -> int:
         """Return what is open of the other orders of a group that would do the same as this one, where they count.
@@ -330,9 +331,14 @@ class Exposure:
         """An order is terminal: release everything."""
         working = self.working.pop(client_order_id, None)
         if working is not None:
-            book = self.books[working.order.portfolio]
-            self._holding(book, working.order.symbol).orders.pop(client_order_id, None)
-            self._resize(book, working, 0)
+            order = working.order
+            book = self.books[order.portfolio]
+            book.reserved -= working.reserved
+            book.proceeds -= working.expected
+            holding = book.holdings[order.symbol]
+            holding.orders.pop(client_order_id, None)
+            _shift(holding, working, -working.leaves)
+            self._recount(book, holding)
 
     def fold_replaced(self, event: OrderReplaced) -> None:
         """An order has new terms; ``reserved`` is for what is open of them."""
@@ -440,7 +446,7 @@ class Exposure:
             else:
                 book.shorts.pop(symbol, None)
         holding.qty = qty
-        book.margin_of = -1
+        book.margin = None
         self._recount(book, holding)
 
     def _resize(self, book: Book, working: Working, leaves: int) -> None:

@@ -52,6 +52,7 @@ from actors.risk.trading_state import ACTIVE, KILLED, StateKeeper
 from actors.values.fixed import FIXED_MAX, SCALE, fmt, mul
 from actors.values.margin import initial
 from actors.values.order_names import EXIT_ENDINGS, entry_of, exit_ids, opening_id, opens_a_flip
+from actors.values.refusals import below_filled
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
 
@@ -207,8 +208,7 @@ class Gate:
             return denial
         leaves = qty - working.cum
         if leaves <= 0:
-            reason = f"{fmt(working.cum)} are filled already; give a larger quantity or cancel the rest"
-            return Denial("BAD_QTY", reason, fmt(qty), fmt(working.cum))
+            return Denial(*below_filled(working.cum), fmt(qty), fmt(working.cum))
         verdict = self._judge(order, qty, leaves, limit_px, stop_px, now, working)
         if isinstance(verdict, Split):
             reason = f"the new quantity would flip the position; at most {fmt(verdict.closing)} close it"
@@ -224,8 +224,7 @@ class Gate:
         if order.portfolio not in self._terms:
             return Denial("UNKNOWN_PORTFOLIO", f"no portfolio is called {order.portfolio!r}; see the configuration")
         if not 0 <= symbol < self._n:
-            name = order.symbol_text or str(symbol)
-            return Denial("UNKNOWN_SYMBOL", f"{name} is not in the universe of this run; add it to universe.symbols")
+            return self._unknown(order.symbol_text or str(symbol))
         if not self._tradable[symbol]:
             return Denial("NOT_TRADABLE", f"{self._symbols[symbol]} is only observed in this run and cannot be traded")
         if self._prices.gone and symbol in self._prices.gone:
@@ -251,6 +250,12 @@ class Gate:
             return denial
         ref = self._prices.last(symbol)
         return bad_terms(order, qty, limit_px, stop_px, ref=ref, lot=lot, now=now)
+
+    def _unknown(self, name: str) -> Denial:
+        remedy = "give prices of it, and name it in universe.symbols where that is set"
+        if name.upper() in self._symbols:
+            remedy = f"did you mean {name.upper()}?"
+        return Denial("UNKNOWN_SYMBOL", f"{name} is not in the universe of this run; {remedy}")
 
     def _duplicate(self, order: SubmitOrder, now: int) -> Denial | None:
         name = order.client_order_id

@@ -122,6 +122,7 @@ class Prices:
 
     def fold_quotes(self, panel: QuotePanel) -> None:
         """Take over what quotes say about last prices; a quote also says that the last print still stands."""
+        self.version += 1
         ids = panel.ids
         if ids.size != 1:
             found, prices = self._ticks.many_quoted(ids, panel.bid_px, panel.ask_px)
@@ -140,6 +141,7 @@ class Prices:
 
     def fold_trades(self, panel: TradePanel) -> None:
         """Take over the last prints."""
+        self.version += 1
         ids = panel.ids
         if ids.size != 1:
             self._freshen(panel.ts, ids)
@@ -222,6 +224,7 @@ class Prices:
             self._fold_first_opens(panel)
 
     def _fold_first_opens(self, panel: SessionOpened) -> None:
+        self.version += 1
         opens = np.array(panel.first_opens, dtype=np.int64)
         unknown = (self._px <= 0) & (opens > 0)
         self._px = np.where(unknown, opens, self._px)
@@ -308,6 +311,7 @@ class Prices:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
+        self.version += 1
         self.now = state["now"]
         self.session = state["session"]
         self.session_date = state["session_date"]

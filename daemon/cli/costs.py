@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from daemon.cli.options import ConfigFile, Profile, Sets, check_profile, parse_date
+from daemon.cli.options import ConfigFile, Profile, Sets, check_profile, parse_date, parse_zone
 from daemon.cli.render import is_fancy, note, pairs, say, say_json, table
 from daemon.kernel.errors import UsageError
 
@@ -150,7 +150,11 @@ def estimate(
     volume, daily = _number("--bar-volume", bar_volume), _number("--adv", adv)
     bound = None if limit is None else _positive("--limit", limit)
     if vol is not None:
-        params = msgspec.structs.replace(params, impact_sqrt_rate=_number("--vol", vol))
+        daily_vol = _number("--vol", vol)
+        if daily_vol > SCALE:
+            message = f"--vol {vol} is more than 1, which is 100 % a day; it is a fraction, such as 0.02 for 2 %"
+            raise UsageError(message, code="NUMBER")
+        params = msgspec.structs.replace(params, impact_sqrt_rate=daily_vol)
     half = None if spread_bps is None else div_round(ref * _number("--spread-bps", spread_bps), 20_000 * SCALE)
     dynamic = _spread_rate(params, at, _positive("--vol-ratio", vol_ratio))
     rate = dynamic if params.spread_model == "dynamic" else None
@@ -258,31 +262,47 @@ def tca(
         Path | None,
         typer.Option(metavar="FILE", help="CSV ts symbol bid_px ask_px: prices that the orders do not say themselves."),
     ] = None,
+    tz: Annotated[str | None, typer.Option(metavar="ZONE", help="Zone of times that state no offset.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Take trades apart into delay, execution, opportunity and fees (implementation shortfall)."""
+    from zoneinfo import ZoneInfo
+
     from actors.reporter.tca_files import calc_tca
 
-    document = calc_tca(orders, fills, quotes)
+    zone = parse_zone(tz)
+    document = calc_tca(orders, fills, quotes, None if zone is None else ZoneInfo(zone))
     if as_json or not is_fancy(sys.stdout):
         say_json(document)
         return
-    columns = ["order", "symbol", "side", "filled", "delay", "execution", "opportunity", "fees", "total", "bps"]
+    columns = [
+        "order",
+        "symbol",
+        "side",
+        "status",
+        "filled",
+        "delay",
+        "execution",
+        "opportunity",
+        "fees",
+        "total",
+        "bps",
+    ]
     rows = [
         [
             row["order_id"] or row["client_order_id"],
             row["symbol"],
             row["side"],
+            row["status"].replace("_", " "),
             f"{_shares(row['filled_qty'])}/{_shares(row['qty'])}",
-            *(_money(row[name]) for name in (*columns[4:9], "bps")),
+            *(_money(row[name]) for name in columns[5:]),
         ]
         for row in document["rows"]
     ]
-    rows.append(["all", "", "", "", *(_money(document[name]) for name in (*columns[4:9], "bps"))])
-    say(table(columns, rows, right=columns[3:]))
-    of = document["of_execution"]
-    say(pairs({"analysed": f"{document['analysed']} of {document['orders']} orders"}))
-    say(pairs({f"{name}, of execution": _money(value) for name, value in of.items()}))
+    rows.append(["all", "", "", "", "", *(_money(document[name]) for name in columns[5:])])
+    say(table(columns, rows, right=columns[4:]))
+    told = {"analysed": f"{document['analysed']:,} of {document['orders']:,} orders"}
+    say(pairs(told | {f"{name}, of execution": _money(value) for name, value in document["of_execution"].items()}))
 
 
 def _shares(value: float) -> str:

@@ -33,6 +33,7 @@ from daemon.system.board_rows import risk_rows
 from daemon.system.composition import Core
 from daemon.system.desk_reply import plain
 from daemon.system.measure_rows import ratio
+from daemon.system.trails import Trail, trails_of
 from daemon.system.views_rows import filter_of
 
 I64 = npt.NDArray[np.int64]
@@ -156,6 +157,7 @@ class Board(msgspec.Struct, frozen=True):
         observed: what measures are made of; None on a board without them.
         measurer: who makes them.
         standing: breakers that are not armed, locks, the restricted list, limits set by hand.
+        trails: by client order id where trailing stops stand.
     """
 
     symbols: tuple[str, ...]
@@ -176,6 +178,7 @@ class Board(msgspec.Struct, frozen=True):
     observed: Observed | None = None
     measurer: Measurer | None = None
     standing: RiskFacts | None = None
+    trails: dict[str, Trail] = {}
 
     @property
     def several(self) -> bool:
@@ -403,6 +406,7 @@ def build_board(
         observed=None if measurer is None else measurer.observe(core, built_ns),
         measurer=measurer,
         standing=risk_facts(core, universe.symbols),
+        trails=trails_of(core.broker.trails),
     )
 
 

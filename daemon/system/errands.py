@@ -74,7 +74,7 @@ class Errands:
         zone = calendar_zone(running.settings.universe.calendar)
         self._kept = KeptReplies(self._state_dir / "ledger.db")
         read_time = TimeReader(zone, zone)
-        self._view_readers = view_readers(self._views, read_time)
+        self._view_readers = view_readers(self._views, read_time, lambda: self._board().trails)
         self._desk = LiveDesk(
             universe=universe,
             portfolios=portfolios,

@@ -78,12 +78,12 @@ def _positions(core: Core, name: str, account: Account, state: PortfolioState, b
             book.holdings.get(symbol, Holding()).qty,
         )
         theirs = {lot_id: lot.qty for lot_id, lot in account.lots.get(symbol, {}).items()}
-        mine = {lot.lot_id: lot.qty for lot in position.lots}
+        mine = {lot.lot_id: lot.qty for lot in position.lots.values()}
         if list(theirs.items()) != list(mine.items()):
             yield f"lots of {where}: broker {_lots(theirs)}, portfolio {_lots(mine)}"
         yield from _is(f"the sum of the lots of {where}", sum(mine.values()), position.qty, "the position is")
         # Both ways of counting cost agree on what was spent and earned in all.
-        by_lots = sum(lot.cost for lot in position.lots) - position.realized_fifo
+        by_lots = sum(lot.cost for lot in position.lots.values()) - position.realized_fifo
         yield from _is(
             f"cost less profit by lots of {where}", by_lots, position.cost - position.realized, "by average cost it is"
         )

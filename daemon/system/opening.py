@@ -18,6 +18,7 @@ from daemon.system.live_core import LiveCore
 from daemon.system.options import DEFAULT_SEED
 from daemon.system.scenarios import load_scenarios
 from daemon.system.start import Data, open_data, pace_of
+from daemon.system.tick_notices import tick_notices
 
 
 def rehearse(settings: Settings) -> list[str]:
@@ -43,7 +44,7 @@ def rehearse(settings: Settings) -> list[str]:
         speak_of_keys(error)
         error.exit_code = ConfigError.exit_code
         raise
-    return [*map(in_keys, data.recording.notices), *_of_ticks(data)]
+    return [*map(in_keys, data.recording.notices), *tick_notices(settings, data.recording)]
 
 
 def playing(settings: Settings, data: Data, core: LiveCore) -> str:
@@ -63,7 +64,7 @@ def playing(settings: Settings, data: Data, core: LiveCore) -> str:
 
 def warnings(settings: Settings, data: Data, opened: OpenedLedger) -> list[str]:
     """Return what a person should know before they wait for something that will not happen; a sentence each."""
-    return [*_of_ticks(data), *_of_cash(settings, opened)]
+    return [*tick_notices(settings, data.recording), *_of_cash(settings, opened)]
 
 
 def cold(settings: Settings, data: Data, core: LiveCore) -> str:
@@ -75,16 +76,6 @@ def cold(settings: Settings, data: Data, core: LiveCore) -> str:
         f"strategies look back over {rows:,} sessions, and predictor.warmup shows them {warmup:,} before the first: "
         f"{rows - warmup:,} may pass without a decision"
     )
-
-
-def _of_ticks(data: Data) -> list[str]:
-    if data.recording.history is not None:
-        return []
-    sentence = (
-        "there are quotes or trades but no bars: strategies decide on bars and the simulated broker fills on bars, so "
-        "nothing will be decided and no order can fill; add feed.playback.bars of the same time"
-    )
-    return [sentence]
 
 
 def _of_cash(settings: Settings, opened: OpenedLedger) -> list[str]:

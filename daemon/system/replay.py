@@ -52,6 +52,7 @@ from daemon.system.outbox import AlertOutbox, channels
 from daemon.system.scenarios import load_scenarios
 from daemon.system.script import ScriptLine, read_script
 from daemon.system.staging import staged_folder
+from daemon.system.tick_notices import tick_notices
 from daemon.system.version import program_version
 from daemon.system.when import TimeReader
 
@@ -250,7 +251,7 @@ class _Run:
 
     def notices(self) -> tuple[str, ...]:
         """Sentences the operator should read."""
-        notices = list(self.recording.notices)
+        notices = [*self.recording.notices, *tick_notices(self.settings, self.recording)]
         _, closes = self.recording.session_closes()
         barren = int(np.count_nonzero(~np.isfinite(closes).any(axis=1)))
         if barren and self.recording.history is not None:

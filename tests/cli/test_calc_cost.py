@@ -148,6 +148,7 @@ def test_a_limit_that_rests_pays_commission_alone(capsys: pytest.CaptureFixture[
         (("--time", "25:00", "--set", "broker.spread_model=dynamic"), "--time 25:00 is no time of day"),
         (("--date", "tomorrow"), "--date tomorrow is not a date"),
         (("--profile", "free"), "--profile free is unknown"),
+        (("--vol", "2"), "--vol 2 is more than 1, which is 100 % a day; it is a fraction, such as 0.02"),
     ],
 )
 def test_bad_options_are_refused(capsys: pytest.CaptureFixture[str], more: tuple[str, ...], says: str) -> None:
@@ -216,6 +217,7 @@ def test_a_terminal_gets_a_table(tmp_path: Path) -> None:
     assert [row.split()[-6:] for row in shown.splitlines() if row.startswith("O-1")] == [
         ["1.00", "2.00", "0.00", "1.00", "4.00", "400.00"]
     ]
+    assert [row.split()[3:5] for row in shown.splitlines() if row.startswith("O-1")] == [["filled", "10/10"]]
 
 
 def test_a_run_folder_is_analysed_again_from_its_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -247,6 +249,26 @@ def test_a_run_folder_is_analysed_again_from_its_files(capsys: pytest.CaptureFix
     assert "tca.csv" in manifest["files"]
     assert main(["verify", str(out)]) == 0
     capsys.readouterr()
+
+
+def test_times_without_an_offset_need_a_zone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """10:00 in New York is 15:00 UTC in January: the quote of that second is the decision, mid 10."""
+    orders, fills, quotes = (tmp_path / name for name in ("orders.csv", "fills.csv", "quotes.csv"))
+    orders.write_text("order_id,ts,symbol,side,qty\nO-1,2024-01-02T15:00:00Z,A,buy,10\n")
+    fills.write_text("order_id,qty,price,fee\nO-1,10,10.3,1\n")
+    quotes.write_text("ts,symbol,bid,ask\n2024-01-02 10:00:00.000000001,A,1,2\n")
+    files = ("calc", "tca", "--orders", str(orders), "--fills", str(fills), "--quotes", str(quotes))
+    code, _, err = answer(capsys, *files)
+    assert (code, "has no offset; name the zone of such times with --tz" in err) == (1, True)
+    quotes.write_text("ts,symbol,bid,ask\n2024-01-02 10:00:00.000,A,9.9,10.1\n2024-01-02 10:00:00.000000001,A,1,2\n")
+    code, out, err = answer(capsys, *files, "--tz", "America/New_York")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["rows"][0]["decision_px"] == 10.0
+    code, _, err = answer(capsys, *files, "--tz", "Nowhere")
+    assert (code, "--tz Nowhere is no time zone" in err) == (2, True)
+    quotes.write_text("ts,symbol,bid,ask\n2024-11-03 01:30:00,A,9.9,10.1\n")
+    code, _, err = answer(capsys, *files, "--tz", "America/New_York")
+    assert (code, "comes twice or never where the clocks of America/New_York change" in err) == (1, True)
 
 
 def test_an_unreadable_file_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

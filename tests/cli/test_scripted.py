@@ -116,6 +116,25 @@ def test_every_order_of_a_table_of_costs_stands_in_one_of_its_columns(
     assert re.findall(r">([\d,]+)</td>", row)[:5] == ["3", "1", "1", "0", "1"]
 
 
+def test_the_report_of_a_week_counts_what_works_still_and_scales_nothing_to_a_year(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every order stands in the sentence about the shortfall; a growth of five days is no rate of a year."""
+    of_bars(
+        tmp_path,
+        capsys,
+        f'{{"at": "2022-03-01T22:00Z", "submit": {{"id": "a", {BUY}}}}}\n'
+        f'{{"at": null, "submit": {{"id": "b", {BUY}, "type": "limit", "limit_px": 95, "tif": "gtc"}}}}\n',
+    )
+    report = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert "of 2 orders (1 filled, 1 still working):" in report
+    table = report.partition("<h2>Benchmarks</h2>")[2].partition("</section>")[0]
+    strategy, hold = re.findall(r"<tr><td>.*?</tr>", table)
+    for row in (strategy, hold):
+        total, cagr = re.findall(r'<td class="r">(.*?)</td>', row)[:2]
+        assert (total.endswith(" %"), cagr) == (True, "n/a")
+
+
 def test_with_daily_bars_a_day_order_of_the_middle_of_a_session_ends_with_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

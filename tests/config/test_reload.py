@@ -128,4 +128,3 @@ def test_command_line_and_environment_of_the_start_still_count(tmp_path: Path) -
     file, old = started(tmp_path, BASE, "risk.max_position=0.15")
     file.write_text(BASE.replace("0.2", "0.1"), "utf-8")
     assert reload_settings(old).changes == ()
-

@@ -73,7 +73,7 @@ CODES: Final = re.compile(r"""(?:Denial\(|return |Final = |refuse\(|code = )\(?"
 """How codes stand where orders are judged."""
 JUDGES: Final = (
     *("actors/risk/form.py", "actors/risk/terms.py", "daemon/system/order_fields.py", "daemon/system/order_form.py"),
-    "actors/broker/acceptance.py",
+    *("actors/broker/acceptance.py", "actors/values/refusals.py"),
 )
 OTHERS: Final = {"BAD_LIMIT_PX", "BAD_STOP_PX", "BAD_LOT", "UNKNOWN_ACCOUNT", "DUPLICATE_ORDER"}
 """What the broker would say of an order that no gate had looked at."""
@@ -83,7 +83,7 @@ def test_every_code_stands_on_the_page() -> None:
     """Codes of the border, of the gate's form and of the broker's acceptance."""
     root = Path(__file__).resolve().parents[2]
     found = {code for path in JUDGES for code in CODES.findall((root / path).read_text("utf-8"))}
-    assert {"BAD_TRAIL", "BAD_EXPIRY", "BAD_FIELD", "REDUCE_ONLY_FLAT"} <= found
+    assert {"BELOW_FILLED", "BAD_TRAIL", "BAD_EXPIRY", "BAD_FIELD", "REDUCE_ONLY_FLAT"} <= found
     assert {code for code in found - OTHERS if f"`{code}`" not in PAGE} == set()
 
 

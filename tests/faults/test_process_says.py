@@ -84,16 +84,27 @@ def test_a_shutdown_says_what_stays_open_and_who_may_start_it_again(tmp_path: Pa
         assert d.wait() == 0
 
 
-def test_ticks_without_bars_are_told_to_decide_and_fill_nothing(tmp_path: Path) -> None:
-    """Otherwise everything looks well and nothing ever happens."""
+def test_ticks_without_bars_are_told_to_decide_nothing(tmp_path: Path) -> None:
+    """Otherwise everything looks well and no strategy ever does anything. Market orders meet ticks, so nothing else."""
+    path = quotes(tmp_path / "quotes.csv", seconds=5, rate=10)
+    feed = f'[feed.playback]\nquotes = ["{path}"]\nspeed = "max"\n'
+    feed += '[predictor]\nstrategies = ["buy_and_hold"]\n[broker]\nsame_event_fill = true\n'
+    with daemon(tmp_path, feed) as d:
+        d.start()
+        decides, fills = said(d)
+        assert "no bars: strategies decide on bars, so they decide nothing here" in decides
+        assert "broker.same_event_fill does nothing where quotes or trades are matched" in fills
+        assert {decides, fills} <= set(status(d)["notices"])
+        assert d.stop() == 0
+
+
+def test_ticks_without_bars_are_enough_for_orders(tmp_path: Path) -> None:
+    """Nobody decides, so nothing is missing: there is nothing to say."""
     path = quotes(tmp_path / "quotes.csv", seconds=5, rate=10)
     feed = f'[feed.playback]\nquotes = ["{path}"]\nspeed = "max"\n'
     with daemon(tmp_path, feed + TRADERLESS.format(cash=100_000)) as d:
         d.start()
-        (sentence,) = said(d)
-        assert "no bars" in sentence
-        assert "no order can fill" in sentence
-        assert sentence in status(d)["notices"]
+        assert said(d) == []
         assert d.stop() == 0
 
 

@@ -2,8 +2,8 @@
 
 One symbol, one kind of tick, an account that is long and rich enough, nothing costs. On quotes a fill is at the
 opposite touch and consumes what is displayed. On prints a market order takes the next one; a limit fills by prints
-strictly through it: at their price where it would have paid the last, until one was at it or beyond, or where it must
-fill at once; at its own when it rests, as an exit does. Sales come first at one tick, then the older. What triggers
+strictly through it: at their price where it would have paid more than the last, until one was at it or beyond, or where
+it must fill at once; at its own when it rests. Sales come first at one tick, then the older. What triggers
 fills from the next tick. When exits end a bracket whose entry still works, that ends with them.
 """
 
@@ -103,9 +103,8 @@ class Ticks:
     def _release(self, order: Order) -> None:
         """Let an order work without a condition."""
         order.mode = "market" if order.limit is None else "limit"
-        if order.limit is not None and not order.parent:
-            room = order.side * (order.limit - self.price(order.side))
-            order.takes = room > 0 or (not room and order.kind in ("limit", "take_profit"))
+        if order.limit is not None:
+            order.takes = order.side * (order.limit - self.price(order.side)) > 0
         order.takes |= order.tif in ("ioc", "fok")
 
     def cancel(self, name: str) -> None:

@@ -166,6 +166,19 @@ def test_what_is_bought_late_is_closed_too() -> None:
     assert world.positions() == {}
 
 
+def test_a_closing_order_that_is_gone_unheard_is_sent_again_with_the_next_bar() -> None:
+    """Its end is known and nobody decided on it, as behind a restart: every bar asks anew what is still held."""
+    world = holding(10, 0)
+    (close,) = kinds(world.do(OUT), OrderAccepted)
+    gone = OrderCanceled(close.order_id, close.order.client_order_id, 0, "venue")
+    for fold in world.core.sequencer.routing.route(OrderCanceled).folders:
+        fold(gone)
+    (again,) = kinds(world.bar(0, 1), OrderAccepted)
+    assert (again.order.side, again.order.qty, again.order.reduce_only) == (SELL, 10 * SHARE, True)
+    assert kinds(world.bar(0, 2), FlattenEnded) == [FlattenEnded("main", flat=True)]
+    assert world.positions() == {}
+
+
 def test_a_flatten_never_goes_beyond_flat() -> None:
     """Another exit works as well: together they sell what is held and no more."""
     world = holding(10, 0)

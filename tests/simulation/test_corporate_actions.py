@@ -41,6 +41,10 @@ def at(px: float) -> tuple[float, float, float, float]:
     return (px, px, px, px)
 
 
+OTHER = daily(*[at(10)] * 4, symbol="BBB")
+"""Bars that make days go on behind the last one of AAA."""
+
+
 def act(
     folder: Path,
     rows: list[str],
@@ -135,6 +139,31 @@ def test_a_split_passes_through_a_position_and_every_kind_of_resting_order(tmp_p
     assert (adjusted["qty"], adjusted["cost"], adjusted["realized"], adjusted["paid"]) == (40, 4000, 0, 0)
 
 
+def test_exits_close_what_a_reverse_split_leaves_of_their_entry_and_no_part_of_a_share(tmp_path: Path) -> None:
+    """A tenth of 130 is 13: six at the open of 100, seven of the entry's twenty at 95. One for two on Tuesday.
+
+    13 become 6 and half a share, paid out at 200; the entry's seven are three (its half is that which is paid), the 13
+    it still wants are six, filled at 190. Its stop of 90 is one of 180 and sells 9 on Wednesday; 3 are held.
+    """
+    run = act(
+        tmp_path,
+        [f"{TUESDAY},AAA,split,1:2,"],
+        daily((100, 101, 94, 100, 130), (200, 200, 188, 189, 60), (189, 189, 170, 171, 1000)),
+        [
+            submit(None, "b", "buy", 6),
+            submit(
+                None, "e", "buy", 20, type="limit", limit_px=95, bracket={"stop_px": 90, "take_profit_px": 120}, **GTC
+            ),
+        ],
+        sets=("broker.participation=0.1",),
+    )
+    assert [row["qty"] for row in run.fills("e")] == ["7", "6"]
+    assert terms(run, "e-sl") == ("9", "", "180", "filled")
+    assert terms(run, "e-tp") == ("9", "240", "", "canceled")
+    assert fill(run, "e-sl") == (WEDNESDAY, "9", "180")
+    assert {symbol: qty for symbol, (qty, _) in held(run).items()} == {"AAA": "3"}
+
+
 @pytest.mark.parametrize(("side", "sign"), [("buy", 1), ("sell", -1)])
 def test_a_fraction_of_a_share_is_paid_in_cash_long_and_short(tmp_path: Path, side: str, sign: int) -> None:
     """Three for two on 5 shares is 7.5: 7 stay, and the half is paid at 30 / 1.5 = 20, which a short pays.
@@ -184,19 +213,23 @@ def test_a_reverse_split_leaves_nothing_of_what_is_less_than_a_share(tmp_path: P
     assert terms(run, "large") == ("2", "30", "", "new")
 
 
+def split_half_way(folder: Path, *sets: str) -> Run:
+    """Run a purchase of 10 at 50 that has a part of them when a share becomes two."""
+    return act(
+        folder,
+        [f"{WEDNESDAY},AAA,split,2,"],
+        daily((60, 60, 60, 60, 900), (60, 60, 49, 60, 40), (30, 30, 24, 30, 200), (30, 30, 30, 30, 900)),
+        [submit(MONDAY, "a", "buy", 10, type="limit", limit_px=50, **GTC)],
+        sets=("broker.participation=0.1", *sets),
+    )
+
+
 def test_an_order_that_was_filled_in_part_goes_on_in_new_shares(tmp_path: Path) -> None:
     """Participation 10 %: Tuesday's 40 shares give 4 of 10 at 50; two for one, 8 of 20 are filled, 12 are open at 25.
 
     Wednesday's 200 shares give 20, more than the 12 that are left. 4 x 50 + 12 x 25 = 500 for 20 shares: 25 each.
     """
-    bars = daily((60, 60, 60, 60, 900), (60, 60, 49, 60, 40), (30, 30, 24, 30, 200), (30, 30, 30, 30, 900))
-    run = act(
-        tmp_path,
-        [f"{WEDNESDAY},AAA,split,2,"],
-        bars,
-        [submit(MONDAY, "a", "buy", 10, type="limit", limit_px=50, **GTC)],
-        sets=("broker.participation=0.1",),
-    )
+    run = split_half_way(tmp_path)
     assert [(row["qty"], row["price"]) for row in run.fills("a")] == [("4", "50"), ("12", "25")]
     row = run.order("a")
     assert (row["qty"], row["cum_qty"], row["avg_px"], row["status"]) == ("20", "20", "25", "filled")
@@ -204,15 +237,8 @@ def test_an_order_that_was_filled_in_part_goes_on_in_new_shares(tmp_path: Path) 
 
 
 def test_a_commission_a_share_is_charged_on_what_was_filled_on_its_day(tmp_path: Path) -> None:
-    """As before, at 1 a share: 4 old shares cost 4, then 12 new ones 12, not what 8 and 12 would have come to."""
-    bars = daily((60, 60, 60, 60, 900), (60, 60, 49, 60, 40), (30, 30, 24, 30, 200), (30, 30, 30, 30, 900))
-    run = act(
-        tmp_path,
-        [f"{WEDNESDAY},AAA,split,2,"],
-        bars,
-        [submit(MONDAY, "a", "buy", 10, type="limit", limit_px=50, **GTC)],
-        sets=("broker.participation=0.1", "broker.commission_per_share=1"),
-    )
+    """At 1 a share: 4 old shares cost 4, then 12 new ones 12, not what 8 and 12 would have come to."""
+    run = split_half_way(tmp_path, "broker.commission_per_share=1")
     assert [(row["qty"], row["fee"]) for row in run.fills("a")] == [("4", "4"), ("12", "12")]
 
 
@@ -400,7 +426,7 @@ def test_a_delisting_pays_the_position_out_and_ends_its_orders(
     run = act(
         tmp_path,
         [f"{WEDNESDAY},AAA,delist,{value},"],
-        [daily(at(50), at(50)), daily(*[at(10)] * 4, symbol="BBB")],
+        [daily(at(50), at(50)), OTHER],
         [
             submit(None, "a", "buy", 10),
             submit(FILLED, "s", "sell", 10, type="stop", stop_px=40, **GTC),
@@ -418,7 +444,7 @@ def test_a_delisting_pays_the_position_out_and_ends_its_orders(
 
 def test_a_delisted_trade_knows_how_far_prices_went(tmp_path: Path) -> None:
     """Bought at 50, seen from 49 to 55, out at 45: at best 10 % above the entry, at worst 10 % below it."""
-    bars = [daily((50, 51, 49, 50), (50, 55, 50, 52)), daily(*[at(10)] * 4, symbol="BBB")]
+    bars = [daily((50, 51, 49, 50), (50, 55, 50, 52)), OTHER]
     run = act(tmp_path, [f"{WEDNESDAY},AAA,delist,45,"], bars, [submit(None, "a", "buy", 10)])
     [trade] = run.table("trades")
     assert (trade["exit_px"], trade["mae"], trade["mfe"]) == ("45", "-0.1", "0.1")
@@ -429,7 +455,7 @@ def test_a_short_pays_for_a_delisting(tmp_path: Path) -> None:
     run = act(
         tmp_path,
         [f"{WEDNESDAY},AAA,delist,20,"],
-        [daily(at(50), at(50)), daily(*[at(10)] * 4, symbol="BBB")],
+        [daily(at(50), at(50)), OTHER],
         [submit(None, "a", "sell", 10)],
         sets=SHORT,
     )

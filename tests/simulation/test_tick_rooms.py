@@ -99,6 +99,23 @@ def test_equity_is_stated_at_the_first_tick_of_each_minute_and_at_the_close():
     assert rolled.equity == fx(1_000_150)
 
 
+def test_quotes_state_the_equity_of_a_minute_and_are_excursions_where_nothing_prints():
+    """100 bought at the ask of 50.01; the middle falls to 48 and rises to 53; sold at the bid of 51.01.
+
+    Equity of the second minute: 100 x (53 - 50.01) = 299. Against the entry: 2.01 of 50.01 down, 2.99 up.
+    """
+    floor = Floor()
+    floor.quote(0.5, 39.99, 40.01)
+    floor.order(BUY, 100, strategy="")
+    assert [e.last_px for e in fills(floor.quote(1, 49.99, 50.01))] == [fx(50.01)]
+    assert not [e for e in floor.quote(30, 47.99, 48.01) if isinstance(e, EquityMarked)]
+    [mark] = [e for e in floor.quote(61, 52.99, 53.01) if isinstance(e, EquityMarked)]
+    assert mark.equity == fx(1_000_299)
+    floor.order(SELL, 100, strategy="")
+    [closed] = [e for e in floor.quote(62, 51.01, 51.03) if isinstance(e, TradeClosed)]
+    assert (closed.mae, closed.mfe) == (pytest.approx(-2.01 / 50.01, abs=1e-6), pytest.approx(2.99 / 50.01, abs=1e-6))
+
+
 def test_where_bars_state_the_equity_ticks_do_not():
     """Hourly bars inside the session; the next session begins with ticks."""
     floor = Floor()

@@ -100,7 +100,10 @@ TAMPERED: dict[str, tuple[Callable[[Core], Any], str]] = {
         "position of DD in main: broker 1,",
     ),
     "a lot at the broker": (lambda c: _account(c).lots[0].popitem(), "lots of AA in main: broker "),
-    "a lot of the portfolio": (lambda c: _state(c).positions[0].lots.pop(), "the sum of the lots of AA in main is 20"),
+    "a lot of the portfolio": (
+        lambda c: _state(c).positions[0].lots.popitem(),
+        "the sum of the lots of AA in main is 20",
+    ),
     "the cost of a position": (
         lambda c: _set(_state(c).positions[0], "cost", lambda v: v + 1),
         "cost less profit by lots of",

@@ -128,6 +128,7 @@ def test_without_a_clock_of_its_own_a_desk_reads_new_yorks_dates() -> None:
 ORDERS: Final[list[tuple[dict[str, Any], str, str]]] = [
     # not known
     ({"symbol": "ZZZ"}, "UNKNOWN_SYMBOL", "ZZZ is not in the universe"),
+    ({"symbol": "aapl"}, "UNKNOWN_SYMBOL", "aapl is not in the universe of this run; did you mean AAPL?"),
     ({"symbol": 5}, "UNKNOWN_SYMBOL", "5 is not in the universe"),
     ({"type": "magic"}, "BAD_TYPE", '"magic" is not one of market, limit'),
     ({"type": ["limit"]}, "BAD_TYPE", "is not one of"),
@@ -225,8 +226,8 @@ REPLACES: Final[list[tuple[dict[str, Any], str, str]]] = [
     ({"id": "works", "limit_px": Decimal("440.123456789")}, "BAD_PRICE", "more than 8 decimals"),
     ({"id": "works", "stop_px": 440}, "BAD_PRICE", "a limit order takes no stop_px"),
     ({"id": "works", "limit_px": 420}, "BAD_BRACKET", "must lie below its entry at 420"),
-    ({"id": "half", "qty": 4}, "BAD_QTY", "4 are filled already"),
-    ({"id": "half", "qty": 3}, "BAD_QTY", "4 are filled already"),
+    ({"id": "half", "qty": 4}, "BELOW_FILLED", "4 are filled already; give a larger quantity, or cancel the rest"),
+    ({"id": "half", "qty": 3}, "BELOW_FILLED", "4 are filled already; give a larger quantity, or cancel the rest"),
     ({"id": "trails", "stop_px": 440}, "BAD_PRICE", "takes no stop_px"),
     ({"id": "done", "qty": 5}, "TERMINAL_ORDER", "has ended already"),
     ({"id": "nobody", "qty": 5}, "UNKNOWN_ORDER", "there is no order nobody"),

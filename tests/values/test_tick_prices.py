@@ -41,6 +41,18 @@ def test_prints_go_before_quotes_until_the_session_ends():
     assert prices.quoted(0, 50.0, 50.02) == 5_001_000_000
 
 
+def test_what_printed_in_the_session_before_stands_against_no_quote_of_this_one():
+    """Neither alone nor among many, and not because something else prints."""
+    prices, both = TickPrices(2), np.array([0, 1], dtype=np.int32)
+    prices.many_printed(both, np.array([49.0, 20.0]))
+    assert prices.quoted(0, 50.0, 50.02) == 0
+    prices.begin()
+    prices.printed(1, 21.0)
+    assert prices.quoted(0, 50.0, 50.02) == 5_001_000_000
+    ids, px = prices.many_quoted(both, np.array([50.0, 20.0]), np.array([50.02, 20.02]))
+    assert (ids.tolist(), px.tolist()) == ([0], [5_001_000_000])
+
+
 SIDES = st.sampled_from([NAN, 0.0, 49.5, 50.0, 50.01])
 
 

@@ -111,6 +111,8 @@ def _texts(column: pl.Series, tz: str | None, zone: str, place: Place, *, midnig
             _refuse_dates(column, place)
         return Times(_days(dates), None)
     if date_alone.any():
+        begins = column.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
+        _need_all(begins, column, place, "is not a time")  # what is neither form is no mixture of both
         row = _first(date_alone != date_alone[0])
         _refuse(
             place(row), f"{column[row]!r} is {_form(column[row])} while {place(0)} has {_form(column[0])}",

@@ -27,6 +27,7 @@ _ORDER: Final = [
     "order_id",
     "strategy",
     "reason",
+    "trail",
 ]
 
 

@@ -64,7 +64,7 @@ _NAME_LEAST: Final = 16
 LINES_AROUND: Final = 3
 """Below a table: how many rows, what is not shown, and the next prompt."""
 _QUIET: Final = {
-    "orders": {"client_order_id", "parent_id"},
+    "orders": {"client_order_id", "parent_id", "trail"},
     "fills": {"exec_id", "ref_px", "spread", "slippage", "impact", "commission", "regulatory"},
     "trades": {"mae", "mfe", "entry_confidence"},
     "alerts": {"key", "acknowledged_by", "acknowledged_ts"},
@@ -197,6 +197,10 @@ def rows(
         depths: how far in the first cell of each row stands, in steps; () for not at all.
     """
     records = [item if isinstance(item, dict) else {"value": item} for item in items]
+    if name == "orders" and any(record.get("trail") for record in records):
+        from daemon.cli.ctl import terms
+
+        records = [terms.standing(record) for record in records]
     wanted = [field for field in _FIRST.get(name, "").split() if any(field in record for record in records)]
     others = dict.fromkeys(field for record in records for field in record)
     quiet = _QUIET.get(name, set()) | _SKIPPED

@@ -38,7 +38,24 @@ def trail(terms: Any) -> str:
         distance = f"trail {price(terms['trail_amount'])}"
     else:
         return ""
-    return f"{distance} from {price(terms['activation_px'])} on" if terms.get("activation_px") else distance
+    if terms.get("activation_px"):
+        distance += f" from {price(terms['activation_px'])} on"
+    return distance + _stands(terms.get("trail"))
+
+
+def standing(order: dict[str, Any]) -> dict[str, Any]:
+    """Return an order with where its trail stands in the places where a person looks: its stop and its terms."""
+    now, terms = order.get("trail"), order.get("terms")
+    if not isinstance(now, dict):
+        return order
+    stop = order.get("stop_px") if order.get("stop_px") is not None else now.get("stop_px")
+    return order | {"stop_px": stop, "terms": terms | {"trail": now} if isinstance(terms, dict) else terms}
+
+
+def _stands(now: Any) -> str:
+    if not isinstance(now, dict):
+        return ""
+    return " (triggered)" if now.get("triggered") is True else " (waits)" if now.get("activated") is False else ""
 
 
 def _bracket(exits: dict[str, Any]) -> str:

@@ -47,6 +47,10 @@ def _line(stamp: str, since: str, step: Step, paint: Paint) -> str:
 
 
 def _headline(order: dict[str, Any], paint: Paint) -> str:
+    if order.get("trail"):
+        from daemon.cli.ctl import terms as words
+
+        order = words.standing(order)
     name = clean(order.get("client_order_id") or order.get("order_id") or "?")
     number = f" ({clean(order['order_id'])})" if order.get("order_id") else ""
     status = clean(order.get("status", "?"))

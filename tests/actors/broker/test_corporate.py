@@ -13,6 +13,8 @@ from actors.broker.purse import MarginPrices
 from actors.messages.market import CorporateAction
 from actors.messages.orders import (
     Bracket,
+    OrderAccepted,
+    OrderCancelRejected,
     OrderReplaceRequested,
     OrderTerms,
     OrderType,
@@ -20,8 +22,9 @@ from actors.messages.orders import (
     TimeInForce,
 )
 from actors.values.fixed import SCALE
-from tests.actors.broker.desk import FREE, make_panel
+from tests.actors.broker.desk import DAY, FREE, Desk, make_panel
 from tests.actors.broker.house import House
+from tests.actors.broker.tape import MS, Tape
 
 
 def fx(value: float) -> int:
@@ -189,3 +192,40 @@ def test_an_action_that_nobody_can_carry_out_changes_nothing(kind: str) -> None:
         assert core.portfolio.equity("main") == fx(1_000_000)
         assert core.portfolio.portfolio("main").qty(0) == fx(10)
         assert [core.risk.prices.last(symbol) for symbol in (0, 1)] == [fx(100), fx(50)]
+
+
+def test_orders_that_come_under_one_name_stand_by_age() -> None:
+    """A is renamed to B, where a younger order works already; a split of B restates the older one first."""
+    desk = Desk(FREE)
+    desk.route(1, 10, "limit", 50)
+    desk.route(1, 10, "limit", 50, symbol=1)
+    desk.put(CorporateAction(1, 20240306, 0, "rename", 0, renamed_to=1))
+    told = desk.put(CorporateAction(1, 20240306, 1, "split", 2 * SCALE, numerator=2, denominator=1))
+    assert [event.client_order_id for event in told] == ["c1", "c2"]
+
+
+def test_a_split_behind_a_close_that_was_never_seen_divides_the_last_tick() -> None:
+    """Quoted at 50.00 to 50.02, then nothing until the next morning's 2:1: the last price is 25.005, not 50.01."""
+    tape = Tape()
+    tape.quote(0, 50.00, 300, 50.02, 200)
+    opened = 2 * DAY
+    tape.put(CorporateAction(opened, 20240306, 0, "split", 2 * SCALE, numerator=2, denominator=1), opened)
+    tape.open(2)
+    (accepted,) = tape.send(DAY // MS + 1, -1, 10, "trailing_stop", terms=OrderTerms(trail_amount=fx(1)))
+    assert isinstance(accepted, OrderAccepted)
+    assert accepted.ref_px == fx(25.005)
+
+
+def test_an_exit_follows_a_lot_that_a_split_left_a_fraction_of() -> None:
+    """Lots of 5 and 5 at 3:2 are 7.5 and 7.5; a sale of 3 by hand leaves 4.5 of the older one, and so its exits."""
+    house = House(FREE)
+    house.bar((100, 100, 100, 100))
+    for _ in range(2):
+        house.order(1, 5)
+        house.bar((100, 100, 100, 100))
+    house.put(CorporateAction(house.clock.now(), 20240306, 0, "split", 3 * SCALE // 2, numerator=3, denominator=2))
+    house.order(-1, 3, strategy="", decision=0)
+    events = house.bar((66, 66, 66, 66))
+    assert [event for event in events if isinstance(event, OrderCancelRejected)] == []
+    assert [qty for _, qty in house.lots()] == [fx(4.5), fx(7.5)]
+    assert [order.leaves for order in house.core.broker.working] == [fx(4.5), fx(4.5), fx(7.5), fx(7.5)]

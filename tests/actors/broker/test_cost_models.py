@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from actors.broker.costs import CostModel
 from actors.broker.spreads import time_factor
+from actors.messages.market import CorporateAction
 from actors.messages.orders import OrderAccepted
 from actors.values.fixed import SCALE
 from tests.actors.broker.desk import DAY, FREE, HOUR, PLAN, Desk, fills, fx, with_params
@@ -133,6 +134,21 @@ def test_volatility_widens_the_spread_at_most_threefold() -> None:
     desk.route(BUY, 1)
     [fill] = fills(desk.bar(25, FLAT))
     assert fill.spread == fx(2.1)
+
+
+def test_volatility_goes_with_the_name() -> None:
+    """The wild symbol 0 of above becomes symbol 1, which was calm: 2.1; a name of which nothing is known takes none."""
+    desk = Desk(DYNAMIC, daily=False, n=3)
+    desk.bar(2, (100, 100.01, 100, 100), FLAT, None)
+    desk.bar(3, (100, 150, 50, 100), FLAT, None)
+    ts = round(24 * HOUR)
+    for old, new in ((0, 1), (2, 1)):
+        desk.put(CorporateAction(ts, 20240306, old, "rename", 0, renamed_to=new), ts)
+    desk.open(1)
+    desk.route(BUY, 1, symbol=0)
+    desk.route(BUY, 1, symbol=1)
+    found = {fill.symbol: fill.spread for fill in fills(desk.bar(25, FLAT, FLAT, None))}
+    assert found == {0: fx(0.7), 1: fx(2.1)}  # the old name begins anew: 1 x 1.4 x 0.50
 
 
 def test_calm_narrows_the_spread_at_most_by_half() -> None:

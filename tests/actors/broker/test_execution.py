@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from actors.messages.orders import Bracket, OrderAccepted, OrderTerms, TimeInForce
 from actors.values.fixed import SCALE, fmt
 from tests.actors.broker.desk import FREE, HOUR, PLAN, Desk, fills, fx, kinds, with_params
 
@@ -65,6 +66,39 @@ def test_same_event_fills_share_the_bars_volume_with_its_other_fills():
     assert [f.last_qty for f in fills(desk.route(BUY, 15))] == [fx(10)]
     desk.split()
     assert kinds(desk.route(BUY, 15)) == ["OrderAccepted"]
+
+
+def test_exits_of_a_same_event_fill_are_orders_of_their_own():
+    """The entry is O-1, its exits O-2 and O-3; what they fill is told of them, at 90 x 10, and what comes later O-4."""
+    desk = Desk(with_params(same_event_fill=True))
+    desk.bar(1, FLAT)
+    events = desk.route(BUY, 10, terms=OrderTerms(bracket=Bracket(fx(120), fx(90))))
+    assert [e.order_id for e in events if isinstance(e, OrderAccepted)] == ["O-1", "O-2", "O-3"]
+    desk.split()
+    (fill,) = fills(desk.bar(2, (95, 96, 89, 90)))
+    assert (fill.order_id, fill.exec_id, fill.last_px, fill.last_qty) == ("O-3", "O-3-1", fx(90), fx(10))
+    assert [e.order_id for e in desk.route(BUY, 1) if isinstance(e, OrderAccepted)] == ["O-4"]
+
+
+@pytest.mark.parametrize(
+    ("tif", "filled"), [(TimeInForce.IOC, [10]), (TimeInForce.FOK, []), (TimeInForce.DAY, [10, 5])]
+)
+def test_a_same_event_fill_is_the_one_look_of_ioc_and_fok(tif, filled):
+    """15 wanted, 10 % of 100 are there; the next bar has the rest for who waits."""
+    desk = Desk(with_params(CAPPED, same_event_fill=True))
+    desk.bar(1, FLAT, volume=100)
+    found = fills(desk.route(BUY, 15, tif=tif)) + fills(desk.bar(2, FLAT, volume=1000))
+    assert [fill.last_qty // SCALE for fill in found] == filled
+    assert not desk.broker.working
+
+
+def test_same_event_fills_are_not_for_orders_that_wait_for_an_auction():
+    """At the close of a bar at noon there is none."""
+    desk = Desk(with_params(same_event_fill=True), daily=False)
+    desk.open(0)
+    desk.bar(4, FLAT)
+    for tif in (TimeInForce.OPG, TimeInForce.CLS):
+        assert kinds(desk.route(BUY, 1, tif=tif)) == ["OrderAccepted"]
 
 
 # -- volume ------------------------------------------------------------------------------------------------------------
@@ -154,6 +188,28 @@ def test_sales_at_one_open_pay_for_purchases_whoever_came_first():
     found = fills(desk.bar(2, FLAT, FLAT))
     assert [(f.side, f.symbol, f.last_qty) for f in found] == [(SELL, 1, fx(10)), (BUY, 0, fx(10))]
     assert desk.broker.account("main").cash == 0
+
+
+@pytest.mark.parametrize(("cash", "bought"), [(0.30, 100), (0.29, 99)])
+def test_what_a_sale_pays_in_fees_is_not_there_for_a_purchase_at_the_same_open(cash, bought):
+    """Shares of 100.00 for shares of 100.00. In June 2024 the sale of 100 owes 27.8 cents and 1.66, up to 30 in all.
+
+    It brings 9,999.70, so that with 30 cents beside it 100 are paid, and 99 with 29.
+    """
+    desk = Desk(with_params(regulatory_fees=True), cash=10_000 + cash, date=20240603)
+    desk.route(BUY, 100)
+    desk.bar(1, (100, 100, 100, 100))
+    desk.route(SELL, 100)
+    desk.route(BUY, 100, symbol=1)
+    sold, paid = fills(desk.bar(2, (100, 100, 100, 100), (100, 100, 100, 100)))
+    assert (sold.regulatory, paid.last_qty) == (fx(0.30), fx(bought))
+
+
+def test_a_purchase_is_not_paid_with_the_smallest_unit_that_is_missing():
+    """Five shares of 100 cost 500, and there is 0.00000001 less: four are bought."""
+    desk = Desk(FREE, cash=499.99999999)
+    desk.route(BUY, 10)
+    assert [fill.last_qty for fill in fills(desk.bar(1, FLAT))] == [fx(4)]
 
 
 def test_purchases_at_one_open_go_by_age():
@@ -361,6 +417,14 @@ def test_without_shorts_a_sale_never_sells_more_than_is_held():
     assert events[-1].reason == "NO_POSITION"
 
 
+def test_without_shorts_nothing_is_sold_where_nothing_is_held():
+    """Not the smallest part of a share."""
+    desk = Desk(FREE)
+    desk.route(SELL, 8)
+    (ended,) = desk.bar(1, FLAT)
+    assert (kinds([ended]), ended.reason, ended.cum_qty) == (["OrderCanceled"], "NO_POSITION", 0)
+
+
 def test_a_short_can_be_opened_where_allowed_and_covered_reduce_only():
     """Sell 5 from nothing, cover 9 asked as 5."""
     desk = Desk(with_params(allow_short=True))
@@ -386,6 +450,16 @@ def test_a_marketable_limit_that_missed_its_open_rests_and_pays_no_costs_later(s
     assert desk.bar(2, (103, 104, 102, 103)) == []
     (fill,) = fills(desk.bar(3, (99, 100, 98, 99)))
     assert (fill.last_px, fill.liquidity, fill.px_source) == (fx(99), "maker", "open")
+
+
+def test_a_limit_that_met_an_open_at_its_very_price_rests_from_there():
+    """Bid 101 over 100, the open is 101 and others come first; the next bar opens at 99: met there, as a maker."""
+    desk = Desk(PLAN, n=1)
+    desk.bar(1, FLAT)
+    desk.route(BUY, 1, "limit", 101)
+    assert desk.bar(2, (101, 104, 101, 103)) == []
+    (fill,) = fills(desk.bar(3, (99, 100, 98, 99)))
+    assert (fill.last_px, fill.liquidity) == (fx(99), "maker")
 
 
 def test_a_marketable_limit_is_not_judged_by_bars_it_does_not_see():

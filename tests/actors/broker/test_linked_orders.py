@@ -164,6 +164,17 @@ def test_cancelling_the_entry_leaves_the_exits_of_what_is_filled_and_one_exit_th
     assert desk.broker._links.brackets == {}
 
 
+def test_exits_that_somebody_cancelled_do_not_come_back_with_the_next_fill_of_their_entry():
+    """30 of 60 went in, both exits were cancelled by hand; the other 30 are nobody's business but the owner's."""
+    desk = Desk(TENTH)
+    desk.route(BUY, 60, terms=bracket(110, 90))
+    desk.bar(2, (100, 101, 99, 100), volume=300)
+    for name in ("c1-tp", "c1-sl"):
+        desk.cancel(name)
+    assert said(desk.bar(3, (100, 101, 99, 100), volume=300)) == [("filled", "c1", 30, 100.0)]
+    assert desk.broker._links.brackets == {}
+
+
 def test_exits_end_with_the_position_when_something_else_closes_it():
     """A sale by hand takes all; a stop left behind would wait for the next position."""
     desk = Desk(FREE)
@@ -174,6 +185,62 @@ def test_exits_end_with_the_position_when_something_else_closes_it():
         ("canceled", "c1-tp", "POSITION_CLOSED"),
         ("canceled", "c1-sl", "POSITION_CLOSED"),
     ]
+
+
+def part_of_an_entry_closed_by_hand() -> Desk:
+    """30 of 60 are bought at 100 with exits; a sale by hand takes them while the rest of the entry works on."""
+    desk = Desk(TENTH)
+    assert desk.open(0) is not None
+    desk.route(BUY, 60, terms=bracket(110, 90), tif=TimeInForce.DAY)
+    desk.bar(2, (100, 101, 99, 100), volume=300)
+    desk.route(SELL, 30, "limit", 102)
+    desk.bar(3, (103, 104, 102, 103), volume=300)
+    assert desk.broker.account(MAIN).positions == {}
+    return desk
+
+
+@pytest.mark.parametrize("how", ["cancel", "kill", "expire"])
+def test_exits_end_with_an_entry_whose_position_was_closed_by_something_else(how):
+    """While the entry works it may buy more, so its exits wait; left behind they would close somebody else's entry."""
+    desk = part_of_an_entry_closed_by_hand()
+    assert working(desk) == {"c1": 30, "c1-tp": 30, "c1-sl": 30}
+    ways = {
+        "cancel": lambda: desk.cancel("c1"),
+        "kill": lambda: desk.cancel_all("adding"),
+        "expire": lambda: desk.close(0),
+    }
+    assert said(ways[how]())[-2:] == [
+        ("canceled", "c1-tp", "POSITION_CLOSED"),
+        ("canceled", "c1-sl", "POSITION_CLOSED"),
+    ]
+    assert working(desk) == {}
+    assert desk.broker._links.brackets == {}
+
+
+def test_exits_end_with_a_position_that_is_opened_and_closed_inside_one_bar():
+    """Bought at the open of 100; a sale at 104 meets the same bar: nothing is left that 110 or 90 could protect."""
+    desk = Desk(msgspec.structs.replace(FREE, allow_short=True))
+    desk.route(BUY, 10, terms=bracket(110, 90))
+    desk.route(SELL, 10, "limit", 104)
+    assert said(desk.bar(2, (100, 105, 99, 100)))[-3:] == [
+        ("filled", "c2", 10, 104.0),
+        ("canceled", "c1-tp", "POSITION_CLOSED"),
+        ("canceled", "c1-sl", "POSITION_CLOSED"),
+    ]
+    assert working(desk) == {}
+
+
+def test_an_entry_that_only_closed_what_others_opened_leaves_no_exits():
+    """60 are sold short behind its back before it buys 30: 30 are short still, and its exits have nothing to sell."""
+    desk = Desk(msgspec.structs.replace(FREE, allow_short=True))
+    desk.route(BUY, 30, "limit", 95, terms=bracket(110, 90))
+    desk.route(SELL, 60)
+    desk.bar(2, (100, 101, 99, 100))
+    assert said(desk.bar(3, (94, 96, 93, 94)))[-2:] == [
+        ("canceled", "c1-tp", "POSITION_CLOSED"),
+        ("canceled", "c1-sl", "POSITION_CLOSED"),
+    ]
+    assert working(desk) == {}
 
 
 def test_a_bracket_may_trail_and_its_trail_begins_at_the_entry():
@@ -334,6 +401,32 @@ def test_a_trail_born_inside_a_bar_of_equal_extremes_follows_the_path_that_bore_
     assert said(desk.bar(3, (100, 100, 98.4, 99))) == [("triggered", "c1-sl", 98.5), ("filled", "c1-sl", 10, 98.5)]
 
 
+@pytest.mark.parametrize("entry", [("market", None), ("limit", 102)])
+def test_the_trail_of_an_entry_at_the_open_has_seen_the_whole_bar(entry):
+    """Bought at the open of 100; the nearer high of 101 comes first and is the best price: the stop is at 96."""
+    desk = Desk(FREE)
+    desk.route(BUY, 10, *entry, terms=bracket(trail_amount=5))
+    assert said(desk.bar(2, (100, 101, 98, 99)))[0] == ("filled", "c1", 10, 100.0)
+    assert [order.best / SCALE for order in desk.broker.working] == [101.0]
+
+
+def test_a_trail_born_on_the_last_leg_of_a_bar_follows_it_to_the_close():
+    """Open 100, then 101, then the low 95, which pulls the entry's own trail of 2 to 97: met on the rise to 100.50.
+
+    The exit's trail of 3 has seen 100.50, so that it stands at 97.50 for the next bar, which falls to 97.40.
+    """
+    desk = Desk(FREE)
+    desk.bar(1, (100, 100, 100, 100))
+    trails = bracket(trail_amount=3)
+    desk.route(BUY, 10, type=OrderType.TRAILING_STOP, terms=msgspec.structs.replace(trails, trail_amount=fx(2)))
+    assert said(desk.bar(2, (100, 101, 95, 100.5))) == [
+        ("triggered", "c1", 97.0),
+        ("filled", "c1", 10, 97.0),
+        ("accepted", "c1-sl", 10),
+    ]
+    assert said(desk.bar(3, (98, 98, 97.4, 98))) == [("triggered", "c1-sl", 97.5), ("filled", "c1-sl", 10, 97.5)]
+
+
 def test_of_a_group_whose_orders_meet_the_same_open_the_one_that_pays_comes_first():
     """Open 101: the older limit at 100 rested and would pay nothing, the stop at 102 takes. The worse one is had."""
     desk = Desk(FREE)
@@ -350,6 +443,21 @@ def test_of_a_group_whose_orders_meet_the_same_open_the_one_that_pays_comes_firs
     ]
 
 
+@pytest.mark.parametrize(("group", "portfolio"), [("h", MAIN), ("g", "other")])
+def test_orders_of_different_groups_meet_an_open_by_age(group, portfolio):
+    """As the case before, but the stop is of another group, or of one of that name in another portfolio."""
+    desk = Desk(FREE)
+    desk.deposit(10_000, "other")
+    for name in (MAIN, "other"):
+        desk.route(BUY, 10, portfolio=name)
+    desk.bar(2, (101, 101, 101, 101))
+    desk.route(SELL, 5, "limit", 100, terms=OrderTerms(oco_group="g"))
+    assert desk.bar(3, (99, 99, 99, 99)) == []
+    desk.route(SELL, 5, "stop", 102, portfolio=portfolio, terms=OrderTerms(oco_group=group))
+    fills = [one[1] for one in said(desk.bar(4, (101, 101, 101, 101))) if one[0] == "filled"]
+    assert fills == ["c3", "c4"]
+
+
 def test_orders_with_terms_that_hang_together_with_nothing_meet_an_open_by_age():
     """As the case before without the group: the older limit first, though the stop is the one that pays."""
     desk = Desk(FREE)
@@ -361,3 +469,25 @@ def test_orders_with_terms_that_hang_together_with_nothing_meet_an_open_by_age()
     desk.route(SELL, 5, "stop", 102, terms=marked)
     fills = [one[1] for one in said(desk.bar(4, (101, 101, 101, 101))) if one[0] == "filled"]
     assert fills == ["c2", "c3"]
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_of_a_group_that_is_met_at_one_price_inside_a_bar_the_one_that_pays_comes_first(grouped):
+    """The high 104 meets three sales at 104: a limit, which rests and pays nothing, and two touch orders, which take.
+
+    The youngest of them is of the limit's group. The path does not decide between those two, so the account gets the
+    worse of them, and in the place of the older: before the order in between. Where nothing links them age decides.
+    """
+    desk = Desk(msgspec.structs.replace(FREE, slippage_rate=1_000_000))
+    desk.route(BUY, 15)
+    desk.bar(2, (100, 100, 100, 100))
+    group = OrderTerms(oco_group="g") if grouped else OrderTerms(do_not_reduce=True)
+    desk.route(SELL, 10, "limit", 104, terms=group)
+    desk.route(SELL, 5, type=OrderType.MARKET_IF_TOUCHED, stop_px=fx(104))
+    desk.route(SELL, 10, type=OrderType.MARKET_IF_TOUCHED, stop_px=fx(104), terms=group)
+    fills = [one for one in said(desk.bar(3, (100, 104, 99.5, 100))) if one[0] == "filled"]
+    if grouped:  # 1 % of 104 less
+        assert fills == [("filled", "c4", 10, 102.96), ("filled", "c3", 5, 102.96)]
+    else:
+        assert fills == [("filled", "c2", 10, 104.0), ("filled", "c3", 5, 102.96)]
+    assert desk.broker._links.groups == {}  # what ended is forgotten

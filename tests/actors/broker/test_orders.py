@@ -9,9 +9,10 @@ import pytest
 
 from actors.broker.actor import BrokerActor
 from actors.messages.catalogue import codec
-from actors.messages.market import SessionClosed, SessionOpened
-from actors.messages.orders import OrderType, RouteOrder, TimeInForce
+from actors.messages.market import SessionClosed, SessionOpened, TradingStatus
+from actors.messages.orders import Bracket, OrderTerms, OrderType, RouteOrder, TimeInForce
 from actors.messages.portfolio import CashFlowed
+from actors.values.halts import SSR
 from actors.values.universe import Universe
 from daemon.kernel.actor import Context, CoreActor, decides
 from daemon.kernel.errors import ConfigError
@@ -21,6 +22,8 @@ from tests.actors.broker.desk import DAY, FREE, HOUR, PLAN, Desk, fills, fx, kin
 
 BUY, SELL = 1, -1
 FLAT = (100, 101, 99, 100)
+STOPPED = OrderTerms(bracket=Bracket(stop_px=fx(90)))
+"""An entry with a stop at 90."""
 
 
 def test_an_accepted_order_has_a_number_for_an_id_and_the_stamp_of_its_arrival():
@@ -47,10 +50,16 @@ def test_an_accepted_order_has_a_number_for_an_id_and_the_stamp_of_its_arrival()
         ("BAD_SIDE", "0", {"side": 0}),
         ("BAD_QTY", "-1", {"qty": -fx(1)}),
         ("BAD_LOT", "0.5", {"qty": fx(0.5)}),
+        ("BAD_LOT", "0.00000001", {"qty": 1, "side": SELL}),
         ("BAD_LIMIT_PX", "no limit", {"limit_px": fx(1)}),
         ("BAD_LIMIT_PX", "positive limit", {"type": OrderType.LIMIT}),
         ("BAD_STOP_PX", "positive stop", {"type": OrderType.STOP, "stop_px": 0}),
         ("BAD_STOP_PX", "no stop", {"type": OrderType.LIMIT, "limit_px": fx(1), "stop_px": fx(1)}),
+        ("BAD_STOP_PX", "positive stop", {"type": OrderType.STOP_LIMIT, "limit_px": fx(1)}),
+        ("BAD_LIMIT_PX", "no limit", {"type": OrderType.MARKET_ON_OPEN, "tif": TimeInForce.DAY, "limit_px": fx(1)}),
+        ("BAD_BRACKET", "only the broker", {"terms": OrderTerms(bracket_of="c0")}),
+        ("BAD_BRACKET", "only reduces", {"terms": STOPPED, "side": SELL, "reduce_only": True}),
+        ("BAD_BRACKET", "only reduces", {"terms": STOPPED, "side": SELL, "lot_id": "O-1-1"}),
         ("REDUCE_ONLY_FLAT", "no position in A", {"reduce_only": True, "side": SELL}),
     ],
 )
@@ -62,6 +71,36 @@ def test_what_is_not_understood_is_refused_with_a_code_and_a_sentence(code, word
     assert event.code == code
     assert words in event.reason
     assert desk.broker.working == ()
+
+
+def test_where_short_sales_are_watched_what_is_not_understood_is_refused_for_its_own_fault():
+    """Shares must be located and short sales are restricted: neither concerns what is held, and neither excuses it."""
+    desk = Desk(with_params(allow_short=True, require_locate=True), daily=False)
+    desk.open(1)
+    desk.route(BUY, 10)
+    desk.bar(25, FLAT)
+    desk.put(TradingStatus(25 * HOUR, 0, SSR), 25 * HOUR)
+    (event,) = desk.route(SELL, 0.5)
+    assert (kinds([event]), event.code) == (["OrderRejected"], "BAD_LOT")
+    assert desk.broker.working == ()
+    assert kinds(desk.route(SELL, 10)) == ["OrderAccepted"]
+
+
+def test_what_others_sell_and_what_is_being_bought_takes_nothing_from_what_may_be_sold():
+    """10 are held. Sales of another portfolio and a purchase of one's own work; the 10 may be sold, and none twice."""
+    for locate, restricted in ((True, False), (False, True)):
+        desk = Desk(with_params(allow_short=True, require_locate=locate), daily=False)
+        desk.open(1)
+        desk.deposit(10_000, "other")
+        for portfolio in ("main", "other"):
+            desk.route(BUY, 10, portfolio=portfolio)
+        desk.bar(25, FLAT)
+        if restricted:
+            desk.put(TradingStatus(25 * HOUR, 0, SSR), 25 * HOUR)
+        desk.route(BUY, 5, "limit", 90)
+        desk.route(SELL, 10, portfolio="other")
+        assert kinds(desk.route(SELL, 10)) == ["OrderAccepted"]
+        assert kinds(desk.route(SELL, 1)) == ["OrderRejected"]
 
 
 def test_symbols_that_are_only_observed_cannot_be_traded():
@@ -237,14 +276,16 @@ def test_a_triggered_stop_keeps_its_price():
 
 
 def test_day_orders_expire_at_their_sessions_close_and_gtc_orders_stay():
-    """The partly filled one says how much it got."""
+    """Each says how much it got."""
     desk = Desk(with_params(participation=fx(0.1)), daily=False)
     desk.open(1)
     desk.route(BUY, 100, "limit", 101, tif=TimeInForce.DAY)
     desk.route(BUY, 1, "limit", 90, tif=TimeInForce.GTC)
+    desk.route(BUY, 1, "limit", 90, tif=TimeInForce.DAY)
     desk.bar(25, FLAT, volume=300)
-    (event,) = desk.close(1)
-    assert (kinds([event]), event.client_order_id, event.cum_qty) == (["OrderExpired"], "c1", fx(30))
+    events = desk.close(1)
+    assert kinds(events) == ["OrderExpired", "OrderExpired"]
+    assert [(event.client_order_id, event.cum_qty) for event in events] == [("c1", fx(30)), ("c3", 0)]
     assert [o.order_id for o in desk.broker.working] == ["O-2"]
 
 
@@ -297,6 +338,17 @@ def test_orders_sent_by_later_stages_on_the_close_itself_are_for_the_next_sessio
     desk.open(2)
     (fill,) = fills(desk.bar(56, (105, 106, 104, 105), width=8))
     assert (fill.client_order_id, fill.last_px, fill.px_source) == ("c2", fx(105), "open")
+
+
+def test_post_only_that_meets_its_first_open_as_a_taker_is_cancelled():
+    """No price was known when they came in; at the open of 100 the limit of 101 would take, that of 99.50 rests."""
+    desk = Desk(PLAN)
+    terms = OrderTerms(post_only=True)
+    desk.route(BUY, 1, "limit", 101, terms=terms)
+    desk.route(BUY, 1, "limit", 99.5, terms=terms)
+    canceled, filled = desk.bar(1, FLAT)
+    assert (canceled.client_order_id, canceled.reason) == ("c1", "POST_ONLY_WOULD_TAKE")
+    assert (filled.client_order_id, filled.last_px, filled.liquidity) == ("c2", fx(99.5), "maker")
 
 
 def test_at_the_end_of_the_data_orders_stay_as_they_are():

@@ -16,17 +16,20 @@ from actors.messages.orders import (
     BUY,
     SELL,
     Bracket,
+    CancelOrder,
     OrderAccepted,
     OrderCanceled,
     OrderExpired,
+    OrderReplaced,
     OrderTerms,
     OrderType,
+    RouteReplace,
     TimeInForce,
 )
 from actors.values.fixed import SCALE
 from tests.actors.broker.desk import DAY, FREE, HOUR, PLAN, Desk, fills, fx, kinds, with_params
 from tests.actors.broker.house import House
-from tests.actors.broker.tape import Tape
+from tests.actors.broker.tape import MS, Tape
 
 FLAT = (100, 100, 100, 100)
 GROUP = OrderTerms(oco_group="g")
@@ -126,6 +129,20 @@ def test_a_session_that_is_told_twice_begins_once():
     desk.bar(50, (90, 90, 85, 85))
     desk.open(2)
     assert kinds(desk.route(SELL, 1)) == ["OrderRejected"]
+
+
+@pytest.mark.parametrize(("low", "restricted"), [(91, False), (90, True)])
+def test_a_session_that_is_told_twice_measures_falls_from_the_close_before_it(low, restricted):
+    """100 closed session 1. In session 2 prices rise to 120, and it is opened once more: 90 is the level still."""
+    desk = Desk(with_params(allow_short=True, ssr="computed"), daily=False)
+    desk.open(1)
+    desk.bar(25, FLAT)
+    desk.close(1)
+    desk.open(2)
+    desk.bar(49, (100, 120, 100, 120))
+    desk.open(2)
+    desk.bar(50, (120, 120, low, 120))
+    assert (kinds(desk.route(SELL, 1)) == ["OrderRejected"]) is restricted
 
 
 # -- orders that hang together -----------------------------------------------------------------------------------------
@@ -332,3 +349,23 @@ def test_calc_foresees_the_same_of_it():
     """The estimate of such a limit is its price and its commission, nothing else."""
     found = CostModel(PLAN).estimate(BUY, fx(100), fx(100), 0, limit=fx(99))
     assert (found.px, found.spread, found.slippage, found.impact, found.commission) == (fx(99), 0, 0, 0, fx(9.9))
+
+
+@pytest.mark.parametrize("until", [20 * MS, DAY - 1])
+def test_a_request_that_reached_the_market_within_a_gap_takes_effect(until):
+    """Asked at 8 ms of a venue 5 ms away, nothing heard from 9 ms on: whether or not the day's close was missed."""
+    tape = Tape(with_params(latency_ns=5 * MS))
+    tape.quote(0, 50.00, 300, 50.02, 200)
+    for _ in range(2):
+        tape.send(1, BUY, 100, "limit", limit_px=50.00)
+    tape.quote(7, 50.00, 300, 50.02, 200)
+    tape.put(CancelOrder("c1", "asked"), tape.at(8))
+    tape.put(RouteReplace("c2", fx(60), fx(49.99), None, 0), tape.at(8))
+    (canceled, replaced) = tape.put(GapDetected(DAY + until, "playback", tape.at(9), DAY + until), DAY + until)
+    assert (type(canceled), canceled.client_order_id) == (OrderCanceled, "c1")
+    assert (type(replaced), replaced.client_order_id, replaced.qty) == (OrderReplaced, "c2", fx(60))
+    tape.split()
+    tape.open(2)
+    assert [(order.order.client_order_id, order.leaves, order.state) for order in tape.broker.working] == [
+        ("c2", fx(60), "new")
+    ]

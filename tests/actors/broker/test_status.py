@@ -86,6 +86,30 @@ def test_a_bar_that_begins_as_trading_resumes_is_matched() -> None:
     assert took(desk.bar(3, FLAT)) == [(5, 10)]
 
 
+@pytest.mark.parametrize("who", [0, MARKET])
+@pytest.mark.parametrize("state", [HALTED, LULD])
+def test_a_bar_that_ends_as_a_halt_begins_is_matched(state: str, who: int) -> None:
+    """It was over by then: the purchase has its open, the trail its high (11 - 0.5); the next bar overlaps the halt.
+
+    What comes in as the halt begins waits, whatever it could have filled at as the bar ended.
+    """
+    desk = Desk(with_params(FREE, same_event_fill=True), daily=False)
+    desk.bar(1, FLAT)
+    desk.route(+1, 5, "limit", 10.5)
+    desk.route(-1, 1, "market", type="trailing_stop", terms=OrderTerms(trail_amount=fx(2)))
+    say(desk, 2, state, who)
+    restored = Desk(with_params(FREE, same_event_fill=True), daily=False)
+    restored.broker.restore(desk.broker.snapshot())
+    assert took(restored.bar(2, (10, 11, 10, 11))) == [(5, 10)]
+    assert took(desk.bar(2, (10, 11, 10, 11))) == [(5, 10)]
+    assert [order.best for order in desk.broker.working] == [fx(11)]
+    assert took(desk.route(+1, 5)) == []
+    assert took(desk.bar(3, (8, 8, 8, 8))) == []
+    say(desk, 4, TRADING, who)
+    assert took(desk.bar(4, (8, 8, 8, 8))) == []
+    assert took(desk.bar(5, (8.5, 9, 8, 9))) == [(1, 8.5), (5, 8.5)]
+
+
 def test_stops_and_starts_are_told_once() -> None:
     """Bands and restrictions are neither; another halt of what is halted is no news."""
     desk = Desk(daily=False)
@@ -100,6 +124,8 @@ def test_stops_and_starts_are_told_once() -> None:
     assert say(desk, 1, LULD) == [SymbolFrozen(0, LULD)]
     assert say(desk, 1, LULD, bands=(9, 11)) == [SymbolReleased(0)]
     assert say(desk, 1, TRADING, MARKET) == [SymbolReleased(MARKET)]
+    for bands in ((9, None), (None, 11)):  # one band is enough to trade within
+        assert say(desk, 1, LULD, 1, bands=bands) == []
 
 
 def test_a_gap_in_the_data_lifts_no_halt_and_neither_does_a_restart() -> None:
@@ -231,6 +257,70 @@ def test_a_limit_or_a_stop_beyond_the_band_waits_and_is_not_triggered() -> None:
     desk.route(+1, 5, "limit", 12)
     assert kinds(desk.bar(2, (11, 12, 10.8, 11))) == []
     assert took(desk.bar(3, (9, 9, 9, 9))) == [(5, 9)]
+
+
+def test_a_bar_is_held_to_the_widest_of_the_bands_that_held_inside_it() -> None:
+    """From 1:00 to 2:00: 9 to 11 held until 1:20, then 6 to 8, and from 1:40 on 9 to 11 again.
+
+    A stop of 7 sells at 7 as the price falls through it, which the last bands alone would forbid; one of 5.5 lies below
+    all of them. What is told as the bar ends (9.9 to 10.1) is for the next one: there a purchase at the open of 10.05
+    is cut to 10.1 instead of paying 10.05 x 1.02, and it has the last bands alone.
+    """
+    desk = Desk(with_params(FREE, slippage_rate=fx(0.02), allow_short=True), daily=False)
+    desk.bar(1, FLAT)
+    desk.route(-1, 1, "stop", 7)
+    desk.route(-1, 1, "stop", 5.5)
+    for hour, bands in ((0.5, (1, 99)), (1, (9, 11)), (1 + 1 / 3, (6, 8)), (1 + 2 / 3, (9, 11)), (2, (9.9, 10.1))):
+        say(desk, hour, LULD, bands=bands)
+    desk.split()
+    assert took(desk.bar(2, (10, 10, 5, 10))) == [(1, 6.86)]
+    desk.route(+1, 1)
+    assert took(desk.bar(3, (10.05, 10.05, 10.05, 10.05))) == [(1, 10.1)]
+
+
+def test_bands_told_as_a_bar_ends_are_not_for_it() -> None:
+    """The first ones of a symbol; what comes in from then on is held to them."""
+    desk = Desk(FREE, daily=False)
+    desk.bar(1, FLAT)
+    desk.route(+1, 1)
+    say(desk, 2, LULD, bands=(5, 6))
+    assert took(desk.bar(2, FLAT)) == [(1, 10)]
+    desk.route(+1, 1)
+    assert took(desk.bar(3, FLAT)) == []
+
+
+def test_bands_of_a_snapshot_from_before_bars_knew_their_own_hold() -> None:
+    """A row was (symbol, lower, upper)."""
+    desk = Desk(FREE, daily=False)
+    desk.bar(1, FLAT)
+    desk.route(+1, 1)
+    state = desk.broker.snapshot()
+    say(desk, 1, LULD, bands=(5, 6))
+    old = desk.broker._status.snapshot()
+    assert old[2] == [[0, [[HOUR, fx(5), fx(6)]]]]
+    desk.broker._status.restore([*old[:2], [[0, fx(5), fx(6)]], *old[3:8]])
+    assert took(desk.bar(2, FLAT)) == []
+    desk.broker.restore(state)
+    assert took(desk.bar(3, FLAT)) == [(1, 10)]
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_bands_end_with_their_session_and_a_pause_does_not(closed: bool) -> None:
+    """The bar that ends the session still has them; the next session has none, whether the close was seen or not."""
+    desk = Desk(FREE, daily=False)
+    desk.open(0)
+    desk.bar(1, FLAT, FLAT)
+    say(desk, 1, LULD, bands=(9.5, 10.5))
+    say(desk, 1, LULD, 1)
+    for symbol in (0, 1):
+        desk.route(+1, 5, "stop", 11, tif=TimeInForce.GTC, symbol=symbol)
+    assert kinds(desk.bar(8, (11, 11, 11, 11), (11, 11, 11, 11))) == []
+    if closed:
+        desk.close(0)
+    desk.open(1)
+    assert [(fill.symbol, fill.last_px) for fill in fills(desk.bar(25, (12, 12, 12, 12), (12, 12, 12, 12)))] == [
+        (0, fx(12))
+    ]
 
 
 def test_a_touch_beyond_the_band_trades_with_nobody() -> None:
@@ -431,6 +521,20 @@ def test_a_split_is_no_fall_and_ten_percent_are_of_the_close_in_new_shares(low: 
     desk.bar(49, (5, 5, low, 5), FLAT)
     assert (kinds(desk.route(-1, 1)) == ["OrderRejected"]) is restricted
     assert kinds(desk.route(-1, 1, symbol=1)) == ["OrderAccepted"]
+
+
+@pytest.mark.parametrize(("low", "restricted"), [(18.01, False), (18.0, True)])
+def test_ten_percent_are_of_the_close_before_whenever_the_broker_was_restored(low: float, restricted: bool) -> None:
+    """10 closed session 1 and 20 session 2, in which it was restored: nine tenths in session 3 are 18."""
+    desk = Desk(with_params(allow_short=True, ssr="computed"), daily=False)
+    for day, px in ((1, 10.0), (2, 20.0)):
+        desk.open(day)
+        desk.bar(24 * day + 1, (px, px, px, px), FLAT)
+        desk.split()
+        desk.close(day)
+    desk.open(3)
+    desk.bar(73, (20, 20, low, 20), FLAT)
+    assert (kinds(desk.route(-1, 1)) == ["OrderRejected"]) is restricted
 
 
 @pytest.mark.parametrize(("low", "restricted"), [(9.01, False), (9.0, True)])

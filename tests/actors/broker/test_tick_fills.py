@@ -18,6 +18,7 @@ from actors.messages.orders import (
     OrderRejected,
     OrderTerms,
     OrderTriggered,
+    RouteReplace,
     TimeInForce,
 )
 from actors.values.fixed import SCALE
@@ -71,7 +72,7 @@ QUOTED = [
 )
 def test_a_quote_trades_with_what_takes(side, qty, kind, terms, quote, wanted):
     """The first quote behind the acceptance; what stood before it is nothing to trade with."""
-    tape = held(Tape()) if side == SELL else Tape()
+    tape = held(Tape(), px=50.1) if side == SELL else Tape()  # at the last print a limit would rest
     tape.send(1, side, qty, kind, **terms)
     assert told(tape.quote(2, *quote)) == wanted
 
@@ -206,7 +207,10 @@ LIMITS = [
     ("buy not reached", BUY, 49.90, (49.95, 300), []),
     ("sell through", SELL, 50.10, (50.15, 300), [(100, 50.10, "trade", "maker")]),
     ("sell touch", SELL, 50.10, (50.10, 300), []),
-    # At or beyond the last print it takes: the print's price, which is better than the limit.
+    # At exactly the last print it rests as one below does: what goes through it pays its price, not its own.
+    ("buy at the last", BUY, 50.00, (49.95, 300), [(100, 50.00, "trade", "maker")]),
+    ("sell at the last", SELL, 50.00, (50.05, 300), [(100, 50.00, "trade", "maker")]),
+    # Beyond the last print it takes: the print's price, which is better than the limit.
     ("marketable buy", BUY, 50.20, (50.05, 300), [(100, 50.05, "trade", "taker")]),
     ("marketable sell", SELL, 49.80, (49.95, 300), [(100, 49.95, "trade", "taker")]),
     # It was marketable, but the market has left: nothing, and it rests.
@@ -221,6 +225,56 @@ def test_a_limit_is_filled_by_prints_through_it(side, limit, one, wanted):
     tape.trade(1, (50.0, 1000))
     tape.send(1, side, 100, "limit", limit_px=limit)
     assert told(tape.trade(2, one)) == wanted
+
+
+@pytest.mark.parametrize("kind", ["stop_limit", "limit_if_touched"])
+@pytest.mark.parametrize(
+    ("limit", "wanted"),
+    [(50.00, (100, 50.00, "trade", "maker")), (50.01, (100, 49.95, "trade", "taker"))],
+    ids=["at its trigger", "beyond its trigger"],
+)
+def test_a_limit_behind_its_trigger_is_judged_as_one_that_comes_in(kind, limit, wanted):
+    """Triggered by the print of 50: at 50 it rests, at 50.01 it would pay more than the last and takes."""
+    tape = Tape()
+    tape.trade(1, (49.5 if kind == "stop_limit" else 50.5, 1000))
+    tape.send(1, BUY, 100, kind, stop_px=50.0, limit_px=limit)
+    assert fills(tape.trade(2, (50.0, 1000))) == []
+    assert told(tape.trade(3, (49.95, 300))) == [wanted]
+
+
+def test_a_replaced_limit_is_judged_as_one_that_comes_in():
+    """From 49 to the last price of 50: it rests there, and a print of 49.95 goes through it."""
+    tape = Tape()
+    tape.trade(1, (50.0, 1000))
+    tape.send(1, BUY, 100, "limit", limit_px=49)
+    tape.put(RouteReplace("c1", fx(100), fx(50), None, 0), tape.at(1))
+    assert told(tape.trade(2, (49.95, 300))) == [(100, 50.0, "trade", "maker")]
+
+
+def test_an_order_that_may_only_rest_is_taken_at_the_last_print_and_refused_beyond():
+    """On prints a limit at the last price rests, so it keeps what it promised."""
+    tape = Tape()
+    tape.trade(1, (50.0, 1000))
+    rests = OrderTerms(post_only=True)
+    assert kinds(tape.send(1, BUY, 100, "limit", limit_px=50.0, terms=rests)) == ["OrderAccepted"]
+    assert kinds(tape.send(1, BUY, 100, "limit", limit_px=50.01, terms=rests)) == ["OrderRejected"]
+    tape.put(RouteReplace("c1", fx(100), fx(50.01), None, 0), tape.at(1))
+    assert told(tape.trade(2, (49.95, 300))) == [(100, 50.0, "trade", "maker")]
+
+
+@pytest.mark.parametrize(("size", "got"), [(300, [(100, 48.0)]), (60, [(60, 48.0), (40, 50.0)])])
+def test_a_limit_through_which_a_session_opens_gets_the_opening_print_and_its_own_price_from_the_next(size, got):
+    """It rests at 50 since the day before; the first print is 48, and another one of the same instant is 47.50."""
+    tape = Tape()
+    tape.trade(1, (51.0, 100))
+    tape.send(2, BUY, 100, "limit", limit_px=50.00)
+    tape.trade(3, (51.0, 100))
+    tape.close(1)
+    tape.day = 2
+    tape.open(2)
+    events = tape.trade(1, (48.0, size), (47.5, 500))
+    assert [one[:2] for one in told(events)] == got
+    assert tape.broker.working == ()
 
 
 def test_limits_share_a_print_that_went_through_both():
@@ -239,6 +293,20 @@ def test_nothing_is_matched_with_prices_that_were_missed():
     tape.put(GapDetected(tape.at(2), "feed", tape.at(1), tape.at(10)), tape.at(2))
     assert fills(tape.quote(9, *TIGHT)) == []
     assert told(tape.quote(10, *TIGHT)) == [(100, 50.02, "quote", "taker")]
+
+
+def test_a_side_of_unknown_size_is_not_bounded_by_what_the_other_side_has_left():
+    """10 are bid for and sold, and nobody says how many are offered: the purchase of another portfolio fills whole."""
+    tape = Tape()
+    tape.deposit(100_000, "other")
+    tape.send(1, BUY, 10)
+    tape.quote(2, 50.00, 10, 50.02, 10)
+    tape.send(3, SELL, 10)
+    tape.send(3, BUY, 100, portfolio="other")
+    assert told(tape.quote(4, 50.01, 10, 50.03, math.nan)) == [
+        (10, 50.01, "quote", "taker"),
+        (100, 50.03, "quote", "taker"),
+    ]
 
 
 def test_a_limit_that_takes_waits_for_a_quote_where_there_are_quotes():
@@ -513,6 +581,18 @@ def test_a_symbol_that_ticked_in_the_session_is_not_matched_on_bars():
     tape.day = 2
     tape.open(2)
     assert [e.symbol for e in fills(tape.bar(49, bar, bar))] == [0]
+
+
+def test_an_order_does_not_take_the_close_of_the_bar_it_came_with_where_ticks_are_matched():
+    """``broker.same_event_fill`` is for symbols that have bars only: the one that was quoted waits for a quote."""
+    tape = Tape(with_params(same_event_fill=True))
+    tape.quote(1, *TIGHT, symbol=0)
+    bar = (50.0, 51.0, 49.0, 50.0)
+    tape.bar(26, bar, bar)
+    two_hours = 2 * 3_600_000
+    assert fills(tape.send(two_hours, BUY, 100, symbol=0)) == []
+    assert [e.px_source for e in fills(tape.send(two_hours, BUY, 100, symbol=1))] == ["close"]
+    assert told(tape.quote(two_hours + 1, *TIGHT)) == [(100, 50.02, "quote", "taker")]
 
 
 def test_arrival_is_the_market_when_the_order_reached_it():

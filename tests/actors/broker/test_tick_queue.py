@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from actors.messages.orders import OrderTerms
@@ -84,6 +86,31 @@ def test_a_known_place_is_kept_behind_a_better_price():
     assert tape.queue() == 300
     tape.quote(4, 50.00, 400, 50.10, 200)
     assert tape.queue() == 300
+
+
+def test_a_known_place_is_kept_while_its_side_of_the_book_is_not_known():
+    """Nobody tells the bid meanwhile: of the 300 ahead none is said to have left, and a print of 350 has 50 for us."""
+    tape = resting(50.00)
+    tape.quote(3, math.nan, math.nan, 50.10, 200)
+    assert tape.queue() == 300
+    assert told(tape.trade(4, (50.00, 350))) == [(50, 50.00, "trade", "maker")]
+
+
+def test_a_place_is_not_known_where_sizes_are_not():
+    """50.00 is bid on, by nobody knows how many: prints there fill nothing until somebody says."""
+    tape = resting(50.00)
+    tape.quote(3, 50.00, math.nan, 50.10, 200)
+    assert tape.queue() is None
+    assert fills(tape.trade(4, (50.00, 1000))) == []
+    tape.quote(5, 50.00, 40, 50.10, 200)
+    assert told(tape.trade(6, (50.00, 60))) == [(20, 50.00, "trade", "maker")]
+
+
+def test_a_crossed_quote_takes_no_limit_off_its_place():
+    """An ask of 49.95 below a bid of 50.20 is not believed: who rests at 50.00 does, and is filled by a print below."""
+    tape = resting(50.00)
+    assert fills(tape.quote(3, 50.20, 100, 49.95, 100)) == []
+    assert told(tape.trade(4, (49.90, 100))) == [(100, 50.00, "trade", "maker")]
 
 
 def test_the_queue_can_be_switched_off():

@@ -91,6 +91,64 @@ def test_new_names_join_the_universe_and_are_found_where_only_the_old_one_was_as
     assert not any(panel.dense for panel in recording.inputs() if isinstance(panel, BarPanel))
 
 
+def test_prices_that_go_on_under_an_old_name_are_told(write) -> None:
+    """A is C from Wednesday on, and the bars never say C; with bars of C, or none of A any more, nothing is wrong."""
+    rename = HEAD + "2024-03-06,A,rename,C,\n"
+    [told] = [notice for notice in with_actions(write, rename).notices if "goes on" in notice or "go on" in notice]
+    assert told == (
+        "A is C from 2024-03-06 on, but prices go on under A only: what is held and ordered in C stands at its last "
+        "price and fills nothing; name it C in the data from that date on, or leave the rename out"
+    )
+    of_both = BARS + "".join(f"{day},C,10,100\n" for day in DAYS[2:])
+    ended = "\n".join(line for line in BARS.splitlines() if ",A," not in line or line < "2024-03-06") + "\n"
+    for bars in (of_both, ended):
+        assert [n for n in with_actions(write, rename, bars=bars).notices if "go on under" in n] == []
+    # B becomes C and A becomes B: what goes on as B was A.
+    chain = rename + "2024-03-06,B,rename,A,\n"
+    assert [n for n in with_actions(write, chain).notices if "go on under A" in n] == []
+
+
+def test_prices_of_ticks_count_where_a_symbol_is_renamed(write) -> None:
+    """Bars of B, quotes of A until Friday: they go on under the old name just so."""
+    bars = "ts,symbol,close\n" + "".join(f"{day},B,10\n" for day in DAYS)
+    ticks = write("ts,symbol,bid_px,ask_px\n" + "".join(f"{day}T15:00:00Z,A,9,11\n" for day in DAYS), "q.csv")
+    recording = with_actions(write, HEAD + "2024-03-06,A,rename,C,\n", bars=bars, quotes=(ticks,))
+    assert len([n for n in recording.notices if "go on under A only" in n]) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        # The last close is 10; nine in new shares are more than a fifth of it.
+        ("2024-03-06,A,dividend,9.99,", ""),
+        ("2024-03-06,A,dividend,10,", "line 2: a dividend of 10 a share is no less than A's last price before it, 10"),
+        ("2024-03-06,A,split,5,\n2024-03-06,A,dividend,9,", "line 3: a dividend of 9 a share is no less than A's last"),
+        ("2024-03-06,A,dividend,9,\n2024-03-06,A,split,5,", ""),
+        ("2024-03-06,A,dividend,6,\n2024-03-06,A,dividend,5,", "dividend of 5 a share is no less than A's last price"),
+        # A new close of 10 on Wednesday; a name that comes later has the price of the old one.
+        ("2024-03-06,A,dividend,6,\n2024-03-07,A,dividend,6,", ""),
+        ("2024-03-06,A,rename,C,\n2024-03-06,C,dividend,11,", "line 3: a dividend of 11 a share is no less than C's"),
+        # Before the first session nothing is known.
+        ("2024-03-04,A,dividend,60,", ""),
+    ],
+)
+def test_a_dividend_that_no_price_can_fall_by_is_refused(write, rows: str, said: str) -> None:
+    """Its holders would be paid more than they had; the line is named."""
+    if not said:
+        assert len(played(with_actions(write, HEAD + rows + "\n"))) == rows.count("\n") + 1
+        return
+    with pytest.raises(OperatorError, match="leave the line out") as caught:
+        with_actions(write, HEAD + rows + "\n")
+    assert caught.value.code == "BAD_ACTION"
+    assert said in str(caught.value)
+
+
+def test_adjusted_prices_contain_dividends_of_any_size(write) -> None:
+    """They are not booked, so nothing is judged."""
+    recording = with_actions(write, HEAD + "2024-03-06,A,dividend,60,\n", adjustment=Adjustment.TOTAL)
+    assert played(recording) == []
+
+
 def test_a_name_that_is_taken_over_is_given_up_first(write) -> None:
     """Whatever the order of lines: B becomes C before A becomes B."""
     text = HEAD + "2024-03-06,A,rename,B,\n2024-03-06,B,rename,C,\n"

@@ -62,6 +62,15 @@ CASES = {
         HEAD + "2020-01-02T14:30:00Z,A,10,11,9,10,1\n2020-01-03,A,10,11,9,10,1\n",
         ["line 3: '2020-01-03' is a date alone while", "line 2 has a time of day", "one form"],
     ),
+    "words among dates": (HEAD + DAY + "nan,A,10,11,9,10,1\n", ["line 3: 'nan' is not a time", "RFC 3339"]),
+    "words before times": (
+        HEAD + "yesterday,A,10,11,9,10,1\n2020-01-03,A,10,11,9,10,1\n",
+        ["line 2: 'yesterday' is not a time"],
+    ),
+    "no such day among times": (
+        HEAD + "2020-01-02T14:30:00Z,A,10,11,9,10,1\n2020-13-03,A,10,11,9,10,1\n",
+        ["line 3: '2020-13-03' is not a time"],
+    ),
     "mixed zones": (
         HEAD + "2020-01-02T14:30:00Z,A,10,11,9,10,1\n2020-01-02T09:31:00-05:00,A,10,11,9,10,1\n",
         [

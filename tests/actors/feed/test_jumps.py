@@ -67,6 +67,8 @@ def test_a_jump_is_held_back_until_three_in_a_row_agree(prices: list[float], exp
         (JumpRule(0.5, 3, freezes=True, explained={"A": [2]}), [1, 1, 4, 4, 4, 4, 4], "......."),  # on a weekend
         (JumpRule(0.5, 3, freezes=True, explained={"A": [1, 3]}), [1, 1, 2, 2, 2, 2, 3], "..xxxxx"),
         (JumpRule(0.5, 3, freezes=True, explained={"B": [2]}), [1, 1, 2, 2, 2, 2, 3], "..xxxxx"),
+        (JumpRule(0.5, 3, explained={"A": [2]}), [1, 1, 2, 2, 2, 2, 3], "......."),  # quotes, which freeze nothing
+        (JumpRule(0.5, 3, explained={"A": [2]}), [2, 2, 2, 2, 2, 2, 3], "..xx..."),
     ],
 )
 def test_between_days_of_raw_prices_only_an_action_explains_a_jump(
@@ -203,6 +205,18 @@ def test_each_side_of_a_quote_is_a_price_of_its_own(write: Callable[..., str]) -
     shown = [(m.bid_px[0], m.ask_px[0]) for m in recording.inputs() if isinstance(m, QuotePanel)]
     assert shown == [(100, 101), (100, 102), (100, 102), (99, 101)]
     assert recording.quality.by_kind() == {"jump": 2}
+
+
+def test_the_first_quotes_behind_a_split_are_played(write: Callable[..., str]) -> None:
+    """Two for one before Tuesday: half of Monday's price is what the quotes of Tuesday must say."""
+    text = QUOTES + "".join(
+        f"2013-10-{day:02d}T14:0{i}:00Z,A,{px},1,{px + 1},1\n" for day, px in ((7, 100), (8, 49)) for i in range(2)
+    )
+    actions = write("ex_date,symbol,kind,value,pay_date\n2013-10-08,A,split,2:1,\n", "a.csv")
+    recording = opened(quotes=(write(text, "q.csv"),), actions=(actions,))
+    shown = [m.bid_px[0] for m in recording.inputs() if isinstance(m, QuotePanel)]
+    assert shown == [100, 100, 49, 49]
+    assert recording.quality.by_kind() == {}
 
 
 def test_playing_goes_on_anywhere_with_the_same_rows_left_out(write: Callable[..., str]) -> None:

@@ -77,25 +77,26 @@ def test_bars_and_statuses_need_no_ticks(write) -> None:
 
 
 def test_what_was_said_before_the_first_day_and_still_holds_is_told_behind_the_first_opening(write) -> None:
-    """A halt that was lifted is over, bands and the newest halt stay, a restriction holds for one more session.
+    """A halt that was lifted is over, and so is a pause; halts stay, a restriction holds for one more session.
 
-    2013-10-04 is the Friday before the first session, 2013-10-07; a restriction of the third was over by then.
+    2013-10-04 is the Friday before the first session, 2013-10-07; a restriction of the third was over by then, and the
+    bands of each day ended with it.
     """
     recording = with_status(
         write,
         HEAD
         + "2013-10-01T15:00:00Z,A,halted,,,old\n"
         + "2013-10-01T16:00:00Z,A,trading,,,\n"
-        + "2013-10-02T15:00:00Z,A,luld,1,2,\n"
+        + "2013-10-02T15:00:00Z,A,luld,,,\n"
         + "2013-10-02T15:30:00Z,A,luld,1,3,\n"
         + "2013-10-03T15:00:00Z,B,halted,,,T1\n"
         + "2013-10-03T15:00:00Z,A,ssr,,,\n"
+        + "2013-10-03T15:01:00Z,B,luld,1,2,\n"
         + "2013-10-04T15:00:00Z,B,luld,,,pause\n"
         + "2013-10-04T15:00:00Z,B,ssr,,,\n",
     )
     opened = 1_381_152_600_000_000_000
     assert statuses(recording) == [
-        TradingStatus(opened, 0, "luld", 100_000_000, 300_000_000, ""),
         TradingStatus(opened, 1, "halted", None, None, "T1"),
         TradingStatus(opened, 1, "ssr", None, None, "", carried=True),
     ]

@@ -32,7 +32,7 @@ def lot(name: str, qty: float, px: float, *, fees: float = 0, ts: int = 1) -> Lo
 def position(*lots: Lot, cost: float | None = None, symbol: int = 0) -> Position:
     """Return a position of lots, at their own cost unless told otherwise."""
     total = sum(each.cost for each in lots) if cost is None else fx(cost)
-    return Position(symbol, sum(each.qty for each in lots), total, lots=list(lots))
+    return Position(symbol, sum(each.qty for each in lots), total, lots={each.lot_id: each for each in lots})
 
 
 def untouched(each: Lot, px: float) -> tuple[float, float]:
@@ -91,7 +91,7 @@ def test_average_cost_and_lots_each_pay_their_own_part_of_a_fraction() -> None:
     [trade] = found.trades
     assert (trade.qty, trade.fees, trade.pnl) == (fx(0.5), fx(0.1), fx(6) - 333_333_333 - fx(0.1))
     assert before.qty == fx(5)  # nothing was changed
-    assert before.lots[0].qty == fx(3)
+    assert next(iter(before.lots.values())).qty == fx(3)
 
 
 def test_a_short_pays_what_a_long_gets() -> None:
@@ -99,6 +99,23 @@ def test_a_short_pays_what_a_long_gets() -> None:
     event = pay_out("main", position(lot("a", -10, 50)), fx(1000), fx(20), untouched, 7).position
     assert (event.qty, event.cost, event.paid, event.cash) == (0, 0, fx(-200), fx(800))
     assert event.realized == event.realized_fifo == fx(300)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_every_lot_that_is_paid_out_gets_its_own_part_and_is_a_trade_of_its_own(side: int) -> None:
+    """Lots of 10 at 100, 20 at 110 and 30 at 90, out at 99: they differ from it by 1 %, 10 % and 10 %.
+
+    A long loses 10 and 220 and earns 270; a short the other way round. 60 shares at 99 are 5,940.
+    """
+    held = position(lot("a", 10 * side, 100), lot("b", 20 * side, 110), lot("c", 30 * side, 90))
+    found = pay_out("main", held, fx(10_000), fx(99), untouched, 7)
+    assert (found.position.paid, found.position.cash) == (fx(5_940 * side), fx(10_000 + 5_940 * side))
+    assert found.position.realized_fifo == fx(40 * side)
+    assert [(trade.lot_id, trade.side, trade.qty, trade.pnl, trade.ret) for trade in found.trades] == [
+        ("a", side, fx(10), fx(-10 * side), -0.01 * side),
+        ("b", side, fx(20), fx(-220 * side), -0.1 * side),
+        ("c", side, fx(30), fx(270 * side), 0.1 * side),
+    ]
 
 
 def test_a_rename_joins_lots_by_age() -> None:
@@ -206,6 +223,7 @@ def test_views_targets_and_exits_follow_a_rename_and_nobody_buys_the_old_symbol(
     assert (desk.pf.qty(0), desk.pf.qty(2), desk.actor.equity("main")) == (0, qty, before)
     assert list(desk.pf.targets) == [2]
     assert desk.pf.views[0].score[2] == 0.9
+    desk.bar([95.0, 50.0, 100.0])  # who has the old name now is another one
     events = desk.signal({0: 0.9})
     assert [e for e in events if isinstance(e, OrderAccepted) and e.order.symbol == 0] == []
     sound(desk)
@@ -223,6 +241,23 @@ def test_long_one_name_and_short_the_next_is_paid_out_at_the_price_of_both() -> 
     assert (adjusted.qty, adjusted.paid, desk.pf.cash) == (0, fx(1000), before + fx(1000))
     assert desk.pf.qty(1) == fx(-4)
     sound(desk)
+
+
+@pytest.mark.parametrize("kind", ["dividend", "split"])
+def test_an_action_reaches_every_portfolio_that_holds_the_symbol(kind: str) -> None:
+    """The first portfolio is flat, the others hold 10 and 20: a dividend of 1.50, or two for one."""
+    desk = Desk(spec_of(name="flat"), spec_of(name="ten"), spec_of(name="twenty"))
+    for name, qty in (("ten", 10), ("twenty", 20)):
+        desk.seq.process(SubmitOrder(name, name, 0, 1, fx(qty), reason="script"), "test")
+    desk.bar([100.0])
+    ratio = {"numerator": 2, "denominator": 1} if kind == "split" else {}
+    events = act(desk, kind, value=fx(1.5) if kind == "dividend" else 2 * SCALE, **ratio)
+    told = {e.portfolio: e for e in events if isinstance(e, DividendAccrued | PositionAdjusted)}
+    assert list(told) == ["ten", "twenty"]
+    if kind == "dividend":
+        assert [e.amount for e in told.values()] == [fx(15), fx(30)]
+    else:
+        assert [e.qty for e in told.values()] == [fx(20), fx(40)]
 
 
 def test_volatilities_see_no_split() -> None:

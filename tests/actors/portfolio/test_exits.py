@@ -34,7 +34,7 @@ def test_an_opening_fill_of_a_strategy_sends_a_stop_and_a_target_for_its_lot():
     """Stop 3 % under and target 10 % above the fill, resting, reduce-only, naming lot and strategy."""
     desk = entered()
     stop, target = (e.order for e in desk.sink.events(OrderAccepted)[-2:])
-    lot = desk.pf.lots(0)[0].lot_id
+    lot = next(iter(desk.pf.lots(0))).lot_id
     assert (stop.type, stop.stop_px, stop.limit_px) == (OrderType.STOP, fx(97), None)
     assert (target.type, target.limit_px, target.stop_px) == (OrderType.LIMIT, fx(110), None)
     assert (stop.reason, target.reason) == ("stop_loss", "take_profit")
@@ -106,7 +106,7 @@ def test_a_bar_that_reaches_both_exits_sells_the_shares_once():
 def test_each_lot_has_exits_of_its_own():
     """Two entries at 100 and 104: the lower stop stays when the higher one is hit."""
     desk = entered(max_weight=0.5)
-    first = desk.pf.lots(0)[0].lot_id
+    first = next(iter(desk.pf.lots(0))).lot_id
     desk.seq.process(Inject((make_fill("y", 1, qty=fx(200), px=fx(104), strategy="s", reason="rebalance"),)), "test")
     assert exits_of(desk) == {first: [("stop", 500), ("take", 500)], "y-1": [("stop", 200), ("take", 200)]}
     desk.bar([100, 50], open_=[104, 50], high=[104, 50], low=[100, 50])
@@ -118,7 +118,7 @@ def test_each_lot_has_exits_of_its_own():
 def test_a_trim_cuts_the_exits_of_the_lots_it_takes_from():
     """After selling 400 of 1,000 first in, first out, the lot's stop and target are for 600."""
     desk = entered()
-    lot = desk.pf.lots(0)[0].lot_id
+    lot = next(iter(desk.pf.lots(0))).lot_id
     events = desk.seq.process(Inject((make_fill("t", 1, side=-1, qty=fx(400), px=fx(100)),)), "test")
     assert [e.qty for e in events if isinstance(e, OrderReplaced)] == [fx(600), fx(600)]
     assert exits_of(desk) == {lot: [("stop", 600), ("take", 600)]}
@@ -127,7 +127,7 @@ def test_a_trim_cuts_the_exits_of_the_lots_it_takes_from():
 def test_a_partly_filled_exit_cuts_only_its_sibling():
     """A stop for 1,000 that fills 300 has 700 open itself; the target is replaced to 700."""
     desk = entered()
-    lot = desk.pf.lots(0)[0].lot_id
+    lot = next(iter(desk.pf.lots(0))).lot_id
     stop = next(w.client_order_id for w in desk.pf.exits[lot].values() if "stop" in w.client_order_id)
     part = make_fill(
         stop, 1, side=-1, qty=fx(300), px=fx(97), strategy="s", reason="stop_loss", lot_id=lot, leaves=fx(700)

@@ -129,9 +129,9 @@ def test_fifo_and_average_cost_agree_on_realised_plus_unrealised_and_on_realised
         position = desk.pf.position(symbol)
         value = mul(px, position.qty)
         by_average = position.realized + value - position.cost
-        by_lots = position.realized_fifo + value - sum(lot.cost for lot in position.lots)
+        by_lots = position.realized_fifo + value - sum(lot.cost for lot in position.lots.values())
         assert by_average == by_lots
-        assert position.qty == sum(lot.qty for lot in position.lots)
+        assert position.qty == sum(lot.qty for lot in position.lots.values())
         if position.qty == 0:
             assert position.cost == 0
             assert position.realized == position.realized_fifo
@@ -181,7 +181,7 @@ def test_a_reduction_takes_average_cost_out_and_leaves_the_remainder():
     assert position.cost == 100_000_001 - 33_333_334
     assert desk.sink.events(PositionChanged)[-1].realized == SCALE - 33_333_334
     desk.seq.process(Inject((make_fill("d", 1, side=-1, qty=fx(2), px=fx(1)),)), "test")
-    assert (position.qty, position.cost, position.lots) == (0, 0, [])
+    assert (position.qty, position.cost, position.lots) == (0, 0, {})
 
 
 def test_a_flip_in_one_fill_closes_first_and_opens_with_the_rest():
@@ -194,7 +194,7 @@ def test_a_flip_in_one_fill_closes_first_and_opens_with_the_rest():
     )
     position = desk.pf.position(0)
     assert (position.qty, position.cost) == (fx(-5), fx(-110))
-    (lot,) = position.lots
+    (lot,) = position.lots.values()
     assert (lot.lot_id, lot.qty, lot.cost, lot.fees) == ("b-1", fx(-5), fx(-110), fx(1))
     (trade,) = desk.sink.events(TradeClosed)
     assert (trade.side, trade.qty, trade.fees, trade.pnl) == (1, fx(10), fx(3), fx(17))

@@ -142,7 +142,13 @@ case("BAD_SIDE", new(1, 1), new(2, 1))
 case("BAD_SIDE", new(1, 1), new(0, 1), "new, none")
 sizes("BAD_QTY", 2, 0)
 sizes("BAD_QTY", 3, 2.5)
-case("BAD_QTY", rep(4), rep(3), "replace of what is filled", before=then(has(qty=5), lambda w: w.fill(("a", 3, 100))))
+case(
+    "BELOW_FILLED",
+    rep(4),
+    rep(3),
+    "replace of what is filled",
+    before=then(has(qty=5), lambda w: w.fill(("a", 3, 100))),
+)
 case("BAD_PRICE", new(BUY, 1, type=LIMIT, limit_px=0.00000001), new(BUY, 1, type=LIMIT, limit_px=0))
 case("BAD_PRICE", rep(limit_px=0.00000001), rep(limit_px=0), "replace", before=has())
 case("BAD_PRICE", new(BUY, 1), new(BUY, 1, limit_px=100), "new, one too many")

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from actors.messages.risk import TradingState
+from actors.values.refusals import BELOW_FILLED
 from tests.actors.risk.boundaries import CASES
 from tests.conftest import ROOT
 
@@ -29,6 +30,7 @@ NEVER_ON_REPLACE = {
 def codes() -> set[str]:
     """Return every code that a module that knows denials can give."""
     found = {state.name for state in TradingState if state is not TradingState.ACTIVE}
+    found.add(BELOW_FILLED)  # gate and venue say it in the same words
     for path in (ROOT / "actors" / "risk").glob("*.py"):
         text = path.read_text("utf-8")
         if not re.search(r"\bDenial\b", text):
@@ -48,7 +50,7 @@ def test_every_code_has_a_boundary():
     assert codes() == {case.code for case in CASES}
     on_new = {case.code for case in CASES if case.how.startswith("new")}
     on_replace = {case.code for case in CASES if case.how.startswith("replace")}
-    assert codes() - on_new == {"TERMINAL_ORDER", "UNKNOWN_ORDER"}
+    assert codes() - on_new == {"TERMINAL_ORDER", "UNKNOWN_ORDER", BELOW_FILLED}
     assert codes() - on_replace == NEVER_ON_REPLACE
 
 

@@ -199,6 +199,9 @@ def test_only_resting_limits_are_posted(world):
     ("side", "entry", "exits", "verdict"),
     [
         (BUY, {}, {"take_profit_px": 101, "stop_px": 99}, "ok"),
+        (BUY, {}, {"take_profit_px": 101}, "ok"),
+        (BUY, {}, {"stop_px": 99}, "ok"),
+        (SELL, {}, {"take_profit_px": 99}, "ok"),
         (BUY, {}, {"take_profit_px": 100}, "must lie above its entry at 100"),
         (BUY, {}, {"stop_px": 100}, "must lie below its entry at 100"),
         (BUY, {}, {"take_profit_px": 99, "stop_px": 101}, "must lie above"),
@@ -348,7 +351,7 @@ def test_a_refused_replace_changes_nothing(world):
     w.fill(("a", 4, 99))
     before = w.risk.snapshot()
     for command, code in (
-        (ReplaceOrder("a", qty=to_fixed(4)), "BAD_QTY"),
+        (ReplaceOrder("a", qty=to_fixed(4)), "BELOW_FILLED"),
         (ReplaceOrder("a", qty=to_fixed(-1)), "BAD_QTY"),
         (ReplaceOrder("a", qty=to_fixed(10.5)), "BAD_QTY"),
         (ReplaceOrder("a", limit_px=0), "BAD_PRICE"),

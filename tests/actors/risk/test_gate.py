@@ -584,7 +584,8 @@ def test_a_replace_of_nothing_or_below_what_is_filled_is_refused(world):
     assert w.replace("ghost", 5) == "UNKNOWN_ORDER"
     assert w.submit(BUY, 10, client_order_id="a") == "ok"
     w.fill(("a", 4, 100))
-    assert w.replace("a", 4) == "BAD_QTY"
+    assert w.replace("a", 4) == "BELOW_FILLED"
+    assert w.replace("a", 0) == "BAD_QTY"
     assert w.replace("a", limit_px=100) == "BAD_PRICE"
     assert w.verdict(w.process(ReplaceOrder("a", malformed=("BAD_QTY", "not a number")))) == "BAD_QTY"
     assert w.risk.exposure.working["a"].leaves == to_fixed(6)
