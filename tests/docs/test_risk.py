@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from actors.messages.risk import TradingState
 from actors.risk.breaker_rows import BREAKER_NAMES, DAILY_LOSS, DRAWDOWN, WATCH_ALL
+from actors.values.refusals import BELOW_FILLED
 from config.settings import Settings
 from config.show import toml_value
 from config.sources import keys_of
@@ -53,12 +54,16 @@ def codes_of(path: Path) -> Iterator[str]:
             )
 
 
-GATE_CODES: Final = {
-    code
-    for path in sorted((ROOT / "actors" / "risk").glob("*.py"))
-    for code in codes_of(path)
-    if MEASURED.fullmatch(code)
-} | {state.name for state in TradingState if state is not TradingState.ACTIVE}
+GATE_CODES: Final = (
+    {
+        code
+        for path in sorted((ROOT / "actors" / "risk").glob("*.py"))
+        for code in codes_of(path)
+        if MEASURED.fullmatch(code)
+    }
+    | {BELOW_FILLED}
+    | {state.name for state in TradingState if state is not TradingState.ACTIVE}
+)
 NO_DENIALS: Final = {"BAD_SCENARIO", "TERMINAL_ORDER", "UNKNOWN_ORDER"}
 """Refusals of a file, and of a request about an order that is not there."""
 
