@@ -40,6 +40,17 @@ _MEASURES: Final = {
     "weekly_loss": "week's loss",
     "monthly_loss": "month's loss",
 }
+_MEASURED: Final = {
+    "loss_streak": "trades lost in a row",
+    "order_rate": "orders at once",
+    "stale_data": "s without a price",
+    "connectivity": "s without the feed",
+    "clock_skew": "s jump of the clock",
+    "exposure": "times equity held",
+}
+"""What a breaker measures that is no share of something, behind the number."""
+_MEASURED_DIGITS: Final = 2
+_SHARES: Final = {"reject_rate": "of orders refused", "prediction_drift": "of predictions right"}
 _ACTIONS: Final = {
     "warn": "none; this is a warning",
     "block_entries": "new entries are blocked; exits pass",
@@ -122,6 +133,16 @@ def breaker_key(event: BreakerTripped | BreakerReset) -> str:
     return f"breaker:{event.portfolio}:{event.breaker}{f':{event.subject}' if event.subject else ''}"
 
 
+def _measured(event: BreakerTripped) -> str:
+    """Return what a breaker that watches no loss measured, in its unit."""
+    if event.breaker == "fill_sanity":
+        return "a fill that cannot be true"  # its value is a distance, a multiple or nothing; the cause says which
+    words = _MEASURED.get(event.breaker)
+    if words is not None:
+        return f"{plain(round(event.value, _MEASURED_DIGITS))} {words}"
+    return f"{percent(event.value, signed=False)} {_SHARES.get(event.breaker, event.breaker)}"
+
+
 def breaker_tripped(event: BreakerTripped) -> Draft:
     """A breaker tripped: what it measured, and what it did."""
     of = f" --portfolio {event.portfolio}" if event.portfolio else ""
@@ -140,7 +161,7 @@ def breaker_tripped(event: BreakerTripped) -> Draft:
     else:
         where = f" in {event.portfolio}" if event.portfolio else ""
         about = f" ({event.subject})" if event.subject else ""
-        said = f"{plain(event.value)} {event.breaker}{about}{where}: {then}"
+        said = f"{_measured(event)}{about}{where}: {then}"
         facts = (
             ("cause", event.cause),
             ("value", plain(event.value)),

@@ -140,17 +140,27 @@ HALTED = TradingStateChanged(TradingState.ACTIVE, TradingState.HALTED, "drawdown
         (
             BreakerTripped("", "reject_rate", 0.6, 0.5, 0, 0, "warn", latched=False, cause="60% refused"),
             "warning",
-            "0.6 reject_rate: a warning",
+            "60% of orders refused: a warning",
         ),
         (
             BreakerTripped("main", "slippage", 0.02, 0.01, 0, 0, "block", latched=False, cause="dear", subject="AAPL"),
             "warning",
-            "0.02 slippage (AAPL) in main: entries blocked",
+            "2% slippage (AAPL) in main: entries blocked",
         ),
         (
             BreakerTripped("", "loss_streak", 5.0, 5.0, 0, 0, "block", latched=True, cause="5 trades lost"),
             "critical",
-            "5 loss_streak: entries blocked",
+            "5 trades lost in a row: entries blocked",
+        ),
+        (
+            BreakerTripped("", "stale_data", 75.4321, 60.0, 0, 0, "reduce", latched=False, cause="silence"),
+            "warning",
+            "75.43 s without a price: trading reduces",
+        ),
+        (
+            BreakerTripped("", "fill_sanity", 0.0, 0.2, 0, 0, "halt", latched=True, cause="of nothing", subject="A"),
+            "critical",
+            "a fill that cannot be true (A): trading halted",
         ),
         (LimitBreached("main", "max_positions", 9.0, 10.0, "warn"), "info", "90% of max_positions used in main"),
         (BreakerReset("main", "slippage", "over", "breaker", "AAPL"), "info", SLIPPAGE_ARMED),
