@@ -323,14 +323,15 @@ class RiskActor(MarginDesk, CorporateDesk, RestrictionDesk):
     def marked(self, event: EquityMarked, ctx: Context) -> None:
         """Compare equity with the highest level at which something has to happen; the rest is the rare case."""
         guard = self._guards[event.portfolio]
+        # Whatever has tripped: who lends the money does not wait for a breaker to be armed again.
+        if self._exposure.is_margin and not self._keeper.recovering:
+            self._watch_margin(event, ctx)
         if (event.equity <= guard.floor or self._over_exposed(event)) and self._watch_mark(event, ctx):
             return
         if self._rows.any:
             self._review(ctx)
-        elif self._keeper.recovering:
+        if self._keeper.recovering:
             self._end_recovery(ctx)
-        elif self._exposure.is_margin:
-            self._watch_margin(event, ctx)
 
     @decides(SessionOpened)
     def begin_session(self, panel: SessionOpened, ctx: Context) -> None:

@@ -9,7 +9,7 @@ from actors.messages.control import Halt, Kill, Unlatch
 from actors.messages.market import GapDetected
 from actors.messages.orders import BUY, SELL, OrderAccepted, OrderCanceled, TimeInForce
 from actors.messages.portfolio import EquityMarked, FinancingCharged
-from actors.messages.risk import MarginCalled
+from actors.messages.risk import BreakerTripped, MarginCalled
 from actors.values.fixed import fmt, to_fixed
 
 
@@ -200,6 +200,44 @@ def test_nobody_is_called_on_prices_that_may_be_stale(margin):
     w.bar([60.0, 100.0, 100.0])
     marked(w, 2_000, gross=12_000, net=12_000)  # the mark that ends the recovery
     assert called(marked(w, 2_000, gross=12_000, net=12_000))[1] == [("margin_call-A-1", SELL, "67")]
+
+
+def tripped(breaker, action, *, latched):
+    """Return that a breaker of all portfolios has tripped."""
+    return BreakerTripped("", breaker, 1.0, 0.5, 0, 0, action, latched, cause="a test")
+
+
+@pytest.mark.parametrize(("action", "latched"), [("warn", False), ("block", True), ("halt", True)])
+def test_a_call_does_not_wait_for_a_breaker_to_be_armed_again(margin, action, latched):
+    """200 at 60 and 10,000 borrowed, while another breaker stands; the call is what it is without one."""
+    w = margin()
+    w.hold(200)
+    w.state(tripped("reject_rate", action, latched=latched))
+    w.bar([60.0, 100.0, 100.0])
+    found = called(marked(w, 2_000, gross=12_000, net=12_000))
+    assert found == ([("2000", "3000", "liquidate")], [("margin_call-A-1", SELL, "67")])
+
+
+def test_the_mark_that_trips_a_breaker_calls_too(world, wide):
+    """A day's loss of 80 % halts; on daily bars the next mark would be a session later."""
+    w = world(msgspec.structs.replace(wide, allow_short=True, daily_loss_halt=0.05), cash=10_000, account="margin")
+    w.hold(200)
+    w.bar([60.0, 100.0, 100.0])
+    events = marked(w, 2_000, gross=12_000, net=12_000)
+    assert called(events)[1] == [("margin_call-A-1", SELL, "67")]
+    assert [e.breaker for e in events if isinstance(e, BreakerTripped)] == ["daily_loss"]
+
+
+def test_a_recovery_does_not_wait_for_a_breaker_that_took_no_state(margin):
+    """What a gap took is given back with fresh prices, though a breaker is latched that only blocks entries."""
+    w = margin()
+    w.hold(1)
+    w.state(tripped("loss_streak", "block", latched=True))
+    now = w.clock.now()
+    w.process(GapDetected(now, "f", now - 1, now))
+    w.bar([100.0, 100.0, 100.0])
+    marked(w, 10_000, gross=100, net=100)
+    assert w.risk.trading_state == "active"
 
 
 def test_portfolios_are_called_each_for_itself(margin):
