@@ -205,6 +205,8 @@ def _activity(story: Story) -> dict[str, Any]:
         "cut": sum(buy + sell for buy, sell in story.cuts.values()),
         "orders": len(story.orders),
         "denied": sum(denied.values()),
+        "denied_by": dict(sorted(denied.items(), key=lambda item: (-item[1], item[0]))),
+        "made_smaller": sum(found.times for found in story.smaller.values()),
         "most_denied": min(denied, key=lambda code: (-denied[code], code), default=None),
         "fills": len(story.fills),
     }

@@ -284,6 +284,7 @@ def _gate_rows(story: Story) -> list[dict[str, Any]]:
             "cut_buy": story.cuts.get(name, [0, 0])[0],
             "cut_sell": story.cuts.get(name, [0, 0])[1],
             "denied": denied.get(name, 0),
+            "smaller": story.smaller.get(name),
         }
         for name, total in sorted(totals.items())
     ]

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from actors.messages.columns import unpack_f64
 from actors.messages.inference import PredictionsScored, StrategyDisabled, StrategyFailed
 from actors.messages.orders import (
     Fill,
@@ -141,6 +142,34 @@ class SessionActivity(msgspec.Struct):
     positions: int = 0
 
 
+class Smaller(msgspec.Struct):
+    """What sizing cut of a strategy's entries, over all decisions.
+
+    Attributes:
+        alike: times a name was cut because it moves like what is held.
+        heat: times a name was cut because too much would be lost down to stops.
+        parts: sum of the parts of the positions aimed at that were cut for either reason.
+        times: names cut, each once a decision.
+        dropped: of these, those of which nothing was left to buy.
+    """
+
+    alike: int = 0
+    heat: int = 0
+    parts: float = 0.0
+    times: int = 0
+    dropped: int = 0
+
+    def add(self, alike: Iterable[float], heat: Iterable[float]) -> None:
+        """Count the names of one decision; the second part is of what the first left."""
+        for first, second in zip(alike, heat, strict=True):
+            part = 1 - (1 - first) * (1 - second)
+            self.alike += first > 0
+            self.heat += second > 0
+            self.parts += part
+            self.times += 1
+            self.dropped += part >= 1
+
+
 class Story:
     """Facts of a run in order of time. Built by :func:`gather`."""
 
@@ -158,6 +187,7 @@ class Story:
         self.signals: list[tuple[int, SignalsReady]] = []
         self.scored: dict[tuple[str, int, str], PredictionsScored] = {}
         self.cuts: dict[str, list[int]] = {}
+        self.smaller: dict[str, Smaller] = {}
         self.refusals: dict[tuple[str, str], int] = {}
         self.limits: dict[tuple[str, str], int] = {}
         self.states: list[tuple[int, TradingStateChanged]] = []
@@ -415,6 +445,9 @@ class Story:
         counts = self.cuts.setdefault(event.strategy, [0, 0])
         counts[0] += event.cut_buy
         counts[1] += event.cut_sell
+        if event.cut_ids:
+            found = self.smaller.setdefault(event.strategy, Smaller())
+            found.add(unpack_f64(event.cut_correlation).tolist(), unpack_f64(event.cut_heat).tolist())
 
     def _failed(self, _ts: int, event: StrategyFailed) -> None:
         key = event.strategy, event.error

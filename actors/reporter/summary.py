@@ -10,6 +10,7 @@ from actors.reporter.record import RunResult
 
 LABEL: Final = 14
 _PLACES_MAX: Final = 4
+_CODES_MAX: Final = 4
 YEAR: Final = 252  # sessions; what took less is not scaled to a year, as GIPS demands
 _MARKS: Final = {"pass": "32", "fail": "31", "insufficient": "33"}
 _VERDICT: Final = re.compile("pass|fail|insufficient")
@@ -40,7 +41,7 @@ def summary_lines(result: RunResult, width: int = 100, color: bool = False) -> l
         ("costs", _cost_text(doc)),
         ("exposure", f"{_pct(m['exposure_gross'])} mean gross, {_pct(m['time_in_market'])} of sessions in the market"),
         *_prediction_rows(doc),
-        *_idle_row(doc),
+        *(_idle_row(doc) or _refused_row(doc)),
         ("vs random", _random_text(doc)),
         ("scoreboard", _scoreboard_text(doc)),
     ]
@@ -147,6 +148,20 @@ def _idle_row(doc: dict[str, Any]) -> list[tuple[str, str]]:
     rest = "" if a["cut"] >= a["signals"] else "; the rest asked for nothing that could be traded"
     gates = "risk.min_confidence_buy, risk.min_confidence_sell"
     return [("no orders", f"{a['cut']:,} of {a['signals']:,} signals were below the gates {gates}{rest}")]
+
+
+def _refused_row(doc: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say what limits kept a run from doing, the most frequent first; nothing where they kept it from nothing."""
+    a = doc["activity"]
+    said = []
+    if a["denied"]:
+        codes = [f"{code} {count:,}" for code, count in a["denied_by"].items()]
+        more = f" and {len(codes) - _CODES_MAX} more" if len(codes) > _CODES_MAX else ""
+        most = f"{', '.join(codes[:_CODES_MAX])}{more}"
+        said.append(f"{a['denied']:,} of {a['orders']:,} orders ({most}): see orders.csv")
+    if a["made_smaller"]:
+        said.append(f"{a['made_smaller']:,} entries made smaller by sizing")
+    return [("refused", "; ".join(said))] if said else []
 
 
 def _cost_text(doc: dict[str, Any]) -> str:

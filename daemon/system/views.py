@@ -29,7 +29,7 @@ from daemon.system.views_fold import ViewFold
 from daemon.system.views_sources import LedgerTail, TailError, sync_alerts, sync_archived, sync_quarantine
 
 VIEWS: Final = "views.db"
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 APPLICATION_ID: Final = 0x54524456  # "TRDV"
 STEP_FRAMES: Final = 200
 STEP_NS: Final = 15_000_000

@@ -493,7 +493,9 @@ class ViewFold:
         weights = unpack_f64(e.weights).tolist()
         names = [self._names[i] for i in unpack_i32(e.ids).tolist()]
         row = (e.portfolio, e.strategy, e.decision, self.seq, self.ts, e.reason, e.cut_buy, e.cut_sell)
-        self._buffers["targets"].append((*row, text_of(dict(zip(names, weights, strict=True)))))
+        cuts = zip(unpack_f64(e.cut_correlation).tolist(), unpack_f64(e.cut_heat).tolist(), strict=True)
+        smaller = dict(zip((self._names[i] for i in unpack_i32(e.cut_ids).tolist()), cuts, strict=True))
+        self._buffers["targets"].append((*row, text_of(dict(zip(names, weights, strict=True))), text_of(smaller)))
 
 
 def _terms(event: OrderReplaced | OrderReplaceRequested | OrderRestated) -> dict[str, str | None]:

@@ -209,6 +209,7 @@ CREATE TABLE targets (
     cut_buy   INTEGER NOT NULL,
     cut_sell  INTEGER NOT NULL,
     weights   TEXT    NOT NULL,  -- JSON {symbol: weight}
+    smaller   TEXT    NOT NULL,  -- JSON {symbol: [part cut by correlation, part of the rest cut by heat]}
     PRIMARY KEY (portfolio, strategy, decision)
 ) STRICT, WITHOUT ROWID;
 

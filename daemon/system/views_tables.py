@@ -26,7 +26,7 @@ STATEMENTS: Final[dict[str, str]] = {
     "metrics": "INSERT OR REPLACE INTO performance_metrics VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "decisions": "INSERT INTO decisions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
     "scored": "INSERT OR REPLACE INTO scored VALUES (?, ?, ?, ?, ?)",
-    "targets": "INSERT OR REPLACE INTO targets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "targets": "INSERT OR REPLACE INTO targets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "acks": "INSERT OR IGNORE INTO alert_acks VALUES (?, ?, ?, ?)",
 }
 UPSERT_ORDER: Final = f"INSERT OR REPLACE INTO orders ({ORDER_COLUMNS}) VALUES ({', '.join('?' * 29)})"  # noqa: S608 - constants

@@ -139,7 +139,7 @@ def _decision(db: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any] | None
 
 
 def _targets(db: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any] | None:
-    """Return the weight the portfolio wanted on account of that decision, and what the gates cut."""
+    """Return the weight the portfolio wanted on account of that decision, and what gates and sizing cut."""
     found = db.execute(
         "SELECT * FROM targets WHERE portfolio = ? AND strategy = ? AND decision = ?",
         (row["portfolio"], row["strategy"], row["decision"]),
@@ -147,6 +147,7 @@ def _targets(db: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any] | None:
     if found is None or not row["decision"]:
         return None
     weights = msgspec.json.decode(found["weights"])
+    alike, heat = msgspec.json.decode(found["smaller"]).get(row["symbol"], (0.0, 0.0))
     return {
         "ts": format_ts(found["ts"]),
         "reason": found["reason"],
@@ -154,6 +155,8 @@ def _targets(db: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any] | None:
         "names": len(weights),
         "cut_buy": found["cut_buy"],
         "cut_sell": found["cut_sell"],
+        "cut_correlation": plain(alike),
+        "cut_heat": plain(heat),
     }
 
 

@@ -14,8 +14,9 @@ import pytest
 from actors.broker.params import BrokerParams
 from actors.messages.alerts import AlertAcknowledged
 from actors.messages.catalogue import codec
+from actors.messages.columns import unpack_f64
 from actors.messages.orders import OrderFilled
-from actors.messages.portfolio import PositionChanged
+from actors.messages.portfolio import PositionChanged, TargetsProposed
 from actors.risk.params import RiskLimits
 from actors.values import Universe
 from actors.values.fixed import fmt
@@ -154,13 +155,20 @@ def test_a_strategys_order_begins_with_the_signal_behind_it(tmp_path: Path, year
         elif row["strategy"]:
             told.append(story)
     assert len(told) > 20
+    frames = read_frames(open_readonly(tmp_path / "ledger.db"), codec())
+    proposed = [event for stored in frames for event in stored.events if isinstance(event, TargetsProposed)]
+    smaller = {(e.strategy, e.decision): unpack_f64(e.cut_correlation).tolist() for e in proposed if e.cut_ids}
     for story in told:
         decision, order = story["decision"], story["order"]
+        cut = float(story["targets"]["cut_correlation"])
+        assert cut == 0 or cut in smaller[order["strategy"], decision["decision"]]
+        assert story["targets"]["cut_heat"] == 0
         assert story["targets"]["names"] >= 0
         assert story["targets"]["ts"] == order["ts"]
         if decision is not None:
             assert (decision["symbol"], decision["strategy"]) == (order["symbol"], order["strategy"])
             assert decision["ts"] == order["ts"]
+    assert any(float(story["targets"]["cut_correlation"]) for story in told)
     entries = [s for s in told if s["order"]["side"] == "buy" and s["decision"] is not None]
     assert any(s["decision"]["model"].startswith("price_5d@") for s in entries)
     assert any(s["decision"]["realized"] is not None for s in entries)

@@ -96,11 +96,27 @@ def _decision(story: dict[str, Any]) -> Iterator[Step]:
         words = f"{weight} of the portfolio, {_many(targets.get('names'), 'name')} in all"
         words += f" ({clean(targets['reason'])})" if targets.get("reason") else ""
         yield Step(_ts(targets), "target", f"{words}; the confidence gates cut {cuts}", "cyan")
+        smaller = _smaller(targets)
+        if smaller:
+            yield Step(_ts(targets), "size", smaller, "yellow")
     if entry:
         bought = f"{grouped(entry.get('qty'))} at {_price(entry.get('price'))}"
         yield Step(
             _ts(entry), "entry", f"{bought} by {clean(entry.get('client_order_id', '?'))}: the lot it closes", "cyan"
         )
+
+
+def _smaller(targets: dict[str, Any]) -> str:
+    """Tell what sizing cut of the order and which key does it, "" where it was left whole."""
+    parts = []
+    if _is_something(targets.get("cut_correlation")):
+        like = "it moves like what is held (risk.correlation_shrink)"
+        parts.append(f"{percent(targets['cut_correlation'])} of the position aimed at because {like}")
+    if _is_something(targets.get("cut_heat")):
+        rest = "of what that left" if parts else "of the position aimed at"
+        much = "too much would be lost down to stops (risk.risk_per_trade, risk.max_heat)"
+        parts.append(f"{percent(targets['cut_heat'])} {rest} because {much}")
+    return f"cut by {', and by '.join(parts)}" if parts else ""
 
 
 def _signal(signal: dict[str, Any]) -> str:

@@ -212,6 +212,24 @@ def test_a_story_tells_terms_relatives_and_what_was_on_its_way() -> None:
     assert "sibling     in-tp: sell 5 KO trail 2.5 %, new" in text
 
 
+@pytest.mark.parametrize(
+    ("alike", "heat", "words"),
+    [
+        ("0", "0", None),
+        ("0.4", "0", "cut by 40.00 % of the position aimed at because it moves like what is held (risk.corr"),
+        ("0", "0.125", "cut by 12.50 % of the position aimed at because too much would be lost down to stops (risk.ri"),
+        ("0.4", "0.125", "(risk.correlation_shrink), and by 12.50 % of what that left because too much would"),
+    ],
+)
+def test_a_story_tells_what_sizing_cut(alike: str, heat: str, words: str | None) -> None:
+    """A line of its own with the part and the key behind it; none where the order was left whole."""
+    targets = f'"ts":"2026-11-20T15:11:58.000Z","weight":0.1,"cut_correlation":{alike},"cut_heat":{heat}'
+    story = wire.loads(f'{{"order": {{"client_order_id": "x"}}, "targets": {{{targets}}}}}')
+    sized = [line for line in calls.rendered(METHODS["why"], story, {}, PLAIN, None) if "  size  " in line]
+    assert len(sized) == (words is not None)
+    assert words is None or words in sized[0]
+
+
 def test_a_list_of_orders_says_their_terms_in_words() -> None:
     """One column, behind the prices, and none where no order has any; a narrow terminal may do without."""
     plain = ROW_OF_YEARS["orders"]
