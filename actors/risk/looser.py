@@ -22,6 +22,11 @@ def _rises(old: Number, new: Number) -> bool:
     return new == 0 or 0 < old < new
 
 
+def _bursts(old: Number, new: Number) -> bool:
+    """How many may come at once, where 0 is one by one: what is larger lets more pass."""
+    return max(new, 1) > max(old, 1)
+
+
 def _falls(old: Number, new: Number) -> bool:
     """A least, or a wait: what is smaller lets more pass, and 0 everything."""
     return new < old
@@ -67,11 +72,8 @@ _CAPS: Final = (
     "unusual_size",
     "nbbo_tolerance",
     "order_rate",
-    "order_burst",
     "symbol_order_rate",
-    "symbol_order_burst",
     "message_rate",
-    "message_burst",
     "max_executions",
     "max_gross_value",
     "max_leverage",
@@ -106,6 +108,7 @@ _LEAST: Final = (
 _DIRECTIONS: Final[dict[str, Looser]] = {
     **dict.fromkeys(_CAPS, _rises),
     **dict.fromkeys(_LEAST, _falls),
+    **dict.fromkeys(("order_burst", "symbol_order_burst", "message_burst"), _bursts),
     "max_order_fraction": _grows,
     "unusual_size_orders": _grows,  # the sooner something is known to be normal, the sooner something is not
     "require_reference": _ends,
@@ -147,6 +150,8 @@ def loosened(old: RiskLimits, new: RiskLimits) -> list[str]:
             found.append(name)
     if not new.max_order_value and old.max_order_fraction and not new.max_order_fraction:
         found.append("max_order_fraction")  # with nothing to grow from, the fraction is the cap
+    if new.max_order_value and old.max_order_fraction and not old.max_order_value:
+        found.append("max_order_value")  # the cap was the fraction alone, and grows from more now
     return found
 
 

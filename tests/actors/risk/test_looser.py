@@ -107,6 +107,21 @@ def test_the_cap_of_an_order_that_is_all_fraction_ends_with_the_fraction() -> No
     assert loosened(fraction, replace(fraction, max_order_fraction=0.0)) == ["max_order_fraction"]
 
 
+def test_an_amount_beside_a_fraction_that_was_the_cap_alone_loosens() -> None:
+    """A fifth of 100,000 is 20,000; the larger of that and 50,000 lets more pass. Without a fraction it is a cap."""
+    fraction = replace(BASE, max_order_value=0)
+    assert loosened(fraction, BASE) == ["max_order_value"]
+    assert loosened(replace(fraction, max_order_fraction=0.0), replace(BASE, max_order_fraction=0.0)) == []
+
+
+@pytest.mark.parametrize("field", ["order_burst", "symbol_order_burst", "message_burst"])
+def test_a_burst_of_none_is_one_by_one_and_not_off(field: str) -> None:
+    """A bucket that holds 0 lets one pass, as one that holds 1; so more than that is more."""
+    none, one, many = (replace(BASE, **{field: n}) for n in (0, 1, 2_000))
+    assert (loosened(none, many), loosened(one, many)) == ([field], [field])
+    assert (loosened(many, none), loosened(none, one), loosened(one, none)) == ([], [], [])
+
+
 def test_every_limit_has_a_direction_or_cannot_be_set() -> None:
     """A limit that comes later is not forgotten here."""
     fixed = {"replay_resume_sessions", "allow_short", "lot_size", "replay", "deny_unknown_adv"}
