@@ -2,7 +2,8 @@
 
 Two ways in. ``script``: every order and every cancel is an input of its own, with its own row in the ledger, as
 ``tradingd replay --orders FILE --durable`` makes them. ``decision``: an actor behind the four rooms sends all of a
-bar's orders at once, as a strategy's decision does; one row holds them all. Every check of the gate is in force.
+bar's orders at once, as a strategy's decision does; one row holds them all. Size, price, position, cash and loss limits are in force; what the others add to an order is
+``risk.py``'s business.
 
 What is timed: the replay engine over bars and orders, all rooms, the alerter, encoding, the hash chain, SQLite in WAL
 with ``synchronous=FULL`` and a commit for 500 rows, and closing the ledger.
@@ -15,6 +16,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -50,6 +52,11 @@ SCALE = 10**8
 PORTFOLIO = "main"
 
 
+def _date(ts: int) -> int:
+    """Return the date of a stamp as YYYYMMDD."""
+    return int(datetime.fromtimestamp(ts // 10**9, UTC).strftime("%Y%m%d"))
+
+
 def spec_for(symbols: int) -> tuple[CoreSpec, str]:
     """Return the core of the replay benchmark without its strategy, and the digest of its settings."""
     settings = own.settings_for(symbols)
@@ -76,7 +83,7 @@ def bars(sessions: list[int], symbols: int) -> list[Market]:
     found: list[Market] = []
     for number, minutes in enumerate(sessions):
         opens = job.OPEN_NS + number * job.DAY_NS
-        session = Session(20200102 + number, opens, opens + minutes * job.MINUTE_NS, number)
+        session = Session(_date(opens), opens, opens + minutes * job.MINUTE_NS, number)
         found.append(SessionOpened(opens, session))
         for minute in range(minutes):
             start = opens + minute * job.MINUTE_NS
