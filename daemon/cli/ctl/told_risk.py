@@ -9,6 +9,16 @@ from daemon.cli.ctl import text
 from daemon.cli.ctl.text import clean, grouped, percent
 
 _LOSSES: Final = {"daily_loss", "drawdown", "weekly_loss", "monthly_loss"}
+_SHARES: Final = _LOSSES | {
+    *("daily_loss_warn", "daily_loss_block", "daily_loss_halt", "max_drawdown", "max_position", "max_sector"),
+    *("max_cluster", "max_correlation", "max_var", "max_heat", "risk_per_trade", "book_max_position"),
+    *("reject_rate", "fill_sanity", "slippage", "volatility", "prediction_drift"),
+}
+"""What is compared as a fraction, and told as percent."""
+_UNITS: Final = {
+    **dict.fromkeys(("stale_data", "connectivity", "clock_skew"), " s"),
+    **dict.fromkeys(("exposure", "max_leverage", "book_max_leverage"), " x"),
+}
 _THEN: Final = {
     "warn": "told, no more",
     "block": "entries are blocked",
@@ -28,7 +38,8 @@ def tripped(facts: dict[str, Any]) -> str:
         measure = f"{percent(facts.get('value', '?'))} lost, limit {percent(facts.get('limit', '?'))}"
     else:
         cause = f"{clean(facts['cause'])}, " if facts.get("cause") else ""
-        measure = f"{cause}{grouped(facts.get('value', '?'), 4)} against {grouped(facts.get('limit', '?'))}"
+        name = str(facts.get("breaker"))
+        measure = f"{cause}{_measure(name, facts.get('value'))} against {_measure(name, facts.get('limit'))}"
     then = _THEN.get(str(facts.get("action")), clean(facts.get("action", "?")))
     return f"{_breaker(facts)}: {measure}; {then}{', latched' if facts.get('latched') is True else ''}"
 
@@ -41,8 +52,19 @@ def reset(facts: dict[str, Any]) -> str:
 def breached(facts: dict[str, Any]) -> str:
     """Tell of a limit that is used up, or nearly."""
     then = _THEN.get(str(facts.get("action")), clean(facts.get("action", "?")))
-    value, bound = grouped(facts.get("value", "?"), 4), grouped(facts.get("bound", "?"))
-    return f"{clean(facts.get('limit', '?'))} of {clean(facts.get('portfolio', '?'))} at {value} of {bound}; {then}"
+    name = str(facts.get("limit", "?"))
+    value, bound = (_measure(name, facts.get(part)) for part in ("value", "bound"))
+    return f"{clean(name)} of {clean(facts.get('portfolio', '?'))} at {value} of {bound}; {then}"
+
+
+def _measure(name: str, number: Any) -> str:
+    """Return what a breaker or limit of that name compares, in its unit; what has none here is a plain number."""
+    if number is None:
+        return "?"
+    if name.partition(":")[0] in _SHARES:
+        return percent(number)
+    shown = grouped(number, 4)
+    return (shown.rstrip("0").rstrip(".") if "." in shown else shown) + _UNITS.get(name, "")
 
 
 def limits(facts: dict[str, Any]) -> str:
@@ -61,7 +83,11 @@ def locked(facts: dict[str, Any]) -> str:
     """Tell of a protection that denies entries for a while."""
     what = clean(facts.get("symbol") or "every symbol")
     until = f" until {text.moment(facts['until_ts'])}" if _some(facts.get("until_ts")) else ""
-    sessions = f" until session {grouped(facts['until_session'])} opens" if _some(facts.get("until_session")) else ""
+    sessions = (
+        f" until session {grouped(facts['until_session'])} of the run opens"
+        if _some(facts.get("until_session"))
+        else ""
+    )
     both = " and" if until and sessions else ""
     who, rule = clean(facts.get("portfolio", "?")), clean(facts.get("rule", "?"))
     return f"{who} enters {what} no more{until}{both}{sessions}: {clean(facts.get('reason', ''))} ({rule})"

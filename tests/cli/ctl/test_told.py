@@ -66,13 +66,13 @@ SENTENCES = [
         BreakerTripped(
             "main", "slippage", 0.0124, 0.01, 0, 0, "block", latched=False, cause="a fill cost 1.24%", subject="AAPL"
         ),
-        "slippage of main (AAPL): a fill cost 1.24%, 0.0124 against 0.01; entries are blocked",
+        "slippage of main (AAPL): a fill cost 1.24%, 1.24 % against 1.00 %; entries are blocked",
     ),
     (
         BreakerTripped(
             "", "connectivity", 31.2, 30.0, 0, 0, "reduce", latched=False, cause="the feed x is lost", subject="x"
         ),
-        "connectivity (x): the feed x is lost, 31.2000 against 30; trading reduces",
+        "connectivity (x): the feed x is lost, 31.2 s against 30 s; trading reduces",
     ),
     (
         BreakerReset("main", "slippage", "reviewed", "uid 7 pid 1", "AAPL"),
@@ -80,7 +80,15 @@ SENTENCES = [
     ),
     (
         LimitBreached("main", "max_positions", 9.0, 10.0, "warn"),
-        "max_positions of main at 9.0000 of 10; told, no more",
+        "max_positions of main at 9 of 10; told, no more",
+    ),
+    (
+        LimitBreached("main", "max_sector:Health Care", 0.3834, 0.4, "warn"),
+        "max_sector:Health Care of main at 38.34 % of 40.00 %; told, no more",
+    ),
+    (
+        BreakerTripped("main", "exposure", 1.62, 1.5, 0, 0, "deleverage", latched=False),
+        "exposure of main: 1.62 x against 1.5 x; positions are cut",
     ),
     (
         LimitsChanged(LIMITS, OTHERS, "ann", "", "thin", (("risk.max_order_qty", "50", "40"),)),
@@ -96,7 +104,7 @@ SENTENCES = [
     ),
     (
         EntriesLocked("main", -1, "stop_guard", "3 stops within 5 sessions", until_session=12),
-        "main enters every symbol no more until session 12 opens: 3 stops within 5 sessions (stop_guard)",
+        "main enters every symbol no more until session 12 of the run opens: 3 stops within 5 sessions (stop_guard)",
     ),
     (
         RestrictionChanged(0, True, "earnings", "ann"),
