@@ -66,6 +66,7 @@ _STATE_TEXT: Final = {
 }
 _WAY_BACK: Final[dict[str, str]] = {
     "recovering": "it becomes active again once every symbol held has a fresh price",
+    "cooling": "it becomes active again by itself once the breaker is armed again",
     TradingState.REDUCING: "an operator must resume first",
     TradingState.HALTED: "an operator must resume first",
     TradingState.KILLED: "an operator must unlatch and resume first",
@@ -421,7 +422,8 @@ class Gate:
         keeper = self._keeper
         state = keeper.state
         why = f" ({keeper.reason})" if keeper.reason else ""
-        remedy = _WAY_BACK["recovering" if keeper.recovering else state]
+        cooling = keeper.rule_may_resume and not keeper.latched
+        remedy = _WAY_BACK["recovering" if keeper.recovering else "cooling" if cooling else state]
         return Denial(state.name, f"{_STATE_TEXT[state]}{why}; {remedy}")
 
     def _too_much(self, symbol: int, worst: int, mark: int, equity: int, share: int) -> Denial:

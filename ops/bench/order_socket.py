@@ -47,6 +47,11 @@ max_position = 0
 max_positions = 0
 min_order_value = 0
 max_order_value = 0
+order_rate = 0
+symbol_order_rate = 0
+message_rate = 0
+[risk.breakers.stale_data]
+limit = 0
 [control]
 requests_per_s = 100000
 """

@@ -2,8 +2,8 @@
 
 Two ways in. ``script``: every order and every cancel is an input of its own, with its own row in the ledger, as
 ``tradingd replay --orders FILE --durable`` makes them. ``decision``: an actor behind the four rooms sends all of a
-bar's orders at once, as a strategy's decision does; one row holds them all. Size, price, position, cash and loss limits are in force; what the others add to an order is
-``risk.py``'s business.
+bar's orders at once, as a strategy's decision does; one row holds them all. Limits of size, price, position, cash and
+loss are in force; what the others add to an order is ``risk.py``'s business.
 
 What is timed: the replay engine over bars and orders, all rooms, the alerter, encoding, the hash chain, SQLite in WAL
 with ``synchronous=FULL`` and a commit for 500 rows, and closing the ledger.

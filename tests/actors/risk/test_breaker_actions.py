@@ -495,3 +495,20 @@ def test_positions_without_any_baseline_halt_as_unknown_and_no_loss_is_told(worl
     assert w.submit(SELL, 10) == "ok"
     w.process(Resume("looked at it", "anna"))
     assert names(w.mark(-500)) == ["TradingStateChanged"]
+
+
+@pytest.mark.parametrize(
+    ("reset", "way"),
+    [
+        ("cooling", "it becomes active again by itself once the breaker is armed again"),
+        ("operator", "an operator must resume first"),
+    ],
+)
+def test_a_denial_says_whether_the_state_ends_by_itself(clocked, reset, way):
+    """Nobody is asked to resume what a breaker that cools lifts."""
+    w = clocked("reduce", reset, cooling_ns=60 * SECOND)
+    w.hold(10)
+    trip(w)
+    denied = w.denial(BUY, 1)
+    assert denied.code == "REDUCING"
+    assert denied.reason.endswith(way)
