@@ -149,6 +149,15 @@ class ActionStream(FiledStream["ActionFile"]):
         return sorted((row for file in self._files for row in file.rows), key=lambda row: row.day)
 
 
+def inherited_sectors(actions: Iterable[CorporateAction], sectors: Sequence[str]) -> tuple[str, ...]:
+    """Return the sector of each symbol by its id; one that is renamed gives its own to a new name without one."""
+    of = list(sectors)
+    for action in actions:
+        if action.renamed_to is not None and not of[action.renamed_to]:
+            of[action.renamed_to] = of[action.symbol]
+    return tuple(of)
+
+
 def _vacated_first(messages: list[CorporateAction]) -> list[CorporateAction]:
     """Let a symbol that another one takes over on the same day be renamed itself before, whatever the files' order."""
     left = list(messages)

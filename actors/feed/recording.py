@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from actors.feed.action_checks import refuse_large_dividends, renamed_without_prices
-from actors.feed.actions import ActionStream, open_actions
+from actors.feed.actions import ActionStream, inherited_sectors, open_actions
 from actors.feed.bars import F64, I64
 from actors.feed.history import History, HistorySpec, open_history
 from actors.feed.jumps import JumpRule
@@ -447,6 +447,8 @@ def _settled(
     needed = spec.status or spec.actions
     before = session_table(spec.calendar, days[0] - _BEFORE_DAYS, days[0] - 1) if needed else table.between(0, 0)
     actions.play(universe, table, before, extended=spec.extended_hours)
+    if any(universe.sectors):
+        universe = msgspec.structs.replace(universe, sectors=inherited_sectors(actions.played, universe.sectors))
     statuses.play(universe, table, before, jumps, loop=spec.loop)
     return Recording(spec, history, ticks, statuses, actions, table, universe)
 

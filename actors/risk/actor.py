@@ -14,7 +14,15 @@ import msgspec
 
 from actors.messages.control import DisableStrategy
 from actors.messages.inference import DriftDetected, StrategyDisabled, StrategyEnabled
-from actors.messages.market import BarPanel, QuotePanel, SessionClosed, SessionOpened, TradePanel, TradingStatus
+from actors.messages.market import (
+    BarPanel,
+    CorporateAction,
+    QuotePanel,
+    SessionClosed,
+    SessionOpened,
+    TradePanel,
+    TradingStatus,
+)
 from actors.messages.orders import (
     CancelAll,
     Fill,
@@ -225,6 +233,13 @@ class RiskActor(MarginDesk, CorporateDesk, RestrictionDesk):
         return self._tracks
 
     # -- market ----------------------------------------------------------------------------------------------------
+
+    def reprice(self, action: CorporateAction) -> None:
+        """Fold a corporate action; what binds a name or stands against it goes with it to its next one."""
+        super().reprice(action)
+        if action.renamed_to is not None:
+            self._blocks.move(action.symbol, action.renamed_to)
+            self._gate.rename()
 
     @observes(BarPanel)
     def bars(self, panel: BarPanel) -> None:
@@ -513,6 +528,7 @@ class RiskActor(MarginDesk, CorporateDesk, RestrictionDesk):
         """Take over what :meth:`snapshot` gave, limits included; the gate keeps looking at the same objects."""
         self._limits_restore(state)
         self._prices.restore(state["prices"])
+        self._gate.rename()
         self._exposure.restore(state["exposure"])
         if "history" in state:  # a snapshot of an older version has none
             self._history.restore(state["history"])

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from actors.messages.risk import EntriesLocked
 from actors.risk.form import Denial
 from actors.values.time import format_ts
@@ -70,6 +72,15 @@ class Blocks:
         if self._locks:
             self._locks = {key: lock for key, lock in self._locks.items() if _holds(lock, now, session)}
             self._recount()
+
+    def move(self, symbol: int, new: int) -> None:
+        """Let what stands against a symbol stand against its new name: what rests does not wake with another one."""
+        self._blocks = {
+            key: block._replace(symbol=new) if block.symbol == symbol else block for key, block in self._blocks.items()
+        }
+        for lock in [lock for lock in self._locks.values() if lock.symbol == symbol]:
+            del self._locks[lock.portfolio, symbol, lock.rule]
+            self.fold_locked(msgspec.structs.replace(lock, symbol=new))
 
     def _recount(self) -> None:
         self.any = bool(self._blocks or self._locks)

@@ -7,9 +7,12 @@ name binds beside it and does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from types import MappingProxyType
 from typing import Final
 
+from actors.messages.limits import SymbolLimits
 from actors.risk.params import RiskLimits
 from actors.values.fixed import SCALE, to_fixed
 from actors.values.universe import Universe
@@ -18,6 +21,7 @@ from daemon.kernel.errors import ConfigError
 _REMEDY: Final = "correct the name, or add it to the run"
 
 
+NOTHING: Final[Mapping[int, int]] = MappingProxyType({})
 NO_LIMIT: Final = 1 << 200
 """Beyond every quantity and every value."""
 
@@ -104,14 +108,33 @@ def sector_numbers(universe: Universe) -> tuple[tuple[str, ...], tuple[int, ...]
     return names, tuple(number[name] for name in universe.sectors)
 
 
-def compiled(limits: RiskLimits, universe: Universe, portfolios: Iterable[str]) -> dict[str, PortfolioTerms]:
-    """Return the limits of each portfolio; names that the run does not have concern nobody."""
+def compiled(
+    limits: RiskLimits, universe: Universe, portfolios: Iterable[str], renamed: Mapping[int, int] = NOTHING
+) -> dict[str, PortfolioTerms]:
+    """Return the limits of each portfolio; names that the run does not have concern nobody.
+
+    Args:
+        limits: by name.
+        universe: names of symbols and sectors.
+        portfolios: of the run.
+        renamed: symbol id -> id of the name that it has by now, negative for none (:attr:`Prices.gone`). What limits
+            a symbol limits what it is called later, beside that name's own.
+    """
     names, _ = sector_numbers(universe)
     index = universe.index()
-    return {portfolio: _of_portfolio(limits, portfolio, names, index) for portfolio in portfolios}
+    of: dict[int, list[SymbolLimits]] = {}
+    for name, symbol in limits.symbols.items():
+        number = index.get(name, -1)
+        for _ in range(len(renamed) + 1):
+            if number >= 0:
+                of.setdefault(number, []).append(symbol)
+            number = renamed.get(number, -1)
+    return {portfolio: _of_portfolio(limits, portfolio, names, of) for portfolio in portfolios}
 
 
-def _of_portfolio(limits: RiskLimits, portfolio: str, sectors: Sequence[str], index: dict[str, int]) -> PortfolioTerms:
+def _of_portfolio(
+    limits: RiskLimits, portfolio: str, sectors: Sequence[str], symbols: Mapping[int, Sequence[SymbolLimits]]
+) -> PortfolioTerms:
     own = limits.portfolios.get(portfolio)
     general = OrderTerms(
         qty=limits.max_order_qty,
@@ -122,16 +145,15 @@ def _of_portfolio(limits: RiskLimits, portfolio: str, sectors: Sequence[str], in
         position=tighter(to_fixed(limits.max_position), to_fixed(own.max_position) if own else 0),
     )
     named = {
-        index[name]: OrderTerms(
-            qty=tighter(limits.max_order_qty, symbol.max_order_qty),
+        number: OrderTerms(
+            qty=reduce(tighter, (symbol.max_order_qty for symbol in of), limits.max_order_qty),
             value=general.value,
             fraction=general.fraction,
-            named_value=tighter(general.named_value, symbol.max_order_value),
-            adv=tighter(general.adv, to_fixed(symbol.max_order_adv)),
-            position=tighter(general.position, to_fixed(symbol.max_position)),
+            named_value=reduce(tighter, (symbol.max_order_value for symbol in of), general.named_value),
+            adv=reduce(tighter, (to_fixed(symbol.max_order_adv) for symbol in of), general.adv),
+            position=reduce(tighter, (to_fixed(symbol.max_position) for symbol in of), general.position),
         )
-        for name, symbol in limits.symbols.items()
-        if name in index
+        for number, of in symbols.items()
     }
     share = tighter(to_fixed(limits.max_sector), to_fixed(own.max_sector) if own else 0)
     shares = tuple(tighter(share, to_fixed(limits.sectors.get(name, 0.0))) for name in sectors)

@@ -175,7 +175,11 @@ class Gate:
         self._lot = limits.lot_size
         self._confidence_buy = limits.min_confidence_buy
         self._confidence_sell = limits.min_confidence_sell
-        self._terms = compiled(limits, self._universe, self._exposure.books)
+        self.rename()
+
+    def rename(self) -> None:
+        """Hold what symbols are called by now to the limits of the names that they had."""
+        self._terms = compiled(self._limits, self._universe, self._exposure.books, self._prices.gone)
         for terms in self._terms.values():
             terms.crowded = self._crowding.is_on(terms)
 

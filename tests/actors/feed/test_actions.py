@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from actors.feed.actions import inherited_sectors
 from actors.feed.recording import Recording, RecordingSpec, Resume, open_recording
 from actors.messages.market import BarPanel, CorporateAction, SessionOpened
 from actors.values.time import format_ts
@@ -298,3 +299,19 @@ def test_actions_are_taped_as_they_are(write) -> None:
 
 def _told(message: Market) -> tuple[str, int, str]:
     return type(message).__name__, message.ts, str(getattr(message, "symbol", "")) + str(getattr(message, "kind", ""))
+
+
+def test_a_new_name_without_a_sector_has_that_of_the_old_one() -> None:
+    """A (tech) is B, which has none, and later C, which has its own; D was never one of them."""
+    renames = [CorporateAction(0, 20240102, 0, "rename", 0, renamed_to=1)]
+    renames.append(CorporateAction(0, 20240103, 1, "rename", 0, renamed_to=2))
+    renames.append(CorporateAction(0, 20240103, 3, "delist", -1))
+    assert inherited_sectors(renames, ("tech", "", "food", "")) == ("tech", "tech", "food", "")
+
+
+def test_the_universe_of_a_recording_knows_what_sector_a_new_name_is_in(write) -> None:
+    """A is C from Wednesday on; what the configuration says of no symbol it says of none."""
+    text = HEAD + "2024-03-06,A,rename,C,\n"
+    named = with_actions(write, text, sectors={"A": "tech"}).universe
+    assert (named.symbols, named.sectors) == (("A", "B", "C"), ("tech", "", "tech"))
+    assert not any(with_actions(write, text).universe.sectors)
