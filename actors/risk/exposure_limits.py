@@ -28,6 +28,7 @@ from actors.risk.var_limit import VarLimit
 from actors.values.correlation import correlations
 from actors.values.fixed import SCALE, div_round, fmt, to_fixed
 from actors.values.history import SessionHistory
+from actors.values.plain import in_cents
 from actors.values.universe import Universe
 
 _UNIT: Final = SCALE * SCALE
@@ -178,8 +179,9 @@ class ExposureLimits:
         name = self._sector_names[number]
         what = f"the sector {name}" if name else "what has no sector"
         shown, cap = _money(total), _money(share * equity)
+        said, most = in_cents(shown, cap)
         reason = (
-            f"{what} could grow to {shown}, more than {cap}, which is {fmt(100 * share)} % of equity; "
+            f"{what} could grow to {said}, more than {most}, which is {fmt(100 * share)} % of equity; "
             "order less, or close some of it"
         )
         return Denial("MAX_SECTOR", reason, shown, cap)
@@ -236,9 +238,10 @@ class ExposureLimits:
             return Denial("CORRELATION", reason, plain(mean), limit)
         if names and self._cluster and cluster > self._cluster * book.equity:
             shown, cap = _money(cluster), _money(self._cluster * book.equity)
+            said, most = in_cents(shown, cap)
             reason = (
-                f"{self._symbols[symbol]} and what moves with it ({', '.join(names)}) could grow to {shown}, more than "
-                f"{cap}; order less, or close some of it"
+                f"{self._symbols[symbol]} and what moves with it ({', '.join(names)}) could grow to {said}, more than "
+                f"{most}; order less, or close some of it"
             )
             return Denial("CLUSTER", reason, shown, cap)
         return None
@@ -259,19 +262,22 @@ class ExposureLimits:
         total += more
         if self._book_gross and total > self._book_gross * SCALE:
             shown, cap = _money(total), fmt(self._book_gross)
-            reason = f"all portfolios together could hold {shown}, more than {cap}; order less, or close something"
+            said, most = in_cents(shown, cap)
+            reason = f"all portfolios together could hold {said}, more than {most}; order less, or close something"
             return Denial("BOOK_GROSS", reason, shown, cap)
         if self._book_leverage and total > self._book_leverage * equity:
             shown, cap = _money(total), _money(self._book_leverage * equity)
+            said, most = in_cents(shown, cap)
             reason = (
-                f"all portfolios together could hold {shown}, more than {cap}, which is {fmt(self._book_leverage)} "
+                f"all portfolios together could hold {said}, more than {most}, which is {fmt(self._book_leverage)} "
                 "times their equity; order less, or close something"
             )
             return Denial("BOOK_LEVERAGE", reason, shown, cap)
         if self._book_position and (position + worst) * mark > self._book_position * equity:
             shown, cap = _money((position + worst) * mark), _money(self._book_position * equity)
+            said, most = in_cents(shown, cap)
             reason = (
-                f"all portfolios together could hold {shown} of {self._symbols[symbol]}, more than {cap}; order less, "
+                f"all portfolios together could hold {said} of {self._symbols[symbol]}, more than {most}; order less, "
                 "or close some of it"
             )
             return Denial("BOOK_POSITION", reason, shown, cap)
@@ -284,8 +290,9 @@ class ExposureLimits:
         if lost is None:
             return None
         shown, cap = plain(lost), _money(self._var * book.equity)
+        said, most = in_cents(shown, cap)
         reason = (
-            f"a day's value at risk (historical, 95 %) would be {shown}, more than {cap}, which is "
+            f"a day's value at risk (historical, 95 %) would be {said}, more than {most}, which is "
             f"{fmt(100 * self._var)} % of equity; order less, or close something"
         )
         return Denial("MAX_VAR", reason, shown, cap)
@@ -295,19 +302,22 @@ def _whole(terms: PortfolioTerms, equity: int, gross: int, net: int) -> Denial |
     """Compare a portfolio's sums (units of 1e-16) with its limits."""
     if terms.gross and gross > terms.gross * SCALE:
         shown, cap = _money(gross), fmt(terms.gross)
-        reason = f"all positions together could grow to {shown}, more than {cap}; order less, or close something"
+        said, most = in_cents(shown, cap)
+        reason = f"all positions together could grow to {said}, more than {most}; order less, or close something"
         return Denial("MAX_GROSS", reason, shown, cap)
     if terms.leverage and gross > terms.leverage * equity:
         shown, cap = _money(gross), _money(terms.leverage * equity)
+        said, most = in_cents(shown, cap)
         reason = (
-            f"all positions together could grow to {shown}, more than {cap}, which is {fmt(terms.leverage)} times "
+            f"all positions together could grow to {said}, more than {most}, which is {fmt(terms.leverage)} times "
             "equity; order less, or close something"
         )
         return Denial("MAX_LEVERAGE", reason, shown, cap)
     if terms.net and net > terms.net * equity:
         shown, cap = _money(net), _money(terms.net * equity)
+        said, most = in_cents(shown, cap)
         reason = (
-            f"the net position could grow to {shown}, more than {cap}, which is {fmt(terms.net)} times equity; order "
+            f"the net position could grow to {said}, more than {most}, which is {fmt(terms.net)} times equity; order "
             "less, or close something"
         )
         return Denial("MAX_NET", reason, shown, cap)

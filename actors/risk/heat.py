@@ -21,6 +21,7 @@ from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
 from actors.risk.terms import HUNDRED_PERCENT, worst_px
 from actors.values.fixed import SCALE, div_round, fmt, mul, mul_ratio, to_fixed
+from actors.values.plain import in_cents
 
 _NO_STOP: Final = -1
 _STOPS: Final = (OrderType.STOP, OrderType.TRAILING_STOP)
@@ -67,8 +68,9 @@ class Heat:
         risk = self.of_entry(order, px) * leaves
         if self._per_trade and risk > self._per_trade * equity:
             shown, cap = _money(risk), _money(self._per_trade * equity)
+            said, most = in_cents(shown, cap)
             reason = (
-                f"the entry risks {shown} down to its stop, and {fmt(100 * self._per_trade)} % of equity, {cap}, is "
+                f"the entry risks {said} down to its stop, and {fmt(100 * self._per_trade)} % of equity, {most}, is "
                 "the most; order less, or give it a nearer stop"
             )
             return Denial("RISK_PER_TRADE", reason, shown, cap)
@@ -80,9 +82,10 @@ class Heat:
             total = risk + held
             if total > self._most * equity:
                 shown, cap = _money(total), _money(self._most * equity)
+                said, most = in_cents(shown, cap)
                 reason = (
-                    f"all positions together would risk {shown} down to their stops, and {fmt(100 * self._most)} % of "
-                    f"equity, {cap}, is the most; order less, or bring stops nearer"
+                    f"all positions together would risk {said} down to their stops, and {fmt(100 * self._most)} % of "
+                    f"equity, {most}, is the most; order less, or bring stops nearer"
                 )
                 return Denial("MAX_HEAT", reason, shown, cap)
         return None

@@ -14,6 +14,7 @@ from actors.risk.blocks import EVERY
 from actors.risk.params import RiskLimits
 from actors.risk.streaks import STOPS, Streaks
 from actors.values.fixed import fmt
+from actors.values.plain import in_cents
 
 COOLDOWN = "cooldown"
 STOP_GUARD = "stop_guard"
@@ -34,7 +35,7 @@ def locks(
         session: number of the session.
     """
     if event.pnl < 0 and held * event.side <= 0:
-        reason = f"{ticker} was closed at a loss of {fmt(-event.pnl)} and rests"
+        reason = f"{ticker} was closed at a loss of {in_cents(fmt(-event.pnl))[0]} and rests"
         name, symbol = event.portfolio, event.symbol
         until_ts = now + limits.cooldown_ns if limits.cooldown_ns else 0
         until = session + limits.cooldown_sessions if limits.cooldown_sessions else 0

@@ -15,6 +15,7 @@ from actors.risk.limits import NO_LIMIT, OrderTerms
 from actors.risk.params import RiskLimits
 from actors.values.average_volume import AverageVolume
 from actors.values.fixed import FIXED_MAX, SCALE, div_round, fmt, mul, to_fixed
+from actors.values.plain import in_cents
 
 NORMAL_NUMERATOR: Final = 9
 NORMAL_DENOMINATOR: Final = 10
@@ -281,8 +282,9 @@ class Sizes:
 
 
 def _too_large(value: int, cap: int) -> Denial:
-    most = _shown(cap)
-    return Denial("MAX_NOTIONAL", f"the order is worth more than {most}; make it smaller", _shown(value), most)
+    shown, most = _shown(value), _shown(cap)
+    reason = f"the order is worth more than {in_cents(shown, most)[1]}; make it smaller"
+    return Denial("MAX_NOTIONAL", reason, shown, most)
 
 
 def _shown(product: int) -> str:
