@@ -104,7 +104,7 @@ class Standing:
             return Denial("NEAR_CLOSE", reason, seconds(prices.closes_at - now), last)
         day_trades = self._day_trades
         if portfolio in day_trades.tight:
-            base = self._guards[portfolio].day_base
+            base = self._guards[portfolio].closed  # no reset of a breaker makes another close of it
             denial = day_trades.why(portfolio, prices.session, prices.session_date, base)
             if denial is not None:
                 return denial

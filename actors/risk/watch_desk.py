@@ -253,8 +253,8 @@ class WatchDesk(BreakerDesk):
         rule = self._rule(names.VOLATILITY)
         self._volatility = volatility(self._history, self._benchmark) if rule.limit else None
         row = self._rows.get("", names.VOLATILITY)
-        if row is not None and self._volatility is not None:
-            lasts = bool(rule.limit) and self._volatility >= rule.limit
+        if row is not None and (self._volatility is not None or not rule.limit):  # switched off, nothing lasts
+            lasts = self._volatility is not None and self._volatility >= rule.limit
             self._rows.fold_cause(row, self.frame_ts, self._prices.session, lasts=lasts)
 
     def _trips_volatility(self, ctx: Context) -> bool:

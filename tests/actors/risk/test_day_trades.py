@@ -7,6 +7,7 @@ import pytest
 
 from actors.messages.market import SessionOpened
 from actors.messages.orders import BUY, SELL, OrderType
+from actors.messages.risk import BreakerReset
 from actors.risk.day_trades import IN_FORCE_FROM, IN_FORCE_TO, DayTrades
 from actors.values.fixed import SCALE
 from actors.values.session import Session
@@ -76,6 +77,17 @@ def test_the_rule_is_for_equity_below_25_000_at_the_close_before(small, cash, ve
     for _ in range(3):
         round_trip(w)
     w.mark(30_000 if verdict == "PDT" else 20_000)
+    assert w.submit(BUY, 1) == verdict
+
+
+@pytest.mark.parametrize(("close", "now", "verdict"), [(26_000, 24_000, "ok"), (24_000, 26_000, "PDT")])
+def test_a_breaker_that_is_armed_again_makes_no_other_close_of_it(small, close, now, verdict):
+    """The day's loss begins anew at what equity is then; the rule asks for the close before."""
+    w = small(cash=close)
+    for _ in range(3):
+        round_trip(w)
+    w.mark(now)
+    w.state(BreakerReset("main", "daily_loss", "looked at", "anna"))
     assert w.submit(BUY, 1) == verdict
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from actors.messages.columns import pack_f64, pack_i32, pack_i64
-from actors.messages.control import ClockStepped, DisableStrategy, ResetBreaker
+from actors.messages.control import ClockStepped, DisableStrategy, Reload, ResetBreaker
 from actors.messages.inference import DriftDetected, PredictionsScored, StrategyEnabled
 from actors.messages.limits import BreakerRule
 from actors.messages.market import BarPanel
@@ -468,6 +468,23 @@ def test_a_wild_market_blocks_entries_until_it_has_been_calm_for_its_sessions(wa
     # The last swing's own return, and the one from it to 100, are gone from the window behind the 20th calm session
     # or so: sqrt(252 x sum of squares / 19) < 0.4 needs a sum below 0.01206, so one return of 10 % may still be in it.
     assert 18 <= calm <= 22
+
+
+def test_a_wild_market_that_nobody_asks_for_any_more_blocks_no_longer_than_the_wait(watched):
+    """Switched off while it blocks: with the next close nothing lasts, and one session later it is armed."""
+    w = watched(volatility={"limit": 0.4, "action": "block", "reset": "cooling", "cooling_sessions": 1})
+    for px in swinging(0.1, 20):
+        w.bar([px] * 3)
+        w.close()
+        w.open()
+    assert w.submit(BUY, 1) == "ENTRIES_BLOCKED"
+    rules = {"volatility": msgspec.structs.replace(w.limits.breakers["volatility"], limit=0.0)}
+    w.process(Reload("d", "anna", msgspec.structs.replace(w.limits, breakers=rules)))
+    assert w.submit(BUY, 1) == "ENTRIES_BLOCKED"
+    w.bar([100.0] * 3)
+    w.close()
+    w.open()
+    assert w.submit(BUY, 1) == "ok"
 
 
 # -- clock -----------------------------------------------------------------------------------------------------------
