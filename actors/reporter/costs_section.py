@@ -120,4 +120,4 @@ def _label(label: str, name: str) -> str:
         return f"{label}:00"
     if name == "type":
         return label.replace("_", " ")
-    return label or "scripted or by hand"
+    return label or "none: scripts, by hand, cuts by a breaker"

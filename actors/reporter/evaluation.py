@@ -34,6 +34,8 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
 SCHEMA = "tradingd.metrics/1"
+_CUTTING = ("deleverage", "flatten")
+"""Reasons of orders that come from no strategy, script or hand but from a breaker or a flatten."""
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -204,6 +206,7 @@ def _activity(story: Story) -> dict[str, Any]:
         "signals": sum(len(signal.ids) // 4 for _, signal in story.signals),
         "cut": sum(buy + sell for buy, sell in story.cuts.values()),
         "orders": len(story.orders),
+        "cutting": sum(row.order.reason in _CUTTING for row in story.orders.values()),
         "denied": sum(denied.values()),
         "denied_by": dict(sorted(denied.items(), key=lambda item: (-item[1], item[0]))),
         "made_smaller": sum(found.times for found in story.smaller.values()),

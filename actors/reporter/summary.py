@@ -130,9 +130,11 @@ def _script_row(doc: dict[str, Any]) -> list[tuple[str, str]]:
     by = doc["costs"]["shortfall"]["by"]["strategy"].get("")
     if by is None:
         return []
-    return [
-        ("orders", f"{by['orders']:,} scripted or by hand: {what_became(by)}; each in orders.csv, its cost in tca.csv")
-    ]
+    cutting = doc["activity"]["cutting"]
+    who = "to cut or close positions" if cutting else "scripted or by hand"
+    if 0 < cutting < by["orders"]:
+        who = f"of no strategy ({cutting:,} to cut or close positions, the others scripted or by hand)"
+    return [("orders", f"{by['orders']:,} {who}: {what_became(by)}; each in orders.csv, its cost in tca.csv")]
 
 
 def _idle_row(doc: dict[str, Any]) -> list[tuple[str, str]]:

@@ -30,10 +30,23 @@ def replayed(folder: Path, capsys: pytest.CaptureFixture[str], orders: str, *fla
     return " ".join(said.out.split()), " ".join(said.err.split())
 
 
-def of_bars(folder: Path, capsys: pytest.CaptureFixture[str], orders: str) -> tuple[str, str]:
+def of_bars(folder: Path, capsys: pytest.CaptureFixture[str], orders: str, *flags: str) -> tuple[str, str]:
     """Replay orders on five days of bars."""
     (folder / "bars.csv").write_text(BARS, "utf-8")
-    return replayed(folder, capsys, orders, "--bars", str(folder / "bars.csv"), "--adjustment", "split")
+    return replayed(folder, capsys, orders, "--bars", str(folder / "bars.csv"), "--adjustment", "split", *flags)
+
+
+def test_the_block_tells_what_a_breaker_sold_from_what_a_script_ordered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ten shares at 100 are 1 % of 100,000; above 0.6 % the breaker cuts them once, to six."""
+    (tmp_path / "c.toml").write_text(
+        '[risk.breakers.exposure]\nlimit = 0.006\naction = "deleverage"\nreset = "operator"\n', "utf-8"
+    )
+    order = f'{{"at": null, "submit": {{"id": "a", {BUY}}}}}\n'
+    block, _ = of_bars(tmp_path, capsys, order, "--config", str(tmp_path / "c.toml"))
+    told = "orders 2 of no strategy (1 to cut or close positions, the others scripted or by hand): 2 filled; each in"
+    assert told in block
 
 
 def test_the_block_counts_what_became_of_the_orders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
