@@ -52,6 +52,7 @@ from actors.risk.trading_state import ACTIVE, KILLED, StateKeeper
 from actors.values.fixed import FIXED_MAX, SCALE, fmt, mul
 from actors.values.margin import initial
 from actors.values.order_names import EXIT_ENDINGS, entry_of, exit_ids, opening_id, opens_a_flip
+from actors.values.plain import in_cents
 from actors.values.refusals import below_filled
 from actors.values.seen import SeenIds
 from actors.values.universe import Universe
@@ -432,7 +433,8 @@ class Gate:
 
     def _too_much(self, symbol: int, worst: int, mark: int, equity: int, share: int) -> Denial:
         shown, cap = fmt(mul(worst, mark)), fmt(mul(equity, share))
-        reason = f"{self._symbols[symbol]} could grow to {shown}, more than {cap}; order less or cancel what works"
+        said, most = in_cents(shown, cap)
+        reason = f"{self._symbols[symbol]} could grow to {said}, more than {most}; order less or cancel what works"
         return Denial("MAX_POSITION", reason, shown, cap)
 
     def _need(
@@ -459,13 +461,14 @@ class Gate:
             free += own.reserved
         if need <= free:
             return need
+        needs, has = in_cents(fmt(need), fmt(free))
         if self._exposure.is_margin:
             reason = (
-                f"the order needs {fmt(need)} of initial margin and fees and {fmt(free)} of equity is free for it;"
+                f"the order needs {needs} of initial margin and fees and {has} of equity is free for it;"
                 " order less, or put cash in"
             )
             return Denial("BUYING_POWER", reason, fmt(need), fmt(free))
-        reason = f"the order needs {fmt(need)} and {fmt(free)} is free; order less, or put cash in"
+        reason = f"the order needs {needs} and {has} is free; order less, or put cash in"
         return Denial("CASH", reason, fmt(need), fmt(free))
 
 
