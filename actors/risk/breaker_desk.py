@@ -49,7 +49,7 @@ from actors.risk.prices import Prices
 from actors.risk.rates import OrderRate, RejectRate
 from actors.risk.silence import Feeds, Silence
 from actors.risk.streaks import Streaks
-from actors.risk.trading_state import ACTIVE, BREAKER, HALTED, KILLED, RECOVERY, REDUCING
+from actors.risk.trading_state import ACTIVE, BREAKER, HALTED, KILLED, RECOVERY, REDUCING, REPLAY_RULE
 from actors.risk.utilization import Utilization, names_from
 from actors.values.fixed import SCALE, mul, to_fixed
 from actors.values.history import SessionHistory
@@ -250,6 +250,8 @@ class BreakerDesk(ControlDesk):
 
     def _fold_reset(self, event: BreakerReset) -> None:
         breaker = event.breaker
+        if event.by not in (BREAKER, REPLAY_RULE) and self._took_state(event):
+            self._keeper.fold_spoken()
         if breaker in names.LOSSES:
             self._guards[event.portfolio].fold_reset(event)
         self._rows.fold_reset(event)
@@ -262,6 +264,13 @@ class BreakerDesk(ControlDesk):
             self._refusals.clear()
         elif breaker == names.STALE_DATA:
             self._silence.fold_watch(self.frame_ts, on=True)
+
+    def _took_state(self, event: BreakerReset) -> bool:
+        """Whether what is armed again had set the trading state, or may have."""
+        row = self._rows.get(event.portfolio, event.breaker, event.subject)
+        if row is not None:
+            return row.action in names.SETS_STATE
+        return event.breaker in (DAILY_LOSS, DRAWDOWN) and event.breaker in self._guards[event.portfolio].standing()
 
     # -- losses, exposure --------------------------------------------------------------------------------------------
 

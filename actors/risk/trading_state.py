@@ -79,6 +79,10 @@ class StateKeeper:
         self.state = event.new
         self.latched = event.latched
 
+    def fold_spoken(self) -> None:
+        """A person has armed a breaker that took the state: it waits for that person's word, and for no rule."""
+        self.rule_may_resume = False
+
     def fold_gap(self) -> None:
         """Prices were missed while the state was no recovery's to change."""
         self.gap = self.state is not ACTIVE and not self.recovering

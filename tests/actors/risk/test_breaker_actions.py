@@ -33,6 +33,7 @@ from actors.risk.breaker_rows import (
 )
 from actors.values.fixed import to_fixed
 from daemon.kernel.message import CommandRejected
+from tests.actors.risk.test_watchers import trade
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
@@ -350,6 +351,47 @@ def test_what_a_person_has_said_stays_when_the_breaker_is_over(clocked, action, 
     w.clock.advance_to(w.clock.now() + MINUTE)
     assert names(w.mark(100_000)) == ["BreakerReset"]
     assert w.risk.trading_state is state
+
+
+@pytest.mark.parametrize("cooling_first", [True, False])
+@pytest.mark.parametrize("again", ["", "split", "refold"])
+def test_what_a_person_has_armed_waits_for_resume_whatever_else_trips_and_is_over(world, wide, cooling_first, again):
+    """A latched halt is looked at and armed; a streak that takes its session and goes must not resume trading."""
+    rules = {
+        CLOCK_SKEW: BreakerRule(limit=5.0, action="halt", reset="operator"),
+        "loss_streak": BreakerRule(limit=1, action="reduce", reset="cooling", cooling_sessions=1),
+    }
+    w = world(msgspec.structs.replace(wide, breakers=rules))
+    if cooling_first:
+        w.state(trade(-1))
+    w.process(ClockStepped(6 * SECOND))
+    w.process(ResetBreaker("", CLOCK_SKEW, "looked at", "anna", ""))
+    if not cooling_first:
+        w.state(trade(-1))
+    if again:
+        getattr(w, again)()
+    w.close()
+    w.open()
+    w.mark(100_000)
+    assert not w.risk.rows.any
+    assert w.risk.trading_state is TradingState.HALTED
+    w.process(Resume("seen", "anna"))
+    assert w.risk.trading_state is TradingState.ACTIVE
+
+
+def test_a_person_who_arms_what_took_no_state_leaves_the_rest_to_its_rule(world, wide):
+    """The streak only blocked: the clock's reducing still ends by itself."""
+    rules = {
+        CLOCK_SKEW: BreakerRule(limit=5.0, action="reduce", reset="cooling", cooling_ns=MINUTE),
+        "loss_streak": BreakerRule(limit=1, action="block", reset="operator"),
+    }
+    w = world(msgspec.structs.replace(wide, breakers=rules))
+    w.process(ClockStepped(6 * SECOND))
+    w.state(trade(-1))
+    w.process(ResetBreaker("main", "loss_streak", "looked at", "anna", ""))
+    w.clock.advance_to(w.clock.now() + MINUTE)
+    w.mark(100_000)
+    assert w.risk.trading_state is TradingState.ACTIVE
 
 
 def test_a_person_cannot_resume_over_a_state_whose_cause_goes_on(clocked):
