@@ -79,11 +79,27 @@ def what(event: dict[str, Any], paint: Paint) -> str:
     if "old" in facts and "new" in facts:
         old, new = (text.clean(facts.pop(name)) for name in ("old", "new"))
         said.append(f"{old} -> {paint(show.colour(new), new)}")
-    said += _picks(facts)
+    smaller = _smaller(facts)
+    said += [*_picks(facts), *smaller]
     for name, value in facts.items():
         if name not in _FRAME and name not in _QUIET and value not in (None, "", [], {}, False):
             said.append(_fact(name, value, paint))
     return "  ".join(part for part in said if part)
+
+
+def _smaller(facts: dict[str, Any]) -> list[str]:
+    """Return which entries sizing made smaller, and by how much; takes the columns out of the facts."""
+    columns = [facts.get(name) for name in ("cut_ids", "cut_correlation", "cut_heat")]
+    names, alike, heat = (column if isinstance(column, list) else [] for column in columns)
+    cuts = [*alike, *heat]
+    if not names or not len(names) == len(alike) == len(heat) or not all(isinstance(cut, Number) for cut in cuts):
+        return []
+    for name in ("cut_ids", "cut_correlation", "cut_heat"):
+        del facts[name]
+    parts = [1 - (1 - float(one)) * (1 - float(other)) for one, other in zip(alike, heat, strict=True)]
+    told = [f"{text.clean(name)} by {text.percent(f'{part:.6f}')}" for name, part in zip(names, parts, strict=True)]
+    more = f" and {len(told) - _LISTED_MAX:,} more" if len(told) > _LISTED_MAX else ""
+    return [f"made smaller: {', '.join(told[:_LISTED_MAX])}{more}"]
 
 
 def _picks(facts: dict[str, Any]) -> list[str]:

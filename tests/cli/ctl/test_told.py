@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from actors.messages.catalogue import EVENTS
+from actors.messages.columns import pack_f64, pack_i32
 from actors.messages.limits import BreakerRule, RiskLimits
 from actors.messages.orders import (
     BUY,
@@ -25,7 +26,13 @@ from actors.messages.orders import (
     SymbolFrozen,
     SymbolReleased,
 )
-from actors.messages.portfolio import DividendAccrued, DividendPaid, FinancingCharged, PositionAdjusted
+from actors.messages.portfolio import (
+    DividendAccrued,
+    DividendPaid,
+    FinancingCharged,
+    PositionAdjusted,
+    TargetsProposed,
+)
 from actors.messages.risk import (
     BreakerReset,
     BreakerTripped,
@@ -210,6 +217,19 @@ def test_a_line_has_its_time_its_number_and_its_type() -> None:
     """A sentence stands where the fields of others do."""
     event = {"seq": wire.Number("7"), "ts": "2020-08-31T13:30:00.000Z", "type": "SymbolReleased", "symbol": "AAPL"}
     assert line(event, Paint()) == "2020-08-31 13:30:00Z        7  SymbolReleased        AAPL is matched again"
+
+
+def test_targets_name_what_sizing_made_smaller() -> None:
+    """Half for its likeness and a fifth of the rest for heat are six tenths; a column that is none is left alone."""
+    event = TargetsProposed(
+        "main", "m", 3, pack_i32([0, 1]), pack_f64([0.2, 0.1]), 4, 0, "signal", cut_ids=pack_i32([1, 2]),
+        cut_correlation=pack_f64([0.5, 1.0]), cut_heat=pack_f64([0.2, 0.0]),
+    )  # fmt: skip
+    said = shown(event)
+    assert said.startswith("AAPL 0.200, META 0.100  made smaller: META by 60.00 %, FB by 100.00 %  portfolio=main")
+    assert "cut_ids" not in said
+    broken = {"type": "TargetsProposed", "cut_ids": ["AAPL"], "cut_correlation": [None], "cut_heat": [None]}
+    assert "made smaller" not in what(broken, Paint())
 
 
 def test_terms_of_an_accepted_order_and_the_cancel_of_a_sibling_are_shown() -> None:
