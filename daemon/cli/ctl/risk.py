@@ -275,7 +275,7 @@ def _figure(row: dict[str, Any], name: str, unit: str, paint: Paint) -> str:
 
 
 def _measured_of(row: dict[str, Any]) -> str:
-    sessions = row.get("sessions")
+    sessions = row.get("sessions") if str(row.get("positions")) != "0" else None
     told = f"measured over {grouped(sessions)} sessions against {clean(row['market'])}" if sessions is not None else ""
     closest = row.get("closest")
     if isinstance(closest, dict) and closest.get("correlation") is not None:
@@ -294,7 +294,9 @@ def _tails(row: dict[str, Any], paint: Paint, room: int | None) -> list[str]:
     if not found:
         return []
     if all(cell == NOTHING for line in found.values() for cell in line.values()):
-        return ["", f"{_INDENT}value at risk is unknown: too few sessions of what is held"]
+        flat = str(row.get("positions")) == "0"
+        why = "nothing is held" if flat else "unknown, too few sessions of what is held"
+        return ["", f"{_INDENT}value at risk: {why}"]
     heads = list(dict.fromkeys(name for line in found.values() for name in line))
     heads.sort(key=lambda head: head.partition(" ")[2])
     columns = [Column("value at risk", whole=True), Column("sessions", numeric=True)]

@@ -230,6 +230,19 @@ def test_a_story_tells_what_sizing_cut(alike: str, heat: str, words: str | None)
     assert words is None or words in sized[0]
 
 
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [(0, "value at risk: nothing is held"), (2, "value at risk: unknown, too few sessions of what is")],
+)
+def test_no_value_at_risk_has_its_reason(held: int, said: str) -> None:
+    """A portfolio that holds nothing is measured over no sessions, which is not too few of them."""
+    tail = '{"method": "historical", "level": 0.95, "horizon": 1, "var": null, "es": null}'
+    row = f'{{"portfolio": "main", "positions": {held}, "market": "universe", "sessions": 0, "tails": [{tail}]}}'
+    shown = "\n".join(calls.rendered(METHODS["risk"], wire.loads(f'{{"rows": [{row}]}}'), {}, PLAIN, None))
+    assert said in shown
+    assert ("measured over" in shown) is (held > 0)
+
+
 def test_a_list_of_orders_says_their_terms_in_words() -> None:
     """One column, behind the prices, and none where no order has any; a narrow terminal may do without."""
     plain = ROW_OF_YEARS["orders"]
