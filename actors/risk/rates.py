@@ -60,7 +60,10 @@ class OrderRate:
 
 
 class RejectRate:
-    """Outcomes of orders within the window, and how many of them were refusals; those of one stamp are one entry."""
+    """Outcomes of orders within the window, and how many of them were refusals; those of one stamp are one entry.
+
+    What has left the window is forgotten while an outcome is folded, never by a question: who looks changes nothing.
+    """
 
     __slots__ = ("_bad", "_good", "_last", "_rule", "_stamps")
 
@@ -74,6 +77,7 @@ class RejectRate:
         self._rule = rule
         if not self.on:
             self.clear()
+        self._forget()
 
     @property
     def on(self) -> bool:
@@ -107,6 +111,12 @@ class RejectRate:
         self._stamps.append(entry)
         if len(self._stamps) > STAMPS_MAX:
             self._drop()
+        self._forget()
+
+    def _forget(self) -> None:
+        since = self._last[0] - self._rule.window_ns
+        while self._stamps and self._stamps[0][0] <= since:
+            self._drop()
 
     def _drop(self) -> None:
         _, good, bad = self._stamps.popleft()
@@ -115,14 +125,11 @@ class RejectRate:
 
     def share(self) -> float | None:
         """Return the share refused of the window that ends with the last outcome; None with too few to say."""
-        since = self._last[0] - self._rule.window_ns
-        while self._stamps and self._stamps[0][0] <= since:
-            self._drop()
         total = self._good + self._bad
         return round(self._bad / total, 9) if total and total >= self._rule.min_count else None
 
     def trips(self) -> bool:
-        """Whether that share has reached the limit; asked only while folding, as it forgets what left the window."""
+        """Whether that share has reached the limit."""
         share = self.share()
         return share is not None and share >= self._rule.limit
 

@@ -400,6 +400,18 @@ def test_exposure_is_cut_back_to_its_limit_until_it_is_there(watched):
     assert trips(events) == []
 
 
+def test_who_asks_for_the_share_refused_changes_nothing_and_what_left_the_window_is_forgotten(watched):
+    """The board asks whenever it likes, on one machine and not on the other: the state is that of the folds alone."""
+    asked, silent = (watched(reject_rate={"limit": 0.5, "window_ns": MINUTE, "min_count": 1}) for _ in range(2))
+    for n in range(4):
+        for w in (asked, silent):
+            assert w.submit(BUY, 1) == "ok"
+            w.clock.advance_to(w.clock.now() + MINUTE - 1 + n % 2)
+        list(asked.risk.watched())
+    assert asked.sequencer.snapshot() == silent.sequencer.snapshot()
+    assert len(silent.risk.snapshot()["breakers"]["refusals"]) == 2  # the last is a nanosecond too late for more
+
+
 # -- volatility ------------------------------------------------------------------------------------------------------
 
 
