@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from actors.risk.limits import check_names
 from actors.values.time import format_ts
+from config.params import portfolio_specs
+from config.risk_params import risk_limits
 from config.settings import Settings
 from daemon.control.roles import Groups
 from daemon.journal.opened import OpenedLedger
@@ -24,8 +27,8 @@ from daemon.system.tick_notices import tick_notices
 def rehearse(settings: Settings) -> list[str]:
     """Open what a start would open, but for the ledger; return what a person should know, a sentence each.
 
-    Files, dates, symbols, strategies, models and groups. Without anything to play the configuration may still be a
-    replay's, which takes its data from the command line.
+    Files, dates, symbols, strategies, models, groups, and what limits name. Without anything to play the configuration
+    may still be a replay's, which takes its data from the command line.
 
     Raises:
         ConfigError: the start would be refused.
@@ -40,6 +43,8 @@ def rehearse(settings: Settings) -> list[str]:
                 "[feed.playback] names nothing to play: tradingd run needs a source or files there; replay does not"
             ]
         data = open_data(settings, seed=DEFAULT_SEED)
+        portfolios = [spec.name for spec in portfolio_specs(settings)]
+        check_names(risk_limits(settings, replay=False), data.recording.universe, portfolios)
     except OperatorError as error:
         speak_of_keys(error)
         error.exit_code = ConfigError.exit_code

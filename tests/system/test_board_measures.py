@@ -219,6 +219,31 @@ def test_a_scenario_that_cannot_be_read_stops_a_replay_before_it_begins(tmp_path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("table", "named"),
+    [
+        ('restricted = ["NOPE"]', "risk.restricted names 'NOPE'"),
+        ("[risk.symbols.NOPE]\nmax_position = 0.1", "risk.symbols names 'NOPE'"),
+        ("[risk.sectors]\nNope = 0.2", "risk.sectors names 'Nope'"),
+        ("[risk.portfolios.nope]\nmax_position = 0.1", "risk.portfolios names 'nope'"),
+        ('[risk.sectors]\nMine = 0.2\n[universe.sectors]\nAAPL = "Mine"', None),
+    ],
+)
+def test_config_check_refuses_limits_of_what_a_start_would_not_have(
+    tmp_path: Path, table: str, named: str | None
+) -> None:
+    """A misspelt name would limit nothing."""
+    file = tmp_path / "c.toml"
+    file.write_text(f'[feed.playback]\nsource = "sp500"\n[risk]\n{table}\n', "utf-8")
+    settings = load_settings(file=file, profile=None, sets=(), environ={}).settings
+    if named is None:
+        assert rehearse(settings) == []
+        return
+    with pytest.raises(OperatorError, match=named) as refused:
+        rehearse(settings)
+    assert refused.value.exit_code == 78
+
+
 def test_config_check_reads_scenarios_as_a_start_would(tmp_path: Path) -> None:
     """A bad file is found before the daemon is started."""
     path = tmp_path / "bad.toml"
