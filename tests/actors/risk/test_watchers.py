@@ -409,7 +409,7 @@ def test_who_asks_for_the_share_refused_changes_nothing_and_what_left_the_window
             w.clock.advance_to(w.clock.now() + MINUTE - 1 + n % 2)
         list(asked.risk.watched())
     assert asked.sequencer.snapshot() == silent.sequencer.snapshot()
-    assert len(silent.risk.snapshot()["breakers"]["refusals"]) == 2  # the last is a nanosecond too late for more
+    assert len(silent.risk.snapshot()["breakers"]["refusals"]) == 2  # less than a window apart
 
 
 # -- volatility ------------------------------------------------------------------------------------------------------
