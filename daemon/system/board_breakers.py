@@ -97,6 +97,7 @@ def _row(portfolio: str, name: str, state: str, value: float | None, limit: floa
         "limit": ratio(limit) if limit else None,
         "unit": UNITS[name],
         "action": action,
+        "entries_blocked": False,
     }
 
 

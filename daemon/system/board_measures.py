@@ -45,11 +45,13 @@ class Observed(msgspec.Struct, frozen=True):
         returns: ``[T, N]`` of sessions, never changed: another array is another history.
         facts: one a portfolio.
         limits: of the run.
+        seq: the last input it is of.
     """
 
     returns: F64
     facts: tuple[Facts, ...]
     limits: RiskLimits
+    seq: int
 
 
 def observe(core: Core) -> Observed:
@@ -76,7 +78,7 @@ def observe(core: Core) -> Observed:
                 heat=None if at_risk is None else at_risk / (SCALE * equity),  # a product of price and quantity
             )
         )
-    return Observed(risk.history.returns(), tuple(facts), risk.limits)
+    return Observed(risk.history.returns(), tuple(facts), risk.limits, core.sequencer.seq)
 
 
 def _held(pf: PortfolioState, px: F64) -> tuple[npt.NDArray[np.intp], F64]:

@@ -65,8 +65,11 @@ class Boards:
         self.shown: Board | None = None
 
     def differs(self, seq: int) -> bool:
-        """Whether the core stands elsewhere than what is shown."""
-        return self.shown is None or self.shown.seq != seq
+        """Whether the core stands elsewhere than what is shown, or than what its measures are of."""
+        shown = self.shown
+        if shown is None or shown.seq != seq:
+            return True
+        return shown.observed is not None and shown.observed.seq != seq
 
     def behind(self, seq: int) -> bool:
         """Whether an input is not shown yet."""

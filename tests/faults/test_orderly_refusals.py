@@ -58,7 +58,8 @@ def test_the_group_of_the_socket_may_enter_the_folder_it_lies_in(tmp_path: Path)
 def test_a_daemon_that_takes_nothing_in_between_stops_as_clean_as_it_started(tmp_path: Path) -> None:
     """The recording has ended; starting and stopping again and again changes nothing and halts nothing."""
     minute_bars(tmp_path / "bars.csv", ["AAA"], minutes=5)
-    with daemon(tmp_path, PLAYED, sets=["feed.playback.speed=max"]) as one:
+    # A recording that ends within a session is a feed that fell silent.
+    with daemon(tmp_path, PLAYED, sets=["feed.playback.speed=max", "risk.breakers.stale_data.limit=0"]) as one:
         for _ in range(4):
             one.spawn(until_end=True)
             assert one.wait(30) == 0

@@ -39,7 +39,10 @@ def trading(folder: Path, *, free: bool) -> str:
         f"free_running = {str(free).lower()}\n"
         '[predictor]\nstrategies = ["strategies.py:windowed"]\ncall_budget_ms = 0\n'
         '[[portfolio]]\nname = "main"\nrebalance = "signal"\n'
-        f"[risk]\nmin_confidence_buy = 0\nmin_confidence_sell = 0\nmin_order_value = 1\n{QUIET}"
+        f"[risk]\nmin_confidence_buy = 0\nmin_confidence_sell = 0\nmin_order_value = 1\n"
+        f"{QUIET}\n"
+        # At this pace a machine that is busy for a moment is a market that is silent for minutes.
+        "[risk.breakers]\nstale_data = { limit = 0 }\n"
     )
 
 
