@@ -127,6 +127,22 @@ class ConnectionChanged(Event, tag=129, frozen=True):
     reason: str = ""
 
 
+class RiskReviewed(Event, tag=130, frozen=True):
+    """A timer of the gate's watchers has come, and what it waited for was looked at.
+
+    Attributes:
+        what: the breaker's name.
+        subject: the feed, empty for the whole market.
+        due_ts: when it was to come, nanoseconds UTC.
+        next_ts: when the one that was set in its place comes, None where none was.
+    """
+
+    what: str
+    subject: str
+    due_ts: int
+    next_ts: int | None
+
+
 class MarginCalled(Event, tag=67, frozen=True):
     """A margin account's equity fell below what its positions need to be kept.
 

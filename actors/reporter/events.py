@@ -81,7 +81,18 @@ FIXED_FIELDS: Final = frozenset(
 )
 SYMBOL_COLUMNS: Final = frozenset({"ids", "abstained", "cut_ids"})
 STAMP_FIELDS: Final = frozenset(
-    {"entry_ts", "exit_ts", "deadline", "effective_ts", "expire_ts", "start_ts", "since", "until_ts"}
+    {
+        "entry_ts",
+        "exit_ts",
+        "due_ts",
+        "next_ts",
+        "deadline",
+        "effective_ts",
+        "expire_ts",
+        "start_ts",
+        "since",
+        "until_ts",
+    }
 )
 _PAIRS: Final = frozenset({"postings", "closed", "opened"})
 

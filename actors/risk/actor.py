@@ -61,6 +61,7 @@ from actors.messages.risk import (
     LimitsChanged,
     MarginCalled,
     RestrictionChanged,
+    RiskReviewed,
     TradingStateChanged,
 )
 from actors.risk.breakers import DAILY_LOSS, DRAWDOWN, Guard
@@ -116,6 +117,7 @@ class RiskActor(MarginDesk, CorporateDesk, RestrictionDesk):
         MarginCalled,
         EntriesLocked,
         ConnectionChanged,
+        RiskReviewed,
         DriftDetected,
         RestrictionChanged,
     )

@@ -116,7 +116,7 @@ class BreakerDesk(ControlDesk):
         self._counts_refusals = self._refusals.on
         self._counts_orders = self._orders_passed.on
         self._counts = self._counts_orders or self._counts_refusals
-        self._silence.adopt(rules.get(names.STALE_DATA, OFF), self.frame_ts, daily=self._prices.daily)
+        self._silence.adopt(rules.get(names.STALE_DATA, OFF), daily=self._prices.daily)
         self._feeds.adopt(rules.get(names.CONNECTIVITY, OFF))
         self._drift.adopt(rules.get(names.PREDICTION_DRIFT, OFF))
         self._gross_limit = to_fixed(self._rule(names.EXPOSURE, limits).limit)
@@ -230,9 +230,8 @@ class BreakerDesk(ControlDesk):
     @decides(BreakerReset)
     def armed_again(self, event: BreakerReset, ctx: Context) -> None:
         """Set the timer that a breaker which watches silence did without while it had tripped."""
-        due = self._silence.soon(ctx.now)
-        if event.breaker == names.STALE_DATA and due:
-            ctx.call_at(due, ReviewRisk(names.STALE_DATA))
+        if event.breaker == names.STALE_DATA and self._silence.fresh:
+            ctx.call_at(self._silence.fresh, ReviewRisk(names.STALE_DATA))
 
     def _fold_tripped(self, event: BreakerTripped) -> None:
         key = event.portfolio, event.breaker, event.subject
@@ -242,8 +241,6 @@ class BreakerDesk(ControlDesk):
         if event.breaker in (DAILY_LOSS, DRAWDOWN):
             return
         self._rows.fold_tripped(event, self.frame_ts, self._prices.session, self._prices.now)
-        if event.breaker == names.STALE_DATA:
-            self._silence.fold_watch(self.frame_ts, on=False)
         if event.action == names.BLOCK and event.breaker != names.PREDICTION_DRIFT:
             symbol = self._symbol_ids.get(event.subject, EVERY) if event.subject else EVERY
             self._blocks.block(key, Block(event.portfolio, symbol, "", event.cause or words(event)))
@@ -263,7 +260,7 @@ class BreakerDesk(ControlDesk):
         elif breaker == names.REJECT_RATE:
             self._refusals.clear()
         elif breaker == names.STALE_DATA:
-            self._silence.fold_watch(self.frame_ts, on=True)
+            self._silence.fold_armed(self.frame_ts)
 
     def _took_state(self, event: BreakerReset) -> bool:
         """Whether what is armed again had set the trading state, or may have."""

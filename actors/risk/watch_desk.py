@@ -15,7 +15,7 @@ from actors.messages.limits import BreakerRule
 from actors.messages.market import FeedConnected, FeedLost, FeedStale, SessionOpened
 from actors.messages.orders import Fill, OrderDenied, OrderFilled, OrderPartiallyFilled, OrderRejected
 from actors.messages.portfolio import SignalsReady, TradeClosed
-from actors.messages.risk import BreakerReset, ConnectionChanged, EntriesLocked, LimitBreached
+from actors.messages.risk import BreakerReset, ConnectionChanged, EntriesLocked, LimitBreached, RiskReviewed
 from actors.risk import breaker_rows as names
 from actors.risk.breaker_desk import BreakerDesk
 from actors.risk.fill_checks import distance, insane, slipped
@@ -131,15 +131,14 @@ class WatchDesk(BreakerDesk):
         self._blocks.fold_opened(ts, self._prices.session)
         if self._used.any:
             self._used.fold_opened(list(self._uses()))
-        self._silence.fold_opened(ts, max(0, panel.first_end - panel.ts))
+        tripped = self._rows.get("", names.STALE_DATA) is not None
+        self._silence.fold_opened(ts, max(0, panel.first_end - panel.ts), watch=not tripped)
         self._feeds.fold_opened(ts)
-        if self._rows.get("", names.STALE_DATA) is not None:
-            self._silence.fold_watch(ts, on=False)
 
     def _watch_session(self, ctx: Context) -> None:
         """A session has opened: set the timers that watch it."""
-        if self._silence.due:
-            ctx.call_at(self._silence.due, ReviewRisk(names.STALE_DATA))
+        if self._silence.fresh:
+            ctx.call_at(self._silence.fresh, ReviewRisk(names.STALE_DATA))
         due = self._feeds.due(ctx.now)
         for feed in self._feeds.lost if due else ():
             ctx.call_at(due, ReviewRisk(names.CONNECTIVITY, feed))
@@ -152,20 +151,31 @@ class WatchDesk(BreakerDesk):
         elif command.what == names.CONNECTIVITY:
             self._review_feed(command.subject, ctx)
 
+    @evolves(RiskReviewed)
+    def reviewed(self, event: RiskReviewed) -> None:
+        """That timer waits no longer."""
+        (self._silence if event.what == names.STALE_DATA else self._feeds).fold_reviewed(event)
+
     def _review_silence(self, ctx: Context) -> None:
-        silence = self._silence
-        due = silence.next_due
-        if not due or self._rows.get("", names.STALE_DATA) is not None:
+        silence, now = self._silence, ctx.now
+        if not silence.waiting:
             return
-        if due > ctx.now:
-            ctx.call_at(due, ReviewRisk(names.STALE_DATA))
+        watched = silence.next_due if self._rows.get("", names.STALE_DATA) is None else 0
+        after = silence.after(now) if watched else 0
+        ctx.emit(RiskReviewed(names.STALE_DATA, "", silence.waiting[0], after or None))
+        if after:
+            ctx.call_at(after, ReviewRisk(names.STALE_DATA))
+        if not watched or watched > now:
             return
-        quiet = ctx.now - silence.heard
+        quiet = now - silence.heard
         what = "since the session opened" if silence.heard == silence.opened else f"since {format_ts(silence.heard)}"
         cause = f"no price of any symbol {what}"
         self._act(ctx, [self._trip(names.STALE_DATA, round(quiet / SECOND, 9), cause)])
 
     def _review_feed(self, feed: str, ctx: Context) -> None:
+        waited = self._feeds.first(feed)
+        if waited:
+            ctx.emit(RiskReviewed(names.CONNECTIVITY, feed, waited, None))
         since, rule = self._feeds.lost.get(feed), self._rule(names.CONNECTIVITY)
         if since is None or not rule.limit or not self._silence.opened:
             return
@@ -199,7 +209,7 @@ class WatchDesk(BreakerDesk):
     @evolves(ConnectionChanged)
     def connection_changed(self, event: ConnectionChanged) -> None:
         """Take over what became of a feed."""
-        self._feeds.fold(event, self.frame_ts)
+        self._feeds.fold(event)
         row = self._rows.get("", names.CONNECTIVITY, event.feed)
         if row is not None:
             self._rows.fold_cause(row, self.frame_ts, self._prices.session, lasts=event.lost)
@@ -318,12 +328,10 @@ class WatchDesk(BreakerDesk):
 
     def rearm(self, ctx: Context) -> None:
         """Say which timers wait: for the silence of the market, and for feeds that are lost."""
-        due = self._silence.waiting(ctx.now)
-        if due:
+        for due in self._silence.waiting:
             ctx.call_at(due, ReviewRisk(names.STALE_DATA))
-        for due, feed in self._feeds.timers:
-            if due > ctx.now:
-                ctx.call_at(due, ReviewRisk(names.CONNECTIVITY, feed))
+        for due, feed in self._feeds.waiting:
+            ctx.call_at(due, ReviewRisk(names.CONNECTIVITY, feed))
 
 
 def seconds(ns: int) -> str:

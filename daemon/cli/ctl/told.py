@@ -117,6 +117,7 @@ _SENTENCES: Final[dict[str, Tell]] = {
     "EntriesLocked": told_risk.locked,
     "RestrictionChanged": told_risk.restricted,
     "ConnectionChanged": told_risk.connection,
+    "RiskReviewed": told_risk.reviewed,
 }
 
 

@@ -108,6 +108,13 @@ def connection(facts: dict[str, Any]) -> str:
     return f"the feed {clean(facts.get('feed', '?'))} is lost since {since}{_because(facts)}"
 
 
+def reviewed(facts: dict[str, Any]) -> str:
+    """Tell of a timer that came: what was looked at, and when the next look is."""
+    subject = f" of {clean(facts['subject'])}" if facts.get("subject") else ""
+    again = f", next at {text.moment(facts['next_ts'])}" if facts.get("next_ts") else ""
+    return f"looked at {clean(facts.get('what', '?'))}{subject}{again}"
+
+
 def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
     """Yield the leaves in which two objects differ, by their dotted names."""
     old, new = (side if isinstance(side, dict) else {} for side in (old, new))

@@ -10,7 +10,14 @@ from actors.messages.control import ResetBreaker, ReviewRisk
 from actors.messages.limits import BreakerRule
 from actors.messages.market import FeedConnected, FeedLost, FeedStale, SessionOpened, TradePanel
 from actors.messages.orders import BUY, SELL, OrderType
-from actors.messages.risk import BreakerReset, BreakerTripped, ConnectionChanged, TradingState, TradingStateChanged
+from actors.messages.risk import (
+    BreakerReset,
+    BreakerTripped,
+    ConnectionChanged,
+    RiskReviewed,
+    TradingState,
+    TradingStateChanged,
+)
 from actors.values.session import Session
 
 SECOND = 10**9
@@ -35,6 +42,11 @@ def trips(events):
     return [e for e in events if isinstance(e, BreakerTripped)]
 
 
+def told(events):
+    """Return what is said, but for timers that came."""
+    return [e for e in events if not isinstance(e, RiskReviewed)]
+
+
 def due(w):
     """Return when the next timer comes."""
     return w.sequencer.timers.next_due()
@@ -53,7 +65,7 @@ def test_a_minute_bar_may_be_a_minute_older(quiet):
     """Heard at T: at T + 120 s nothing, a nanosecond later it trips; a price gives trading back."""
     w = quiet()
     heard = w.clock.now()
-    assert w.until(heard + 2 * MINUTE) == []
+    assert told(w.until(heard + 2 * MINUTE)) == []
     events = w.until(heard + 2 * MINUTE + 1)
     (tripped,) = trips(events)
     assert (tripped.breaker, tripped.value, tripped.limit) == ("stale_data", 120.000000001, 60.0)
@@ -95,7 +107,7 @@ def test_one_timer_waits_at_a_time_and_moves_on(quiet):
     for _ in range(120):
         assert len(w.sequencer.timers) == 1
         before = len(w.sink.frames)
-        assert w.until(w.clock.now() + MINUTE) == []
+        assert told(w.until(w.clock.now() + MINUTE)) == []
         fired += sum(type(f.envelope.body) is ReviewRisk for f in w.sink.frames[before:])
         w.bar([100.0] * 3, at=w.clock.now())
     # A minute and a nanosecond behind the opening first, which knew no bar yet, then every two minutes: 7,200 s / 120.
@@ -126,7 +138,7 @@ def test_between_sessions_nothing_is_silent(quiet):
     """The timer that waits still comes and finds nothing to do; the next session sets its own."""
     w = quiet()
     w.close()
-    assert w.until(w.clock.now() + 10 * MINUTE) == []
+    assert told(w.until(w.clock.now() + 10 * MINUTE)) == []
     assert due(w) is None
     w.open()
     assert due(w) == w.session.open_ts + 2 * MINUTE + 1
@@ -153,6 +165,49 @@ def test_one_that_stands_over_night_is_not_watched_in_the_next_session(quiet):
     w.close()
     w.open()
     assert due(w) is None
+
+
+@pytest.mark.parametrize("cut", range(7))
+def test_sessions_that_touch_have_one_timer_and_a_recovery_waits_for_it(quiet, cut):
+    """Around the clock: the timer of the day that ended comes within the next one, which therefore sets no other."""
+    w = quiet()
+
+    def over_midnight():
+        w.close()
+        w.day += 1
+        w.process(SessionOpened(w.clock.now(), w.session, (), w.clock.now() + MINUTE))
+
+    def wait():
+        assert trips(w.until(w.clock.now() + 30 * SECOND)) == []
+
+    def bar():
+        w.bar([100.0] * 3, at=w.clock.now())
+
+    way = [wait, bar, over_midnight, wait, bar, wait, wait]
+    for step in way[:cut]:
+        step()
+    assert len(w.sequencer.timers) == 1
+    whole = w.sequencer.snapshot()
+    w.refold()
+    assert w.sequencer.snapshot() == whole
+    for step in way[cut:]:
+        step()
+    assert len(w.sequencer.timers) == 1
+    heard = w.clock.now() - 60 * SECOND
+    assert len(trips(w.until(heard + 2 * MINUTE))) == 0
+    assert len(trips(w.until(heard + 2 * MINUTE + 1))) == 1
+
+
+def test_a_kill_between_a_timer_s_instant_and_the_timer_keeps_it(quiet):
+    """A price came at the very nanosecond at which the timer is due: prices come first, and the timer waits still."""
+    w = quiet()
+    waits = due(w)
+    w.clock.advance_to(waits)
+    tick(w)
+    whole = w.sequencer.snapshot()
+    assert due(w) == waits
+    w.refold()
+    assert w.sequencer.snapshot() == whole
 
 
 @pytest.mark.parametrize("cut", range(9))
@@ -202,7 +257,7 @@ def test_a_feed_that_is_away_too_long_cancels_entries_and_leaves_exits(quiet):
     (changed,) = w.process(FeedLost(lost, "live", "cut"))
     assert changed == ConnectionChanged("live", lost=True, since=lost, reason="cut")
     assert w.process(FeedLost(lost, "live", "again")) == []
-    assert w.until(lost + 30 * SECOND) == []
+    assert told(w.until(lost + 30 * SECOND)) == []
     events = w.until(lost + 30 * SECOND + 1)
     (tripped,) = trips(events)
     assert (tripped.subject, tripped.value, tripped.action) == ("live", 30.000000001, "reduce")

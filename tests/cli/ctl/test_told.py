@@ -42,6 +42,7 @@ from actors.messages.risk import (
     LimitsChanged,
     MarginCalled,
     RestrictionChanged,
+    RiskReviewed,
 )
 from actors.reporter.events import EventWriter
 from actors.values.fixed import SCALE
@@ -123,6 +124,8 @@ SENTENCES = [
         "the feed alpaca is lost since 2020-08-31 13:30:00Z (silent)",
     ),
     (ConnectionChanged("alpaca", lost=False, since=TS), "the feed alpaca is back"),
+    (RiskReviewed("stale_data", "", TS, TS), "looked at stale_data, next at 2020-08-31 13:30:00Z"),
+    (RiskReviewed("connectivity", "alpaca", TS, None), "looked at connectivity of alpaca"),
     (
         OrderCancelRequested("a", "operator", TS + 250_000_000, "O-1"),
         "cancel of a (O-1) reaches the venue at 2020-08-31 13:30:00.250Z (operator)",
