@@ -5,11 +5,21 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Final
 
-from actors.messages import alerts, control, inference, market, orders, portfolio, risk, runtime
+from actors.messages import alerts, control, inference, market, orders, portfolio, risk, runtime, sentiment
 from daemon.kernel.codec import Codec
 from daemon.kernel.message import Command, Event, Market, Message
 
-_MODULES: Final[tuple[ModuleType, ...]] = (market, inference, portfolio, orders, risk, control, alerts, runtime)
+_MODULES: Final[tuple[ModuleType, ...]] = (
+    market,
+    inference,
+    portfolio,
+    orders,
+    risk,
+    control,
+    alerts,
+    runtime,
+    sentiment,
+)
 
 
 def _gather(base: type[Message]) -> tuple[type[Message], ...]:

@@ -173,7 +173,9 @@ class EventWriter:
         return self.values(value) if isinstance(value, msgspec.Struct) else value
 
     def _tables(self, value: Any) -> Any:
-        """Limits by name are records, too."""
+        """Limits by name are records, too; symbols of headlines are ids, of several headlines so many times."""
+        if isinstance(value, tuple):
+            return [self._symbols[item] if isinstance(item, int) else self._tables(item) for item in value]
         return {name: self._nested(item) for name, item in value.items()} if isinstance(value, dict) else value
 
     @staticmethod

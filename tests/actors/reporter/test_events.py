@@ -44,6 +44,15 @@ FLOAT_COLUMNS = (
     "realized_tradable",
     "cut_correlation",
     "cut_heat",
+    "p",
+    "change",
+    "dispersion",
+    "divergence",
+    "n",
+    "volume",
+    "today",
+    "norm",
+    "unusual",
 )
 
 
