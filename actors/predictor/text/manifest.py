@@ -22,6 +22,7 @@ Label = Literal["negative", "neutral", "positive"]
 LABELS: Final[tuple[Label, ...]] = ("negative", "neutral", "positive")
 """The order of every probability outside a model's own graph."""
 
+INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids")
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_.-]{0,63}\Z"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
 _FILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
@@ -126,19 +127,26 @@ def decode_text_manifest(raw: bytes, where: str) -> TextManifest:
 
 def _wrong(manifest: TextManifest) -> str:
     """Return which field does not fit, or nothing."""
+    return _wrong_files(manifest.files) or _wrong_schema(manifest)
+
+
+def _wrong_files(files: dict[str, str]) -> str:
     for name in (MODEL, TOKENIZER):
-        if name not in manifest.files:
+        if name not in files:
             return f"files has no {name}"
-    for name, digest in manifest.files.items():
+    for name, digest in files.items():
         if not _FILE.match(name) or name == MANIFEST:
-            return f"files names {name!r}, which is no plain file name beside it"
+            return f"files names {name[:120]!r}, which is no plain file name beside it"
         if not _SHA256.match(digest):
             return f"files says {digest[:70]!r} of {name}, which is no SHA-256"
+    return ""
+
+
+def _wrong_schema(manifest: TextManifest) -> str:
     if sorted(manifest.labels) != sorted(LABELS):
         return f"labels is {', '.join(manifest.labels)}; it must name negative, neutral and positive once each"
-    known = ("input_ids", "attention_mask", "token_type_ids")
-    if not manifest.inputs or len(set(manifest.inputs)) != len(manifest.inputs) or set(manifest.inputs) - set(known):
-        return f"inputs is {', '.join(manifest.inputs) or 'empty'}; it may name {', '.join(known)}, each once"
-    if "input_ids" not in manifest.inputs:
-        return "inputs lacks input_ids"
+    inputs = manifest.inputs
+    if "input_ids" not in inputs or len(set(inputs)) != len(inputs) or set(inputs) - set(INPUTS):
+        said = ", ".join(inputs) or "empty"
+        return f"inputs is {said}; it must name input_ids and may name {' and '.join(INPUTS[1:])}, each once"
     return ""

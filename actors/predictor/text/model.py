@@ -15,7 +15,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from actors.predictor.text.manifest import TextManifest
+from actors.predictor.text.checks import check_model, check_schema, read_verified
+from actors.predictor.text.cleaning import clean_text, says_something
+from actors.predictor.text.labels import PROBES, try_labels
+from actors.predictor.text.manifest import LABELS, MODEL, TOKENIZER, TextManifest, read_text_manifest
+from actors.predictor.text.tokenizer import Tokenizer
+from daemon.kernel.errors import OperatorError
 
 F64 = npt.NDArray[np.float64]
 
@@ -32,27 +37,67 @@ class TextModel:
         non_finite: texts so far for which the graph's answer was no number.
     """
 
-    def __init__(self, manifest: TextManifest, tokenizer: Any, session: Any) -> None:
+    def __init__(self, manifest: TextManifest, tokenizer: Tokenizer, session: Any) -> None:
+        """Build of verified parts; ``load_text_model`` does."""
         self.manifest = manifest
-        self._tokenizer = tokenizer
-        self._session = session
         self.abstained = 0
         self.non_finite = 0
-
-    @property
-    def model_id(self) -> str:
-        """Name and version: ``name@`` and twelve digits."""
-        return self.manifest.model_id
+        self._tokenizer = tokenizer
+        self._session = session
+        self._columns = [manifest.labels.index(label) for label in LABELS]
+        self.model_id = manifest.model_id
 
     def score(self, texts: Sequence[str]) -> F64:
         """Return ``[n, 3]`` probabilities in the order negative, neutral, positive, rounded to six digits.
 
-        A row of NaN: the model abstains (nothing to judge in the text, or its answer was no number).
+        A row of NaN: the model abstains. There is nothing to judge in the text (no letters, not mostly Latin ones, no
+        word it knows), or its answer was no number.
 
         Raises:
-            OperatorError: ``MODEL_OUTPUT``, the graph's answer has not the shape it promised.
+            OperatorError: ``MODEL_OUTPUT``, the graph failed, or its answer has not the shape it promised.
         """
-        raise NotImplementedError
+        answer = np.full((len(texts), len(LABELS)), np.nan)
+        for i, text in enumerate(texts):
+            cleaned = clean_text(text)
+            row = self._tokenizer.row(cleaned) if says_something(cleaned) else None
+            if row is None:
+                self.abstained += 1
+                continue
+            logits = self._run(*row)
+            if not np.isfinite(logits).all():
+                self.non_finite += 1
+                continue
+            weights = np.exp(logits - logits.max())
+            answer[i] = np.round((weights / weights.sum())[self._columns], DIGITS)
+        return answer
+
+    def check_vocabulary(self) -> None:
+        """Refuse a graph that cannot be asked about the last token of its tokenizer.
+
+        Raises:
+            OperatorError: ``MODEL_OUTPUT``.
+        """
+        ids = np.array([0, self._tokenizer.size - 1], dtype=np.int64)
+        self._run(ids, np.zeros_like(ids))
+
+    def _run(self, ids: npt.NDArray[np.int64], segments: npt.NDArray[np.int64]) -> F64:
+        """Return the logits of one row, float64, in the graph's order."""
+        given = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": segments}
+        feed = {name: given[name].reshape(1, -1) for name in self.manifest.inputs}
+        try:
+            found = np.asarray(self._session.run([self.manifest.output], feed)[0])
+        except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen kinds that share no parent
+            raise OperatorError(
+                f"{MODEL} of {self.model_id} fails: {str(error).splitlines()[0][:200]}", code="MODEL_OUTPUT"
+            ) from None
+        if found.shape != (1, len(LABELS)) or found.dtype != np.float32:
+            raise OperatorError(
+                f"{MODEL} of {self.model_id} answers {found.dtype} {list(found.shape)} as {self.manifest.output}, "
+                f"not float32 [1, {len(LABELS)}]",
+                code="MODEL_OUTPUT",
+            )
+        logits: F64 = found[0].astype(np.float64)
+        return logits
 
 
 def load_text_model(folder: Path, *, probe: bool = True) -> TextModel:
@@ -66,4 +111,61 @@ def load_text_model(folder: Path, *, probe: bool = True) -> TextModel:
     Raises:
         OperatorError: one sentence that names the file and the field.
     """
-    raise NotImplementedError
+    manifest = read_text_manifest(folder)
+    tokenizer_data = read_verified(folder, TOKENIZER, manifest.files[TOKENIZER])
+    model_data = read_verified(folder, MODEL, manifest.files[MODEL])
+    return build_text_model(manifest, model_data, tokenizer_data, folder, probe=probe)
+
+
+def build_text_model(
+    manifest: TextManifest, model_data: bytes, tokenizer_data: bytes, folder: Path, *, probe: bool = True
+) -> TextModel:
+    """Return a model of bytes whose digests were verified; as ``load_text_model``."""
+    path = folder / MODEL
+    graph = check_model(model_data, path)
+    check_schema(graph, manifest, path)
+    tokenizer = Tokenizer(tokenizer_data, folder / TOKENIZER, manifest.max_tokens)
+    model = TextModel(manifest, tokenizer, open_session(model_data, path))
+    _try(model, path, probe=probe)
+    return model
+
+
+def open_session(data: bytes, path: Path) -> Any:
+    """Return an onnxruntime session of checked bytes: one thread, sequential, deterministic.
+
+    Given bytes and no path, it has no folder in which external data could be looked for.
+
+    Raises:
+        OperatorError: ``MODEL_FORMAT``, onnxruntime does not take it.
+    """
+    import onnxruntime  # noqa: PLC0415 - 0.2 s and 50 MB that only who has a model pays
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.use_deterministic_compute = True
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen kinds that share no parent
+        reason = str(error).splitlines()[0][:200]
+        raise OperatorError(f"{path} is not taken by onnxruntime: {reason}", code="MODEL_FORMAT") from None
+
+
+def _try(model: TextModel, path: Path, *, probe: bool) -> None:
+    """Refuse a model whose answers are no numbers or plainly wrong."""
+    model.check_vocabulary()
+    first = PROBES["neutral"][0]
+    longest = " ".join(text for texts in PROBES.values() for text in texts)
+    if not np.isfinite(model.score([first, longest])).all():
+        raise OperatorError(
+            f"{path} answers {model.manifest.output} that is no number", code="MODEL_OUTPUT", remedy="it is not used"
+        )
+    wrong = try_labels(model.score) if probe else ""
+    if wrong:
+        raise OperatorError(
+            f"{path} does not mean what labels of its manifest says ({', '.join(model.manifest.labels)}): {wrong}",
+            code="MODEL_LABELS",
+            remedy="read the order of its labels from where the model comes from; it is not used",
+        )

@@ -1,0 +1,288 @@
+"""What a model file must be before onnxruntime sees it, and before anybody believes an answer of it.
+
+In order: plain files of bounded size, their digests, the file's own structure (``wire``), operators, sizes, weights,
+inputs and outputs. Each refusal is one sentence that names the file and the field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import numpy as np
+
+from actors.predictor.text.manifest import MODEL, TOKENIZER, TextManifest
+from actors.predictor.text.wire import FLOAT, INT64, TYPE_NAMES, Graph, Tensor, Value, WireError, read_graph
+from daemon.kernel.errors import OperatorError
+
+MIB: Final = 1024 * 1024
+SIZES_MAX: Final[Mapping[str, int]] = {MODEL: 512 * MIB, TOKENIZER: 16 * MIB}
+"""BERT-base in float32 has 418 MiB; a tokenizer of 30,000 words 0.5 MiB."""
+OTHER_MAX: Final = 512 * MIB
+OPSETS: Final = (11, 23)
+"""First and last version of the standard operators that is let in: what onnxruntime 1.23 and later run."""
+NODES_MAX: Final = 20_000
+ELEMENTS_MAX: Final = 256 * 1024 * 1024
+"""Of one tensor, or of what a constant says a tensor shall be."""
+
+_STANDARD: Final = """
+    Abs Add And Attention Cast CastLike Clip Concat Constant ConstantOfShape CumSum DequantizeLinear Div Dropout
+    DynamicQuantizeLinear Equal Erf Exp Expand Flatten Gather GatherElements Gelu Gemm Greater GreaterOrEqual Identity
+    IsNaN LayerNormalization Less LessOrEqual Log MatMul MatMulInteger Max Min Mod Mul Neg Not Or Pow QLinearMatMul
+    QuantizeLinear Range Reciprocal ReduceMax ReduceMean ReduceMin ReduceSum Relu Reshape Shape Sigmoid Sign Size Slice
+    Softmax Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Trilu Unsqueeze Where Xor
+"""
+_MICROSOFT: Final = """
+    Attention BiasGelu DynamicQuantizeMatMul EmbedLayerNormalization FastGelu FusedMatMul Gelu MatMulIntegerToFloat
+    MultiHeadAttention QAttention QEmbedLayerNormalization QuickGelu SkipLayerNormalization
+"""
+OPERATORS: Final[Mapping[str, frozenset[str]]] = {
+    "": frozenset(_STANDARD.split()),
+    "ai.onnx": frozenset(_STANDARD.split()),
+    "com.microsoft": frozenset(_MICROSOFT.split()),
+}
+"""By domain: what encoders are written in, and onnxruntime's own fused forms of it. No loops, branches or random
+numbers; nothing that reads, and no domain that needs a library of somebody's."""
+
+_FORMATS: Final = {
+    b"\x80": "a pickle",
+    b"PK": "a zip archive (a PyTorch file is one)",
+    b"\x1f\x8b": "gzip",
+    b"\x89HDF": "HDF5",
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself",
+    b"<": "a web page",
+    b"{": "JSON",
+}
+
+
+def read_verified(folder: Path, name: str, digest: str) -> bytes:
+    """Return a file's bytes once they are what the manifest says; nothing has parsed them.
+
+    Raises:
+        OperatorError: missing, a link or no plain file, too large, or another digest.
+    """
+    data = read_plain(folder / name, SIZES_MAX.get(name, OTHER_MAX))
+    found = hashlib.sha256(data).hexdigest()
+    if found != digest:
+        raise OperatorError(
+            f"{folder / name} has the SHA-256 {found[:12]}… but files of its manifest says {digest[:12]}…",
+            code="MODEL_DIGEST",
+            remedy="import or fetch it again; a file that is not what it was tested as is never loaded",
+        )
+    return data
+
+
+def read_plain(path: Path, limit: int) -> bytes:
+    """Return the bytes of a plain file, no link, of at most ``limit`` bytes.
+
+    Raises:
+        OperatorError: it is none.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        if path.is_symlink():
+            _refuse(path, "is a link; a model's files lie in its own folder", "MODEL_LINK", "copy it with: cp -rL")
+        raise OperatorError(
+            f"{path} cannot be read: {error.strerror}", code="NO_MODEL", remedy="import or fetch the model again"
+        ) from None
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            _refuse(path, "is no plain file", "MODEL_LINK")
+        if found.st_size > limit:
+            _refuse(path, f"has {found.st_size:,} bytes; at most {limit:,} are read", "MODEL_SIZE")
+        data = file.read(limit + 1)
+    if not data:
+        _refuse(path, "is empty", "MODEL_SIZE")
+    if len(data) > limit:
+        _refuse(path, f"grows beyond the {limit:,} bytes that are read", "MODEL_SIZE")
+    return data
+
+
+def check_model(data: bytes, path: Path) -> Graph:
+    """Return what a model file says, if it may be loaded at all.
+
+    Raises:
+        OperatorError: ``MODEL_FORMAT``, ``MODEL_EXTERNAL``, ``MODEL_OPSET``, ``MODEL_OPERATOR``, ``MODEL_SIZE`` or
+            ``MODEL_WEIGHTS``.
+    """
+    try:
+        graph = read_graph(data)
+    except WireError as error:
+        for start, what in _FORMATS.items():
+            if data.startswith(start):
+                _refuse(path, f"is {what}, no ONNX model", "MODEL_FORMAT", "only ONNX and safetensors are read")
+        _refuse(path, f"is no ONNX model that can be checked: {error}", "MODEL_FORMAT")
+    for tensor in _tensors(graph):
+        _check_tensor(tensor, path)
+    _check_operators(graph, path)
+    _check_sizes(graph, path)
+    return graph
+
+
+def check_schema(graph: Graph, manifest: TextManifest, path: Path) -> None:
+    """Refuse a graph that does not take and give what the manifest says.
+
+    Raises:
+        OperatorError: ``MODEL_OPSET`` or ``MODEL_SCHEMA``.
+    """
+    opset = opset_of(graph)
+    if opset != manifest.opset:
+        _refuse(path, f"is written in opset {opset}, but opset of its manifest says {manifest.opset}", "MODEL_OPSET")
+    inputs = inputs_of(graph)
+    if sorted(value.name for value in inputs) != sorted(manifest.inputs):
+        names = ", ".join(value.name for value in inputs)
+        _refuse(path, f"takes {names}, but inputs of its manifest says {', '.join(manifest.inputs)}", "MODEL_SCHEMA")
+    for value in inputs:
+        check_input(value, path)
+    found = [value for value in graph.outputs if value.name == manifest.output]
+    if not found:
+        names = ", ".join(value.name for value in graph.outputs)
+        _refuse(path, f"gives {names}, but output of its manifest says {manifest.output}", "MODEL_SCHEMA")
+    check_output(found[0], path)
+
+
+def check_input(value: Value, path: Path) -> None:
+    """Refuse an input that is not ``int64 [n, tokens]`` with both sizes free."""
+    if value.type != INT64 or value.dims != (None, None):
+        _refuse(path, f"takes {_shown(value)}, not int64 [n, tokens] with both sizes free", "MODEL_SCHEMA")
+
+
+def check_output(value: Value, path: Path) -> None:
+    """Refuse an output that is not ``float32 [n, 3]``."""
+    if value.type != FLOAT or len(value.dims) != 2 or value.dims[0] is not None or value.dims[1] not in {None, 3}:
+        _refuse(path, f"gives {_shown(value)}, not float32 [n, 3]: one logit for each of three tones", "MODEL_SCHEMA")
+
+
+def inputs_of(graph: Graph) -> list[Value]:
+    """Return what must be fed: inputs that are no constants (old files list those, too)."""
+    constant = {tensor.name for tensor in graph.constants}
+    return [value for value in graph.inputs if value.name not in constant]
+
+
+def opset_of(graph: Graph) -> int:
+    """Return the version of the standard operators."""
+    return max((version for domain, version in graph.opsets if domain in {"", "ai.onnx"}), default=0)
+
+
+def check_tokenizer(data: bytes, path: Path) -> None:
+    """Refuse a ``tokenizer.json`` of parts whose running time a hostile text or file could drive up.
+
+    Raises:
+        OperatorError: ``TOKENIZER``, no JSON, or a part that is not of the short list (patterns of one's own above
+            all: they can take exponential time).
+    """
+    try:
+        root = json.loads(data)
+    except (ValueError, RecursionError):
+        _refuse(path, "is no JSON", "TOKENIZER")
+    if not isinstance(root, dict) or not isinstance(root.get("model"), dict):
+        _refuse(path, "has no model, so it is no tokenizer", "TOKENIZER")
+    for field, known in _PARTS.items():
+        for part in _parts(root.get(field)):
+            kind = part.get("type")
+            if kind not in known:
+                _refuse(path, f"has {field} of the type {str(kind)[:40]}; known are {', '.join(known)}", "TOKENIZER")
+    longest = root["model"].get("max_input_chars_per_word", 100)
+    if not isinstance(longest, int) or longest > 1000:
+        _refuse(path, f"says max_input_chars_per_word {str(longest)[:20]}; at most 1000", "TOKENIZER")
+
+
+_PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "model": ("WordPiece", "BPE"),
+    "normalizer": ("BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents", "Sequence"),
+    "pre_tokenizer": ("BertPreTokenizer", "ByteLevel", "Whitespace", "WhitespaceSplit", "Sequence"),
+    "post_processor": ("BertProcessing", "RobertaProcessing", "TemplateProcessing", "Sequence", "ByteLevel"),
+    "decoder": ("WordPiece", "ByteLevel", "BPEDecoder"),
+}
+
+
+def _parts(found: Any) -> list[dict[str, Any]]:
+    """Return a part of a tokenizer and what it is a sequence of, one level deep."""
+    if found is None:
+        return []
+    if not isinstance(found, dict):
+        return [{"type": type(found).__name__}]
+    inner = [part for key in ("normalizers", "pretokenizers", "processors") for part in found.get(key) or ()]
+    return [found, *(part if isinstance(part, dict) else {"type": type(part).__name__} for part in inner)]
+
+
+def _tensors(graph: Graph) -> list[Tensor]:
+    return [*graph.constants, *(tensor for node in graph.nodes for tensor in node.tensors)]
+
+
+def _check_tensor(tensor: Tensor, path: Path) -> None:
+    if tensor.external:
+        _refuse(
+            path,
+            f"keeps the tensor {tensor.name!r} in a file of its own (external_data)",
+            "MODEL_EXTERNAL",
+            "export it as one file",
+        )
+    if tensor.size > ELEMENTS_MAX:
+        _refuse(path, f"has the tensor {tensor.name!r} of {tensor.size:,} elements", "MODEL_SIZE")
+    values = tensor.values()
+    if values.dtype.kind != "f":
+        return
+    # A mask may be one constant of minus infinity; in a table of weights infinity is as broken as NaN.
+    fine = np.isfinite(values).all() if values.size > 1 else not np.isnan(values).any()
+    if not fine:
+        _refuse(path, f"has weights that are no numbers in the tensor {tensor.name!r}", "MODEL_WEIGHTS")
+
+
+def _check_operators(graph: Graph, path: Path) -> None:
+    opset = opset_of(graph)
+    if not OPSETS[0] <= opset <= OPSETS[1]:
+        _refuse(path, f"is written in opset {opset}; {OPSETS[0]} to {OPSETS[1]} are known", "MODEL_OPSET")
+    if len(graph.nodes) > NODES_MAX:
+        _refuse(path, f"has {len(graph.nodes):,} nodes; at most {NODES_MAX:,}", "MODEL_SIZE")
+    for node in graph.nodes:
+        known = OPERATORS.get(node.domain)
+        if known is None:
+            _refuse(path, f"uses the operator {node.op} of the foreign domain {node.domain[:60]!r}", "MODEL_OPERATOR")
+        if node.op not in known:
+            _refuse(path, f"uses the operator {node.op[:60]!r}, which no text model needs", "MODEL_OPERATOR")
+        if np.isnan(node.numbers).any():
+            _refuse(path, f"has an attribute that is no number in the node {node.name!r}", "MODEL_WEIGHTS")
+
+
+def _check_sizes(graph: Graph, path: Path) -> None:
+    """Refuse constants that tell an operator to make something huge out of nothing."""
+    constant = {tensor.name: tensor for tensor in graph.constants}
+    for node in graph.nodes:
+        if node.op == "Constant" and node.outputs:
+            for tensor in node.tensors:
+                constant[node.outputs[0]] = tensor
+    for node in graph.nodes:
+        at = _SHAPE_AT.get(node.op)
+        if at is None:
+            continue
+        for name in node.inputs[at:]:
+            told = constant.get(name)
+            if told is None or told.type != INT64 or told.size > 64:
+                continue
+            sizes = np.abs(told.values().astype(np.float64))
+            if float(np.prod(np.maximum(sizes, 1.0))) > ELEMENTS_MAX:
+                _refuse(path, f"tells the node {node.name or node.op!r} to make {told.values().tolist()}", "MODEL_SIZE")
+    for value in (*graph.inputs, *graph.outputs, *graph.values):
+        elements = float(np.prod([float(size or 1) for size in value.dims]))
+        if elements > ELEMENTS_MAX or any(size is not None and size < 0 for size in value.dims):
+            _refuse(path, f"declares {_shown(value)}", "MODEL_SIZE")
+
+
+_SHAPE_AT: Final = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "Range": 0}
+
+
+def _shown(value: Value) -> str:
+    sizes = ", ".join("free" if size is None else str(size) for size in value.dims)
+    return f"{value.name} {TYPE_NAMES.get(value.type, 'no tensor')} [{sizes}]"
+
+
+def _refuse(path: Path, what: str, code: str, remedy: str = "") -> NoReturn:
+    raise OperatorError(f"{path} {what}", code=code, remedy=remedy or "it is not loaded")
