@@ -21,7 +21,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from daemon.cli import backup, calc, configuration, install, parity, replay, run, strategies
+from daemon.cli import backup, calc, configuration, inference, install, parity, replay, run, sentiment, strategies
 from daemon.cli.options import AsJson
 from daemon.cli.render import counting, note, one_line, say, say_json, table
 from daemon.kernel.errors import OperatorError, TradingdError
@@ -48,7 +48,11 @@ app.command("replay", short_help="Replay recorded market data; write a run folde
     replay.replay
 )
 app.command("run", short_help="Run the daemon: live loop, simulated broker, durable ledger.")(run.run)
+app.command("inference", short_help="Compute models for the daemon in a process of its own.")(inference.inference)
 app.command("parity", short_help="Decide a recorded session again and say what differs.")(parity.parity)
+app.command("sentiment", short_help="Say how negative, neutral or positive texts are.", epilog=sentiment.EXAMPLE)(
+    sentiment.sentiment
+)
 app.command("install-service", epilog=install.EXAMPLE, short_help="Write the systemd units of this installation.")(
     install.install_service
 )

@@ -30,8 +30,8 @@ CORE_FOLDERS = (
     "actors/broker",
 )
 # Code of core rooms that runs outside the core: ports and pools do I/O, the registry loads plug-ins, check and scaffold
-# are commands, models are loaded once before a run.
-NOT_CORE = ("/ports/", "/pool/", "/registry.py", "/check.py", "/scaffold.py", "/models/")
+# are commands, models are loaded once before a run, text models are asked by pools alone.
+NOT_CORE = ("/ports/", "/pool/", "/registry.py", "/check.py", "/scaffold.py", "/models/", "/text/")
 
 MODULE_LINES_MAX, MODULE_LINES_AIM, TEST_LINES_MAX = 600, 400, 800
 FUNCTION_LINES_MAX, FUNCTION_LINES_AIM = 90, 60
