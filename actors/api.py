@@ -40,6 +40,7 @@ Bools = npt.NDArray[np.bool_]
 Form = Literal["symbol", "panel", "fold", "model"]
 
 FIELDS: Final = ("open", "high", "low", "close", "volume")
+NEWS_FIELDS: Final = ("sentiment", "news")
 LOOKBACK_MAX: Final = 20_000
 _NAME: Final = re.compile(r"[A-Za-z_][\w.-]{0,63}")
 SPEC_ATTRIBUTE: Final = "__tradingd_strategy__"
@@ -47,11 +48,15 @@ SPEC_ATTRIBUTE: Final = "__tradingd_strategy__"
 __all__ = [
     "API",
     "FIELDS",
+    "NEWS_FIELDS",
     "Features",
+    "Headline",
     "Meta",
+    "PanelSentiment",
     "PanelWindow",
     "Params",
     "Scores",
+    "Sentiment",
     "Signal",
     "StrategySpec",
     "Struct",
@@ -74,6 +79,90 @@ else:
         """
 
 
+class Headline(Struct, frozen=True, gc=False):
+    """A headline as it was known at ``now``.
+
+    Attributes:
+        ts: when it came in, nanoseconds UTC; what its publisher dates it is of no account.
+        text: headline and summary, bounded.
+        source: who published it.
+        flags: what it is about, such as ``earnings`` or ``merger``, by rules on its words.
+        negative, neutral, positive: probabilities of its tone; NaN while, or where, there is no score.
+    """
+
+    ts: int
+    text: str
+    source: str
+    flags: tuple[str, ...]
+    negative: float
+    neutral: float
+    positive: float
+
+    @property
+    def tone(self) -> float:
+        """``positive`` less ``negative``; NaN where there is no score."""
+        return self.positive - self.negative
+
+
+class Sentiment(Struct, frozen=True, gc=False):
+    """What the news say of a symbol; formulas in ``ops/sentiment.md``. Without news: as it stands here.
+
+    Attributes:
+        score: mean tone in [-1, 1], weighted by source and recency; NaN where too few headlines are scored.
+        change: score less the one at the last session's end; NaN where either is unknown.
+        dispersion: weighted standard deviation of the tones; NaN below two.
+        divergence: score less the price move of the last sessions on the same scale; NaN where either is unknown.
+        n: scored headlines behind the score.
+        volume: headlines within the window, scored or not.
+        today: headlines since the last session's end.
+        norm: their mean over earlier sessions; NaN where there are too few of them.
+        unusual: whether ``today`` is far above that norm.
+        flags: what the headlines within the window are about.
+    """
+
+    score: float = float("nan")
+    change: float = float("nan")
+    dispersion: float = float("nan")
+    divergence: float = float("nan")
+    n: int = 0
+    volume: int = 0
+    today: int = 0
+    norm: float = float("nan")
+    unusual: bool = False
+    flags: tuple[str, ...] = ()
+
+
+class PanelSentiment(Struct, frozen=True, gc=False):
+    """The same of every symbol: float64 [N] columns, read-only, NaN as in :class:`Sentiment`; ``unusual`` is bool [N].
+
+    ``n``, ``volume`` and ``today`` are 0 where there is no headline; ``flags`` has one tuple per symbol.
+    """
+
+    score: F64
+    change: F64
+    dispersion: F64
+    divergence: F64
+    n: F64
+    volume: F64
+    today: F64
+    unusual: Bools
+    flags: tuple[tuple[str, ...], ...]
+
+
+NO_SENTIMENT: Final = Sentiment()
+
+
+def no_panel_sentiment(n: int) -> PanelSentiment:
+    """Return what a panel of ``n`` symbols sees where there are no news."""
+    unknown, none, usual = np.full(n, np.nan), np.zeros(n), np.zeros(n, dtype=np.bool_)
+    for column in (unknown, none, usual):
+        column.setflags(write=False)
+    return PanelSentiment(unknown, unknown, unknown, unknown, none, none, none, usual, ((),) * n)
+
+
+NO_PANEL_SENTIMENT: Final = no_panel_sentiment(0)
+
+
 class Window(Struct, frozen=True, gc=False):
     """What a symbol-form or fold-form strategy sees: one symbol's last bars, ending at ``now``.
 
@@ -86,6 +175,8 @@ class Window(Struct, frozen=True, gc=False):
         interval: of the bars, such as ``1d`` or ``5m``.
         ts: int64 [T], when each bar became known, nanoseconds UTC.
         open, high, low, close, volume: float64 [T], read-only; volume is NaN where the source has none.
+        sentiment: what the news say of the symbol now; to be declared in ``fields``.
+        news: its headlines within the window of ``[predictor.sentiment]``, oldest first; to be declared in ``fields``.
     """
 
     symbol: str
@@ -97,6 +188,8 @@ class Window(Struct, frozen=True, gc=False):
     low: F64
     close: F64
     volume: F64
+    sentiment: Sentiment = NO_SENTIMENT
+    news: tuple[Headline, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of bars."""
@@ -114,6 +207,8 @@ class PanelWindow(Struct, frozen=True, gc=False):
         fresh: bool [N], symbols that may be predicted now: tradable and with a bar in the last row. Answers for
             others are ignored.
         open, high, low, close, volume: float64 [T, N], read-only; NaN where a symbol had no bar.
+        sentiment: what the news say of each symbol now; to be declared in ``fields``.
+        news: headlines of each symbol, oldest first; to be declared in ``fields``.
     """
 
     symbols: tuple[str, ...]
@@ -126,6 +221,8 @@ class PanelWindow(Struct, frozen=True, gc=False):
     low: F64
     close: F64
     volume: F64
+    sentiment: PanelSentiment = NO_PANEL_SENTIMENT
+    news: tuple[tuple[Headline, ...], ...] = ()
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -184,6 +281,7 @@ class StrategySpec(Struct, frozen=True):
     doc: str
     state: type[Struct] | None = None
     model: str | None = None
+    news: tuple[str, ...] = ()
 
     def rows(self, params: Struct) -> int:
         """Return the lookback for these parameters.
@@ -226,8 +324,9 @@ def strategy(
         lookback: bars wanted in the window, or a function of the parameters.
         bar: bar interval such as ``5m`` or ``1d``; None: the run's own. Coarser than the run's is aggregated
             from the session's open on; finer is refused when the run starts.
-        fields: which of open, high, low, close, volume the window shall have. Default: ``close`` for the panel form
-            (each further field costs about a microsecond an instant), all five for the others.
+        fields: which of open, high, low, close, volume the window shall have, and whether ``sentiment`` and ``news``.
+            Default: ``close`` for the panel form (each further field costs about a microsecond an instant), the five of
+            bars for the others.
         horizon: default horizon of signals: ``30m``, ``5d``, or a number of the strategy's own bars.
         api: version of this interface the strategy was written for.
         buy_and_hold: ask to be exempt from automatic exits.
@@ -262,6 +361,7 @@ def strategy(
             lookback=lookback,
             bar=bar,
             fields=tuple(f for f in FIELDS if f in chosen or f == "close"),
+            news=tuple(f for f in NEWS_FIELDS if f in chosen),
             horizon=horizon,
             buy_and_hold=buy_and_hold,
             budget_ms=float(budget_ms),
@@ -286,9 +386,9 @@ def _validate(spec: StrategySpec, chosen: tuple[str, ...]) -> None:
     def refuse(what: str) -> OperatorError:
         return OperatorError(f"strategy {spec.name}: {what}", code="BAD_STRATEGY")
 
-    unknown = [f for f in chosen if f not in FIELDS]
+    unknown = [f for f in chosen if f not in FIELDS and f not in NEWS_FIELDS]
     if unknown:
-        message = f"unknown field {unknown[0]!r}; choose from {', '.join(FIELDS)}"
+        message = f"unknown field {unknown[0]!r}; choose from {', '.join((*FIELDS, *NEWS_FIELDS))}"
         raise refuse(message)
     if not (isinstance(spec.params, type) and issubclass(spec.params, Struct)):
         message = f"params must be a class derived from Params, not {spec.params!r}"

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
+import msgspec
 import numpy as np
 
 from actors.messages.columns import pack_f64, pack_i32
@@ -24,8 +25,9 @@ from actors.messages.inference import (
     StrategyEnabled,
     StrategyFailed,
 )
-from actors.messages.market import BarPanel, SessionClosed, SessionOpened
+from actors.messages.market import BarPanel, CorporateAction, SessionClosed, SessionOpened
 from actors.messages.portfolio import SignalsReady
+from actors.messages.sentiment import NewsScored, NewsSeen, SentimentMeasured, SentimentRequested
 from actors.predictor.bars import SessionClock
 from actors.predictor.binding import StrategyBinding
 from actors.predictor.corporate_desk import Acted, CorporateDesk
@@ -35,6 +37,8 @@ from actors.predictor.models.manifest import date_text
 from actors.predictor.outcome import WHOLE_CALL, Batch, Failure, Outcome, RefusalError, Scope
 from actors.predictor.packing import answered, pack_signals
 from actors.predictor.runner import TRAINING_WINDOW, Parked, Runner, build_bars, decides_at_close
+from actors.predictor.sentiment.desk import SentimentDesk
+from actors.predictor.sentiment.params import SentimentParams
 from actors.values.time import MINUTE_NS, Interval
 from actors.values.universe import Universe
 from daemon.kernel.actor import Context, Health, decides, evolves, observes
@@ -46,7 +50,7 @@ MAX_ERRORS: Final = 3
 DEADLINE_NS: Final = 5 * MINUTE_NS
 
 
-class PredictorActor(CorporateDesk):
+class PredictorActor(CorporateDesk, SentimentDesk):
     """Runs strategies.
 
     Attributes:
@@ -65,6 +69,10 @@ class PredictorActor(CorporateDesk):
         StrategyFailed,
         StrategyDisabled,
         StrategyEnabled,
+        NewsSeen,
+        SentimentRequested,
+        NewsScored,
+        SentimentMeasured,
     )
 
     def __init__(
@@ -76,6 +84,7 @@ class PredictorActor(CorporateDesk):
         decision_interval: Interval | None = None,
         max_errors: int = MAX_ERRORS,
         deadline_ns: int = DEADLINE_NS,
+        sentiment: SentimentParams | None = None,
     ) -> None:
         """Build for a run.
 
@@ -86,6 +95,7 @@ class PredictorActor(CorporateDesk):
             decision_interval: decide no more often than this, counted from the session's open; None: every closed bar.
             max_errors: failed decisions in a row after which a strategy is switched off.
             deadline_ns: how long an inference may take.
+            sentiment: what is made of headlines; None: nothing.
 
         Raises:
             OperatorError: two bindings share a name, or a strategy's bars or horizon do not fit the run.
@@ -100,7 +110,8 @@ class PredictorActor(CorporateDesk):
         tradable = np.array([universe.is_tradable(i) for i in range(n)], dtype=np.bool_)
         # Strategies get to see the mask: backed by bytes it cannot be made writable.
         mask = np.frombuffer(tradable.tobytes(), dtype=np.bool_)
-        self._scope = Scope(universe.symbols, mask, bool(tradable.all()))
+        self._open_newsroom(sentiment)
+        self._scope = Scope(universe.symbols, mask, bool(tradable.all()), self.newsroom)
         self._daily = interval.is_daily
         self._decision = decision_interval
         self._max_errors = max_errors
@@ -128,6 +139,9 @@ class PredictorActor(CorporateDesk):
         parts += [f"off: {', '.join(off)}"] if off else []
         parts += [f"failed last: {', '.join(failing)}"] if failing else []
         parts.append(f"{len(self.ledger)} predictions wait to be scored")
+        if self.book is not None and self.book.totals.seen:
+            seen, scored, abstained, unanswered = msgspec.structs.astuple(self.book.totals)
+            parts.append(f"{seen} headlines: {scored} scored, {abstained} abstained from, {unanswered} unanswered")
         return Health(ok=not failing, detail="; ".join(parts))
 
     @property
@@ -195,6 +209,8 @@ class PredictorActor(CorporateDesk):
             return
         self._closed_date = session.date
         self._clock.enter(session)
+        if self._book is not None:
+            self._book.close(session.date, self.ledger.last)
         at_close = decides_at_close(self._decision, session.number)
         due: list[Runner] = []
         for bars in self._bars:
@@ -254,6 +270,7 @@ class PredictorActor(CorporateDesk):
         """Score what is over, then let daily strategies decide."""
         for scored in self.ledger.due_in(message.session.number):
             ctx.emit(scored)
+        self._measure_session(message.session.date, ctx)
         if self._due:
             with np.errstate(all="ignore"):
                 for runner in self._due:
@@ -343,8 +360,10 @@ class PredictorActor(CorporateDesk):
             ctx.emit(self._signals(runner, decision, batch, model.model_id))
 
     @decides(PredictionUnavailable)
-    def decide_unavailable(self, message: PredictionUnavailable, ctx: Context) -> None:  # noqa: ARG002 - raises only
+    def decide_unavailable(self, message: PredictionUnavailable, ctx: Context) -> None:
         """Hold, and put on record why."""
+        if self._without_answer(message, ctx):
+            return
         runner, decision, _, _ = self._request(message.request_id)
         raise VenueError(
             f"{message.model_id} gave no prediction for decision {decision} of {runner.name}: "
@@ -456,6 +475,23 @@ class PredictorActor(CorporateDesk):
     def _park(self, strategy: str) -> Parked:
         return self._parked.setdefault(strategy, Parked())
 
+    # -- news ------------------------------------------------------------------------------------------------------
+
+    def _session_date(self) -> int:
+        return self._clock.date
+
+    def _news_acted(self, action: CorporateAction) -> None:
+        if self._book is None:
+            return
+        if action.renamed_to is None:
+            self._book.split(action.symbol, action.numerator, action.denominator)
+        else:
+            self._book.move(action.symbol, action.renamed_to)
+
+    def rearm(self, ctx: Context) -> None:
+        """Set the timer that headlines wait for; nothing else of this room waits for one."""
+        self._rearm_news(ctx)
+
     # -- snapshots -------------------------------------------------------------------------------------------------
 
     def warmup_rows(self) -> int:
@@ -477,6 +513,7 @@ class PredictorActor(CorporateDesk):
             "runners": {name: runner.snapshot() for name, runner in self._runners.items()},
             "parked": [[name, parked.decisions, parked.off] for name, parked in self._parked.items()],
             "aggregators": [[b.bar.text, b.aggregator.snapshot()] for b in self._bars if b.aggregator is not None],
+            **self._news_snapshot(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -491,6 +528,7 @@ class PredictorActor(CorporateDesk):
         ts, keys = state.get("acted", (0, ()))  # a snapshot of an older version has seen none
         self._acted.ts, self._acted.keys = ts, [(symbol, kind, value) for symbol, kind, value in keys]
         self.ledger.restore(state["ledger"])
+        self._restore_news(state)
         self._parked = {name: Parked(decisions, off) for name, decisions, off in state["parked"]}
         for name, saved in state["runners"].items():
             runner = self._runners.get(name)

@@ -64,6 +64,7 @@ class CorporateDesk(CoreActor):
                 self.ledger.split(symbol, *ratio)
                 for states in self._states():
                     states.forget(symbol)
+                self._news_acted(action)
         elif action.kind == "rename" and action.renamed_to is not None:
             new = action.renamed_to
             for bars in self._bars:
@@ -72,6 +73,11 @@ class CorporateDesk(CoreActor):
                 self.ledger.move(symbol, new)
                 for states in self._states():
                     states.move(symbol, new)
+                self._news_acted(action)
+
+    def _news_acted(self, action: CorporateAction) -> None:
+        """Let the news of a symbol follow a split or rename."""
+        raise NotImplementedError
 
     def _states(self) -> list[StateStore]:
         return [runner.states for bars in self._bars for runner in bars.runners if runner.states is not None]

@@ -8,12 +8,25 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from actors.api import FIELDS, Features, PanelWindow, Scores, Signal, Window
+from actors.api import (
+    FIELDS,
+    NEWS_FIELDS,
+    NO_SENTIMENT,
+    Features,
+    Headline,
+    PanelSentiment,
+    PanelWindow,
+    Scores,
+    Sentiment,
+    Signal,
+    Window,
+    no_panel_sentiment,
+)
 from actors.predictor.bars import BarSeries
 from actors.predictor.binding import horizon_fits, horizon_of
 from actors.predictor.outcome import (
@@ -57,7 +70,21 @@ def _panel_window(runner: Answerable, scope: Scope, now: int, fresh: Bools) -> P
     rows = runner.lookback
     undeclared = runner.undeclared
     columns: list[Any] = [undeclared[f] if f in undeclared else view(f, rows) for f in FIELDS]
+    columns += [undeclared[f] if f in undeclared else _PANEL_NEWS[f](scope) for f in NEWS_FIELDS]
     return PanelWindow(scope.symbols, now, runner.bar_text, series.stamps(rows), fresh, *columns)
+
+
+def _panel_sentiment(scope: Scope) -> PanelSentiment:
+    n = len(scope.symbols)
+    return no_panel_sentiment(n) if scope.news is None else scope.news.panel(n)
+
+
+def _panel_headlines(scope: Scope) -> tuple[tuple[Headline, ...], ...]:
+    news = scope.news
+    return tuple(() if news is None else news.headlines(i) for i in range(len(scope.symbols)))
+
+
+_PANEL_NEWS: Final[dict[str, Callable[[Scope], Any]]] = {"sentiment": _panel_sentiment, "news": _panel_headlines}
 
 
 def _fresh(series: BarSeries, scope: Scope) -> tuple[Bools, bool]:
@@ -176,6 +203,17 @@ def _ask_model(runner: Answerable, scope: Scope, now: int) -> Outcome:
 # -- one symbol at a time --------------------------------------------------------------------------------------------
 
 
+def _symbol_sentiment(scope: Scope, symbol: int) -> Sentiment:
+    return NO_SENTIMENT if scope.news is None else scope.news.sentiment(symbol)
+
+
+def _symbol_headlines(scope: Scope, symbol: int) -> tuple[Headline, ...]:
+    return () if scope.news is None else scope.news.headlines(symbol)
+
+
+_NEWS: Final[dict[str, Callable[[Scope, int], Any]]] = {"sentiment": _symbol_sentiment, "news": _symbol_headlines}
+
+
 def _ask_symbols(runner: Answerable, scope: Scope, now: int) -> Outcome:
     function = runner.binding.spec.function
     params = runner.binding.params
@@ -203,7 +241,7 @@ def _each_symbol(runner: Answerable, scope: Scope, now: int, ask: Callable[[int,
     stamps = series.stamps(rows)
     undeclared = runner.undeclared
     blocks = [None if f in undeclared else series.ring.view(f, rows) for f in FIELDS]
-    missing = [cast("F64", undeclared.get(f)) for f in FIELDS]
+    missing: list[Any] = [undeclared.get(f) for f in FIELDS]
     close = series.ring.view("close", rows)
     gaps: Any = np.isnan(close).any(axis=0).tolist()
     symbols = scope.symbols
@@ -212,16 +250,20 @@ def _each_symbol(runner: Answerable, scope: Scope, now: int, ask: Callable[[int,
     signals: dict[str, list[tuple[int, Signal]]] = {}
     failures: list[Failure] = []
     ids = range(len(symbols)) if series.fresh_ids is None else series.fresh_ids.tolist()
+    of_news: Any = [undeclared.get(f) for f in NEWS_FIELDS]
+    asks_news = bool(runner.binding.spec.news)
     for i in ids:
         if not tradable[i]:
             continue
+        if asks_news:
+            of_news = [undeclared[f] if f in undeclared else _NEWS[f](scope, i) for f in NEWS_FIELDS]
         if gaps[i]:
             kept = ~np.isnan(close[:, i])
-            columns = [m if b is None else _own(b[kept, i]) for b, m in zip(blocks, missing, strict=True)]
-            window = Window(symbols[i], now, bar, _own(stamps[kept]), *columns)
+            columns: list[Any] = [m if b is None else _own(b[kept, i]) for b, m in zip(blocks, missing, strict=True)]
+            window = Window(symbols[i], now, bar, _own(stamps[kept]), *columns, *of_news)
         else:
             columns = [m if b is None else b[:, i] for b, m in zip(blocks, missing, strict=True)]
-            window = Window(symbols[i], now, bar, stamps, *columns)
+            window = Window(symbols[i], now, bar, stamps, *columns, *of_news)
         try:
             signal = ask(i, window)
         except InterruptError:

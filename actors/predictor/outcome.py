@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from actors.api import Headline, PanelSentiment, Sentiment
 from actors.predictor.bars import BarSeries
 from actors.predictor.binding import StrategyBinding
 from actors.predictor.states import StateStore
@@ -108,9 +109,26 @@ class Answerable(Protocol):
     states: StateStore | None
 
 
+class NewsSource(Protocol):
+    """What strategies may see of the news, as of the frame under way."""
+
+    def headlines(self, symbol: int) -> tuple[Headline, ...]:
+        """Return a symbol's headlines, oldest first."""
+        ...
+
+    def sentiment(self, symbol: int) -> Sentiment:
+        """Return what they say."""
+        ...
+
+    def panel(self, n_symbols: int) -> PanelSentiment:
+        """Return what they say of all symbols."""
+        ...
+
+
 class Scope(Struct, frozen=True):
-    """What is fixed for a run: the universe's names and which of them may be traded."""
+    """What is fixed for a run: the universe's names, which of them may be traded, and who knows the news, if any."""
 
     symbols: tuple[str, ...]
     tradable: Bools
     all_tradable: bool
+    news: NewsSource | None = None

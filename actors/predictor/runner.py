@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from actors.api import FIELDS
+from actors.api import FIELDS, NEWS_FIELDS
 from actors.messages.market import BarPanel
 from actors.predictor.bars import F64, Aggregator, BarSeries, SessionClock
 from actors.predictor.binding import StrategyBinding, bar_of, default_horizon
@@ -68,7 +68,8 @@ class Runner:
         self.bar_text = self.bar.text
         self.lookback = binding.spec.rows(binding.params)
         self.horizon = default_horizon(binding, self.bar, run)
-        self.undeclared = {f: Undeclared(f, binding.name) for f in FIELDS if f not in binding.spec.fields}
+        declared = (*binding.spec.fields, *binding.spec.news)
+        self.undeclared = {f: Undeclared(f, binding.name) for f in (*FIELDS, *NEWS_FIELDS) if f not in declared}
         self.decisions = 0
         """Decisions that left a record: a signal, a request or a failure."""
         self.streak = 0

@@ -15,6 +15,7 @@ from actors.portfolio.actor import PortfolioActor
 from actors.portfolio.params import PortfolioSpec
 from actors.predictor.actor import PredictorActor
 from actors.predictor.binding import StrategyBinding
+from actors.predictor.sentiment.params import SentimentParams
 from actors.risk.actor import RiskActor
 from actors.risk.params import RiskLimits
 from actors.values import Interval, Universe, parse_interval
@@ -39,6 +40,7 @@ class CoreSpec(msgspec.Struct, frozen=True):
         decision_interval: how often intraday strategies decide; None for every bar.
         broker, limits, portfolios: parameters of the rooms.
         seed: of the run.
+        sentiment: what is made of headlines; None: nothing.
     """
 
     universe: Universe
@@ -49,6 +51,7 @@ class CoreSpec(msgspec.Struct, frozen=True):
     limits: RiskLimits
     portfolios: tuple[PortfolioSpec, ...]
     seed: int
+    sentiment: SentimentParams | None = None
 
 
 class Core(msgspec.Struct, frozen=True):
@@ -82,7 +85,11 @@ def build_core(
         stop_losses={p.name: p.stop_loss for p in spec.portfolios},
     )
     predictor = PredictorActor(
-        universe, spec.bindings, interval=spec.interval, decision_interval=spec.decision_interval
+        universe,
+        spec.bindings,
+        interval=spec.interval,
+        decision_interval=spec.decision_interval,
+        sentiment=spec.sentiment,
     )
     actors: tuple[CoreActor, ...] = (broker, portfolio, risk, predictor)
     check_stages(actors)

@@ -18,6 +18,7 @@ from actors.alerter.delivery import Channel, deliver
 from actors.messages.alerts import AlertDelivered, AlertFailed, AlertRaised, Severity
 from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
 from actors.messages.market import SessionClosed, SessionOpened
+from actors.messages.sentiment import SentimentReady, SentimentRequested
 from daemon.journal.batch import OutboxRow
 from daemon.kernel.message import Market
 from daemon.system.intake import Answer, MarketQueue, Pace
@@ -41,6 +42,7 @@ WAITING_MAX: Final = 10_000
 """Alerts that wait for a channel at most; the oldest that is not critical is dropped for a newer one."""
 
 Beat = Callable[[], None]
+Request = InferenceRequested | SentimentRequested
 
 
 class Pool(Protocol):
@@ -48,6 +50,10 @@ class Pool(Protocol):
 
     def predict(self, request: InferenceRequested) -> PredictionReady | PredictionUnavailable:
         """Return a model's answer."""
+        ...
+
+    def sentiment(self, request: SentimentRequested) -> SentimentReady | PredictionUnavailable:
+        """Return a text model's answer."""
         ...
 
 
@@ -157,8 +163,8 @@ class Inference:
         self._pool = pool
         self._given_up = False
         self._answered = answered
-        self._queue: dict[str, InferenceRequested] = {}
-        self._asking: InferenceRequested | None = None
+        self._queue: dict[str, Request] = {}
+        self._asking: Request | None = None
         self._wake = anyio.Event()
         self.answers = 0
         self.failures = 0
@@ -168,7 +174,7 @@ class Inference:
         """Return how many requests wait or are being answered."""
         return len(self._queue)
 
-    def ask(self, request: InferenceRequested) -> None:
+    def ask(self, request: Request) -> None:
         """Queue a committed request; one that waits, or is being answered, is not asked twice."""
         if self._given_up:
             self._refuse(request)
@@ -183,7 +189,7 @@ class Inference:
         for request in waiting.values():
             self._refuse(request)
 
-    def _refuse(self, request: InferenceRequested, reason: str = "the model pool failed again and again") -> None:
+    def _refuse(self, request: Request, reason: str = "the model pool failed again and again") -> None:
         self._answered(PredictionUnavailable(request.request_id, request.model_id, reason))
 
     def ask_again(self, questions: dict[str, OpenQuestion]) -> None:
@@ -217,12 +223,12 @@ class Inference:
             with anyio.move_on_after(LOOK_S):
                 await self._wake.wait()
 
-    async def _answer(self, request: InferenceRequested) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         if self._pool is None:
             return PredictionUnavailable(request.request_id, request.model_id, "this daemon has no model pool")
         began = time.monotonic_ns()
         try:
-            answer = await anyio.to_thread.run_sync(self._pool.predict, request)
+            answer = await anyio.to_thread.run_sync(_ask, self._pool, request)
         except Exception as error:  # noqa: BLE001 - whatever a model raises: hold, never guess
             self.failures += 1
             reason = f"{type(error).__name__}: {error}"
@@ -230,6 +236,10 @@ class Inference:
         self.answers += 1
         self.last_ms = (time.monotonic_ns() - began) / 1e6
         return answer
+
+
+def _ask(pool: Pool, request: Request) -> Answer:
+    return pool.sentiment(request) if isinstance(request, SentimentRequested) else pool.predict(request)
 
 
 def _urgency(row: OutboxRow) -> bool:

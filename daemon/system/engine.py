@@ -26,6 +26,7 @@ from actors.messages.orders import (
     OrderStatus,
 )
 from actors.messages.portfolio import DepositCash
+from actors.messages.sentiment import SentimentReady, SentimentRequested
 from daemon.kernel.actor import Frame
 from daemon.kernel.clock import VirtualClock
 from daemon.kernel.message import Command, Envelope, Event, Market
@@ -56,6 +57,10 @@ class Pool(Protocol):
 
     def predict(self, request: InferenceRequested) -> PredictionReady | PredictionUnavailable:
         """Return the model's answer."""
+        ...
+
+    def sentiment(self, request: SentimentRequested) -> SentimentReady | PredictionUnavailable:
+        """Return the text model's answer."""
         ...
 
 
@@ -274,6 +279,10 @@ class ReplayEngine:
             if kind is InferenceRequested and self._pool is not None:
                 answer = self._pool.predict(event)  # type: ignore[arg-type]
                 self._push(ts + self._latency_ns, Rank.PREDICTION, answer, "inference")
+                continue
+            if kind is SentimentRequested and self._pool is not None:
+                scores = self._pool.sentiment(event)  # type: ignore[arg-type]
+                self._push(ts + self._latency_ns, Rank.PREDICTION, scores, "inference")
                 continue
             statuses = _STATUSES_OF.get(kind)
             if statuses is None or not self._waiting:

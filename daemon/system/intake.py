@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Final
 
 from actors.messages.inference import PredictionReady, PredictionUnavailable
+from actors.messages.sentiment import SentimentReady
 from actors.values.time import LATEST_NS
 from daemon.kernel.clock import Clock, TimerHeap, VirtualClock
 from daemon.kernel.message import Market
@@ -35,8 +36,8 @@ SHORTEST_S: Final = 0.001
 """No wait is shorter: what is due within it is due."""
 _SECOND: Final = 1_000_000_000
 
-Answer = PredictionReady | PredictionUnavailable
-_ANSWERS: Final = (PredictionReady, PredictionUnavailable)
+Answer = PredictionReady | PredictionUnavailable | SentimentReady
+_ANSWERS: Final = (PredictionReady, PredictionUnavailable, SentimentReady)
 
 
 def boot_ns() -> int:

@@ -15,6 +15,7 @@ from actors.alerter.actor import AlerterActor
 from actors.messages.alerts import AlertRaised
 from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
 from actors.messages.market import GapDetected
+from actors.messages.sentiment import SentimentReady, SentimentRequested
 from daemon.journal.batch import OutboxRow, SnapshotRow
 from daemon.kernel.actor import Frame
 from daemon.kernel.clock import Clock, VirtualClock
@@ -22,7 +23,7 @@ from daemon.kernel.message import Envelope, Event, Market, Message
 from daemon.kernel.poison import PoisonRecord
 from daemon.system.composition import Core, CoreSpec, build_core
 
-_ANSWERS: Final = (PredictionReady, PredictionUnavailable)
+_ANSWERS: Final = (PredictionReady, PredictionUnavailable, SentimentReady)
 
 
 class LoopSink(Protocol):
@@ -52,7 +53,7 @@ class _Relay:
 class OpenQuestion(msgspec.Struct, frozen=True):
     """A request to a model that has no answer yet, and the stamp it was made at."""
 
-    request: InferenceRequested
+    request: InferenceRequested | SentimentRequested
     ts: int
 
 
@@ -106,7 +107,7 @@ class LiveCore:
         if isinstance(body, _ANSWERS):
             self.questions.pop(body.request_id, None)
         for event in events:
-            if isinstance(event, InferenceRequested):
+            if isinstance(event, InferenceRequested | SentimentRequested):
                 self.questions[event.request_id] = OpenQuestion(event, ts)
                 self.asked += 1
 
@@ -151,7 +152,8 @@ class LiveCore:
         self.alerter.restore(edge["alerter"])
         self.questions = {}
         for raw, ts in edge["questions"]:
-            request = cast("InferenceRequested", self.sequencer.codec.decode(raw))  # nothing else is put there
+            # Nothing else is put there.
+            request = cast("InferenceRequested | SentimentRequested", self.sequencer.codec.decode(raw))
             self.questions[request.request_id] = OpenQuestion(request, ts)
         self.asked += len(self.questions)
         self.feed_ts, self.feed_n = edge["place"]

@@ -10,6 +10,7 @@ import msgspec
 from actors.messages.alerts import AlertRaised, Severity
 from actors.messages.inference import InferenceRequested, StrategyFailed
 from actors.messages.risk import TradingStateChanged
+from actors.messages.sentiment import SentimentRequested
 from actors.reporter.actor import ReporterActor
 from daemon.journal.batch import OutboxRow
 from daemon.kernel.actor import Frame
@@ -104,7 +105,7 @@ class LiveOutlet:
         for frame in batch.frames:
             failed = False
             for event in frame.events:
-                if type(event) is InferenceRequested:
+                if isinstance(event, InferenceRequested | SentimentRequested):
                     self._inference.ask(event)
                 elif type(event) is StrategyFailed:
                     failed = True

@@ -6,7 +6,7 @@ depend on how many others were asked with it), rounded outputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from actors.messages.columns import pack_f64, unpack_f64, unpack_i32
 from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
+from actors.messages.sentiment import SentimentReady, SentimentRequested
 from actors.predictor.models.manifest import SHIPPED, ModelManifest, read_model
+from actors.predictor.pool.texts import HeadlineCache, Load, TextPool
 from daemon.kernel.errors import OperatorError
 
 F64 = npt.NDArray[np.float64]
@@ -29,16 +31,34 @@ _CLIP: Final = 1e-6
 class InProcessPool:
     """Answers inference requests at once."""
 
-    def __init__(self, models: Iterable[ModelManifest | None], folder: Path = SHIPPED) -> None:
+    def __init__(
+        self,
+        models: Iterable[ModelManifest | None],
+        folder: Path = SHIPPED,
+        texts: Mapping[str, Load] | None = None,
+        cache: HeadlineCache | None = None,
+    ) -> None:
         """Take the models of a run; nothing is loaded before it is asked.
 
         Args:
             models: manifests of the run's strategies; None (a strategy without a model) is skipped.
             folder: where the model files lie.
+            texts: text models by their ids.
+            cache: of headlines; None: one of its own.
         """
+        self._texts = TextPool({} if texts is None else texts, cache)
         self._folder = folder
         self._manifests = {m.model_id: m for m in models if m is not None}
         self._sessions: dict[str, Any] = {}
+
+    @property
+    def cache(self) -> HeadlineCache:
+        """Scores of headlines that were asked about before."""
+        return self._texts.cache
+
+    def sentiment(self, request: SentimentRequested) -> SentimentReady | PredictionUnavailable:
+        """Return a text model's scores, or why there are none; as :meth:`TextPool.sentiment`."""
+        return self._texts.sentiment(request)
 
     def predict(self, request: InferenceRequested) -> PredictionReady | PredictionUnavailable:
         """Return calibrated probabilities, or why there are none; NaN for a row the model cannot answer."""

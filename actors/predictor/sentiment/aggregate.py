@@ -1,0 +1,163 @@
+"""From scored headlines to figures: pure functions of what was known, exact in their sums.
+
+Sums are ``math.fsum``: rounded once, so that headlines of equal stamps may stand in any order and a core that was
+restored, or folded anew, gives the same bits. ``ops/sentiment.md`` has the formulas.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+
+from actors.predictor.sentiment.params import SentimentParams
+
+DIGITS: Final = 6
+"""Digits kept of every figure, where it is shown to a strategy as where it enters an event."""
+NORM_SESSIONS: Final = 20
+"""Sessions behind a symbol's own norm of headlines."""
+NORM_MIN: Final = 5
+"""With fewer of them there is no norm, and nothing is unusual."""
+UNUSUAL_MIN: Final = 3
+"""Fewer headlines in a session are never unusual."""
+UNUSUAL_DEVIATIONS: Final = 3.0
+MOVE_SESSIONS: Final = 5
+"""Sessions over which the price move is taken that a score is held against."""
+VOLATILITY_SESSIONS: Final = 20
+"""Daily returns behind the volatility a move is measured in, at most; at least half of them."""
+FULL_SCALE: Final = 2.0
+"""A move of so many deviations counts as much as a tone of 1."""
+
+NAN: Final = float("nan")
+
+
+class Item(msgspec.Struct):
+    """One headline in a symbol's book.
+
+    Attributes:
+        seen: stamp at which it came in, nanoseconds UTC.
+        news_id: as the source calls it.
+        source: who published it.
+        text: what the model was asked about.
+        flags: what it is about.
+        p: negative, neutral, positive; None while, or where, there is no score.
+    """
+
+    seen: int
+    news_id: str
+    source: str
+    text: str
+    flags: tuple[str, ...] = ()
+    p: tuple[float, float, float] | None = None
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a symbol's headlines say at an instant.
+
+    Attributes:
+        score: weighted mean tone in [-1, 1]; NaN with fewer scored headlines than asked for.
+        dispersion: weighted standard deviation of the tones; NaN below two headlines with a weight.
+        n: scored headlines with a weight behind it.
+        volume: headlines within the window, scored or not.
+    """
+
+    score: float = NAN
+    dispersion: float = NAN
+    n: int = 0
+    volume: int = 0
+
+
+def tone(p: tuple[float, float, float]) -> float:
+    """Return the tone in [-1, 1]: probability of a positive text less that of a negative one."""
+    return p[2] - p[0]
+
+
+def within(items: Iterable[Item], now: int, window_ns: int) -> list[Item]:
+    """Return the headlines that count at ``now``: seen by then, and younger than the window."""
+    return [item for item in items if now - window_ns < item.seen <= now]
+
+
+def read(items: Sequence[Item], now: int, params: SentimentParams) -> Reading:
+    """Return what headlines say at ``now``.
+
+    Args:
+        items: in any order; what was seen after ``now`` or has left the window does not count.
+        now: nanoseconds UTC.
+        params: half-life, window, weights of sources, and how many are enough.
+    """
+    counted = within(items, now, params.window_ns)
+    weights: list[float] = []
+    tones: list[float] = []
+    for item in counted:
+        if item.p is None:
+            continue
+        weight = params.weight(item.source) * 2.0 ** -((now - item.seen) / params.half_life_ns)
+        if weight > 0.0:
+            weights.append(weight)
+            tones.append(tone(item.p))
+    n, volume = len(weights), len(counted)
+    if not n or n < params.min_items:
+        return Reading(n=n, volume=volume)
+    total = math.fsum(weights)
+    mean = math.fsum(w * s for w, s in zip(weights, tones, strict=True)) / total
+    spread = NAN
+    if n > 1:
+        spread = math.sqrt(math.fsum(w * (s - mean) ** 2 for w, s in zip(weights, tones, strict=True)) / total)
+    return Reading(_rounded(min(1.0, max(-1.0, mean))), _rounded(spread), n, volume)
+
+
+def norm_of(counts: Sequence[int]) -> float:
+    """Return a symbol's own norm: mean headlines a session over earlier sessions; NaN with fewer than five."""
+    return NAN if len(counts) < NORM_MIN else _rounded(math.fsum(counts) / len(counts))
+
+
+def is_unusual(today: int, norm: float) -> bool:
+    """Whether a session's headlines are far above the norm: by three deviations of a Poisson count, and at least three.
+
+    Never where there is no norm.
+    """
+    if math.isnan(norm):
+        return False
+    return today >= UNUSUAL_MIN and today > norm + UNUSUAL_DEVIATIONS * math.sqrt(norm)
+
+
+def move_of(closes: Sequence[float], price: float, back: int) -> float:
+    """Return a price move on the scale of tones: deviations over the last sessions, two of them being 1.
+
+    Args:
+        closes: of earlier and this session, oldest first; NaN where a symbol had none.
+        price: now.
+        back: which of ``closes``, counted from the end, the move begins at.
+
+    Returns:
+        A number in [-1, 1]; NaN where a price or the volatility is not known.
+    """
+    if len(closes) < back:
+        return NAN
+    begun = closes[-back]
+    recent = closes[-(VOLATILITY_SESSIONS + 1) :]
+    returns = [math.log(b / a) for a, b in pairwise(recent) if _is_price(a) and _is_price(b)]
+    if len(returns) < VOLATILITY_SESSIONS // 2 or not (_is_price(begun) and _is_price(price)):
+        return NAN
+    mean = math.fsum(returns) / len(returns)
+    variance = math.fsum((r - mean) ** 2 for r in returns) / (len(returns) - 1)
+    if not variance > 0.0:
+        return NAN
+    deviations = math.log(price / begun) / math.sqrt(variance * MOVE_SESSIONS)
+    return min(1.0, max(-1.0, deviations / FULL_SCALE))
+
+
+def less(one: float, other: float) -> float:
+    """Return a difference of two figures as it is kept; NaN where either is unknown."""
+    return _rounded(one - other)
+
+
+def _is_price(value: float) -> bool:
+    return value > 0.0 and math.isfinite(value)
+
+
+def _rounded(value: float) -> float:
+    return round(value, DIGITS) + 0.0 if math.isfinite(value) else NAN
