@@ -172,6 +172,34 @@ class ServiceSettings(Section):
     """Jump of the wall clock against the monotonic one that is told."""
 
 
+class RaySettings(Section):
+    """Ray as the inference host's workers."""
+
+    address: str = ""
+    """Of a cluster, HOST:PORT; empty starts one on this machine for as long as the host lives."""
+    token_file: str = ""
+    """File of the cluster's token, readable by the host alone; empty where there is no cluster."""
+    network: Literal["private", "loopback"] = "private"
+    """`private`: a network namespace with loopback alone, or no start; `loopback`: Ray is told to bind 127.0.0.1."""
+    object_store_mb: Annotated[int, Bounds("80", "100000", decimals=0)] = 100
+    """Ray's shared memory."""
+    worker_mb: Annotated[int, Bounds("256", "1000000", decimals=0, off=True)] = 2048
+    """Data a worker may allocate before it is refused more; 0 for no bound."""
+
+
+class InferenceSettings(Section):
+    """The inference host, `tradingd inference`: a process of its own that computes models for the daemon."""
+
+    pool: Literal["threads", "ray"] = "threads"
+    """What computes: threads of the host, or processes that Ray keeps."""
+    workers: Annotated[int, Bounds("0", "64", decimals=0)] = 0
+    """How many at once; 0 for as many as cores and free memory carry."""
+    group: Group = ""
+    """Members may connect beside the host's own user and root; empty for nobody."""
+    ray: RaySettings = RaySettings()
+    """Ray as the host's workers."""
+
+
 class LoggingSettings(Section):
     """What is logged, and how."""
 

@@ -38,6 +38,7 @@ from config.risk import LATER, RiskSettings
 from config.running import (
     ControlSettings,
     FeedSettings,
+    InferenceSettings,
     Interval,
     JournalSettings,
     LoggingSettings,
@@ -138,6 +139,14 @@ class PredictorSettings(Section):
     """In the daemon, what one decision of a strategy may take before it is told; 0 for no bound."""
     call_overruns_max: Count = 10
     """Overruns in a row that switch a strategy off where playback is free-running, as live; 0 for never."""
+    pool: Literal["inprocess", "host"] = "inprocess"
+    """Who computes models in the daemon: itself, or the inference host; a replay always computes itself."""
+    host_socket: str = ""
+    """Socket of the inference host; empty for `inference.sock` in [paths] runtime_dir."""
+    deadline_ms: Annotated[int, Bounds("10", "600000", decimals=0)] = 1_000
+    """How long the inference host may take for an answer; what comes later is dropped and counted."""
+    host_fallback: bool = True
+    """Where the host fails, the daemon computes small models itself; without it, or where that fails too, it holds."""
 
 
 class BrokerSettings(Section):
@@ -245,6 +254,7 @@ class Settings(BaseSettings):
     journal: JournalSettings = JournalSettings()
     retention: RetentionSettings = RetentionSettings()
     service: ServiceSettings = ServiceSettings()
+    inference: InferenceSettings = InferenceSettings()
     logging: LoggingSettings = LoggingSettings()
 
     @classmethod
@@ -295,9 +305,10 @@ _WITHOUT_EFFECT: Final[dict[str, Any]] = {
     "journal": True,
     "retention": True,
     "service": True,
+    "inference": True,
     "logging": True,
     "alerter": {"console", "file"},
-    "predictor": {"call_budget_ms", "call_overruns_max"},
+    "predictor": {"call_budget_ms", "call_overruns_max", "pool", "host_socket", "deadline_ms", "host_fallback"},
     "risk": {"scenarios"},
 }
 """Where things are kept and told, how data come in, and what is measured in wall time: what that causes is recorded."""

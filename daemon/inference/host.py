@@ -1,0 +1,131 @@
+"""``tradingd inference``: a process that computes models for the daemon, so that the daemon need not.
+
+It holds no truth and trades nothing: it may be killed at any time, and starts again from nothing.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import signal
+import socket
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Final
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from daemon.control.listening import listen, remove
+from daemon.inference.crew import Backend, Crew
+from daemon.inference.options import HostOptions, autosize, available_mb
+from daemon.inference.server import Server
+from daemon.inference.shelf import Shelf
+from daemon.inference.threads import ThreadWorkers
+from daemon.kernel.errors import ConfigError, InvariantError
+from daemon.service.systemd import Notifier, take_watchdog_interval
+
+EXIT_FAILED: Final = 70
+LOOK_S: Final = 1.0
+
+
+def run_host(options: HostOptions, program: str, environ: MutableMapping[str, str]) -> int:
+    """Serve until told to stop; return the exit code.
+
+    Raises:
+        OperatorError: it could not start.
+    """
+    notifier = Notifier.take(environ)
+    watchdog_s = take_watchdog_interval(environ)
+    path = Path(options.socket)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    listener = listen(path, _gid(options.group))
+    inode = path.lstat().st_ino
+    try:
+        host = _Host(options, program, notifier, watchdog_s)
+        return anyio.run(host.main, listener, backend="asyncio", backend_options={"use_uvloop": True})
+    finally:
+        listener.close()
+        remove(path, inode)
+
+
+def make_backend(options: HostOptions) -> Backend:
+    """Return the workers of a host."""
+    workers = autosize(options.workers, cores=len(os.sched_getaffinity(0)), available_mb=available_mb())
+    tables, texts = Path(options.tables), tuple(map(Path, options.texts))
+    return ThreadWorkers(workers, lambda: Shelf(tables, texts))
+
+
+class _Host:
+    """The host once its loop turns."""
+
+    def __init__(self, options: HostOptions, program: str, notifier: Notifier, watchdog_s: float | None) -> None:
+        self._options = options
+        self._program = program
+        self._notifier = notifier
+        self._watchdog_s = watchdog_s
+        self._log = structlog.get_logger("inference")
+        self._crew: Crew
+
+    async def main(self, listener: socket.socket) -> int:
+        """Serve."""
+        self._crew = Crew(make_backend(self._options))
+        server = Server(self._crew, self._program)
+        code = 0
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._until_stopped, group)
+                group.start_soon(self._crew.run)
+                group.start_soon(self._ping)
+                group.start_soon(server.serve, listener, self._ready)
+        except* InvariantError as failed:
+            for error in _leaves(failed):
+                self._log.error("the host ends", detail=str(error))
+                self._notifier.failed(1, str(error))
+            code = EXIT_FAILED
+        if code:
+            os._exit(code)  # threads that hang would keep the process
+        return 0
+
+    def _ready(self) -> None:
+        backend = self._crew.backend
+        self._notifier.ready(f"{backend.name}, {backend.workers} workers")
+        self._log.info("ready", socket=self._options.socket, pool=backend.name, workers=backend.workers)
+
+    async def _until_stopped(self, group: TaskGroup) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for number in signals:
+                self._log.info("stopping", signal=signal.Signals(number).name)
+                self._notifier.stopping("stopping")
+                group.cancel_scope.cancel()
+                return
+
+    async def _ping(self) -> None:
+        """Feed the watchdog from the loop, and say how the workers are."""
+        told = ""
+        while True:
+            state = self._crew.backend.state()
+            if state.state != told:
+                told = state.state
+                self._log.info("workers", state=state.state, detail=state.detail)
+            self._notifier.watchdog_ping()
+            await anyio.sleep(min(LOOK_S, (self._watchdog_s or LOOK_S) / 4))
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+def _gid(group: str) -> int | None:
+    if not group:
+        return None
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ConfigError(
+            f"inference.group names {group}, which is no group here", code="NO_GROUP", remedy="make it, or leave it out"
+        ) from None

@@ -1,0 +1,70 @@
+"""What the inference host is told at its start. Plain data, so that it can be handed to a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from actors.predictor.models.manifest import SHIPPED
+
+WORKER_MB: Final = 400
+"""What one worker is reckoned to need for autosizing: interpreter, onnxruntime and a BERT-base in int8."""
+SPARE_MB: Final = 768
+"""What is left to the machine, and to Ray itself, by autosizing."""
+WORKERS_MAX: Final = 16
+
+
+class RayOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How Ray is run.
+
+    Attributes:
+        address: of a cluster; "" starts one on this machine.
+        token_file: of the cluster's token; "" makes one for a cluster of our own.
+        network: ``private`` gives Ray a network namespace with nothing but loopback in it, and refuses to start it
+            where that cannot be had; ``loopback`` binds what Ray lets us bind to 127.0.0.1.
+        object_store_mb: Ray's shared memory.
+        worker_mb: data a worker may allocate before it is refused more; 0 for no bound.
+    """
+
+    address: str = ""
+    token_file: str = ""
+    network: Literal["private", "loopback"] = "private"
+    object_store_mb: int = 100
+    worker_mb: int = 2048
+
+
+class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How the host is run.
+
+    Attributes:
+        socket: path of its Unix socket.
+        group: whose members may connect beside its own user; "" for nobody.
+        pool: what computes.
+        workers: how many at once; 0 for as many as cores and memory allow.
+        tables: folder of price models; texts: folders that hold folders of text models.
+    """
+
+    socket: str
+    group: str = ""
+    pool: Literal["threads", "ray"] = "threads"
+    workers: int = 0
+    tables: str = str(SHIPPED)
+    texts: tuple[str, ...] = (str(SHIPPED),)
+    ray: RayOptions = RayOptions()
+
+
+def autosize(workers: int, *, cores: int, available_mb: int) -> int:
+    """Return how many workers there are to be: as asked, or as many as cores and free memory carry."""
+    if workers:
+        return workers
+    return max(1, min(cores, (available_mb - SPARE_MB) // WORKER_MB, WORKERS_MAX))
+
+
+def available_mb() -> int:
+    """Return the memory that can be had, MiB; that of the machine, for a cgroup's bound is its owner's business."""
+    for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) // 1024
+    return SPARE_MB

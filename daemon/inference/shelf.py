@@ -1,0 +1,69 @@
+"""The models a worker has at hand: found by name and version, verified, loaded when they are first asked for.
+
+One shelf belongs to one worker. What it answers are the bytes that the in-process pool would answer: it is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from actors.messages.inference import InferenceRequested, PredictionUnavailable
+from actors.predictor.models.manifest import list_models, load_manifest
+from actors.predictor.pool.frames import Answer, ModelFact, Request
+from actors.predictor.pool.inprocess import InProcessPool
+from daemon.kernel.errors import OperatorError
+
+TABLE, TEXT = "table", "text"
+
+
+class Shelf:
+    """See the module."""
+
+    def __init__(self, tables: Path, texts: Sequence[Path]) -> None:
+        """Remember where models lie; nothing is read."""
+        self._tables = tables
+        self._texts = tuple(texts)
+        self._pools: dict[str, InProcessPool] = {}
+        self._served: dict[str, tuple[str, int]] = {}
+
+    def answer(self, requests: Iterable[Request]) -> tuple[Answer, ...]:
+        """Answer each request; one that cannot be answered does not touch the others."""
+        return tuple(self._answer(request) for request in requests)
+
+    def facts(self) -> tuple[ModelFact, ...]:
+        """Return the models loaded so far, and how many requests each has answered."""
+        return tuple(ModelFact(model_id, kind, n) for model_id, (kind, n) in sorted(dict(self._served).items()))
+
+    def _answer(self, request: Request) -> Answer:
+        kind = TABLE if isinstance(request, InferenceRequested) else TEXT
+        try:
+            pool = self._pool(request.model_id, kind)
+            if isinstance(request, InferenceRequested):
+                answer: Answer = pool.predict(request)
+            else:
+                answer = pool.sentiment(request)
+        except Exception as error:  # noqa: BLE001 - whatever a model raises is told: hold, never guess
+            said = str(error) if isinstance(error, OperatorError) else f"{type(error).__name__}: {error}"
+            return PredictionUnavailable(request.request_id, request.model_id, said)
+        _, n = self._served.get(request.model_id, ("", 0))
+        self._served[request.model_id] = (kind, n + 1)
+        return answer
+
+    def _pool(self, model_id: str, kind: str) -> InProcessPool:
+        pool = self._pools.get(model_id)
+        if pool is None:
+            pool = self._pools[model_id] = self._table(model_id) if kind == TABLE else self._text(model_id)
+        return pool
+
+    def _table(self, model_id: str) -> InProcessPool:
+        name = model_id.partition("@")[0]
+        if name not in list_models(self._tables):  # and so no path either
+            raise OperatorError(f"the inference host has no model {name!r}", code="NO_MODEL")
+        manifest = load_manifest(name, self._tables)
+        if manifest.model_id != model_id:
+            raise OperatorError(f"the inference host has {manifest.model_id}, not {model_id}", code="MODEL_VERSION")
+        return InProcessPool([manifest], self._tables)
+
+    def _text(self, model_id: str) -> InProcessPool:
+        raise OperatorError(f"the inference host has no text model {model_id!r}", code="NO_MODEL")

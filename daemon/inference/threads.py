@@ -1,0 +1,103 @@
+"""Workers that are threads of the host: each with its own shelf, and so with sessions of one thread each.
+
+A thread cannot be killed. One that does not come back is left behind with its shelf and another takes its place, until
+too many are: then the host ends, and whoever supervises it starts it again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import anyio
+import anyio.to_thread
+
+from actors.predictor.pool.frames import OVERDUE, Answer, Called, ModelFact, Request
+from daemon.inference.crew import UP, BackendState
+from daemon.inference.shelf import Shelf
+from daemon.kernel.errors import InvariantError
+
+HANG_S: Final = 5.0
+"""A thread that is so much over its time hangs; before that it is only slow."""
+LOOK_S: Final = 1.0
+NICE: Final = 5
+"""Models are computed behind whatever else the machine has to do: the loop, and the daemon, come first."""
+
+
+class ThreadWorkers:
+    """See the module."""
+
+    name = "threads"
+
+    def __init__(self, workers: int, shelf: Callable[[], Shelf]) -> None:
+        """Prepare; ``shelf`` makes one for each worker."""
+        self.workers = workers
+        self._make = shelf
+        self._idle = [shelf() for _ in range(workers)]
+        self._shelves = list(self._idle)
+        self._behind: list[tuple[float, threading.Event]] = []
+        self._left_behind = 0
+
+    async def run(self) -> None:
+        """Watch over the threads that were left behind.
+
+        Raises:
+            InvariantError: as many as there are workers have not come back for long.
+        """
+        while True:
+            await anyio.sleep(LOOK_S)
+            now = time.monotonic()
+            self._behind = [(since, ended) for since, ended in self._behind if not ended.is_set()]
+            hanging = sum(now - since > HANG_S for since, _ in self._behind)
+            if hanging >= self.workers:
+                raise InvariantError(
+                    f"{hanging} calls of models do not come back", code="MODELS_HANG", remedy="the host starts again"
+                )
+
+    async def call(self, requests: tuple[Request, ...], budget_s: float) -> Called:
+        """Compute on a thread; a call that takes longer is left behind."""
+        shelf = self._idle.pop()
+        done: list[tuple[Answer, ...]] = []
+        ended = threading.Event()
+
+        def compute() -> None:
+            _be_nice()
+            try:
+                done.append(shelf.answer(requests))
+            finally:
+                ended.set()
+
+        with anyio.move_on_after(budget_s):
+            await anyio.to_thread.run_sync(compute, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
+        if done:
+            self._idle.append(shelf)
+            return Called(0, done[0])
+        self._leave(shelf, ended)
+        return Called(0, (), OVERDUE, "the model did not come back with an answer in time")
+
+    def _leave(self, shelf: Shelf, ended: threading.Event) -> None:
+        self._shelves.remove(shelf)
+        fresh = self._make()
+        self._shelves.append(fresh)
+        self._idle.append(fresh)
+        self._left_behind += 1
+        self._behind.append((time.monotonic(), ended))
+
+    def state(self) -> BackendState:
+        """Return how it is."""
+        served: dict[tuple[str, str], int] = {}
+        for shelf in self._shelves:
+            for fact in shelf.facts():
+                served[fact.model_id, fact.kind] = served.get((fact.model_id, fact.kind), 0) + fact.served
+        models = tuple(ModelFact(model_id, kind, n) for (model_id, kind), n in sorted(served.items()))
+        return BackendState(UP, restarts=self._left_behind, models=models)
+
+
+def _be_nice() -> None:
+    """Lower this thread's priority, which on Linux is a thread's own; where a sandbox forbids it, it stays."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
