@@ -34,6 +34,7 @@ from config.fields import (
     StopShare,
     plain,
 )
+from config.news import SentimentSettings
 from config.risk import LATER, RiskSettings
 from config.running import (
     ControlSettings,
@@ -147,6 +148,8 @@ class PredictorSettings(Section):
     """How long the inference host may take for an answer; what comes later is dropped and counted."""
     host_fallback: bool = True
     """Where the host fails, the daemon computes small models itself; without it, or where that fails too, it holds."""
+    sentiment: SentimentSettings = SentimentSettings()
+    """What is made of headlines."""
 
 
 class BrokerSettings(Section):
@@ -315,7 +318,7 @@ _WITHOUT_EFFECT: Final[dict[str, Any]] = {
 
 _LATER: Final[dict[str, frozenset[str] | set[str]]] = {
     "feed": {"max_jump", "jump_confirmations"},
-    "predictor": {"warmup"},
+    "predictor": {"warmup", "sentiment"},
     "risk": LATER,
     "broker": {
         "latency_jitter_ms",
