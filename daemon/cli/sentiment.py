@@ -65,8 +65,10 @@ def sentiment(
         raise UsageError(message, code="SENTIMENT", remedy='say one: tradingd sentiment "Profit rose sharply"')
     asked = open_model(model, config, sets)
     if as_json:
+        from actors.values.plain import without_exponents
+
         for answer in _answers(asked, lines):
-            sys.stdout.write(json.dumps(answer, ensure_ascii=False, allow_nan=False) + "\n")
+            say(without_exponents(json.dumps(answer, ensure_ascii=False, allow_nan=False)))
             sys.stdout.flush()
         return
     rows = [_cells(answer) for answer in _answers(asked, lines)]

@@ -38,8 +38,8 @@ _STEMS: Final = """
 -1 negative lower down layoff fire strike lawsuit sue probe investigation investigate fine penalty recall halt suspend
 -1 shut closure shutter disappoint worry concern fear risk threat delay reject downturn recession debt impairment
 -1 write-off writedown shrink deteriorate poor worse worst bad hurt pressure struggle trouble crisis
--1 sell-off selloff underperform underweight sell short-seller dilution deficit breach hack outage resign oust ban tariff sanction caution
--1 cautious volatile shortfall headwind retreat erode dip dive
+-1 sell-off selloff underperform underweight sell short-seller dilution deficit breach hack
+-1 outage resign oust ban tariff sanction caution cautious volatile shortfall headwind retreat erode dip dive
 """
 _ENDINGS: Final = ("", "s", "es", "d", "ed", "ing", "ped", "ping", "ly", "er", "ers")
 _PHRASES: Final[Mapping[str, float]] = {
@@ -69,6 +69,8 @@ _DOWN: Final = frozenset(_WORDS["down"].split())
 _UP: Final = frozenset(_WORDS["up"].split())
 _REACH: Final = 3
 """Words a negation turns round."""
+_TONE_MAX: Final = 2.0
+"""Words behind which more of them make a text no surer."""
 _EDGE: Final = 1.0
 """How far the probabilities of a text with one plain word lie from those of a text with none."""
 _WORD: Final = re.compile(r"[a-z][a-z'-]*|\d+")
@@ -100,7 +102,7 @@ class Lexicon:
     def __init__(self) -> None:
         """Read the list."""
         self._weights = _read_stems()
-        said = repr((sorted(self._weights.items()), sorted(_PHRASES.items()), _WORDS, _REACH, _EDGE))
+        said = repr((sorted(self._weights.items()), sorted(_PHRASES.items()), _WORDS, _REACH, _EDGE, _TONE_MAX))
         self.model_id = f"{NAME}@{hashlib.sha256(said.encode()).hexdigest()[:12]}"
         self.abstained = 0
 
@@ -141,6 +143,7 @@ class Lexicon:
 
 def _spread(tone: float) -> list[float]:
     """Return a tone as three shares: neutral where nothing speaks, the sign's side where it does."""
+    tone = max(-_TONE_MAX, min(tone, _TONE_MAX))
     logits = (-_EDGE * tone, 0.5, _EDGE * tone)
     top = max(logits)
     weights = [math.exp(logit - top) for logit in logits]
