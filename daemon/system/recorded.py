@@ -17,20 +17,29 @@ from daemon.journal.rows import RunRow
 from daemon.kernel.errors import OperatorError
 from daemon.system.bindings import strategy_bindings
 from daemon.system.composition import CoreSpec
+from daemon.system.news import recorded_model, recorded_params
 
 
 def shape_of(run: RunRow) -> Any:
     """Return what :func:`spec_of` depends on: runs that agree in it share a core."""
     manifest = run.manifest_dict()
     feed = manifest["feed"]
-    return manifest["config"], manifest["universe"], feed["bars_of"], feed["free_running"], run.seed
+    return (
+        manifest["config"],
+        manifest["universe"],
+        feed["bars_of"],
+        feed["free_running"],
+        run.seed,
+        recorded_model(manifest),
+    )
 
 
 def shape_here(settings: Settings, spec: CoreSpec) -> Any:
     """Return the same of a run with these settings, as it would stand in its manifest."""
     universe = msgspec.json.decode(msgspec.json.encode(spec.universe))
     free_running = settings.feed.playback.free_running
-    return settings_tree(settings), universe, spec.interval.text, free_running, spec.seed
+    text_model = "" if spec.sentiment is None else spec.sentiment.model_id
+    return settings_tree(settings), universe, spec.interval.text, free_running, spec.seed, text_model
 
 
 def spec_of(run: RunRow, config: Settings | None) -> CoreSpec:
@@ -67,6 +76,7 @@ def spec_of(run: RunRow, config: Settings | None) -> CoreSpec:
         limits=risk_limits(settings, replay=not manifest["feed"]["free_running"]),
         portfolios=portfolio_specs(settings, {ref: b.name for ref, b in bindings.items()}),
         seed=run.seed,
+        sentiment=recorded_params(settings, manifest),
     )
 
 

@@ -47,6 +47,7 @@ from daemon.system.composition import CoreSpec, build_core
 from daemon.system.engine import Consumer, ReplayEngine, Tee
 from daemon.system.failures import FailureStop, ScriptRefusals
 from daemon.system.measure_rows import rounded
+from daemon.system.news import news_notices, sentiment_params, text_digests, text_models
 from daemon.system.options import ReplayOptions
 from daemon.system.outbox import AlertOutbox, channels
 from daemon.system.scenarios import load_scenarios
@@ -119,6 +120,7 @@ def run_replay(options: ReplayOptions, settings: Settings, progress: Progress | 
         limits=risk_limits(settings, replay=True),
         portfolios=portfolios,
         seed=options.seed,
+        sentiment=sentiment_params(settings, news=bool(options.news)),
     )
     refuse_seen_period((b.model for b in spec.bindings), recording.sessions[0].date, recording.sessions[-1].date)
     if spec.broker.regulatory_fees:
@@ -208,6 +210,7 @@ class _Run:
     def _run(self, journal: SqliteJournal, outbox: AlertOutbox, progress: Progress | None) -> None:
         clock = VirtualClock()
         models = [binding.model for binding in self.spec.bindings]
+        texts = text_models(self.settings, self.spec.sentiment)
         stop = FailureStop()
         refusals = ScriptRefusals()
         taps: list[Consumer] = [outbox, self.reporter, refusals] if self.script else [outbox, self.reporter]
@@ -223,7 +226,7 @@ class _Run:
             deposits=[DepositCash(p.name, p.cash, "opening deposit") for p in self.spec.portfolios],
             script=self.script,
             taps=[outbox],
-            pool=InProcessPool(models) if any(models) else None,
+            pool=InProcessPool(models, texts=texts) if any(models) or texts else None,
             latency_ns=self.settings.predictor.latency_ms * 1_000_000,
             first_bar=self.recording.first_start,
         )
@@ -252,6 +255,7 @@ class _Run:
     def notices(self) -> tuple[str, ...]:
         """Sentences the operator should read."""
         notices = [*self.recording.notices, *tick_notices(self.settings, self.recording)]
+        notices += news_notices(self.settings, self.spec)
         _, closes = self.recording.session_closes()
         barren = int(np.count_nonzero(~np.isfinite(closes).any(axis=1)))
         if barren and self.recording.history is not None:
@@ -292,7 +296,7 @@ class _Run:
         )
 
     def _digests(self) -> dict[str, str]:
-        digests = dict(self.recording.digests)
+        digests = dict(self.recording.digests) | text_digests(self.spec.sentiment)
         sources = [Path(b.origin) for b in self.spec.bindings if b.origin.endswith(".py")]
         if self.options.orders is not None:
             sources.append(self.options.orders)

@@ -41,6 +41,7 @@ from daemon.system.house import HOUSE_S, House
 from daemon.system.intake import FreeIntake, GatedIntake, MarketQueue, Pace
 from daemon.system.live_core import LiveCore
 from daemon.system.live_desk import LiveDesk
+from daemon.system.news import text_models
 from daemon.system.outlet import LiveOutlet
 from daemon.system.overruns import Overruns
 from daemon.system.own_words import OwnWords
@@ -84,7 +85,8 @@ class Running:
         self.sealed = False
         data = prepared.data
         models = [binding.model for binding in data.spec.bindings]
-        self.inference = Inference(InProcessPool(models) if any(models) else None, self._answered)
+        texts = text_models(settings, data.spec.sentiment)
+        self.inference = Inference(InProcessPool(models, texts=texts) if any(models) or texts else None, self._answered)
         self.deliveries = Deliveries(channels, prepared.opened.outbox_pending(), self._keep)
         self.reporter = ReporterActor()
         self.overruns = Overruns(settings.predictor.call_budget_ms, settings.predictor.call_overruns_max, self._disable)

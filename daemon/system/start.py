@@ -45,6 +45,7 @@ from daemon.system.composition import CoreSpec
 from daemon.system.intake import ArrivalClock, ScaledClock
 from daemon.system.invariants import check_core
 from daemon.system.live_core import LiveCore
+from daemon.system.news import sentiment_params, text_digests
 from daemon.system.recorded import shape_here, shape_of, spec_of
 from daemon.system.version import environment_digest, program_version
 
@@ -125,6 +126,7 @@ def open_data(settings: Settings, *, seed: int) -> Data:
         limits=limits_of(settings),
         portfolios=portfolio_specs(settings, {ref: b.name for ref, b in bindings.items()}),
         seed=seed,
+        sentiment=sentiment_params(settings, news=bool(playback.news)),
     )
     if spec.broker.regulatory_fees:
         require_dates(recording.sessions[0].date, recording.sessions[-1].date)
@@ -399,6 +401,7 @@ def manifest_of(settings: Settings, data: Data, *, anchor: dict[str, Any]) -> Ma
         config_digest=digest,
         digests=dict(data.recording.digests)
         | source_digests(data.spec.bindings)
+        | text_digests(data.spec.sentiment)
         | {"environment": environment_digest()},
         universe=msgspec.to_builtins(data.recording.universe),
         started=_now(),
