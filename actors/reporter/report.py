@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from actors.messages.alerts import AlertRaised
-from actors.reporter import charts, costs_section, pictures, risk_section, svg
+from actors.reporter import charts, costs_section, news_section, pictures, risk_section, svg
 from actors.reporter.analytics.definitions import DEFINITIONS
 from actors.reporter.analytics.drawdown import drawdowns
 from actors.reporter.charts import Line, Marks, TimeAxis
@@ -154,6 +154,8 @@ def _context(record: RunRecord, story: Story, e: Evaluation, metrics: dict[str, 
         "breakers": [(_day(ts), b.breaker, b.value, b.limit, b.action, b.cause) for ts, b in story.breakers],
         "costs": _cost_rows(e),
         "risk": risk_section.context(record, e.var, _marks(record, story, e)),
+        "news": news_section.context(record, story.news, metrics.get("sentiment"), e.curve.sessions),
+        "MINUS": MINUS,
         "tca": costs_section.context(metrics["costs"]["shortfall"]),
         "simulated": _simulated(record),
         "quality": _quality(record),

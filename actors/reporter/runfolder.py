@@ -13,6 +13,8 @@ from actors.messages.risk import TradingState
 from actors.reporter import tables
 from actors.reporter.evaluation import Evaluation, document, evaluate
 from actors.reporter.events import write_events
+from actors.reporter.news_section import headlines_csv, sentiment_csv
+from actors.reporter.news_story import document as news_document
 from actors.reporter.performance import curve
 from actors.reporter.record import SURVIVORSHIP, RunRecord, RunResult
 from actors.reporter.story import EquityPoint, Story, gather
@@ -43,6 +45,9 @@ def write_run_folder(record: RunRecord, frames: Iterable[StoredFrame], staging: 
     for name, text in _tables(record, story, evaluation).items():
         (staging / name).write_bytes(text.encode())
     metrics = document(record, evaluation)
+    news = news_document(record, story.news, evaluation.curve.sessions)
+    if news is not None:
+        metrics["sentiment"] = news
     (staging / "metrics.json").write_bytes(_json(metrics))
     halts = _halts(story)
     html = _report(record, story, evaluation, metrics)
@@ -98,6 +103,9 @@ def _tables(record: RunRecord, story: Story, e: Evaluation) -> dict[str, str]:
     }
     if e.primary is not None:
         out["benchmark.csv"] = tables.benchmark_csv(e.curve.stamps[1:].tolist(), e.primary.returns)
+    if story.news:
+        out["headlines.csv"] = headlines_csv(story.news, symbols)
+        out["sentiment.csv"] = sentiment_csv(story.news, symbols)
     if several:
         out["portfolios.csv"] = tables.portfolios_csv({name: curve(story, name) for name in story.opening})
     return out

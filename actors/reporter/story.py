@@ -42,6 +42,8 @@ from actors.messages.portfolio import (
     TradeClosed,
 )
 from actors.messages.risk import BreakerReset, BreakerTripped, LimitBreached, TradingState, TradingStateChanged
+from actors.messages.sentiment import NewsScored, NewsSeen, SentimentMeasured, SentimentRequested
+from actors.reporter.news_story import NewsStory
 from actors.values.fixed import div_round, mul_ratio
 from actors.values.order_names import belongs_to_another
 from daemon.journal.journal import StoredFrame
@@ -195,6 +197,7 @@ class Story:
         self.resets: list[tuple[int, BreakerReset]] = []
         self.failures: dict[tuple[str, str], int] = {}
         self.disabled: list[tuple[int, StrategyDisabled]] = []
+        self.news = NewsStory()
         self.costs = Costs()
         self.activity: dict[int, SessionActivity] = {}
         self.held: dict[int, tuple[tuple[int, int], ...]] = {}
@@ -233,6 +236,10 @@ class Story:
             BreakerTripped: lambda ts, event: self.breakers.append((ts, event)),
             BreakerReset: lambda ts, event: self.resets.append((ts, event)),
             StrategyFailed: self._failed,
+            NewsSeen: self.news.seen,
+            SentimentRequested: self.news.asked,
+            NewsScored: self.news.scored,
+            SentimentMeasured: self.news.session,
             StrategyDisabled: lambda ts, event: self.disabled.append((ts, event)),
         }
 
