@@ -179,8 +179,8 @@ class RaySettings(Section):
     """Of a cluster, HOST:PORT; empty starts one on this machine for as long as the host lives."""
     token_file: str = ""
     """File of the cluster's token, readable by the host alone; empty where there is no cluster."""
-    network: Literal["private", "loopback"] = "private"
-    """`private`: a network namespace with loopback alone, or no start; `loopback`: Ray is told to bind 127.0.0.1."""
+    network: Literal["loopback", "private"] = "loopback"
+    """`loopback`: Ray binds 127.0.0.1, which is checked; `private`: in a network of its own as well, or no start."""
     object_store_mb: Annotated[int, Bounds("80", "100000", decimals=0)] = 100
     """Ray's shared memory."""
     worker_mb: Annotated[int, Bounds("256", "1000000", decimals=0, off=True)] = 2048

@@ -34,11 +34,11 @@ WAITING_MAX: Final = 10_000
 """Parts that wait at most; whoever asks for more hears that the host is busy."""
 KEPT: Final = 1_000
 """Latencies behind p50 and p99."""
-UP, STARTING, STATE_DOWN = "up", "starting", "down"
+UP, STARTING = "up", "starting"
 
 
 class BackendState(msgspec.Struct, frozen=True):
-    """How a backend is: ``up``, ``starting`` or ``down``, why, what it restarted, and the models it has loaded."""
+    """How a backend is: ``up`` or ``starting``, why, what it restarted, and the models it has loaded."""
 
     state: str
     detail: str = ""
@@ -51,6 +51,8 @@ class Backend(Protocol):
 
     name: str
     workers: int
+    changed: Callable[[], None]
+    """Called whenever the state is another."""
 
     async def run(self) -> None:
         """Keep the workers, until cancelled."""
@@ -71,6 +73,7 @@ class Crew:
     def __init__(self, backend: Backend, clock: Callable[[], float] = time.monotonic) -> None:
         """Put requests before ``backend``."""
         self.backend = backend
+        backend.changed = self._backend_changed
         self._clock = clock
         self._waiting = Batcher()
         self._wake = anyio.Event()
@@ -95,6 +98,15 @@ class Crew:
             self._deadlines[job] = asyncio.get_running_loop().call_later(budget_s, self._overdue, job)
             self._wake.set()
             self._wake = anyio.Event()
+
+    def _backend_changed(self) -> None:
+        """Refuse what waits where nobody can compute it any more."""
+        state = self.backend.state()
+        if state.state == UP:
+            return
+        for job in [job for job in self._deadlines if not job.started]:
+            self._over(job)
+            self._refuse(job, DOWN, f"the inference host is {state.state}: {state.detail}")
 
     def forget(self, tell: Tell) -> None:
         """Drop what a client that has gone asked for."""

@@ -20,10 +20,11 @@ from anyio.abc import TaskGroup
 from daemon.control.listening import listen, remove
 from daemon.inference.crew import Backend, Crew
 from daemon.inference.options import HostOptions, autosize, available_mb
+from daemon.inference.ray_pool import RayWorkers
 from daemon.inference.server import Server
 from daemon.inference.shelf import Shelf
 from daemon.inference.threads import ThreadWorkers
-from daemon.kernel.errors import ConfigError, InvariantError
+from daemon.kernel.errors import ConfigError, OperatorError, TradingdError
 from daemon.service.systemd import Notifier, take_watchdog_interval
 
 EXIT_FAILED: Final = 70
@@ -53,6 +54,8 @@ def run_host(options: HostOptions, program: str, environ: MutableMapping[str, st
 def make_backend(options: HostOptions) -> Backend:
     """Return the workers of a host."""
     workers = autosize(options.workers, cores=len(os.sched_getaffinity(0)), available_mb=available_mb())
+    if options.pool == "ray":
+        return RayWorkers(options, workers, os.environ)
     tables, texts = Path(options.tables), tuple(map(Path, options.texts))
     return ThreadWorkers(workers, lambda: Shelf(tables, texts))
 
@@ -79,14 +82,12 @@ class _Host:
                 group.start_soon(self._crew.run)
                 group.start_soon(self._ping)
                 group.start_soon(server.serve, listener, self._ready)
-        except* InvariantError as failed:
+        except* TradingdError as failed:
             for error in _leaves(failed):
                 self._log.error("the host ends", detail=str(error))
                 self._notifier.failed(1, str(error))
-            code = EXIT_FAILED
-        if code:
-            os._exit(code)  # threads that hang would keep the process
-        return 0
+                code = error.exit_code if isinstance(error, OperatorError) else EXIT_FAILED
+        return code
 
     def _ready(self) -> None:
         backend = self._crew.backend

@@ -22,15 +22,15 @@ class RayOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         address: of a cluster; "" starts one on this machine.
         token_file: of the cluster's token; "" makes one for a cluster of our own.
-        network: ``private`` gives Ray a network namespace with nothing but loopback in it, and refuses to start it
-            where that cannot be had; ``loopback`` binds what Ray lets us bind to 127.0.0.1.
+        network: ``loopback`` has Ray bind 127.0.0.1, and checks that it did; ``private`` gives it a network namespace
+            with nothing but loopback in it as well, and refuses to start where that cannot be had.
         object_store_mb: Ray's shared memory.
         worker_mb: data a worker may allocate before it is refused more; 0 for no bound.
     """
 
     address: str = ""
     token_file: str = ""
-    network: Literal["private", "loopback"] = "private"
+    network: Literal["loopback", "private"] = "loopback"
     object_store_mb: int = 100
     worker_mb: int = 2048
 

@@ -36,6 +36,7 @@ class ThreadWorkers:
     def __init__(self, workers: int, shelf: Callable[[], Shelf]) -> None:
         """Prepare; ``shelf`` makes one for each worker."""
         self.workers = workers
+        self.changed: Callable[[], None] = lambda: None
         self._make = shelf
         self._idle = [shelf() for _ in range(workers)]
         self._shelves = list(self._idle)

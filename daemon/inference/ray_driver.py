@@ -1,0 +1,350 @@
+"""The process that holds Ray: starts it, keeps its workers, hands them calls. Its parent is the host.
+
+Ray's driver replaces signal handlers, stalls for seconds and dies with its raylet, so it lives here, where that hurts
+nobody: the host hears from it over a socket pair, kills it where it does not hear, and starts another. It waits for
+nothing without a time limit, and learns of deaths from the kernel, at once, instead of from Ray, at some time.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from actors.predictor.pool.frames import (
+    DIED,
+    OVERDUE,
+    VERSION,
+    Call,
+    Called,
+    Frame,
+    Look,
+    ModelFact,
+    Standing,
+    Unpacker,
+    Welcome,
+    pack,
+)
+from daemon.inference.contain import die_with_parent, exposed, private_network, session_of
+from daemon.inference.options import HostOptions
+from daemon.inference.ray_worker import Worker
+from daemon.kernel.errors import OperatorError
+
+EXIT_RAY: Final = 70
+EXIT_REFUSED: Final = 78
+READY_S: Final = 60.0
+"""What a worker gets to start in; then another is started."""
+TRIES: Final = 2
+"""A call whose worker died is computed once more, by another worker."""
+SHUTDOWN_S: Final = 5.0
+CHUNK_BYTES: Final = 1 << 18
+
+
+class _Call:
+    """A call on its way; whoever finishes it first has."""
+
+    def __init__(self, call: Call) -> None:
+        self.number = call.number
+        self.data = pack(call)
+        self.deadline = time.monotonic() + call.budget_ms / 1000
+        self.tries = 0
+        self.finished = False
+
+
+class Driver:
+    """See the module."""
+
+    def __init__(self, ray: Any, options: HostOptions, workers: int, link: socket.socket) -> None:
+        self._ray = ray
+        self._options = options
+        self._link = link
+        self._sending = threading.Lock()
+        self._calls: deque[_Call] = deque()
+        self._changed = threading.Condition()
+        self._bell, self._ring = os.pipe()
+        self._keepers = [Keeper(self, number) for number in range(workers)]
+        self.restarts = 0
+
+    # -- workers' side -----------------------------------------------------------------------------------------------
+
+    def new_actor(self) -> Any:
+        """Start a worker."""
+        options, ray = self._options, self._ray
+        remote = ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=1)(Worker)
+        return remote.remote(options.tables, list(options.texts), options.ray.worker_mb)
+
+    def take(self, keeper: Keeper) -> _Call | None:
+        """Wait for a call; None where the keeper's worker has died meanwhile."""
+        with self._changed:
+            while keeper.well:
+                while self._calls:
+                    call = self._calls.popleft()
+                    if not call.finished and time.monotonic() < call.deadline:
+                        return call
+                    self.finish(call, Called(call.number, (), OVERDUE, "no worker was free in time"))
+                self._changed.wait()
+        return None
+
+    def finish(self, call: _Call, called: Called) -> None:
+        """Answer a call, once."""
+        with self._changed:
+            if call.finished:
+                return
+            call.finished = True
+        self.say(called)
+
+    def failed(self, call: _Call, reason: str) -> None:
+        """A worker died over a call: another one computes it, where one is well and there is time."""
+        with self._changed:
+            if call.finished:
+                return
+            others = any(keeper.well for keeper in self._keepers)
+            if others and call.tries < TRIES and time.monotonic() < call.deadline:
+                self._calls.appendleft(call)
+                self._changed.notify_all()
+                return
+        self.finish(call, Called(call.number, (), DIED, reason))
+
+    def turned(self) -> None:
+        """A worker is well again, or no longer: tell the host, and look at it anew."""
+        with self._changed:
+            self._changed.notify_all()
+        self.say(self.standing(0))
+        os.write(self._ring, b"!")
+
+    def say(self, frame: Frame) -> None:
+        """Send a frame to the host; without one there is nobody to work for."""
+        try:
+            with self._sending:
+                self._link.sendall(pack(frame))
+        except OSError:
+            os._exit(0)
+
+    # -- the host's side ---------------------------------------------------------------------------------------------
+
+    def standing(self, number: int) -> Standing:
+        """Return how many workers are well, and what they have loaded."""
+        well = sum(keeper.well for keeper in self._keepers)
+        served: dict[tuple[str, str], int] = {}
+        for keeper in self._keepers:
+            for fact in keeper.models:
+                served[fact.model_id, fact.kind] = served.get((fact.model_id, fact.kind), 0) + fact.served
+        models = tuple(ModelFact(model_id, kind, n) for (model_id, kind), n in sorted(served.items()))
+        state = "up" if well else "starting"
+        detail = "" if well else "its workers are being started"
+        busy, waiting = sum(keeper.call is not None for keeper in self._keepers), len(self._calls)
+        return Standing(number, "ray", state, detail, well, busy, waiting, 0, 0, 0, self.restarts, 0.0, 0.0, models)
+
+    def run(self) -> None:
+        """Serve until the host hangs up."""
+        for keeper in self._keepers:
+            threading.Thread(target=keeper.run, name=f"keeper-{keeper.number}", daemon=True).start()
+        vital = [os.pidfd_open(pid) for pid in self._vital()]
+        unpacker = Unpacker()
+        link = self._link.fileno()
+        while True:
+            watched = {keeper.pidfd: keeper for keeper in self._keepers if keeper.pidfd is not None}
+            readable, _, _ = select.select([link, self._bell, *vital, *watched], [], [])
+            for fd in readable:
+                if fd == link:
+                    data = self._link.recv(CHUNK_BYTES)
+                    if not data:
+                        return
+                    for frame in unpacker.feed(data):
+                        self._heard(frame)
+                elif fd == self._bell:
+                    os.read(self._bell, 4096)
+                elif fd in vital:
+                    os._exit(EXIT_RAY)  # raylet or GCS: nothing works any more, and the host starts it all again
+                else:
+                    watched[fd].died()
+
+    def _vital(self) -> list[int]:
+        """Return the processes of Ray itself; none where the cluster is another's."""
+        if self._options.ray.address:
+            return []
+        found = []
+        for pid in session_of(os.getpid()):
+            with suppress(OSError):
+                if Path(f"/proc/{pid}/comm").read_text("utf-8").strip() in {"raylet", "gcs_server"}:
+                    found.append(pid)
+        return found
+
+    def _heard(self, frame: Frame) -> None:
+        if isinstance(frame, Call):
+            with self._changed:
+                self._calls.append(_Call(frame))
+                self._changed.notify()
+        elif isinstance(frame, Look):
+            self.say(self.standing(frame.number))
+
+
+class Keeper:
+    """Keeps one worker, and gives it one call at a time."""
+
+    def __init__(self, driver: Driver, number: int) -> None:
+        self._driver = driver
+        self._ray = driver._ray  # noqa: SLF001 - one module, two halves
+        self.number = number
+        self.well = False
+        self.pidfd: int | None = None
+        self.call: _Call | None = None
+        self.models: tuple[ModelFact, ...] = ()
+        self._actor: Any = None
+        self._pid = 0
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        """Start the worker, and again whenever it has died; compute what there is to compute."""
+        while True:
+            self._bring_up()
+            while (call := self._driver.take(self)) is not None:
+                self._compute(call)
+
+    def died(self) -> None:
+        """The kernel says that the worker's process has ended."""
+        with self._lock:
+            fd, self.pidfd = self.pidfd, None
+            self.well = False
+        if fd is not None:
+            os.close(fd)
+        call = self.call
+        if call is not None:
+            self._driver.failed(call, "its worker died")
+        self._driver.turned()
+
+    def _bring_up(self) -> None:
+        ray = self._ray
+        while True:
+            if self._actor is None:
+                self._actor = self._driver.new_actor()
+            try:
+                pid = ray.get(self._actor.ping.remote(), timeout=READY_S)
+                fd = None if self._driver._options.ray.address else os.pidfd_open(pid)  # noqa: SLF001
+            except ray.exceptions.ActorUnavailableError:
+                time.sleep(0.02)  # Ray is starting it again
+                continue
+            except (ray.exceptions.RayError, OSError):
+                with suppress(ray.exceptions.RayError, ValueError):
+                    ray.kill(self._actor, no_restart=True)
+                self._actor = None
+                self._driver.restarts += 1
+                continue
+            break
+        with self._lock:
+            if self._pid and pid != self._pid:
+                self._driver.restarts += 1
+            self._pid, self.pidfd, self.well, self.models = pid, fd, True, ()
+        self._driver.turned()
+
+    def _compute(self, call: _Call) -> None:
+        ray = self._ray
+        call.tries += 1
+        self.call = call
+        try:
+            left = max(0.001, call.deadline - time.monotonic())
+            data, self.models = ray.get(self._actor.answer.remote(call.data), timeout=left)
+        except ray.exceptions.GetTimeoutError:
+            self.call = None
+            self._end_worker()
+            self._driver.finish(
+                call, Called(call.number, (), OVERDUE, "the model did not come back with an answer in time")
+            )
+        except ray.exceptions.RayError as error:
+            self.call = None
+            with self._lock:
+                self.well = False
+            self._driver.failed(call, f"its worker failed: {type(error).__name__}")
+        else:
+            self.call = None
+            (called,) = Unpacker().feed(data)
+            if isinstance(called, Called):
+                self._driver.finish(call, called)
+
+    def _end_worker(self) -> None:
+        """Kill a worker that does not come back; Ray starts another in its place."""
+        with self._lock:
+            self.well = False
+            pid = self._pid if self.pidfd is not None else 0
+        if pid:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        else:
+            with suppress(self._ray.exceptions.RayError):
+                self._ray.kill(self._actor, no_restart=False)
+
+
+def start_ray(options: HostOptions, workers: int, folder: str) -> Any:
+    """Start Ray, or connect to it; signal handlers are ours again afterwards."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    import ray  # noqa: PLC0415 - a second, in this process alone
+
+    if options.ray.address:
+        ray.init(address=options.ray.address, log_to_driver=False, configure_logging=False)
+    else:
+        ray.init(
+            address="local",
+            num_cpus=workers,
+            num_gpus=0,
+            include_dashboard=False,
+            object_store_memory=options.ray.object_store_mb << 20,
+            _temp_dir=folder,
+            log_to_driver=False,
+            configure_logging=False,
+        )
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    return ray
+
+
+def _refuse_exposed() -> None:
+    """Refuse to work with a Ray that others can reach.
+
+    Raises:
+        OperatorError: it listens beyond loopback.
+    """
+    addresses = exposed([os.getpid(), *session_of(os.getpid())])
+    if addresses:
+        raise OperatorError(
+            f"Ray listens on {', '.join(addresses[:3])}, where others could reach it",
+            code="RAY_EXPOSED",
+            remedy='set [inference.ray] network = "private"',
+        )
+
+
+def main(arguments: list[str]) -> int:
+    """Be the driver: ``FD PARENT WORKERS FOLDER`` and the options as JSON."""
+    fd, parent, workers, folder, text = arguments
+    die_with_parent(int(parent))
+    os.umask(0o077)
+    options = msgspec.json.decode(text, type=HostOptions)
+    link = socket.socket(fileno=int(fd))
+    link.set_inheritable(False)
+    try:
+        if options.ray.network == "private" and not options.ray.address:
+            private_network()
+        ray = start_ray(options, int(workers), folder)
+        if not options.ray.address:
+            _refuse_exposed()
+    except OperatorError as error:
+        link.sendall(pack(Standing(0, "ray", "down", str(error), 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0)))
+        return EXIT_REFUSED
+    link.sendall(pack(Welcome(VERSION, "ray", "ray", int(workers), os.getpid())))
+    Driver(ray, options, int(workers), link).run()
+    threading.Timer(SHUTDOWN_S, os._exit, (0,)).start()
+    ray.shutdown()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,38 @@
+"""What runs in each of Ray's workers: a shelf of models that answers calls. Nothing here knows Ray."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from actors.predictor.pool.frames import Call, Called, ModelFact, Unpacker, pack
+from daemon.inference.shelf import Shelf
+from daemon.inference.threads import NICE
+
+
+class Worker:
+    """See the module. What goes in and out are the frames of our own socket, as bytes."""
+
+    def __init__(self, tables: str, texts: Sequence[str], memory_mb: int) -> None:
+        """Become nice, and bounded: a model that wants more memory gets an error instead of the machine's."""
+        with suppress(OSError):  # where a sandbox forbids it, it stays as it is
+            os.setpriority(os.PRIO_PROCESS, 0, NICE)
+        if memory_mb:
+            resource.setrlimit(resource.RLIMIT_DATA, (memory_mb << 20, memory_mb << 20))
+        self._shelf = Shelf(Path(tables), [Path(text) for text in texts])
+
+    def ping(self) -> int:
+        """Return the process's id."""
+        return os.getpid()
+
+    def answer(self, data: bytes) -> tuple[bytes, tuple[ModelFact, ...]]:
+        """Answer the one call that is in ``data``; the models loaded by then come along."""
+        (call,) = Unpacker().feed(data)
+        if not isinstance(call, Call):
+            message = f"a {type(call).__name__} is no call"
+            raise TypeError(message)
+        answers = self._shelf.answer(call.requests)
+        return pack(Called(call.number, answers)), self._shelf.facts()
