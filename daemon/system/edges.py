@@ -7,6 +7,7 @@ recording, in the open questions of the core, and in the ledger's outbox.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, Protocol
 
@@ -19,6 +20,8 @@ from actors.messages.alerts import AlertDelivered, AlertFailed, AlertRaised, Sev
 from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
 from actors.messages.market import SessionClosed, SessionOpened
 from actors.messages.sentiment import SentimentReady, SentimentRequested
+from actors.predictor.pool.host import HostPool, PoolFacts, quantile
+from actors.predictor.pool.inprocess import InProcessPool
 from daemon.journal.batch import OutboxRow
 from daemon.kernel.message import Market
 from daemon.system.intake import Answer, MarketQueue, Pace
@@ -38,6 +41,10 @@ LOOK_S: Final = 1.0
 """An edge with nothing to do gives a sign of life this often."""
 AT_ONCE: Final = 20
 """Alerts that are handed to the channels between two signs of life."""
+KEPT: Final = 1_000
+"""Answers of models behind p50 and p99."""
+TROUBLE_S: Final = 1.5
+"""How long the inference host cannot be used before people are told: at a start, and at its restart, it is normal."""
 WAITING_MAX: Final = 10_000
 """Alerts that wait for a channel at most; the oldest that is not critical is dropped for a newer one."""
 
@@ -156,11 +163,29 @@ async def _ended(queue: MarketQueue, wake: Callable[[], None], beat: Beat) -> No
 
 
 class Inference:
-    """Asks the pool, one request at a time, in a worker thread."""
+    """Asks the pool in worker threads: one request at a time, or as many as a pool that never hangs says it takes.
 
-    def __init__(self, pool: Pool | None, answered: Callable[[Answer], None]) -> None:
-        """Answer through ``answered``; without a pool every question is answered with "unavailable"."""
+    Attributes:
+        answers, failures: requests so far that the pool answered, whatever it said, and at which it failed.
+        last_ms: what the latest answer took.
+    """
+
+    def __init__(
+        self,
+        pool: Pool | None,
+        answered: Callable[[Answer], None],
+        troubled: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Answer through ``answered``; without a pool every question is answered with "unavailable".
+
+        ``troubled`` is told why the inference host cannot be used, and "" when it can again.
+        """
         self._pool = pool
+        self._parallel = int(getattr(pool, "parallel", 1))
+        self._troubled = troubled
+        self._trouble: tuple[float, str] | None = None
+        self._under_way: dict[str, None] = {}
+        self._latencies: deque[float] = deque(maxlen=KEPT)
         self._given_up = False
         self._answered = answered
         self._queue: dict[str, Request] = {}
@@ -206,6 +231,8 @@ class Inference:
         if hangs is not None and self._queue.pop(hangs.request_id, None) is not None:
             self.failures += 1
             self._refuse(hangs, "the model does not come back with an answer")
+        if self._parallel > 1:
+            await self._run_many(beat)
         while True:
             self._wake = anyio.Event()
             while self._queue:
@@ -223,6 +250,70 @@ class Inference:
             with anyio.move_on_after(LOOK_S):
                 await self._wake.wait()
 
+    async def _run_many(self, beat: Beat) -> None:
+        """Answer several at once, by a pool that answers each within its own time limits."""
+        under_way = self._under_way = {}
+        async with anyio.create_task_group() as group:
+
+            async def one(request: Request) -> None:
+                try:
+                    answer = await self._answer(request)
+                finally:
+                    del under_way[request.request_id]
+                if self._queue.pop(request.request_id, None) is not None:
+                    self._answered(answer)
+                self._wake.set()
+
+            while True:
+                self._wake = anyio.Event()
+                for request_id, request in self._queue.items():
+                    if len(under_way) >= self._parallel:
+                        break
+                    if request_id not in under_way:
+                        under_way[request_id] = None
+                        group.start_soon(one, request)
+                beat()
+                self._look()
+                with anyio.move_on_after(LOOK_S):
+                    await self._wake.wait()
+
+    def _look(self) -> None:
+        """Tell of a host that cannot be used for longer than a moment, and when it can again."""
+        facts, now = self.facts(), time.monotonic()
+        if facts.breaker == "closed":
+            if self._trouble is not None and self._trouble[1]:
+                self._troubled("")
+            self._trouble = None
+        elif self._trouble is None:
+            self._trouble = (now, "")
+        elif not self._trouble[1] and now - self._trouble[0] >= TROUBLE_S and facts.breaker == "open":
+            self._trouble = (now, facts.reason)
+            self._troubled(facts.reason)
+
+    def facts(self) -> PoolFacts:
+        """Return how the pool does, for people."""
+        pool = self._pool
+        if isinstance(pool, HostPool):
+            return msgspec.structs.replace(pool.facts(), queue=len(self))
+        latencies = sorted(self._latencies)
+        cache = pool.cache if isinstance(pool, InProcessPool) else None
+        return PoolFacts(
+            pool="none" if pool is None else "inprocess",
+            answered=self.answers,
+            unavailable=self.failures,
+            queue=len(self),
+            p50_ms=quantile(latencies, 0.5),
+            p99_ms=quantile(latencies, 0.99),
+            cache_hits=0 if cache is None else cache.hits,
+            cache_misses=0 if cache is None else cache.misses,
+            cache_size=0 if cache is None else len(cache),
+        )
+
+    def close(self) -> None:
+        """Let go of the pool."""
+        if isinstance(self._pool, HostPool):
+            self._pool.close()
+
     async def _answer(self, request: Request) -> Answer:
         if self._pool is None:
             return PredictionUnavailable(request.request_id, request.model_id, "this daemon has no model pool")
@@ -235,6 +326,7 @@ class Inference:
             return PredictionUnavailable(request.request_id, request.model_id, reason)
         self.answers += 1
         self.last_ms = (time.monotonic_ns() - began) / 1e6
+        self._latencies.append(self.last_ms)
         return answer
 
 

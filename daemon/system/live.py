@@ -186,6 +186,7 @@ class Shell:
             return await self._live(running, errands, guard)
         finally:
             guard.stop()
+            running.inference.close()
             with anyio.CancelScope(shield=True):
                 await writer.close()
 

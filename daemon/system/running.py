@@ -16,7 +16,6 @@ from actors.messages.control import DisableStrategy, Halt, Reduce
 from actors.messages.market import GapDetected
 from actors.messages.risk import TradingStateChanged
 from actors.messages.runtime import MachineTrouble
-from actors.predictor.pool.inprocess import InProcessPool
 from actors.reporter.actor import ReporterActor
 from actors.values.time import format_ts
 from daemon.journal.journal import Manifest
@@ -45,6 +44,7 @@ from daemon.system.news import text_models
 from daemon.system.outlet import LiveOutlet
 from daemon.system.overruns import Overruns
 from daemon.system.own_words import OwnWords
+from daemon.system.pools import live_pool
 from daemon.system.prepare import Prepared
 from daemon.system.records import Records
 from daemon.system.start import Reader, pace_of, read_ledger, resume_of
@@ -86,7 +86,7 @@ class Running:
         data = prepared.data
         models = [binding.model for binding in data.spec.bindings]
         texts = text_models(settings, data.spec.sentiment)
-        self.inference = Inference(InProcessPool(models, texts=texts) if any(models) or texts else None, self._answered)
+        self.inference = Inference(live_pool(settings, models, texts), self._answered, self._host_trouble)
         self.deliveries = Deliveries(channels, prepared.opened.outbox_pending(), self._keep)
         self.reporter = ReporterActor()
         self.overruns = Overruns(settings.predictor.call_budget_ms, settings.predictor.call_overruns_max, self._disable)
@@ -304,6 +304,13 @@ class Running:
     def _answered(self, answer: Any) -> None:
         self.intake.answered(answer)
         self.loop.wake()
+
+    def _host_trouble(self, reason: str) -> None:
+        """Tell people that the inference host cannot be used; that it can again is worth a line of the log."""
+        if reason:
+            self.trouble("inference_host", f"{reason}; the daemon computes what it can itself, and holds elsewhere")
+        else:
+            self.log.info("the inference host answers again")
 
     def _keep(self, rows: list[Any]) -> None:
         self.loop.keep(rows)

@@ -17,12 +17,15 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 import msgspec
+import numpy as np
 
+from actors.messages.columns import pack_f64, unpack_f64
 from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
 from actors.messages.sentiment import SentimentReady, SentimentRequested
 from actors.predictor.pool.breaker import Breaker, BreakerState
 from actors.predictor.pool.frames import SUSPECT, Answer, Answered, FrameError, Request, Standing
 from actors.predictor.pool.link import TAKEN_S, Link, LinkError
+from actors.predictor.pool.texts import DIGITS, HeadlineCache, Row
 
 LEAST_S: Final = 0.045
 """What the in-process pool gets where the host has used the deadline up."""
@@ -54,8 +57,11 @@ class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
         breaker: its state, "" without one; reason: why it opened last; opened: how often.
         answered, degraded, unavailable: requests by who answered: the host, the daemon itself, nobody.
         late: answers of the host that came when nobody waited any more.
+        queue: requests that wait or are under way.
         p50_ms, p99_ms: of the latest answers, whoever gave them; 0 before the first.
         last_degraded_ms: what the latest answer that did not come from the host took; 0 before the first.
+        cache_hits, cache_misses, cache_size: of the headlines asked about, how many were known, how many were not, and
+            how many are remembered.
         standing: what the host last said of itself.
     """
 
@@ -67,9 +73,13 @@ class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
     degraded: int = 0
     unavailable: int = 0
     late: int = 0
+    queue: int = 0
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     last_degraded_ms: float = 0.0
+    cache_hits: int = 0
+    cache_misses: int = 0
+    cache_size: int = 0
     standing: Standing | None = None
 
 
@@ -101,6 +111,8 @@ class HostPool:
         self._breaker = Breaker()
         self._link = Link(path, self._breaker, program, taken_s=taken_s)
         self._fallback = None if fallback is None else _Fallback(fallback)
+        self.cache = HeadlineCache()
+        """Scores of headlines that were asked about before, whoever gave them."""
         self._lock = threading.Lock()
         self._latencies: deque[float] = deque(maxlen=KEPT)
         self._counts = {"answered": 0, "degraded": 0, "unavailable": 0}
@@ -133,6 +145,9 @@ class HostPool:
             p50_ms=quantile(latencies, 0.5),
             p99_ms=quantile(latencies, 0.99),
             last_degraded_ms=round(last, 3),
+            cache_hits=self.cache.hits,
+            cache_misses=self.cache.misses,
+            cache_size=len(self.cache),
             standing=self._link.standing,
             **counts,
         )
@@ -147,11 +162,30 @@ class HostPool:
         return _unavailable(request, answer)
 
     def sentiment(self, request: SentimentRequested) -> SentimentReady | PredictionUnavailable:
-        """Return a text model's answer, or why there is none; as :meth:`predict`."""
-        answer = self._answer(request)
-        if isinstance(answer, SentimentReady) and answer.news_ids == request.news_ids:
-            return answer
-        return _unavailable(request, answer)
+        """Return a text model's answer, or why there is none; as :meth:`predict`. What is remembered is not asked."""
+        model_id = request.model_id
+        with self._lock:
+            rows = [self.cache.get(model_id, text) for text in request.texts]
+        missing = dict(zip(request.texts, request.news_ids, strict=True))
+        missing = {text: missing[text] for text, row in zip(request.texts, rows, strict=True) if row is None}
+        found: dict[str, Row] = {}
+        if missing:
+            asked = msgspec.structs.replace(request, texts=tuple(missing), news_ids=tuple(missing.values()))
+            answer = self._answer(asked)
+            if not isinstance(answer, SentimentReady) or answer.news_ids != asked.news_ids:
+                return _unavailable(request, answer)
+            p = unpack_f64(answer.p)
+            if p.size != 3 * len(missing):
+                return _unavailable(request, answer)
+            found = {
+                text: (row[0], row[1], row[2]) for text, row in zip(missing, p.reshape(-1, 3).tolist(), strict=True)
+            }
+            with self._lock:
+                for text, row in found.items():
+                    self.cache.put(model_id, text, row)
+        whole = [found[text] if row is None else row for text, row in zip(request.texts, rows, strict=True)]
+        packed = pack_f64(np.array(whole, dtype=np.float64).reshape(-1), DIGITS)
+        return SentimentReady(request.request_id, model_id, request.news_ids, packed)
 
     def _answer(self, request: Request) -> Answer:
         began = time.monotonic()

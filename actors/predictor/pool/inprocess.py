@@ -60,6 +60,16 @@ class InProcessPool:
         """Return a text model's scores, or why there are none; as :meth:`TextPool.sentiment`."""
         return self._texts.sentiment(request)
 
+    def warm(self) -> None:
+        """Load the price models now, so that the first answer does not have to wait for it.
+
+        Raises:
+            OperatorError: as :func:`load_session`.
+        """
+        for model_id, manifest in self._manifests.items():
+            if model_id not in self._sessions:
+                self._sessions[model_id] = load_session(manifest, self._folder)
+
     def predict(self, request: InferenceRequested) -> PredictionReady | PredictionUnavailable:
         """Return calibrated probabilities, or why there are none; NaN for a row the model cannot answer."""
         manifest = self._manifests.get(request.model_id)

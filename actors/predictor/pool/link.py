@@ -112,7 +112,7 @@ class Link:
         self._stop.set()
         self._drop()
         if self._thread is not None:
-            self._thread.join(CONNECT_S + 1.0)
+            self._thread.join(3 * KNOCK_S)
 
     # -- asking (any thread) -----------------------------------------------------------------------------------------
 
