@@ -21,7 +21,19 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from daemon.cli import backup, calc, configuration, inference, install, parity, replay, run, sentiment, strategies
+from daemon.cli import (
+    backup,
+    calc,
+    configuration,
+    inference,
+    install,
+    models,
+    parity,
+    replay,
+    run,
+    sentiment,
+    strategies,
+)
 from daemon.cli.options import AsJson
 from daemon.cli.render import counting, note, one_line, say, say_json, table
 from daemon.kernel.errors import OperatorError, TradingdError
@@ -131,6 +143,7 @@ def version(*, as_json: AsJson = False) -> None:
 
 app.add_typer(calc.app, name="calc", short_help="Recompute the numbers of a report from files.")
 app.add_typer(strategies.app, name="strategy")
+app.add_typer(models.app, name="model")
 app.add_typer(configuration.app, name="config")
 
 

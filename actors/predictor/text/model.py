@@ -118,10 +118,16 @@ def load_text_model(folder: Path, *, probe: bool = True) -> TextModel:
 
 
 def build_text_model(
-    manifest: TextManifest, model_data: bytes, tokenizer_data: bytes, folder: Path, *, probe: bool = True
+    manifest: TextManifest,
+    model_data: bytes,
+    tokenizer_data: bytes,
+    folder: Path,
+    *,
+    probe: bool = True,
+    file: str = MODEL,
 ) -> TextModel:
-    """Return a model of bytes whose digests were verified; as ``load_text_model``."""
-    path = folder / MODEL
+    """Return a model of bytes whose digests were verified; as ``load_text_model``. ``file`` is named in sentences."""
+    path = folder / file
     graph = check_model(model_data, path)
     check_schema(graph, manifest, path)
     tokenizer = Tokenizer(tokenizer_data, folder / TOKENIZER, manifest.max_tokens)

@@ -125,12 +125,15 @@ class ModelStore:
         with self._locked():
             target.parent.mkdir(parents=True, exist_ok=True)
             _sync_tree(stage)
-            if target.exists():  # the same answers; what is said of them may be newer, or the old folder damaged
-                aside = Path(tempfile.mkdtemp(prefix=_STAGE, dir=self.root))
-                target.rename(aside / version)
+            # The same version again: what is said of it may be newer, or the old folder damaged.
+            aside = target.with_name(f"{_STAGE}{version}")
+            shutil.rmtree(aside, ignore_errors=True)
+            if target.exists():
+                target.rename(aside)
             stage.rename(target)
             _sync(target.parent)
             self._activate(manifest.name, version)
+            shutil.rmtree(aside, ignore_errors=True)
         return Found(manifest.name, version, target, "installed", active=True, manifest=manifest)
 
     def activate(self, name: str, version: str) -> None:

@@ -1,0 +1,87 @@
+"""A model nobody has loaded yet is loaded for the first time in a process of its own, with little to break.
+
+The checks before a load are strict, but the file is a stranger's all the same: a graph may still ask for all the memory
+there is, or compute for ever. Here that ends a child with bounded memory and time, not the program that was asked to
+import it.
+
+    python -m actors.predictor.text.trial FOLDER    prints one line of JSON; 0: it holds, 3: it does not
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from actors.predictor.text.manifest import MODEL
+from actors.predictor.text.model import load_text_model
+from actors.predictor.text.parity import FULL, compare
+from daemon.kernel.errors import OperatorError
+
+MEMORY_MAX: Final = 8 * 1024**3
+"""Bytes of address space: FinBERT in float32 and eight bits, one after the other, take about three."""
+CPU_S: Final = 300
+_HOLDS, _FAILS = 0, 3
+
+
+def try_model(folder: Path, *, memory: int = MEMORY_MAX, cpu_s: int = CPU_S) -> dict[str, dict[str, float]]:
+    """Load a model in a child process, ask it the sentences nobody doubts, and return what was measured.
+
+    Args:
+        folder: of the model; beside ``model.onnx`` may lie ``model_fp32.onnx``, which is then compared.
+        memory: most bytes of address space the child may take.
+        cpu_s: most seconds it may compute.
+
+    Raises:
+        OperatorError: what ``load_text_model`` says, or ``MODEL_TRIAL``: the child died of it.
+    """
+    environ = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR") if key in os.environ}
+    done = subprocess.run(  # noqa: S603 - our own module, with a folder as its only argument
+        [sys.executable, "-m", __name__, str(folder), str(memory), str(cpu_s)],
+        env=environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=10 * cpu_s,
+        check=False,
+    )
+    if done.returncode == _HOLDS:
+        measured: dict[str, dict[str, float]] = json.loads(done.stdout)
+        return measured
+    if done.returncode == _FAILS:
+        said = json.loads(done.stdout)
+        raise OperatorError(said["message"], code=said["code"], remedy=said["remedy"])
+    last = (done.stderr.strip().splitlines() or ["nothing"])[-1][:200]
+    raise OperatorError(
+        f"{folder / MODEL} ended the process that tried to load it ({_how(done.returncode)}; it said: {last})",
+        code="MODEL_TRIAL",
+        remedy="it asks for more memory or time than a text model needs, and is not used",
+    )
+
+
+def _how(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit {code}"
+
+
+def _main(folder: str, memory: str, cpu_s: str) -> int:
+    resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_s), int(cpu_s)))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    answer: Any
+    try:
+        model = load_text_model(Path(folder))
+        answer = compare(Path(folder), model) if FULL in model.manifest.files else {}
+        code = _HOLDS
+    except OperatorError as error:
+        answer = {"message": error.message, "code": error.code, "remedy": error.remedy}
+        code = _FAILS
+    sys.stdout.write(json.dumps(answer))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))
