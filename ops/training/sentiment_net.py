@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from safetensors.torch import load_file
+from sentiment_graph import NAMES
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -132,13 +133,7 @@ def start(kept: Sequence[int], labels: int, dropout: float) -> Net:
             new[f"layers.{i}.qkv.{kind}"] = torch.cat(
                 [old[f"{at}.attention.self.{part}.{kind}"] for part in ("query", "key", "value")]
             )
-            for mine, theirs in (
-                ("out", "attention.output.dense"),
-                ("norm_1", "attention.output.LayerNorm"),
-                ("up", "intermediate.dense"),
-                ("down", "output.dense"),
-                ("norm_2", "output.LayerNorm"),
-            ):
+            for mine, theirs in NAMES.items():
                 new[f"layers.{i}.{mine}.{kind}"] = old[f"{at}.{theirs}.{kind}"]
     net.load_state_dict(new)
     return net

@@ -154,7 +154,9 @@ def quantise(matrix: Array) -> tuple[Array, Array]:
     return np.rint(matrix / step).astype(np.int8), step.astype(np.float32)
 
 
-def write_bert(weights: Weights, config: BertConfig, labels: int, where: str, *, int8: bool) -> bytes:
+def write_bert(
+    weights: Weights, config: BertConfig, labels: int, where: str, *, int8: bool, mean: bool = False
+) -> bytes:
     """Return the graph of a BERT classifier: three ``int64 [n, tokens]`` inputs, ``float32 [n, labels]`` logits.
 
     Args:
@@ -163,6 +165,7 @@ def write_bert(weights: Weights, config: BertConfig, labels: int, where: str, *,
         labels: columns of the answer.
         where: what a sentence calls the weights.
         int8: eight bits, else float32.
+        mean: the classifier reads the mean over the tokens (``bert.pooler`` is not needed), not the pooled first one.
 
     Raises:
         OperatorError: ``MODEL_WEIGHTS``, a tensor is missing, of another shape, or holds what is no number.
@@ -181,12 +184,26 @@ def write_bert(weights: Weights, config: BertConfig, labels: int, where: str, *,
     for i in range(config.num_hidden_layers):
         x = _layer(w, x, f"bert.encoder.layer.{i}", mask, to_heads, flat)
     whole = g.op("Reshape", x, g.op("Concat", n, tokens, g.const("width", np.array([width])), axis=0))
-    first = g.op("Gather", whole, g.const("first", np.array(0)), axis=1)
-    pooled = g.op("Tanh", w.linear(first, "bert.pooler.dense", width, width))
+    pooled = _mean(g, whole, keep) if mean else _first(w, whole)
     # The last product stays in float32: it is small, and its errors would go into the answer undiminished.
     matrix = g.const("classifier.weight", w.take("classifier.weight", labels, width))
     g.op("Gemm", pooled, matrix, g.const("classifier.bias", w.take("classifier.bias", labels)), output=OUTPUT, transB=1)
     return g.write(INPUTS, OUTPUT, labels, OPSET)
+
+
+def _first(w: _Writer, whole: str) -> str:
+    """Return the first token of ``[n, tokens, width]`` through the pooler."""
+    g, width = w.g, w.config.hidden_size
+    first = g.op("Gather", whole, g.const("first", np.array(0)), axis=1)
+    return g.op("Tanh", w.linear(first, "bert.pooler.dense", width, width))
+
+
+def _mean(g: Graph, whole: str, keep: str) -> str:
+    """Return the mean over the tokens of ``[n, tokens, width]`` that are no padding."""
+    counted = g.op("Unsqueeze", keep, g.const("last", np.array([-1])))
+    axis = g.const("tokens_axis", np.array([1]))
+    total = g.op("ReduceSum", g.op("Mul", whole, counted), axis, keepdims=0)
+    return g.op("Div", total, g.op("ReduceSum", counted, axis, keepdims=0))
 
 
 def _embeddings(w: _Writer, tokens: str) -> str:
