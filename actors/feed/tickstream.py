@@ -121,7 +121,7 @@ class TickStream:
         filtered = sum(survey.filtered for survey in self._surveys)
         rejected = sum(survey.rejected for survey in self._surveys)
         self.n_ticks = used = sum(survey.used for survey in self._surveys)
-        known: set[str] = set()
+        known: dict[str, set[str]] = {}
         for file in self._news:
             rows, bad = self._headlines(file, table, known)
             self._played.append((file, rows))
@@ -135,20 +135,24 @@ class TickStream:
         self.quality = QualityReport(self._read, filtered, rejected, used, tuple(rejects))
         self.notices += self.quality.sentences()
 
-    def _headlines(self, file: NewsFile, table: SessionTable, known: set[str]) -> tuple[I64, list[Reject]]:
-        """Return which rows of a file are played, and what was rejected."""
+    def _headlines(self, file: NewsFile, table: SessionTable, known: dict[str, set[str]]) -> tuple[I64, list[Reject]]:
+        """Return which rows of a file are played, and what was rejected.
+
+        A headline that came before is one again only for symbols it was not about: some vendors give each a row.
+        """
         inside = np.flatnonzero((file.day >= table.days[0]) & (file.ts <= table.close_ts[-1]))
         rows: list[int] = []
         bad: dict[str, list[int]] = {}
         for row, (news_id, symbols, headline, _, _) in zip(inside.tolist(), file.items(inside), strict=True):
-            if symbols and not any(symbol in self._index for symbol in symbols):
+            ours = {symbol for symbol in symbols if symbol in self._index}
+            if symbols and not ours:
                 continue
             if not headline:
                 bad.setdefault("no_headline", []).append(row)
-            elif news_id in known:
+            elif news_id in known and ours <= known[news_id]:
                 bad.setdefault("duplicate", []).append(row)
             else:
-                known.add(news_id)
+                known.setdefault(news_id, set()).update(ours)
                 rows.append(row)
         rejects = [
             Reject(kind, "", len(found), file.path, file.unit, int(file.line[found].min()))

@@ -139,3 +139,11 @@ def test_a_file_that_makes_no_sense_is_refused(write, text: str, code: str) -> N
         with_news(write, text)
     assert caught.value.code == code
     assert "n.csv" in str(caught.value)
+
+
+def test_a_headline_in_a_row_for_each_symbol_reaches_each_of_them(write) -> None:
+    """Some vendors write it so; the same row again is a duplicate all the same."""
+    row = "2013-10-07T15:00:00Z,{},Movers,m1\n"
+    recording = with_news(write, HEAD.replace("\n", ",id\n") + "".join(map(row.format, ("A", "B", "A", "A|B"))))
+    assert [(i.news_id, i.symbols) for i in items(recording)] == [("m1", (0,)), ("m1", (1,))]
+    assert recording.quality.by_kind() == {"duplicate": 2}
