@@ -91,10 +91,11 @@ def read_plain(path: Path, limit: int) -> bytes:
         raise OperatorError(
             f"{path} cannot be read: {error.strerror}", code="NO_MODEL", remedy="import or fetch the model again"
         ) from None
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        _refuse(path, "is no plain file", "MODEL_LINK")
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            _refuse(path, "is no plain file", "MODEL_LINK")
         if found.st_size > limit:
             _refuse(path, f"has {found.st_size:,} bytes; at most {limit:,} are read", "MODEL_SIZE")
         data = file.read(limit + 1)

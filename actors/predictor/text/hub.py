@@ -69,7 +69,13 @@ KNOWN: Final[Mapping[str, Known]] = {
 Progress = Callable[[int, int], None]
 
 
-def fetch_model(name: str, store: ModelStore, hub: str = "", progress: Progress | None = None) -> tuple[Path, Asked]:
+def fetch_model(
+    name: str,
+    store: ModelStore,
+    hub: str = "",
+    progress: Progress | None = None,
+    catalogue: Mapping[str, Known] = KNOWN,
+) -> tuple[Path, Asked]:
     """Return a folder with the verified files of a known model, and how to import it.
 
     Args:
@@ -77,17 +83,18 @@ def fetch_model(name: str, store: ModelStore, hub: str = "", progress: Progress 
         store: whose disk takes the files.
         hub: address instead of ``HUB``.
         progress: is called with bytes so far and in all of the file under way.
+        catalogue: the models it knows.
 
     Raises:
         OperatorError: ``NO_MODEL`` (unknown), ``HUB_ADDRESS``, ``HUB`` (cannot be reached or refuses),
             ``MODEL_DIGEST`` (what came is not what was pinned).
     """
-    known = KNOWN.get(name)
+    known = catalogue.get(name)
     if known is None:
         raise OperatorError(
             f"{name[:60]!r} is no model this program knows how to fetch",
             code="NO_MODEL",
-            remedy=f"known are: {', '.join(KNOWN)}; others come in with tradingd model import",
+            remedy=f"known are: {', '.join(catalogue)}; others come in with tradingd model import",
         )
     base = httpx2.URL(hub or HUB)
     _check_address(base)
