@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from actors.predictor.sentiment.params import SentimentParams
 from actors.values import Universe, parse_interval
 from daemon.kernel.actor import Frame
 from daemon.kernel.clock import VirtualClock
-from daemon.kernel.message import Event, Market
+from daemon.kernel.message import Event, Market, Message
 from daemon.kernel.sequencer import Sequencer
 from daemon.system.engine import ReplayEngine
 
@@ -68,6 +68,33 @@ class Pool:
         return self.texts.sentiment(request)
 
 
+class Recorded(NamedTuple):
+    """An input as it was processed, what came of it, and the core behind it."""
+
+    seq: int
+    ts: int
+    ts_event: int
+    source: str
+    body: Message
+    events: list[Event]
+    core: bytes
+
+
+class Recorder(Sequencer):
+    """A sequencer that keeps every input, and a snapshot behind it if it is told to."""
+
+    records: list[Recorded]
+    cores = False
+
+    def process(self, body: Message, source: str, *, ts_event: int | None = None, **ids: Any) -> list[Event]:
+        """Process and keep."""
+        events = super().process(body, source, ts_event=ts_event, **ids)
+        at = self.last_ts if ts_event is None else ts_event
+        core = self.snapshot() if self.cores else b""
+        self.records.append(Recorded(self.seq, self.last_ts, at, source, body, events, core))
+        return events
+
+
 class News:
     """One run."""
 
@@ -87,12 +114,10 @@ class News:
         self.latency_ns = latency_ns
         self.frames: list[Frame] = []
         self.clock = VirtualClock()
-        self.actor = self._actor()
-        self.sequencer = Sequencer([self.actor], codec=codec(), clock=self.clock, sink=self)
-
-    def _actor(self) -> PredictorActor:
         universe, daily = Universe(self.symbols), parse_interval("1d")
-        return PredictorActor(universe, self.bindings, interval=daily, sentiment=self.params)
+        self.actor = PredictorActor(universe, self.bindings, interval=daily, sentiment=self.params)
+        self.sequencer = Recorder([self.actor], codec=codec(), clock=self.clock, sink=self)
+        self.sequencer.records = []
 
     def append(self, frame: Frame) -> None:
         """Take a frame."""

@@ -155,7 +155,7 @@ def walk(n: int, step: float = 0.01) -> list[float]:
 
 
 def test_a_move_of_two_deviations_is_a_move_of_one() -> None:
-    """Daily log returns of +-1 % in turn over 20 sessions: deviation 0.01 x sqrt(20/19); five sessions ahead x sqrt(5)."""
+    """Daily log returns of +-1 % in turn: a deviation of 0.01 x sqrt(20/19), over five sessions times sqrt(5)."""
     closes = walk(21)  # ends at 100, as it began
     deviation = 0.01 * math.sqrt(20 / 19) * math.sqrt(5)
     begun = closes[-6]
