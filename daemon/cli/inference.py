@@ -41,7 +41,7 @@ def inference(
         repeats_per_minute=settings.logging.repeats_per_minute,
     ).start()
     try:
-        return run_host(host_options(settings), f"tradingd {program_version()}", os.environ)
+        return run_host(host_options(settings), f"tradingd {program_version()}", os.environ, logs.stop)
     finally:
         logs.stop()
 
@@ -57,6 +57,7 @@ def host_options(settings: Settings) -> HostOptions:
         group=section.group,
         pool=section.pool,
         workers=section.workers,
+        state_dir=str(settings.paths.state_dir.expanduser()),
         ray=RayOptions(
             address=ray.address,
             token_file=ray.token_file,

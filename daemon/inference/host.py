@@ -9,7 +9,7 @@ import grp
 import os
 import signal
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +31,16 @@ EXIT_FAILED: Final = 70
 LOOK_S: Final = 1.0
 
 
-def run_host(options: HostOptions, program: str, environ: MutableMapping[str, str]) -> int:
+def run_host(
+    options: HostOptions, program: str, environ: MutableMapping[str, str], leave: Callable[[], None] = lambda: None
+) -> int:
     """Serve until told to stop; return the exit code.
+
+    Args:
+        options: what to serve, and where.
+        program: who we are, for clients.
+        environ: of this process; what the service manager put there is taken out.
+        leave: called before the process is ended here, because threads hang that would keep it.
 
     Raises:
         OperatorError: it could not start.
@@ -45,10 +53,14 @@ def run_host(options: HostOptions, program: str, environ: MutableMapping[str, st
     inode = path.lstat().st_ino
     try:
         host = _Host(options, program, notifier, watchdog_s)
-        return anyio.run(host.main, listener, backend="asyncio", backend_options={"use_uvloop": True})
+        code = anyio.run(host.main, listener, backend="asyncio", backend_options={"use_uvloop": True})
     finally:
         listener.close()
         remove(path, inode)
+    if host.hangs:
+        leave()
+        os._exit(code)
+    return code
 
 
 def make_backend(options: HostOptions) -> Backend:
@@ -56,8 +68,7 @@ def make_backend(options: HostOptions) -> Backend:
     workers = autosize(options.workers, cores=len(os.sched_getaffinity(0)), available_mb=available_mb())
     if options.pool == "ray":
         return RayWorkers(options, workers, os.environ)
-    tables, texts = Path(options.tables), tuple(map(Path, options.texts))
-    return ThreadWorkers(workers, lambda: Shelf(tables, texts))
+    return ThreadWorkers(workers, lambda: Shelf(Path(options.tables), Path(options.state_dir)))
 
 
 class _Host:
@@ -70,6 +81,12 @@ class _Host:
         self._watchdog_s = watchdog_s
         self._log = structlog.get_logger("inference")
         self._crew: Crew
+
+    @property
+    def hangs(self) -> bool:
+        """Whether threads are left that do not end."""
+        backend = self._crew.backend
+        return isinstance(backend, ThreadWorkers) and backend.hangs
 
     async def main(self, listener: socket.socket) -> int:
         """Serve."""

@@ -43,7 +43,7 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
         group: whose members may connect beside its own user; "" for nobody.
         pool: what computes.
         workers: how many at once; 0 for as many as cores and memory allow.
-        tables: folder of price models; texts: folders that hold folders of text models.
+        tables: folder of price models; state_dir: of the text models that were installed, "" for those that ship only.
     """
 
     socket: str
@@ -51,7 +51,7 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
     pool: Literal["threads", "ray"] = "threads"
     workers: int = 0
     tables: str = str(SHIPPED)
-    texts: tuple[str, ...] = (str(SHIPPED),)
+    state_dir: str = ""
     ray: RayOptions = RayOptions()
 
 

@@ -5,13 +5,16 @@ One shelf belongs to one worker. What it answers are the bytes that the in-proce
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from actors.messages.inference import InferenceRequested, PredictionUnavailable
 from actors.predictor.models.manifest import list_models, load_manifest
 from actors.predictor.pool.frames import Answer, ModelFact, Request
 from actors.predictor.pool.inprocess import InProcessPool
+from actors.predictor.pool.texts import HeadlineCache
+from actors.predictor.text.model import TextModel, load_text_model
+from actors.predictor.text.store import ModelStore
 from daemon.kernel.errors import OperatorError
 
 TABLE, TEXT = "table", "text"
@@ -20,10 +23,10 @@ TABLE, TEXT = "table", "text"
 class Shelf:
     """See the module."""
 
-    def __init__(self, tables: Path, texts: Sequence[Path]) -> None:
-        """Remember where models lie; nothing is read."""
+    def __init__(self, tables: Path, state_dir: Path) -> None:
+        """Remember where models lie: price models, and the state folder with installed text models; nothing is read."""
         self._tables = tables
-        self._texts = tuple(texts)
+        self._store = ModelStore(state_dir)
         self._pools: dict[str, InProcessPool] = {}
         self._served: dict[str, tuple[str, int]] = {}
 
@@ -66,4 +69,16 @@ class Shelf:
         return InProcessPool([manifest], self._tables)
 
     def _text(self, model_id: str) -> InProcessPool:
-        raise OperatorError(f"the inference host has no text model {model_id!r}", code="NO_MODEL")
+        if model_id.partition("@")[0] == "lexicon":
+            from actors.predictor.text.lexicon import Lexicon  # noqa: PLC0415 - only who has news needs it
+
+            return InProcessPool([], texts={model_id: Lexicon}, cache=HeadlineCache(0))
+        if "/" in model_id:  # a folder of the host's disk is nobody else's business
+            raise OperatorError(f"the inference host has no text model {model_id!r}", code="NO_MODEL")
+        folder = self._store.find(model_id)
+
+        def load() -> TextModel:
+            return load_text_model(folder)
+
+        # What was asked before is remembered where it is asked, in the daemon.
+        return InProcessPool([], texts={model_id: load}, cache=HeadlineCache(0))

@@ -72,12 +72,16 @@ class ThreadWorkers:
             finally:
                 ended.set()
 
-        with anyio.move_on_after(budget_s):
-            await anyio.to_thread.run_sync(compute, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
+        try:
+            with anyio.move_on_after(budget_s):
+                await anyio.to_thread.run_sync(compute, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
+        finally:  # also where the host ends meanwhile
+            if done:
+                self._idle.append(shelf)
+            else:
+                self._leave(shelf, ended)
         if done:
-            self._idle.append(shelf)
             return Called(0, done[0])
-        self._leave(shelf, ended)
         return Called(0, (), OVERDUE, "the model did not come back with an answer in time")
 
     def _leave(self, shelf: Shelf, ended: threading.Event) -> None:
@@ -87,6 +91,11 @@ class ThreadWorkers:
         self._idle.append(fresh)
         self._left_behind += 1
         self._behind.append((time.monotonic(), ended))
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a thread that was left behind has not come back."""
+        return any(not ended.is_set() for _, ended in self._behind)
 
     def state(self) -> BackendState:
         """Return how it is."""

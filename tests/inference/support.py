@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from actors.messages.columns import pack_f64, pack_i32
@@ -55,21 +56,26 @@ class Elsewhere:
 class Host:
     """A host's process, which can be started again on the same socket."""
 
-    def __init__(self, folder: Path, sets: Sequence[str]) -> None:
-        """Write nothing; ``folder`` is short enough for a socket."""
+    def __init__(self, folder: Path, sets: Sequence[str], options: dict[str, Any] | None = None) -> None:
+        """Write nothing; ``folder`` is short enough for a socket. ``options`` start it without a configuration."""
         self.folder = folder
         self.socket = folder / "inference.sock"
         self.sets = [f"paths.state_dir={folder}/state", f"paths.runtime_dir={folder}", *sets]
+        self.options = options
         self.log = folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, **environ: str) -> subprocess.Popen[bytes]:
         """Start it without waiting."""
-        config = self.folder / "host.toml"
-        config.touch()
-        command = [sys.executable, "-m", "daemon", "inference", "--config", str(config)]
-        for item in self.sets:
-            command += ["--set", item]
+        if self.options is None:
+            config = self.folder / "host.toml"
+            config.touch()
+            command = [sys.executable, "-m", "daemon", "inference", "--config", str(config)]
+            for item in self.sets:
+                command += ["--set", item]
+        else:
+            told = msgspec.json.encode({"socket": str(self.socket)} | self.options).decode()
+            command = [sys.executable, "-m", "tests.inference.serve", told]
         env = {k: v for k, v in os.environ.items() if not k.startswith("TRADINGD_")}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -102,10 +108,10 @@ class Host:
 
 
 @contextmanager
-def running(*sets: str, start: bool = True, **environ: str) -> Iterator[Host]:
+def running(*sets: str, start: bool = True, options: dict[str, Any] | None = None, **environ: str) -> Iterator[Host]:
     """Run a host."""
     with tempfile.TemporaryDirectory(prefix="td-") as name:
-        host = Host(Path(name), sets)
+        host = Host(Path(name), sets, options)
         try:
             if start:
                 host.start(**environ)

@@ -1,0 +1,234 @@
+"""The inference host as its clients see it: the bytes of the in-process pool, over a socket of its own."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from actors.messages.columns import pack_f64, unpack_f64
+from actors.messages.inference import PredictionReady, PredictionUnavailable
+from actors.messages.sentiment import SentimentReady, SentimentRequested
+from actors.predictor.pool.frames import VERSION, Frame, Hello, Look, Refused, Standing, Unpacker, Welcome, pack
+from actors.predictor.pool.inprocess import InProcessPool
+from actors.predictor.text.lexicon import Lexicon
+from tests.inference.support import MODEL, Elsewhere, Host, asking, reachable, running, table, until
+
+SIZES = (1, 63, 64, 65, 500)
+TEXTS = tuple(f"Company {i} beats estimates" if i % 2 else f"Company {i} cut to sell, shares plunge" for i in range(19))
+
+
+def texts(*, model_id: str, number: int = 0) -> SentimentRequested:
+    """Return a request to score headlines."""
+    return SentimentRequested(f"s-{number}", model_id, tuple(f"n{i}" for i in range(len(TEXTS))), TEXTS, 0)
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    """Run one host of two threads, as the command line does."""
+    with running("inference.workers=2") as one:
+        yield one
+
+
+def test_the_host_answers_the_bytes_of_the_in_process_pool(host: Host) -> None:
+    """Whole messages are equal, for sizes around the fixed batch, and where a feature is unknown."""
+    here = InProcessPool([MODEL])
+    with asking(host) as pool:
+        reachable(pool)
+        for number, n in enumerate(SIZES):
+            request = table(n, number)
+            answer = pool.predict(request)
+            assert isinstance(answer, PredictionReady)
+            assert answer == here.predict(request)
+        rows = unpack_f64(table(3).features).copy()
+        rows[4] = np.nan
+        holes = msgspec.structs.replace(table(3), features=pack_f64(rows))
+        assert pool.predict(holes) == here.predict(holes)
+        facts = pool.facts()
+        assert (facts.answered, facts.degraded, facts.unavailable, facts.late) == (len(SIZES) + 1, 0, 0, 0)
+        assert 0 < facts.p50_ms <= facts.p99_ms
+
+
+def test_texts_come_back_in_their_order_and_are_remembered(host: Host) -> None:
+    """19 texts travel as three parts; what was scored once is not asked again, and partly known lists are completed."""
+    model = Lexicon()
+    with asking(host) as pool:
+        reachable(pool)
+        request = texts(model_id=model.model_id)
+        answer = pool.sentiment(request)
+        assert isinstance(answer, SentimentReady)
+        assert answer == InProcessPool([], texts={model.model_id: Lexicon}).sentiment(request)
+        assert np.array_equal(unpack_f64(answer.p).reshape(-1, 3), model.score(TEXTS))
+        more = msgspec.structs.replace(
+            request, texts=("Profit warning", *TEXTS[:3], "Profit warning"), news_ids=("a", "b", "c", "d", "e")
+        )
+        again = pool.sentiment(more)
+        assert isinstance(again, SentimentReady)
+        assert np.array_equal(unpack_f64(again.p).reshape(-1, 3), model.score(more.texts))
+        facts = pool.facts()
+        assert (facts.cache_hits, facts.cache_misses, facts.cache_size) == (3, len(TEXTS) + 2, len(TEXTS) + 1)
+
+
+def test_many_ask_at_once_and_everybody_gets_his_own_answer(host: Host) -> None:
+    """200 requests of eight threads on one connection."""
+    here = InProcessPool([MODEL])
+    requests = [table(1 + i % 7, i) for i in range(200)]
+    with asking(host) as pool, ThreadPoolExecutor(8) as threads:
+        reachable(pool)
+        assert isinstance(pool.predict(table(1)), PredictionReady)  # on trial: one at a time
+        answers = list(threads.map(pool.predict, requests))
+    assert answers == [here.predict(request) for request in requests]
+
+
+REFUSED = {
+    "an unknown model": (msgspec.structs.replace(table(2), model_id="nothing@1"), "has no model 'nothing'"),
+    "a path": (msgspec.structs.replace(table(2), model_id="../../etc/passwd@1"), "has no model '../../etc/passwd'"),
+    "another version": (table(2, model_id="price_5d@000000000000"), f"has {MODEL.model_id}, not price_5d@0000"),
+    "too few features": (msgspec.structs.replace(table(2), features=b"\0" * 8), "1 features for 2 rows of 9"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_computed_is_told_in_a_sentence(host: Host, name: str) -> None:
+    """The host stays well; without a fallback the answer is no prediction."""
+    request, sentence = REFUSED[name]
+    with asking(host) as pool:
+        reachable(pool)
+        answer = pool.predict(request)
+        assert isinstance(answer, PredictionUnavailable)
+        assert sentence in answer.reason
+        assert isinstance(pool.predict(table(1)), PredictionReady)
+
+
+def test_a_folder_is_no_name_of_a_text_model(host: Host, tmp_path: Path) -> None:
+    """A client cannot make the host read where it likes."""
+    with asking(host) as pool:
+        reachable(pool)
+        answer = pool.sentiment(texts(model_id=str(tmp_path)))
+        assert isinstance(answer, PredictionUnavailable)
+        assert "no text model" in answer.reason
+
+
+def test_a_model_the_host_does_not_have_is_computed_here(host: Host) -> None:
+    """The fallback answers, and that is no failure of the host."""
+    elsewhere = Elsewhere()
+    with asking(host, fallback=elsewhere) as pool:
+        reachable(pool)
+        for number in range(5):
+            request = msgspec.structs.replace(table(2, number), model_id="nothing@1")
+            assert isinstance(pool.predict(request), PredictionReady)
+        assert len(elsewhere.asked) == 5
+        assert (pool.facts().breaker, pool.facts().degraded) == ("closed", 5)
+
+
+# -- the socket --------------------------------------------------------------------------------------------------------
+
+
+def converse(host: Host, *data: bytes) -> list[Frame]:
+    """Send bytes and return what the host says until it hangs up, or has answered a question after its health."""
+    unpacker, frames = Unpacker(), []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        link.settimeout(20)
+        link.connect(str(host.socket))
+        link.sendall(b"".join(data))
+        while not (frames and isinstance(frames[-1], Standing)):
+            received = link.recv(65536)
+            if not received:
+                break
+            frames += unpacker.feed(received)
+    return frames
+
+
+def test_the_socket_is_its_owners_alone(host: Host) -> None:
+    """Mode 0600: nobody else connects."""
+    with asking(host) as pool:
+        reachable(pool)
+    assert stat.S_IMODE(host.socket.stat().st_mode) == 0o600
+
+
+def test_the_host_greets_and_says_how_it_is(host: Host) -> None:
+    """Backend, workers and its process."""
+    with asking(host) as pool:
+        reachable(pool)
+    welcome, standing = converse(host, pack(Hello((VERSION, 99), "a test")), pack(Look(5)))
+    assert isinstance(welcome, Welcome)
+    assert (welcome.version, welcome.backend, welcome.workers, welcome.pid) == (VERSION, "threads", 2, host.pid)
+    assert isinstance(standing, Standing)
+    assert (standing.number, standing.state, standing.workers, standing.busy, standing.queue) == (5, "up", 2, 0, 0)
+
+
+STRANGERS = {
+    "a pickle": (struct.pack(">I", 40) + pickle.dumps({"a": 1}).ljust(40, b"."), "FRAME"),
+    "HTTP": (b"GET / HTTP/1.1\r\n\r\n", "FRAME_SIZE"),
+    "another version": (pack(Hello((99,), "a test")), "VERSION"),
+    "no hello": (pack(Look(1)), "HELLO"),
+    "an endless frame": (struct.pack(">I", 1 << 31), "FRAME_SIZE"),
+    "a host's word": (pack(Hello((VERSION,), "a test")) + pack(Refused("X", "x")), "FRAME"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_stranger_is_refused_and_nobody_else_hears_of_it(host: Host, name: str) -> None:
+    """One sentence with a stable code, then the connection ends; another client goes on."""
+    data, code = STRANGERS[name]
+    with asking(host) as pool:
+        reachable(pool)
+        frames = converse(host, data)
+        assert isinstance(frames[-1], Refused)
+        assert frames[-1].code == code
+        assert isinstance(pool.predict(table(1)), PredictionReady)
+
+
+def test_two_hosts_do_not_share_a_socket(host: Host) -> None:
+    """The second says who is in its way and ends with 75; the first is untouched."""
+    with asking(host) as pool:
+        reachable(pool)
+        second = Host(host.folder, ["inference.workers=1"])
+        process = second.start()
+        assert process.wait(60) == 75
+        assert "another daemon listens on" in host.log.read_text("utf-8")
+        assert isinstance(pool.predict(table(1)), PredictionReady)
+
+
+def test_a_host_that_is_told_to_stop_ends_in_order() -> None:
+    """Exit 0, and its socket is gone."""
+    with running("inference.workers=1") as host, asking(host) as pool:
+        reachable(pool)
+        assert host.kill(signal.SIGTERM) == 0
+        assert not host.socket.exists()
+        answer = pool.predict(table(1))
+        assert isinstance(answer, PredictionUnavailable)
+        assert "inference host" in answer.reason
+
+
+def test_a_group_that_is_none_is_refused(tmp_path: Path) -> None:
+    """Exit 78 with a sentence, before anything listens."""
+    config = tmp_path / "c.toml"
+    config.write_text(f'[paths]\nruntime_dir = "{tmp_path}"\n[inference]\ngroup = "no-such-group"\n', "utf-8")
+    command = [sys.executable, "-m", "daemon", "inference", "--config", str(config)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert answer.returncode == 78
+    assert "inference.group names no-such-group" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_asking_does_not_wait_for_a_host_that_is_not_there(tmp_path: Path) -> None:
+    """The first request finds the breaker open."""
+    with running(start=False) as host, asking(host, deadline_s=30.0) as pool:
+        answers = [pool.predict(table(1, i)) for i in range(3)]
+        took = pool.facts().p99_ms
+        assert all(isinstance(answer, PredictionUnavailable) for answer in answers)
+        assert took < 1_000
+        host.start()
+        until(lambda: isinstance(pool.predict(table(1)), PredictionReady), "an answer once it is there")
