@@ -298,7 +298,7 @@ def start_ray(options: HostOptions, workers: int, folder: str) -> Any:
             num_gpus=0,
             include_dashboard=False,
             object_store_memory=options.ray.object_store_mb << 20,
-            _temp_dir=folder,
+            _temp_dir=f"{folder}/s",  # Ray opens it to everybody, 0777; nobody gets through the folder around it
             log_to_driver=False,
             configure_logging=False,
         )

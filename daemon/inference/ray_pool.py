@@ -118,7 +118,6 @@ class RayWorkers:
             began = time.monotonic()
             with Folder(Path(self._options.socket).parent) as folder:
                 why = await self._one_life(folder)
-            self._down(why)
             if self._refused:
                 raise ConfigError(self._refused, code="RAY")
             self._log.warning("ray ended", detail=why)
@@ -141,10 +140,12 @@ class RayWorkers:
                 start_new_session=True,
             )
         reader, writer = await asyncio.open_unix_connection(sock=ours)
+        why = "it was stopped"
         try:
             why = await self._listen(reader, writer)
         finally:
             self._writer = None
+            self._down(why)  # first of all: who waits for it is told
             writer.close()
             with anyio.CancelScope(shield=True):
                 await _end(process)
