@@ -25,6 +25,8 @@ from daemon.kernel.errors import OperatorError
 MEMORY_MAX: Final = 8 * 1024**3
 """Bytes of address space: FinBERT in float32 and eight bits, one after the other, take about three."""
 CPU_S: Final = 300
+WAIT: Final = 10
+"""Seconds waited for one of computing: other work of the machine comes in between."""
 _HOLDS, _FAILS = 0, 3
 
 
@@ -39,32 +41,37 @@ def try_model(folder: Path, *, memory: int = MEMORY_MAX, cpu_s: int = CPU_S) -> 
     Raises:
         OperatorError: what ``load_text_model`` says, or ``MODEL_TRIAL``: the child died of it.
     """
+    command = [sys.executable, "-m", __name__, str(folder), str(memory), str(cpu_s)]
     environ = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR") if key in os.environ}
-    done = subprocess.run(  # noqa: S603 - our own module, with a folder as its only argument
-        [sys.executable, "-m", __name__, str(folder), str(memory), str(cpu_s)],
-        env=environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=10 * cpu_s,
-        check=False,
-    )
+    environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    try:
+        done = subprocess.run(  # noqa: S603 - our own module, with a folder as its only argument
+            command,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=WAIT * cpu_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _ended(folder, f"no end after {WAIT * cpu_s} s", "nothing") from None
     if done.returncode == _HOLDS:
         measured: dict[str, dict[str, float]] = json.loads(done.stdout)
         return measured
     if done.returncode == _FAILS:
         said = json.loads(done.stdout)
         raise OperatorError(said["message"], code=said["code"], remedy=said["remedy"])
-    last = (done.stderr.strip().splitlines() or ["nothing"])[-1][:200]
-    raise OperatorError(
-        f"{folder / MODEL} ended the process that tried to load it ({_how(done.returncode)}; it said: {last})",
+    how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit {done.returncode}"
+    raise _ended(folder, how, (done.stderr.strip().splitlines() or ["nothing"])[-1][:200])
+
+
+def _ended(folder: Path, how: str, said: str) -> OperatorError:
+    return OperatorError(
+        f"{folder / MODEL} ended the process that tried to load it ({how}; it said: {said})",
         code="MODEL_TRIAL",
         remedy="it asks for more memory or time than a text model needs, and is not used",
     )
-
-
-def _how(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit {code}"
 
 
 def _main(folder: str, memory: str, cpu_s: str) -> int:
