@@ -71,7 +71,7 @@ def actor_of(core: bytes) -> Any:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_core_restored_at_any_cut_goes_on_as_the_one_that_never_stopped(feeds, seed: int) -> None:
-    """Snapshots are equal at every input behind the cut, though its rings are warmed with what it has folded already."""
+    """Snapshots are equal at every input behind the cut, though its rings are warmed with what it folded already."""
     bindings = [bind_spec(follows.__tradingd_strategy__)]
     whole = run_of(bindings)
     whole.sequencer.cores = True
