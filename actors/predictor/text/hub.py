@@ -24,7 +24,6 @@ FILE_MAX: Final = 1024**3
 """Bytes of one file; more is not what was asked for."""
 TRIES: Final = 4
 REDIRECTS_MAX: Final = 5
-_CHUNK: Final = 1 << 20
 _TIMEOUT: Final = httpx2.Timeout(30.0, connect=10.0)
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _PARTIAL: Final = 206
@@ -171,7 +170,7 @@ def _write(answer: httpx2.Response, part: Path, have: int, progress: Progress | 
     length = answer.headers.get("Content-Length", "")
     total = have + int(length) if length.isdigit() else 0
     with part.open("ab" if have else "wb") as file:
-        for chunk in answer.iter_bytes(_CHUNK):
+        for chunk in answer.iter_raw():  # as it comes: what a break leaves in a buffer is lost
             have += len(chunk)
             if have > FILE_MAX:
                 raise OperatorError(f"{answer.url.host} sends more than {FILE_MAX:,} bytes", code="HUB")

@@ -1,0 +1,239 @@
+"""``tradingd model`` and ``tradingd sentiment`` as a person meets them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from actors.predictor.text.labels import PROBES
+from daemon.cli.tradingd import main
+from tests.text_support import write_model, write_source
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Return a caller of the program with a state directory of its own: exit code, stdout, stderr."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def installed(tmp_path: Path, ask) -> Path:
+    """Import the hand-written model as ``tiny``."""
+    source = write_source(tmp_path / "hub")
+    code, _, err = ask("model", "import", source, "--name", "tiny", "--keep-fp32")
+    assert (code, err) == (0, "")
+    return source
+
+
+def run(*arguments: str, state: Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Run the program in a process of its own, with a pipe for standard input."""
+    return subprocess.run(
+        [sys.executable, "-m", "daemon", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "STATE_DIRECTORY": str(state)},
+        input=stdin,
+        capture_output=True,
+        check=False,
+    )
+
+
+def answers(out: str | bytes) -> list[dict]:
+    """Return the JSON lines."""
+    return [json.loads(line) for line in out.splitlines()]
+
+
+# --------------------------------------------------------------------------------------------------- sentiment
+
+
+def test_one_json_line_a_text(installed: Path, ask) -> None:
+    """The fields of the contract, in order of the texts; shares add up to one and the label is the largest."""
+    texts = [PROBES["negative"][0], PROBES["neutral"][0], PROBES["positive"][0]]
+    code, out, err = ask("sentiment", *texts, "--model", "tiny", "--json")
+    assert (code, err) == (0, "")
+    found = answers(out)
+    assert [row["text"] for row in found] == texts
+    assert [row["label"] for row in found] == ["negative", "neutral", "positive"]
+    for row in found:
+        assert row["schema"] == "tradingd.sentiment/1"
+        assert list(row["p"]) == ["negative", "neutral", "positive"]
+        assert max(row["p"], key=row["p"].get) == row["label"]
+        assert sum(row["p"].values()) == pytest.approx(1, abs=3e-6)
+        assert row["model"].startswith("tiny@")
+    assert "e-" not in out.replace("pre-", "")
+
+
+def test_lines_of_a_pipe_are_answered_one_by_one(installed: Path, tmp_path: Path) -> None:
+    """Empty lines and broken bytes have answers, too: as many lines out as in; the next one need not have come yet."""
+    lines = b"Profit rose sharply\n\n\xff\xfe Shares fell\r\n"
+    done = run("sentiment", "--model", "tiny", "--json", state=tmp_path / "state", stdin=lines)
+    assert (done.returncode, done.stderr) == (0, b"")
+    found = answers(done.stdout)
+    assert [row["label"] for row in found] == ["positive", None, "negative"]
+    assert found[1]["p"] is None
+    assert found[1]["text"] == ""
+    with subprocess.Popen(
+        [sys.executable, "-m", "daemon", "sentiment", "--model", "tiny", "--json"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "STATE_DIRECTORY": str(tmp_path / "state")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        for text, label in (("Profit rose", "positive"), ("Shares fell", "negative")):
+            child.stdin.write(f"{text}\n".encode())
+            child.stdin.flush()
+            assert json.loads(child.stdout.readline())["label"] == label
+        child.stdin.close()
+        assert child.wait() == 0
+
+
+def test_a_file_is_read_line_by_line(installed: Path, tmp_path: Path, ask) -> None:
+    """A file that is not there is told."""
+    path = tmp_path / "headlines.txt"
+    path.write_text("Profit rose\nShares fell\n")
+    code, out, _ = ask("sentiment", "--file", path, "--model", "tiny", "--json")
+    assert [row["label"] for row in answers(out)] == ["positive", "negative"]
+    assert code == 0
+    code, out, err = ask("sentiment", "--file", tmp_path / "none", "--model", "tiny")
+    assert (code, out) == (1, "")
+    assert "cannot be read" in err
+    assert ask("sentiment", "text", "--file", path)[0] == 2
+
+
+def test_people_get_a_table(installed: Path, ask) -> None:
+    """With the model named beside it; what a terminal would obey is not sent to it."""
+    code, out, err = ask("sentiment", "Profit rose \x1b]0;owned\x07", "", "--model", "tiny")
+    assert code == 0
+    assert out.splitlines()[0].split() == ["tone", "negative", "neutral", "positive", "text"]
+    assert out.splitlines()[2].startswith("positive")
+    assert "\x1b" not in out
+    assert "\x07" not in out
+    assert err.startswith("by tiny@")
+
+
+def test_a_list_of_words_says_what_it_is(ask) -> None:
+    """Asked for by name; its name stands in every answer."""
+    code, out, err = ask("sentiment", "Shares plunge", "--model", "lexicon", "--json")
+    assert (code, err) == (0, "")
+    (row,) = answers(out)
+    assert row["label"] == "negative"
+    assert row["model"].startswith("lexicon@")
+
+
+def test_a_model_that_is_not_there_is_told(ask) -> None:
+    """It is not replaced by another in silence."""
+    code, out, err = ask("sentiment", "text", "--model", "finbert", "--json")
+    assert (code, out) == (1, "")
+    assert "there is no text model 'finbert'" in err
+
+
+def test_without_a_name_a_model_or_the_list_answers(ask) -> None:
+    """The model that ships where there is one; else the list, with a note."""
+    code, out, err = ask("sentiment", "Shares plunge after the profit warning", "--json")
+    assert code == 0
+    (row,) = answers(out)
+    assert row["label"] == "negative"
+    assert row["model"].startswith("lexicon@") == ("a list of words" in err)
+
+
+def test_a_model_folder_may_be_named_by_path(tmp_path: Path, ask) -> None:
+    """With a slash in it."""
+    folder = write_model(tmp_path / "m")
+    code, out, _ = ask("sentiment", "Profit rose", "--model", folder, "--json")
+    assert (code, answers(out)[0]["label"]) == (0, "positive")
+
+
+# ------------------------------------------------------------------------------------------------------ models
+
+
+def test_models_are_listed_and_shown(installed: Path, ask) -> None:
+    """What ships and what was brought in, each with its version."""
+    code, out, _ = ask("model", "list", "--json")
+    rows = {row["name"]: row for row in json.loads(out)["rows"]}
+    assert code == 0
+    assert rows["tiny"]["origin"] == "installed"
+    assert rows["tiny"]["in_use"] is True
+    assert rows["tiny"]["bytes"] > 10_000
+    assert rows["price_5d"]["kind"] == "price"
+    code, out, _ = ask("model", "show", "tiny", "--json")
+    shown = json.loads(out)
+    assert shown["model"] == f"tiny@{rows['tiny']['version']}"
+    assert shown["labels"] == ["positive", "negative", "neutral"]
+    assert shown["metrics"]["int8_vs_fp32"]["same_label"] == 1
+    assert json.loads(ask("model", "show", "price_5d", "--json")[1])["name"] == "price_5d"
+    for name in ("tiny", "price_5d"):
+        code, out, _ = ask("model", "show", name)
+        assert code == 0
+        assert name in out
+
+
+def test_verify_tells_each_check_and_fails_on_a_damaged_file(installed: Path, tmp_path: Path, ask) -> None:
+    """Exit 0 only if all hold."""
+    code, out, _ = ask("model", "verify", "tiny", "--json")
+    found = json.loads(out)
+    assert (code, found["ok"]) == (0, True)
+    assert [check["name"] for check in found["checks"]][-1] == "parity"
+    assert ask("model", "verify", "price_5d")[0] == 0
+    (path,) = (tmp_path / "state").rglob("model.onnx")
+    path.write_bytes(path.read_bytes()[:-1])
+    code, out, err = ask("model", "verify", "tiny")
+    assert code == 1
+    assert "does not verify: digests" in err
+    assert ask("sentiment", "Profit rose", "--model", "tiny")[0] == 1
+
+
+def test_a_refused_import_is_one_sentence(tmp_path: Path, ask) -> None:
+    """And nothing is installed."""
+    source = write_source(tmp_path / "bad", id2label={"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"})
+    code, out, err = ask("model", "import", source)
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "id2label" in err
+    assert "tiny" not in ask("model", "list")[1]
+    code, _, err = ask("model", "import", source, "--labels", "positive,negative,neutral", "--name", "tiny")
+    assert (code, err) == (0, "")
+
+
+def test_an_exported_model_is_imported_elsewhere(installed: Path, tmp_path: Path, ask) -> None:
+    """The folder is all that has to travel."""
+    code, out, _ = ask("model", "export", "tiny", tmp_path / "out", "--json")
+    assert code == 0
+    assert str(tmp_path / "out" / "model.onnx") in json.loads(out)["files"]
+    code, out, _ = ask("model", "import", tmp_path / "out", "--json", "--name", "again")
+    assert code == 0
+    assert (
+        json.loads(out)["model"].partition("@")[2] == json.loads(ask("model", "show", "tiny", "--json")[1])["model"][5:]
+    )
+
+
+def test_fetching_what_nobody_knows_or_where_nobody_should_is_refused(ask) -> None:
+    """Before any connection."""
+    code, _, err = ask("model", "fetch", "gpt")
+    assert code == 1
+    assert "known are: finbert" in err
+    code, _, err = ask("model", "fetch", "finbert", "--hub", "http://example.invalid")
+    assert code == 1
+    assert "HTTPS" in err
+    assert ask("model", "fetch")[0] == 2
+
+
+def test_help_names_the_commands(ask) -> None:
+    """What the contract lists and is built."""
+    _, out, err = ask("model")
+    for command in ("list", "show", "fetch", "import", "export", "verify"):
+        assert command in out + err
