@@ -139,6 +139,7 @@ _READS: Final = (
     _read("config.check", "check the configuration file without taking it over", role="operator"),
     _read("actors", "the supervision tree: states and restarts"),
     _read("journal.head", "last sequence number and event digest"),
+    _read("model", "models and what computes them: queue, latency, late answers, headline cache"),
     _read("model.list", "models, their digests and their states"),
     _read(
         "why",

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.portfolio.state import PortfolioState
+from actors.predictor.pool.host import PoolFacts
 from actors.risk.breakers import LATCHED
 from actors.risk.measures import Measures
 from actors.risk.params import RiskLimits
@@ -28,6 +29,7 @@ from daemon.control.calls import Call
 from daemon.system.board_breakers import breaker_rows, by_hand_rows, lock_rows, restricted_rows
 from daemon.system.board_limits import limit_rows, nearest_limits
 from daemon.system.board_measures import Measurer, Observed
+from daemon.system.board_models import pool_in_short
 from daemon.system.board_risk import RiskFacts, risk_facts
 from daemon.system.board_rows import risk_rows
 from daemon.system.composition import Core
@@ -78,6 +80,8 @@ class ShellFacts(msgspec.Struct, frozen=True, kw_only=True):
         journal: further gauges of the ledger, plain numbers by name with the unit last.
         notices: sentences a person should see.
         disk: "ok", or why there is too little room to trade on.
+        inference: how whoever computes models does; None where nobody was asked.
+        text_model: id of the model that scores headlines, "" where none does.
     """
 
     version: str
@@ -94,6 +98,8 @@ class ShellFacts(msgspec.Struct, frozen=True, kw_only=True):
     journal: dict[str, int | float | str | None] = {}
     notices: tuple[str, ...] = ()
     disk: str = "ok"
+    inference: PoolFacts | None = None
+    text_model: str = ""
 
 
 class PortfolioFacts(msgspec.Struct, frozen=True):
@@ -348,9 +354,11 @@ class Board(msgspec.Struct, frozen=True):
 
     def _model(self) -> dict[str, Any]:
         models = self.model_rows()
+        short = pool_in_short(self.facts.inference)
         if not models:
-            return {}
-        return {**models[0], "others": models[1:]} if len(models) > 1 else models[0]
+            return short
+        others = {"others": models[1:]} if len(models) > 1 else {}
+        return {**models[0], **others, **short}
 
     def _actors(self) -> list[dict[str, Any]]:
         facts = self.facts

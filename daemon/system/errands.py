@@ -33,6 +33,7 @@ from daemon.service.clock import Jump
 from daemon.service.logging import Logs
 from daemon.supervision.supervisor import TreeRow
 from daemon.system.board import Board, positions_asked
+from daemon.system.board_models import model_answer
 from daemon.system.core_ports import Input
 from daemon.system.desk import METHODS as CORE_METHODS
 from daemon.system.event_lines import EventLines, PastEvents
@@ -135,6 +136,7 @@ class Errands:
             "breakers": self._breakers,
             "limits": self._limits_shown,
             "actors": lambda _: _rows("actors", [_actor(row) for row in self._running.root.tree()]),
+            "model": lambda _: Outcome(model_answer(self._board())),
             "model.list": lambda _: _rows("models", self._board().model_rows()),
             "journal.head": self._head,
             "config.show": self._config_show,

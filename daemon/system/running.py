@@ -414,6 +414,8 @@ class Running:
             },
             notices=tuple(self.prepared.notices),
             disk=self.house.disk,
+            inference=self.inference.facts(),
+            text_model="" if (news := self.prepared.data.spec.sentiment) is None else news.model_id,
         )
 
     def checks(self) -> list[Check]:

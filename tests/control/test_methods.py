@@ -39,6 +39,7 @@ CONTRACT = {
     "limits",
     "limits.set",
     "log.level",
+    "model",
     "model.list",
     "order.cancel",
     "order.replace",

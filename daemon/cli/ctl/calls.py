@@ -24,7 +24,7 @@ LOOSENS: Final = "LOOSENS"
 """How the daemon refuses limits that let more pass than now, where nobody said that it is meant."""
 _SCREEN_LEAST: Final = 10
 _OF_CONFIGURATION: Final = {"config.check", "reload"}  # what these refuse is a configuration that does not hold
-_LOOKS: Final = {"status", "why", "risk", "limits", "breakers"}
+_LOOKS: Final = {"status", "why", "risk", "limits", "breakers", "model"}
 _REFUSED_STATUSES: Final = {"denied", "rejected"}
 
 
@@ -215,6 +215,10 @@ def _look(name: str, result: dict[str, Any], paint: Paint, columns: int | None) 
         from daemon.cli.ctl import why
 
         return why.render(result, paint, columns)
+    if name == "model":
+        from daemon.cli.ctl import model
+
+        return model.render(result, paint, columns)
     from daemon.cli.ctl import risk
 
     return risk.render(name, result, paint, columns)

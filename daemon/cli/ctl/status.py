@@ -165,7 +165,9 @@ def model(status: dict[str, Any]) -> str:
         return text.listed(value)
     others = value.get("others")
     named = [_model(one) for one in (value, *_objects(others)) if one.get("model") not in (None, "")]
-    return ", ".join(named) or "none"
+    said = ", ".join(named) or "none"
+    breaker = value.get("breaker")
+    return f"{said}; inference host: {text.clean(breaker)}" if breaker not in (None, "closed") else said
 
 
 def _model(value: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "limits": ("limits set", "restricted add", "restricted remove"),
     "orders": ("order submit", "order cancel", "order replace"),
-    "strategies and models": ("strategy enable", "strategy disable", "model list"),
+    "strategies and models": ("strategy enable", "strategy disable", "model", "model list"),
 }  # fmt: skip
 """Group -> its verbs in reading order. What is not named here is administration."""
 LAST_GROUP: Final = "administration"
@@ -39,6 +39,7 @@ ANSWERS: Final[dict[str, str]] = {
     "config.check": "what the file would change, and what is wrong with it.",
     "actors": "one row an actor of the supervision tree: its state and restarts.",
     "journal.head": "the last sequence number and the event digest.",
+    "model": "one row a model, then who computes them: waiting requests, latency, late answers, known headlines.",
     "model.list": "one row a model: version, digest, state.",
     "why": "signal, checks, order and fills as one story with times and numbers.",
     "subscribe": "one line an event as it is committed, until Ctrl-C.",

@@ -192,6 +192,14 @@ CHECK: Final = """{"schema":"tradingd.config_check/1","ok":true,"changes":[{"key
 "new":"0.15"}]}
 """.replace("\n", "")
 
+MODEL: Final = """{"schema":"tradingd.model/1","rows":[{"model":"price_5d@c6996cf2ed5d","strategy":"price_model",
+"state":"active","horizon":"5d","kind":"table","served_by_host":41},{"model":"finbert@0123456789ab","state":"active",
+"kind":"text","served_by_host":null}],"pool":{"pool":"host","breaker":"open","reason":"the inference host is silent",
+"opened":2,"queue":3,"answered":41,"degraded":7,"unavailable":1,"late":2,"p50_ms":1.25,"p99_ms":31.5,
+"headline_cache":{"hit_rate":0.75,"hits":30,"misses":10,"size":10},"host":{"backend":"ray","state":"unreachable",
+"workers":2,"busy":1,"queue":0,"served":41,"failed":1,"late":0,"restarts":1,"p50_ms":0.8,"p99_ms":20.0}}}
+""".replace("\n", "")
+
 MODELS: Final = """{"schema":"tradingd.models/1","rows":[{"model":"momentum@3","strategy":"momentum","state":"active",
 "horizon":"1d","trained_from":"2015-01-02","trained_to":"2025-12-31"}]}
 """.replace("\n", "")
@@ -274,6 +282,7 @@ ANSWERS: Final[dict[str, Any]] = {
     "health": HEALTH,
     "config.show": CONFIG,
     "config.check": CHECK,
+    "model": MODEL,
     "model.list": MODELS,
     "subscribe": '{"schema":"tradingd.subscription/1","subscription":1}',
 }
