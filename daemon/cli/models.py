@@ -62,10 +62,11 @@ def show(reference: Reference, *, config: ConfigFile = None, sets: Sets = None, 
         return
     say(pairs({name: _shown(value) for name, value in found.items() if name not in {"confidence", "metrics"}}))
     metrics = found["metrics"]
-    sets_of = metrics if all(isinstance(value, dict) for value in metrics.values()) else {"out of sample": metrics}
-    rows = [[name, measure, f"{value:g}"] for name, values in sets_of.items() for measure, value in values.items()]
-    if rows:
-        say("\n" + table(["measured on", "measure", "value"], rows, right=["value"]))
+    parts = metrics if all(isinstance(value, dict) for value in metrics.values()) else {"out of sample": metrics}
+    if parts:
+        measures = dict.fromkeys(measure for values in parts.values() for measure in values)
+        rows = [[m, *(_figure(values.get(m, "")) for values in parts.values())] for m in measures]
+        say("\n" + table(["measure", *parts], rows, right=list(parts)))
 
 
 @app.command("import", short_help="Bring in a model: a folder, an .onnx or a .safetensors file.")
@@ -251,6 +252,10 @@ def _verify_price(name: str) -> list[dict[str, Any]]:
     except OperatorError as error:
         checks.append({"name": "load" if checks else "digests", "ok": False, "detail": error.message})
     return checks
+
+
+def _figure(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _cell(value: object) -> str:
