@@ -223,13 +223,18 @@ def save(folder: Path, manifest: TextManifest) -> None:
 def honesty(metrics: dict[str, dict[str, float]]) -> str:
     """Say in words what the figures allow."""
     test, bank = metrics["twitter_test"], metrics["phrasebank"]
+    own = {name: metrics[f"own_{name}"]["accuracy"] for name in ("negation", "less_is_good", "numbers", "irony")}
     return (
-        f"On {test['n']:.0f} financial tweets kept from training it is right in {test['accuracy']:.1%} "
-        f"({test['accuracy_low']:.1%} to {test['accuracy_high']:.1%}) where always saying neutral is right in "
+        f"On {test['n']:,.0f} financial tweets kept from training it is right in {test['accuracy']:.1%} (95 % interval "
+        f"{test['accuracy_low']:.1%} to {test['accuracy_high']:.1%}) where always saying neutral is right in "
         f"{test['majority_accuracy']:.1%}; of the negative ones it finds {test['recall_negative']:.0%}, of the "
-        f"positive {test['recall_positive']:.0%}. On sentences of another kind (PhraseBank, {bank['n']:.0f}) "
-        f"it is right in {bank['accuracy']:.1%} with a macro-F1 of {bank['macro_f1']:.2f}: expect less on text that is "
-        "not a short headline. Labels are one annotator's view of tone, not of what a price did next."
+        f"positive ones {test['recall_positive']:.0%}. On sentences of another kind (PhraseBank, {bank['n']:,.0f}) it "
+        f"is right in {bank['accuracy']:.1%} and finds {bank['recall_positive']:.0%} of the positive ones: expect less "
+        "of text that is not a short headline. It hardly reads negation, comparison or irony: of a few sentences of "
+        f"our own each it got {own['negation']:.0%} of negations right, {own['less_is_good']:.0%} of things of which "
+        f"less is good, {own['numbers']:.0%} of comparisons of two numbers and {own['irony']:.0%} of ironies. It knows "
+        "English alone and does not notice another language in Latin letters. Labels are people's view of a tone, not of what a "
+        "price did next."
     )
 
 

@@ -13,6 +13,8 @@ Ints = npt.NDArray[np.int64]
 BINS: Final = 10
 RESAMPLES: Final = 1000
 DIGITS: Final = 4
+COUNTS: Final = ("n", "abstained")
+"""Figures that are whole numbers."""
 
 
 def softmax(logits: F64) -> F64:
@@ -116,9 +118,9 @@ def _f1(counts: F64) -> float:
 def table(metrics: dict[str, dict[str, float]], columns: tuple[str, ...]) -> str:
     """Return the figures as a Markdown table, one set a line."""
     lines = [f"| set | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]
-    lines += [f"| {name} | {' | '.join(_figure(f[c]) for c in columns)} |" for name, f in metrics.items()]
+    lines += [f"| {name} | {' | '.join(_figure(c, f[c]) for c in columns)} |" for name, f in metrics.items()]
     return "\n".join(lines)
 
 
-def _figure(value: Any) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() and value > 1 else f"{value:.4f}"
+def _figure(column: str, value: Any) -> str:
+    return f"{value:,.0f}" if column in COUNTS else f"{value:.4f}"
