@@ -11,9 +11,11 @@ import fcntl
 import ipaddress
 import os
 import secrets
+import select
 import signal
 import socket
 import struct
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +32,8 @@ _SIOCGIFFLAGS: Final = 0x8913
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
 _LISTEN: Final = "0A"
+GUARD_TRIES: Final = 50
+GUARD_AGAIN_S: Final = 0.1
 
 
 def scrubbed(environ: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
@@ -96,6 +100,32 @@ def kill_session(leader: int) -> None:
     for pid in session_of(leader):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def guard_session(keep: Iterable[int]) -> None:
+    """Leave a small process behind that waits for this session leader's end and then kills what is left of its session.
+
+    Ray's agents outlive a raylet and a driver that are killed together. Call it while the process has one thread.
+
+    Args:
+        keep: descriptors that are the leader's alone: whoever holds their other end must see it go.
+    """
+    leader = os.getpid()
+    if os.fork():
+        return
+    try:
+        os.setsid()
+        for fd in keep:
+            os.close(fd)
+        with suppress(ProcessLookupError):
+            select.select([os.pidfd_open(leader)], [], [])
+        for _ in range(GUARD_TRIES):
+            kill_session(leader)
+            if not session_of(leader):
+                break
+            time.sleep(GUARD_AGAIN_S)
+    finally:
+        os._exit(0)
 
 
 def exposed(pids: Iterable[int]) -> list[str]:

@@ -35,7 +35,7 @@ from actors.predictor.pool.frames import (
     Welcome,
     pack,
 )
-from daemon.inference.contain import die_with_parent, exposed, private_network, session_of
+from daemon.inference.contain import die_with_parent, exposed, guard_session, private_network, session_of
 from daemon.inference.options import HostOptions
 from daemon.inference.ray_worker import Worker
 from daemon.kernel.errors import OperatorError
@@ -327,6 +327,7 @@ def main(arguments: list[str]) -> int:
     fd, parent, workers, folder, text = arguments
     die_with_parent(int(parent))
     os.umask(0o077)
+    guard_session([int(fd)])
     options = msgspec.json.decode(text, type=HostOptions)
     link = socket.socket(fileno=int(fd))
     link.set_inheritable(False)

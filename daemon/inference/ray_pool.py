@@ -88,7 +88,7 @@ class RayWorkers:
     async def call(self, requests: tuple[Request, ...], budget_s: float) -> Called:
         """Have a worker compute requests."""
         writer = self._writer
-        if writer is None or self._state.state != UP:
+        if writer is None or writer.is_closing() or self._state.state != UP:
             return Called(0, (), DOWN, self._state.detail or "Ray has no worker that is well")
         self._number += 1
         number = self._number
@@ -190,15 +190,18 @@ class RayWorkers:
         patience = START_S
         while True:
             data = b""
-            with anyio.move_on_after(LOOK_S), suppress(ConnectionError):
-                data = await reader.read(CHUNK_BYTES)
-                if not data:
-                    return "its process has ended"
+            try:
+                with anyio.move_on_after(LOOK_S):
+                    data = await reader.read(CHUNK_BYTES)
+                    if not data:
+                        return "its process has ended"
+            except ConnectionError:
+                return "its process has ended"
             silent = time.monotonic() - self._heard_at
             if silent > patience:
                 return f"nothing was heard of it for {silent:.0f} s"
-            if self._writer is not None and not data:
-                self._writer.write(pack(Look(0)))
+            if self._writer is not None and not data and not writer.is_closing():
+                writer.write(pack(Look(0)))
             for frame in unpacker.feed(data):
                 self._heard_at = time.monotonic()
                 if isinstance(frame, Welcome):
