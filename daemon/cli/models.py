@@ -130,6 +130,25 @@ def fetch(
     _say_installed(found, as_json=as_json)
 
 
+@app.command(short_help="Make another version of an installed model the one in use.")
+def use(
+    reference: Annotated[
+        str, typer.Argument(metavar="NAME@VERSION", help="A version from the list.", show_default=False)
+    ],
+    *,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make another version the one its name means, such as the one before; a running daemon keeps what it has."""
+    name, _, version = reference.partition("@")
+    _store(config, sets).activate(name, version)
+    if as_json:
+        say_json({"schema": "tradingd.model-use/1", "model": reference})
+    else:
+        say(f"{name} is now {reference}")
+
+
 @app.command("export")
 def export_(
     reference: Reference,

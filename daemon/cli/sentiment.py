@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
 import typer
 
@@ -24,6 +24,8 @@ EXAMPLE: Final = """\b
 Example: tradingd sentiment "Shares plunge after the profit warning" "The meeting is on Tuesday"
          tradingd sentiment --file headlines.txt --json | jq .label"""
 SHOWN: Final = 100
+LINE_MAX: Final = 1 << 20
+"""Bytes of a line that are read: more than any model looks at."""
 
 
 def sentiment(
@@ -59,7 +61,7 @@ def sentiment(
     elif file is not None:
         lines = _lines_of(file)
     elif not sys.stdin.isatty():
-        lines = (_decoded(line) for line in sys.stdin.buffer)
+        lines = _lines_in(sys.stdin.buffer)
     else:
         message = "there is no text"
         raise UsageError(message, code="SENTIMENT", remedy='say one: tradingd sentiment "Profit rose sharply"')
@@ -97,11 +99,18 @@ def open_model(reference: str | None, config: Path | None, sets: list[str] | Non
 def _lines_of(path: Path) -> Iterator[str]:
     try:
         with path.open("rb") as file:
-            for line in file:
-                yield _decoded(line)
+            yield from _lines_in(file)
     except OSError as error:
         message = f"--file {path} cannot be read: {error.strerror}"
         raise OperatorError(message, code="SENTIMENT", remedy="name a text file with one text a line") from None
+
+
+def _lines_in(file: BinaryIO) -> Iterator[str]:
+    """Yield lines as they come; of one without end the beginning."""
+    while line := file.readline(LINE_MAX):
+        yield _decoded(line)
+        while len(line) == LINE_MAX and not line.endswith(b"\n"):
+            line = file.readline(LINE_MAX)
 
 
 def _decoded(line: bytes) -> str:

@@ -115,6 +115,15 @@ def test_a_file_is_read_line_by_line(installed: Path, tmp_path: Path, ask) -> No
     assert ask("sentiment", "text", "--file", path)[0] == 2
 
 
+def test_a_line_without_end_is_one_text(tmp_path: Path, ask) -> None:
+    """Three megabytes in a line, and the next line is still the next text."""
+    path = tmp_path / "long.txt"
+    path.write_text("profit rose " * 250_000 + "\nShares plunge\n")
+    code, out, _ = ask("sentiment", "--file", path, "--model", "lexicon", "--json")
+    assert code == 0
+    assert [row["label"] for row in answers(out)] == ["positive", "negative"]
+
+
 def test_people_get_a_table(installed: Path, ask) -> None:
     """With the model named beside it; what a terminal would obey is not sent to it."""
     code, out, err = ask("sentiment", "Profit rose \x1b]0;owned\x07", "", "--model", "tiny")
@@ -221,6 +230,21 @@ def test_an_exported_model_is_imported_elsewhere(installed: Path, tmp_path: Path
     )
 
 
+def test_an_older_version_is_taken_back_into_use(installed: Path, ask) -> None:
+    """It never went away."""
+    before = json.loads(ask("model", "show", "tiny", "--json")[1])["model"]
+    assert ask("model", "import", installed, "--name", "tiny", "--fp32")[0] == 0
+    after = json.loads(ask("model", "show", "tiny", "--json")[1])["model"]
+    assert after != before
+    assert ask("model", "use", before)[:2] == (0, f"tiny is now {before}\n")
+    assert json.loads(ask("model", "show", "tiny", "--json")[1])["model"] == before
+    assert answers(ask("sentiment", "Profit rose", "--model", after, "--json")[1])[0]["model"] == after
+    for reference in ("tiny", "tiny@", "tiny@000000000000", "../tiny@000000000000", "price_5d"):
+        code, _, err = ask("model", "use", reference)
+        assert code == 1
+        assert "there is no installed model" in err
+
+
 def test_fetching_what_nobody_knows_or_where_nobody_should_is_refused(ask) -> None:
     """Before any connection."""
     code, _, err = ask("model", "fetch", "gpt")
@@ -235,5 +259,5 @@ def test_fetching_what_nobody_knows_or_where_nobody_should_is_refused(ask) -> No
 def test_help_names_the_commands(ask) -> None:
     """What the contract lists and is built."""
     _, out, err = ask("model")
-    for command in ("list", "show", "fetch", "import", "export", "verify"):
+    for command in ("list", "show", "fetch", "import", "use", "export", "verify"):
         assert command in out + err

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import stat
 from collections.abc import Mapping
@@ -190,11 +191,14 @@ def check_tokenizer(data: bytes, path: Path) -> None:
             kind = part.get("type")
             if kind not in known:
                 _refuse(path, f"has {field} of the type {str(kind)[:40]}; known are {', '.join(known)}", "TOKENIZER")
+    if root["model"].get("dropout"):
+        _refuse(path, "says dropout of its model: the same text would be cut in another way each time", "TOKENIZER")
     longest = root["model"].get("max_input_chars_per_word", 100)
     if not isinstance(longest, int) or longest > 1000:
         _refuse(path, f"says max_input_chars_per_word {str(longest)[:20]}; at most 1000", "TOKENIZER")
 
 
+_DEPTH_MAX: Final = 4
 _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "model": ("WordPiece", "BPE"),
     "normalizer": ("BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents", "Sequence"),
@@ -204,14 +208,14 @@ _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def _parts(found: Any) -> list[dict[str, Any]]:
-    """Return a part of a tokenizer and what it is a sequence of, one level deep."""
+def _parts(found: Any, depth: int = 0) -> list[dict[str, Any]]:
+    """Return a part of a tokenizer and all that it is a sequence of."""
     if found is None:
         return []
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or depth > _DEPTH_MAX:
         return [{"type": type(found).__name__}]
     inner = [part for key in ("normalizers", "pretokenizers", "processors") for part in found.get(key) or ()]
-    return [found, *(part if isinstance(part, dict) else {"type": type(part).__name__} for part in inner)]
+    return [found, *(deeper for part in inner for deeper in _parts(part or "", depth + 1))]
 
 
 def _tensors(graph: Graph) -> list[Tensor]:
@@ -255,29 +259,30 @@ def _check_operators(graph: Graph, path: Path) -> None:
 
 def _check_sizes(graph: Graph, path: Path) -> None:
     """Refuse constants that tell an operator to make something huge out of nothing."""
-    constant = {tensor.name: tensor for tensor in graph.constants}
+    constant = {tensor.name: _integers(tensor) for tensor in graph.constants}
     for node in graph.nodes:
         if node.op == "Constant" and node.outputs:
-            for tensor in node.tensors:
-                constant[node.outputs[0]] = tensor
+            told = [number for tensor in node.tensors for number in _integers(tensor)]
+            constant[node.outputs[0]] = told or list(node.integers[:_RANK])
     for node in graph.nodes:
-        at = _SHAPE_AT.get(node.op)
-        if at is None:
-            continue
-        for name in node.inputs[at:]:
-            told = constant.get(name)
-            if told is None or told.type != INT64 or told.size > 64:
-                continue
-            sizes = np.abs(told.values().astype(np.float64))
-            if float(np.prod(np.maximum(sizes, 1.0))) > ELEMENTS_MAX:
-                _refuse(path, f"tells the node {node.name or node.op!r} to make {told.values().tolist()}", "MODEL_SIZE")
+        for name in node.inputs[_SHAPE_AT.get(node.op, len(node.inputs)) :]:
+            sizes = constant.get(name, [])
+            if math.prod(max(abs(size), 1) for size in sizes) > ELEMENTS_MAX:
+                _refuse(path, f"tells the node {node.name or node.op!r} to make {sizes}", "MODEL_SIZE")
     for value in (*graph.inputs, *graph.outputs, *graph.values):
         elements = float(np.prod([float(size or 1) for size in value.dims]))
         if elements > ELEMENTS_MAX or any(size is not None and size < 0 for size in value.dims):
             _refuse(path, f"declares {_shown(value)}", "MODEL_SIZE")
 
 
+_RANK: Final = 16
+"""Most sizes a tensor has; longer lists of integers are none."""
 _SHAPE_AT: Final = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "Range": 0}
+
+
+def _integers(tensor: Tensor) -> list[int]:
+    """Return the numbers of a constant that may say sizes."""
+    return [int(size) for size in tensor.values()] if tensor.type == INT64 and tensor.size <= _RANK else []
 
 
 def _shown(value: Value) -> str:

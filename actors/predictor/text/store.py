@@ -142,8 +142,13 @@ class ModelStore:
         Raises:
             OperatorError: ``NO_MODEL``, it does not lie here.
         """
-        if not _VERSION.match(version) or not (self.root / name / version / MANIFEST).is_file():
-            raise OperatorError(f"there is no {name}@{version[:_DIGITS]} to activate", code="NO_MODEL")
+        known = re.match(NAME_PATTERN, name) and _VERSION.match(version)
+        if not known or not (self.root / name / version / MANIFEST).is_file():
+            raise OperatorError(
+                f"there is no installed model {name[:60]}@{version[:60]}",
+                code="NO_MODEL",
+                remedy="tradingd model list has the versions",
+            )
         with self._locked():
             self._activate(name, version)
 

@@ -221,6 +221,14 @@ def test_a_tensor_that_says_more_than_it_holds_is_refused(tmp_path: Path) -> Non
     assert "'huge'" in error.message
 
 
+def test_sizes_said_in_an_attribute_are_looked_at_too(tmp_path: Path) -> None:
+    """A constant may be a list of integers of its node."""
+    g = Graph()
+    g.op("ConstantOfShape", g.op("Constant", value_ints=[1_000_000, 1_000_000]), output="logits")
+    error = refused(write_model(tmp_path / "m", g.write(INPUTS, "logits", 3, 20)))
+    assert error.code == "MODEL_SIZE"
+
+
 @pytest.mark.parametrize("op", ["ConstantOfShape", "Expand", "Tile"])
 def test_a_huge_tensor_out_of_nothing_is_refused(tmp_path: Path, op: str) -> None:
     """Two numbers can ask for terabytes; onnxruntime would try while it loads."""
@@ -364,6 +372,12 @@ def test_functions_training_and_unknown_fields_are_refused() -> None:
         ("pre_tokenizer", {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Removed", "invert": False}),
         ("normalizer", {"type": "Replace", "pattern": {"Regex": "(a+)+$"}, "content": ""}),
         ("normalizer", {"type": "Sequence", "normalizers": [{"type": "Replace", "pattern": {"String": "a"}}]}),
+        (
+            "normalizer",
+            {"type": "Sequence", "normalizers": [{"type": "Sequence", "normalizers": [{"type": "Replace"}]}]},
+        ),
+        ("pre_tokenizer", {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "(a+)+"}}]}),
+        ("model", {"type": "BPE", "dropout": 0.5, "vocab": {}, "merges": []}),
         ("model", {"type": "Unigram", "vocab": []}),
         ("normalizer", "Lowercase"),
     ],

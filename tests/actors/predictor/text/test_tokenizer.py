@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tokenizers
 
 from actors.predictor.text.cleaning import clean_text
 from actors.predictor.text.labels import PROBES
@@ -60,6 +61,20 @@ def test_rows_of_a_real_vocabulary_are_those_of_transformers(reference: Path) ->
         if row is not None:
             found = theirs(text, truncation=True, max_length=64, padding=False)["input_ids"]
             assert row == found
+
+
+def test_rows_of_byte_pairs_are_those_of_transformers(tmp_path: Path) -> None:
+    """The tokenizers of RoBERTa's kind, learned here from the sentences themselves."""
+    transformers = pytest.importorskip("transformers")
+    learned = tokenizers.ByteLevelBPETokenizer(add_prefix_space=False)
+    learned.train_from_iterator(TEXTS, vocab_size=400, special_tokens=["<s>", "<pad>", "</s>", "<unk>"])
+    learned.post_processor = tokenizers.processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    path = tmp_path / "tokenizer.json"
+    learned.save(str(path))
+    theirs = transformers.PreTrainedTokenizerFast(tokenizer_file=str(path))
+    for text, row in zip(TEXTS, numbers(path.read_bytes(), path), strict=True):
+        assert row == theirs(text, truncation=True, max_length=64)["input_ids"]
+        assert len(row) > 2
 
 
 def test_scoring_imports_no_transformers(tiny: Path) -> None:
