@@ -233,8 +233,8 @@ def honesty(metrics: dict[str, dict[str, float]]) -> str:
         "of text that is not a short headline. It hardly reads negation, comparison or irony: of a few sentences of "
         f"our own each it got {own['negation']:.0%} of negations right, {own['less_is_good']:.0%} of things of which "
         f"less is good, {own['numbers']:.0%} of comparisons of two numbers and {own['irony']:.0%} of ironies. It knows "
-        "English alone and does not notice another language in Latin letters. Labels are people's view of a tone, not of what a "
-        "price did next."
+        "English alone and does not notice another language in Latin letters. Labels are people's view of a tone, not "
+        "of what a price did next."
     )
 
 
