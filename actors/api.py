@@ -131,6 +131,11 @@ class Sentiment(Struct, frozen=True, gc=False):
     unusual: bool = False
     flags: tuple[str, ...] = ()
 
+    @property
+    def known(self) -> bool:
+        """Whether there is a score; without one there is nothing to go by."""
+        return bool(np.isfinite(self.score))
+
 
 class PanelSentiment(Struct, frozen=True, gc=False):
     """The same of every symbol: float64 [N] columns, read-only, NaN as in :class:`Sentiment`; ``unusual`` is bool [N].

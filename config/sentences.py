@@ -38,6 +38,8 @@ _PATTERNS: Final = {
     "admin_group": _GROUP,
     "operator_group": _GROUP,
     "viewer_group": _GROUP,
+    "group": _GROUP,
+    "model": "is no model's name: lower-case letters, digits and _ . -, and @ with twelve digits for a version",
 }
 
 

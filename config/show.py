@@ -97,6 +97,8 @@ def to_toml(settings: Settings, *, comments: bool = False) -> str:
         if name == "predictor":
             for strategy, params in settings.predictor.params.items():
                 lines += _table_lines(f"predictor.params.{_key(strategy)}", params)
+            if weights := settings.predictor.sentiment.source_weights:
+                lines += _table_lines("predictor.sentiment.source_weights", weights)
         if name == "universe" and settings.universe.sectors:
             lines += _table_lines("universe.sectors", settings.universe.sectors)
         if name == "risk":

@@ -368,6 +368,8 @@ def _elsewhere(leaf: str) -> Key:
 def _leaf(model: type[BaseModel], prefix: Key, rest: Key, value: object, origin: str, *, text: bool) -> Layer:
     """Return the leaves that ``rest`` means inside a section; a table of a nested section means several."""
     leaf, fields = rest[0], keys_of(model)
+    if leaf in fields and get_origin(fields[leaf].annotation) is dict:
+        return _entries((*prefix, leaf), rest[1:], value, origin, text=text)
     nested = nested_model(fields[leaf]) if leaf in fields else None
     if nested is None:
         if leaf not in fields or len(rest) > 1:
@@ -385,6 +387,16 @@ def _leaf(model: type[BaseModel], prefix: Key, rest: Key, value: object, origin:
     for key, item in table.items():
         layer |= _leaf(nested, path, (key,), item, origin, text=False)
     return layer
+
+
+def _entries(path: Key, rest: Key, value: object, origin: str, *, text: bool) -> Layer:
+    """Return the leaves of a table of numbers by name inside a nested section, such as weights of sources."""
+    parsed = _toml_value(value) if text and isinstance(value, str) else value
+    table = {".".join(rest): parsed} if rest else parsed
+    if not isinstance(table, Mapping):
+        message = f"{origin}: {'.'.join(path)} is a section"
+        raise ConfigError(message, code="CONFIG_TYPE", remedy=f"write [{'.'.join(path)}] and NAME = ... below")
+    return {(*path, name): (item, origin) for name, item in table.items()}
 
 
 def _params(path: Key, value: object, origin: str, *, text: bool) -> Layer:
