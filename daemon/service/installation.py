@@ -27,6 +27,7 @@ SYSTEM_FILES: Final = {
     "tradingd.sysusers.conf": "etc/sysusers.d/tradingd.conf",
     "tradingd.tmpfiles.conf": "etc/tmpfiles.d/tradingd.conf",
     "tradingd-failure@.service": f"{UNITS}/tradingd-failure@.service",
+    "tradingd-inference.service": f"{UNITS}/tradingd-inference.service",
     "tradingd-254.conf": f"{UNITS}/tradingd.service.d/10-systemd-254.conf",
     "tradingd.service": f"{UNITS}/tradingd.service",
 }

@@ -60,6 +60,36 @@ def test_the_exposure_of_the_service_is_at_most_one_and_a_half() -> None:
 
 
 @needs_systemd
+def test_the_exposure_of_the_inference_host_is_at_most_one() -> None:
+    """``systemd-analyze security``: 1.0 or better; nothing but loopback is in its network."""
+    unit = ROOT / "systemd/tradingd-inference.service"
+    answer = analyze("security", "--offline=true", "--threshold=10", "--no-pager", str(unit))
+    assert "Overall exposure level" in answer.stdout
+    assert answer.returncode == 0, answer.stdout[-200:] + answer.stderr
+
+
+def test_the_inference_host_is_a_stranger_to_the_daemons_secrets() -> None:
+    """Its own user, folders and network, no credentials; restarted for ever; the first to die where memory ends."""
+    text = template("tradingd-inference.service")
+    assert values(text, "User") == values(text, "Group") == ["tradingd-inference"]
+    assert values(text, "PrivateNetwork") == ["yes"]
+    assert values(text, "UMask") == ["0077"]
+    assert values(text, "LoadCredential") == []
+    assert "/etc/tradingd/" not in text
+    assert values(text, "StateDirectory") == values(text, "RuntimeDirectory") == ["tradingd-inference"]
+    assert (values(text, "StateDirectoryMode"), values(text, "RuntimeDirectoryMode")) == (["0700"], ["0750"])
+    assert values(text, "Type") == ["notify"]
+    assert values(text, "Restart") == ["always"]
+    assert seconds(text, "OOMScoreAdjust") > 0 > seconds(template("tradingd.service"), "OOMScoreAdjust")
+    users = template("tradingd.sysusers.conf")
+    assert re.search(r"^u tradingd-inference ", users, re.MULTILINE)
+    assert re.search(r"^m tradingd tradingd-inference$", users, re.MULTILINE)
+    assert re.search(
+        r"^d /etc/tradingd-inference +0750 root tradingd-inference", template("tradingd.tmpfiles.conf"), re.MULTILINE
+    )
+
+
+@needs_systemd
 @pytest.mark.parametrize("folder", ["plain", "with space", "per%cent", "dollar$HOME", "ümlaut", "semi;colon"])
 def test_systemd_accepts_the_installed_units_wherever_the_interpreter_lives(folder: str, tmp_path: Path) -> None:
     """No complaint of any kind, and the program is found under the path as it was written."""
@@ -76,6 +106,7 @@ def test_systemd_accepts_the_installed_units_wherever_the_interpreter_lives(fold
         "--man=no",
         "--recursive-errors=no",
         str(units / "tradingd.service"),
+        str(units / "tradingd-inference.service"),
         str(units / "tradingd-failure@tradingd.service.service"),
     )
     assert (answer.returncode, answer.stderr) == (0, "")
