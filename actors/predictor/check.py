@@ -1,7 +1,7 @@
 """The ten checks of ``tradingd strategy check``: what a strategy must be so that a backtest of it means something.
 
-They run on made-up prices and prove nothing about profit. The I/O check listens to the interpreter's audit events: it
-is a lint that catches honest mistakes, not a sandbox against malice.
+They run on made-up prices, and headlines where it reads them, and prove nothing about profit. The I/O check listens to
+the interpreter's audit events: it is a lint that catches honest mistakes, not a sandbox against malice.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from actors.predictor.evaluate import evaluate
 from actors.predictor.outcome import Outcome, Scope
 from actors.predictor.registry import bind_spec, resolve
 from actors.predictor.runner import Runner
+from actors.predictor.sentiment.made_up import MadeUpNews
 from actors.values.time import DAY_NS, Interval, parse_interval
 from daemon.kernel.errors import OperatorError
 
@@ -104,7 +105,8 @@ class _Lab:
         runner = Runner(self.binding, self.interval, n)
         series = BarSeries(n, self.lookback, self.fields, self.interval)
         runner.series = series
-        return runner, series, Scope(symbols, np.ones(n, dtype=np.bool_), all_tradable=True)
+        news = MadeUpNews(symbols, SYMBOLS, series, _START_TS, self.rows) if self.binding.spec.news else None
+        return runner, series, Scope(symbols, np.ones(n, dtype=np.bool_), all_tradable=True, news=news)
 
     def play(
         self,

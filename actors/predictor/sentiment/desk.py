@@ -39,6 +39,7 @@ from actors.predictor.sentiment.aggregate import (
 )
 from actors.predictor.sentiment.book import NewsBook, Question
 from actors.predictor.sentiment.flags import flags_of, joined
+from actors.predictor.sentiment.panels import panel_of
 from actors.predictor.sentiment.params import SentimentParams
 from daemon.kernel.actor import Context, CoreActor, decides, evolves
 from daemon.kernel.errors import VenueError
@@ -92,19 +93,8 @@ class Newsroom:
 
     def panel(self, n_symbols: int) -> PanelSentiment:
         """Return what the news say of all symbols now."""
-        columns = {name: np.full(n_symbols, np.nan) for name in ("score", "change", "dispersion", "divergence")}
-        columns |= {name: np.zeros(n_symbols) for name in ("n", "volume", "today")}
-        unusual = np.zeros(n_symbols, dtype=np.bool_)
-        flags: list[tuple[str, ...]] = [()] * n_symbols
-        for symbol in dict.fromkeys((*self._book.items, *self._book.today)):
-            found = self.sentiment(symbol)
-            for name, column in columns.items():
-                column[symbol] = getattr(found, name)
-            unusual[symbol] = found.unusual
-            flags[symbol] = found.flags
-        for column in (*columns.values(), unusual):
-            column.setflags(write=False)
-        return PanelSentiment(unusual=unusual, flags=tuple(flags), **columns)
+        symbols = dict.fromkeys((*self._book.items, *self._book.today))
+        return panel_of({symbol: self.sentiment(symbol) for symbol in symbols}, n_symbols)
 
 
 class SentimentDesk(CoreActor):

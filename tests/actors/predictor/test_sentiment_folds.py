@@ -12,6 +12,7 @@ from actors.api import PanelWindow, Params, Scores, Signal, Window, strategy
 from actors.messages.market import CorporateAction
 from actors.messages.portfolio import SignalsReady
 from actors.messages.sentiment import ScoreNews
+from actors.predictor.check import check_strategy
 from actors.predictor.registry import bind_spec
 from actors.predictor.sentiment.book import NewsBook
 from daemon.kernel.message import Market
@@ -166,6 +167,23 @@ def test_a_strategy_reads_the_news_only_if_it_says_so(feeds) -> None:
     for function in (silent, silent_panel):
         run = run_of([bind_spec(function.__tradingd_strategy__)]).play(inputs_of(feeds, 1)[:9])
         assert "reads w.sentiment without declaring it; write fields=(..., 'sentiment')" in run.actor.failures[0]
+
+
+def test_strategies_that_read_the_news_are_checked_with_some_to_read() -> None:
+    """Both forms pass; one that gives away the order of symbols, or remembers, does not."""
+    for function in (follows, follows_all):
+        results = check_strategy(function.__tradingd_strategy__)
+        assert [result for result in results if not result.ok] == []
+    seen: list[float] = []
+
+    @strategy(lookback=1, fields=("close", "sentiment"), horizon=1)
+    def remembers(w: Window, p: Params) -> Signal | None:
+        """Answer what it was told ten calls ago."""
+        seen.append(w.sentiment.score if w.sentiment.known else 0.0)
+        return Signal(seen[-10:][0])
+
+    failed = [result.name for result in check_strategy(remembers.__tradingd_strategy__) if not result.ok]
+    assert "order of symbols does not matter" in failed
 
 
 def test_without_news_there_is_nothing_to_see(feeds, make_run) -> None:
