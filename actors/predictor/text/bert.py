@@ -98,7 +98,7 @@ class _Writer:
                 f"{self._where}: the tensor {name} is {list(found.shape)}, but config.json says {list(shape)}",
                 code="MODEL_WEIGHTS",
             )
-        value = found.astype(np.float32)
+        value = found.astype(np.float32, copy=False)
         if not np.isfinite(value).all():
             raise OperatorError(f"{self._where}: the tensor {name} holds what is no number", code="MODEL_WEIGHTS")
         return value

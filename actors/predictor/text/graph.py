@@ -27,7 +27,7 @@ class Graph:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._nodes: list[bytes] = []
-        self._constants: dict[str, bytes] = {}
+        self._constants: dict[str, tuple[bytes, memoryview]] = {}
 
     def op(self, kind: str, *inputs: str, output: str = "", **attributes: Attribute) -> str:
         """Add a node of one output; return the output's name."""
@@ -46,20 +46,22 @@ class Graph:
 
     def const(self, name: str, value: Array) -> str:
         """Hold a constant; return its name. Under one name stands one value."""
-        self._constants.setdefault(name, _tensor(name, value))
+        if name not in self._constants:
+            self._constants[name] = _tensor(name, value)
         return name
 
     def write(self, inputs: Iterable[str], output: str, columns: int, opset: int) -> bytes:
         """Return the file: ``int64 [n, tokens]`` inputs, one ``float32 [n, columns]`` output."""
-        parts = [_bytes(1, node) for node in self._nodes]
+        parts: list[bytes | memoryview] = [_bytes(1, node) for node in self._nodes]
         parts.append(_bytes(2, b"text"))
-        parts += [_bytes(5, tensor) for tensor in self._constants.values()]
+        for head, data in self._constants.values():
+            parts += [_varint(5 << 3 | 2) + _varint(len(head) + len(data)) + head, data]
         parts += [_bytes(11, _value(name, "int64", ["n", "tokens"])) for name in inputs]
         parts.append(_bytes(12, _value(output, "float32", ["n", columns])))
-        opset_import = _bytes(1, b"") + _number(2, opset)
-        return b"".join(
-            (_number(1, IR_VERSION), _bytes(2, PRODUCER), _bytes(7, b"".join(parts)), _bytes(8, opset_import))
-        )
+        size = sum(len(part) for part in parts)
+        begin = _number(1, IR_VERSION) + _bytes(2, PRODUCER) + _varint(7 << 3 | 2) + _varint(size)
+        # Joined once: the weights of a large model are here, in the file's bytes, and nowhere in between.
+        return b"".join([begin, *parts, _bytes(8, _bytes(1, b"") + _number(2, opset))])
 
 
 def _varint(number: int) -> bytes:
@@ -89,10 +91,12 @@ def _attribute(name: str, value: Attribute) -> bytes:
     return told + b"".join(_number(8, number) for number in value) + _number(20, _INTS)
 
 
-def _tensor(name: str, value: Array) -> bytes:
+def _tensor(name: str, value: Array) -> tuple[bytes, memoryview]:
+    """Return what stands before a tensor's numbers, and the numbers."""
     dims = b"".join(_number(1, size) for size in value.shape)
-    data = np.ascontiguousarray(value).tobytes()
-    return dims + _number(2, _TYPES[value.dtype.name]) + _bytes(8, name.encode()) + _bytes(9, data)
+    data = np.ascontiguousarray(value).data.cast("B")
+    head = dims + _number(2, _TYPES[value.dtype.name]) + _bytes(8, name.encode())
+    return head + _varint(9 << 3 | 2) + _varint(len(data)), data
 
 
 def _value(name: str, kind: str, sizes: Sequence[str | int]) -> bytes:
