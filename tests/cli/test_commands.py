@@ -106,6 +106,9 @@ def test_the_commands_are_those_of_the_contract() -> None:
         "install-service",
         "backup",
         "restore",
+        "sentiment",
+        "inference",
+        *(f"model {name}" for name in ("list", "show", "fetch", "import", "use", "export", "verify")),
         *(
             f"calc {name}"
             for name in ("metrics", "psr", "dsr", "mintrl", "cost", "tca", "var", "stress", "correlation")
@@ -128,11 +131,13 @@ def test_every_command_explains_itself(path: tuple[str, ...], capsys: pytest.Cap
     assert [line for line in bare if line not in following] == []
 
 
-@pytest.mark.parametrize("path", [p for p in ALL if p not in {("config", "init"), ("run",)}], ids=" ".join)
+@pytest.mark.parametrize(
+    "path", [p for p in ALL if p not in {("config", "init"), ("run",), ("inference",)}], ids=" ".join
+)
 def test_every_command_that_shows_something_takes_json(
     path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The schema is JSON itself; init writes a file and shows nothing; the daemon is asked by tradingctl."""
+    """The schema is JSON itself; init writes a file and shows nothing; the daemons are asked by tradingctl."""
     assert "--json" in answer(capsys, *path, "--help")[1]
 
 
