@@ -105,7 +105,7 @@ class _Lab:
         runner = Runner(self.binding, self.interval, n)
         series = BarSeries(n, self.lookback, self.fields, self.interval)
         runner.series = series
-        news = MadeUpNews(symbols, SYMBOLS, series, _START_TS, self.rows) if self.binding.spec.news else None
+        news = MadeUpNews(symbols, series, _START_TS, self.rows) if self.binding.spec.news else None
         return runner, series, Scope(symbols, np.ones(n, dtype=np.bool_), all_tradable=True, news=news)
 
     def play(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Final
-
-import numpy as np
 
 from actors.api import Headline, PanelSentiment, Sentiment
 from actors.predictor.bars import BarSeries
@@ -16,46 +15,27 @@ from actors.predictor.sentiment.params import SentimentParams
 from actors.values.time import DAY_NS
 
 _PARAMS: Final = SentimentParams("made-up@0")
-_OFTEN: Final = 0.6
-_SEED: Final = 13
+_OFTEN: Final = 150
+_SCORED: Final = 220
+"""So many of 256 days have a headline, and so many of 256 headlines a score."""
 
 
 class MadeUpNews:
     """Headlines of each symbol by its name, up to one a day: the same in any order of symbols, and blind to prices."""
 
-    def __init__(self, symbols: Sequence[str], known: Sequence[str], series: BarSeries, begin: int, rows: int) -> None:
+    def __init__(self, symbols: Sequence[str], series: BarSeries, begin: int, rows: int) -> None:
         """Make them up.
 
         Args:
             symbols: of the run, in its order.
-            known: all there are, in an order that never changes.
             series: whose newest row is now: row ``session - 1``, so many days after ``begin``.
             begin: stamp of the first row, nanoseconds UTC.
             rows: days there are headlines for.
         """
-        rng = np.random.default_rng(_SEED)
-        there = rng.random((rows, len(known))) < _OFTEN
-        p = rng.dirichlet((1.0, 1.0, 1.0), (rows, len(known))).round(6)
-        scored = rng.random((rows, len(known))) < 1 - _OFTEN / 4
-        flagged = rng.integers(0, 2 * len(FLAGS), (rows, len(known)))
         self._series = series
         self._begin = begin
-        self._items: list[list[Item]] = []
-        for name in symbols:
-            column = known.index(name)
-            self._items.append(
-                [
-                    Item(
-                        begin + row * DAY_NS,
-                        f"{name}-{row}",
-                        "made up",
-                        f"{name} makes up its {row}th headline",
-                        FLAGS[flagged[row, column] : flagged[row, column] + 1],
-                        (p[row, column, 0], p[row, column, 1], p[row, column, 2]) if scored[row, column] else None,
-                    )
-                    for row in np.flatnonzero(there[:, column]).tolist()
-                ]
-            )
+        days = range(rows)
+        self._items = [[item for day in days if (item := _item(name, day, begin + day * DAY_NS))] for name in symbols]
 
     @property
     def _now(self) -> int:
@@ -87,3 +67,15 @@ class MadeUpNews:
     def panel(self, n_symbols: int) -> PanelSentiment:
         """Return what they say of all symbols."""
         return panel_of({symbol: self.sentiment(symbol) for symbol in range(n_symbols)}, n_symbols)
+
+
+def _item(name: str, day: int, seen: int) -> Item | None:
+    """Return a symbol's headline of a day, made of the digits of a hash; None where it has none."""
+    often, scored, flag, *weights = hashlib.sha256(f"{name} {day}".encode()).digest()[:6]
+    if often >= _OFTEN:
+        return None
+    total = sum(weights) + 3
+    negative, neutral = round((weights[0] + 1) / total, 6), round((weights[1] + 1) / total, 6)
+    p = (negative, neutral, round(1.0 - negative - neutral, 6)) if scored < _SCORED else None
+    flags = FLAGS[flag % (2 * len(FLAGS)) :][:1]
+    return Item(seen, f"{name}-{day}", "made up", f"{name} makes up its headline {day}", flags, p)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.predictor.sentiment.aggregate import Item, is_unusual, less, move_of, norm_of, read, tone
@@ -91,6 +91,7 @@ ITEMS = st.lists(
 WEIGHTED = SentimentParams("m@1", weights=(("wire", 2.5), ("blog", 0.25)))
 
 
+@settings(deadline=None)
 @given(ITEMS, st.randoms(use_true_random=False))
 def test_the_order_of_headlines_does_not_matter_to_the_last_bit(items: list[Item], draw) -> None:
     """Those of one instant stand in any order."""
@@ -99,6 +100,7 @@ def test_the_order_of_headlines_does_not_matter_to_the_last_bit(items: list[Item
     assert repr(read(shuffled, NOW, WEIGHTED)) == repr(read(items, NOW, WEIGHTED))
 
 
+@settings(deadline=None)
 @given(ITEMS)
 def test_headlines_later_or_too_old_change_nothing(items: list[Item]) -> None:
     """What counts is what was seen by now within the window: the others may as well be missing."""
@@ -106,6 +108,7 @@ def test_headlines_later_or_too_old_change_nothing(items: list[Item]) -> None:
     assert repr(read(inside, NOW, WEIGHTED)) == repr(read(items, NOW, WEIGHTED))
 
 
+@settings(deadline=None)
 @given(ITEMS)
 def test_a_score_lies_between_its_headlines(items: list[Item]) -> None:
     """It is a mean; and its dispersion is no more than half of what lies between the outermost."""
@@ -118,6 +121,7 @@ def test_a_score_lies_between_its_headlines(items: list[Item]) -> None:
         assert 0 <= found.dispersion <= (max(tones) - min(tones)) / 2 + 1e-6
 
 
+@settings(deadline=None)
 @given(ITEMS, st.floats(0.1, 10))
 def test_only_the_ratio_of_weights_matters(items: list[Item], by: float) -> None:
     """All sources twice as heavy say the same."""

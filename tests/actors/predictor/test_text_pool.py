@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.messages.columns import unpack_f64
@@ -108,6 +108,7 @@ def test_a_model_that_cannot_be_loaded_says_so_each_time() -> None:
             pool.sentiment(request("x", model_id=MODEL))
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=30), max_size=8), st.lists(st.text(max_size=30), max_size=8))
 def test_what_was_asked_before_changes_no_answer(before: list[str], texts: list[str]) -> None:
     """With whatever memory, and in whatever company, a text's scores are its own, to the bit."""
