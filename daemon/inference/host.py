@@ -68,7 +68,7 @@ def make_backend(options: HostOptions) -> Backend:
     workers = autosize(options.workers, cores=len(os.sched_getaffinity(0)), available_mb=available_mb())
     if options.pool == "ray":
         return RayWorkers(options, workers, os.environ)
-    return ThreadWorkers(workers, lambda: Shelf(Path(options.tables), Path(options.state_dir)))
+    return ThreadWorkers(workers, lambda: Shelf(Path(options.tables), Path(options.state_dir), probe=options.probe))
 
 
 class _Host:

@@ -44,6 +44,7 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
         pool: what computes.
         workers: how many at once; 0 for as many as cores and memory allow.
         tables: folder of price models; state_dir: of the text models that were installed, "" for those that ship only.
+        probe: refuse text models that get plain sentences wrong; only benchmarks of random weights turn this off.
     """
 
     socket: str
@@ -52,6 +53,7 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 0
     tables: str = str(SHIPPED)
     state_dir: str = ""
+    probe: bool = True
     ray: RayOptions = RayOptions()
 
 

@@ -81,7 +81,7 @@ class Driver:
         """Start a worker."""
         options, ray = self._options, self._ray
         remote = ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=1)(Worker)
-        return remote.remote(options.tables, options.state_dir, options.ray.worker_mb)
+        return remote.remote(options.tables, options.state_dir, options.ray.worker_mb, probe=options.probe)
 
     def take(self, keeper: Keeper) -> _Call | None:
         """Wait for a call; None where the keeper's worker has died meanwhile."""

@@ -15,13 +15,13 @@ from daemon.inference.threads import NICE
 class Worker:
     """See the module. What goes in and out are the frames of our own socket, as bytes."""
 
-    def __init__(self, tables: str, state_dir: str, memory_mb: int) -> None:
+    def __init__(self, tables: str, state_dir: str, memory_mb: int, *, probe: bool = True) -> None:
         """Become nice, and bounded: a model that wants more memory gets an error instead of the machine's."""
         with suppress(OSError):  # where a sandbox forbids it, it stays as it is
             os.setpriority(os.PRIO_PROCESS, 0, NICE)
         if memory_mb:
             resource.setrlimit(resource.RLIMIT_DATA, (memory_mb << 20, memory_mb << 20))
-        self._shelf = Shelf(Path(tables), Path(state_dir))
+        self._shelf = Shelf(Path(tables), Path(state_dir), probe=probe)
 
     def ping(self) -> int:
         """Return the process's id."""

@@ -23,10 +23,14 @@ TABLE, TEXT = "table", "text"
 class Shelf:
     """See the module."""
 
-    def __init__(self, tables: Path, state_dir: Path) -> None:
-        """Remember where models lie: price models, and the state folder with installed text models; nothing is read."""
+    def __init__(self, tables: Path, state_dir: Path, *, probe: bool = True) -> None:
+        """Remember where models lie: price models, and the state folder with installed text models; nothing is read.
+
+        ``probe`` is of :func:`load_text_model`.
+        """
         self._tables = tables
         self._store = ModelStore(state_dir)
+        self._probe = probe
         self._pools: dict[str, InProcessPool] = {}
         self._served: dict[str, tuple[str, int]] = {}
 
@@ -78,7 +82,7 @@ class Shelf:
         folder = self._store.find(model_id)
 
         def load() -> TextModel:
-            return load_text_model(folder)
+            return load_text_model(folder, probe=self._probe)
 
         # What was asked before is remembered where it is asked, in the daemon.
         return InProcessPool([], texts={model_id: load}, cache=HeadlineCache(0))

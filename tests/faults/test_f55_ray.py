@@ -28,7 +28,7 @@ from actors.predictor.text.lexicon import Lexicon
 from daemon.inference.contain import session_of
 from tests.faults.test_f55_inference import close, degraded, numbered, timed
 from tests.inference.support import MODEL, Elsewhere, Host, asking, reachable, running, table, until
-from tests.inference.test_host import SIZES, texts
+from tests.inference.test_host import SIZES, scores_of_the_shipped_model, texts
 from tests.inference.traps import ask, lay_trap
 
 CANARY = "canary-0b1d"
@@ -99,6 +99,8 @@ def test_ray_answers_the_bytes_of_the_in_process_pool(ray: World) -> None:
         assert answer == here.sentiment(texts(model_id=lexicon.model_id))
         assert unpack_f64(answer.p).size == 57
         assert pool.facts().degraded == pool.facts().unavailable == 0
+    there, same = scores_of_the_shipped_model(ray.host)
+    assert there == same
 
 
 # -- containment -------------------------------------------------------------------------------------------------------

@@ -23,6 +23,9 @@ from actors.messages.sentiment import SentimentReady, SentimentRequested
 from actors.predictor.pool.frames import VERSION, Frame, Hello, Look, Refused, Standing, Unpacker, Welcome, pack
 from actors.predictor.pool.inprocess import InProcessPool
 from actors.predictor.text.lexicon import Lexicon
+from actors.predictor.text.manifest import read_text_manifest
+from actors.predictor.text.model import load_text_model
+from actors.predictor.text.store import ModelStore
 from tests.inference.support import MODEL, Elsewhere, Host, asking, reachable, running, table, until
 
 SIZES = (1, 63, 64, 65, 500)
@@ -78,6 +81,29 @@ def test_texts_come_back_in_their_order_and_are_remembered(host: Host) -> None:
         assert np.array_equal(unpack_f64(again.p).reshape(-1, 3), model.score(more.texts))
         facts = pool.facts()
         assert (facts.cache_hits, facts.cache_misses, facts.cache_size) == (3, len(TEXTS) + 2, len(TEXTS) + 1)
+
+
+def scores_of_the_shipped_model(host: Host) -> tuple[bytes, bytes]:
+    """Return what a host and the in-process pool say of 19 headlines, by the sentiment model that ships."""
+    folder = ModelStore(host.folder).find("sentiment")
+    request = texts(model_id=read_text_manifest(folder).model_id)
+    with asking(host, deadline_s=60.0) as pool:
+        reachable(pool)
+        there = pool.sentiment(request)
+    here = InProcessPool([], texts={request.model_id: lambda: load_text_model(folder)}).sentiment(request)
+    assert isinstance(there, SentimentReady)
+    assert isinstance(here, SentimentReady)
+    assert there.news_ids == request.news_ids
+    return there.p, here.p
+
+
+def test_the_shipped_text_model_says_the_same_on_a_thread_of_the_host(host: Host) -> None:
+    """Bit for bit, although its texts travel in three parts."""
+    there, here = scores_of_the_shipped_model(host)
+    assert there == here
+    rows = unpack_f64(there).reshape(-1, 3)
+    assert np.allclose(rows.sum(axis=1), 1.0, atol=1e-5)
+    assert len({tuple(row) for row in rows.tolist()}) == len(TEXTS)
 
 
 def test_many_ask_at_once_and_everybody_gets_his_own_answer(host: Host) -> None:
