@@ -243,6 +243,31 @@ def test_a_huge_tensor_out_of_nothing_is_refused(tmp_path: Path, op: str) -> Non
     assert "[1000000, 1000000]" in error.message
 
 
+def test_graphs_of_too_many_nodes_or_declared_sizes_are_refused() -> None:
+    """Ten thousand layers, or a value of a trillion numbers."""
+    g = Graph()
+    x = "input_ids"
+    for _ in range(20_001):
+        x = g.op("Neg", x)
+    shape = b"".join(_bytes(1, _number(1, 1_000_000)) for _ in range(2))
+    value = _bytes(1, b"wide") + _bytes(2, _bytes(1, _number(1, 1) + _bytes(2, shape)))
+    declared = _number(1, 9) + _bytes(7, _bytes(13, value)) + _bytes(8, _number(2, 20))
+    for data, said in ((g.write(INPUTS, "logits", 3, 20), "20,001 nodes"), (declared, "wide float32")):
+        with pytest.raises(OperatorError) as caught:
+            check_model(data, Path("model.onnx"))
+        assert caught.value.code == "MODEL_SIZE"
+        assert said in caught.value.message
+
+
+def test_an_attribute_that_is_no_number_is_refused() -> None:
+    """An epsilon of NaN makes every answer one."""
+    g = Graph()
+    g.op("LayerNormalization", "x", "y", epsilon=float("nan"), output="logits")
+    with pytest.raises(OperatorError) as caught:
+        check_model(g.write(INPUTS, "logits", 3, 20), Path("model.onnx"))
+    assert caught.value.code == "MODEL_WEIGHTS"
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
     """The tensor is named."""

@@ -26,7 +26,18 @@ from actors.predictor.text.store import ModelStore
 from actors.predictor.text.trial import try_model
 from actors.predictor.text.verify import verify_text_model
 from daemon.kernel.errors import OperatorError
-from tests.text_support import INPUTS, ORDER, model_onnx, tokenizer_json, weights, write_model, write_source
+from tests.text_support import (
+    INPUTS,
+    ORDER,
+    config,
+    model_onnx,
+    network,
+    tokenizer_json,
+    weights,
+    write_bert,
+    write_model,
+    write_source,
+)
 
 ROOT = Path(__file__).resolve().parents[4]
 TEXTS = [text for group in PROBES.values() for text in group]
@@ -230,6 +241,25 @@ def test_a_graph_that_takes_something_else_is_refused(tmp_path: Path, store: Mod
     error = refused(source, store)
     assert error.code == "MODEL_SCHEMA"
     assert "pixels" in error.message
+
+
+def test_eight_bits_that_say_something_else_are_refused(source: Path, tmp_path: Path, store: ModelStore) -> None:
+    """Beside the model lies a float32 form far surer of itself: the labels agree, the shares do not."""
+    folder = import_model(source, store, Asked(keep_fp32=True)).folder
+    target = tmp_path / "changed"
+    export_model(folder, target)
+    other = weights()
+    other["classifier.weight"] *= 3
+    other["classifier.bias"] *= 2
+    (target / FULL).write_bytes(write_bert(other, network(config()), 3, "test", int8=False))
+    manifest = json.loads((target / "manifest.json").read_bytes())
+    manifest["files"][FULL] = hashlib.sha256((target / FULL).read_bytes()).hexdigest()
+    (target / "manifest.json").write_text(json.dumps(manifest))
+    error = refused(target, store, Asked(name="other"))
+    assert error.code == "MODEL_PARITY"
+    assert "model_fp32.onnx differ" in error.message
+    assert "--fp32" in error.remedy
+    assert [check.name for check in verify_text_model(target) if not check.ok] == ["parity"]
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "UPPER", "x" * 65, "-", "a b"])

@@ -134,6 +134,19 @@ def test_two_layers_of_random_weights_keep_their_shape(tmp_path: Path) -> None:
     assert np.isnan(rows[-1]).all()
 
 
+def test_a_text_whose_answer_is_no_number_is_abstained_from(tmp_path: Path) -> None:
+    """One embedding so large that it overflows: every check holds, and one text in a thousand meets it."""
+    loud = weights()
+    loud["bert.embeddings.word_embeddings.weight"][words().index("~")] = [3e38] * 15 + [-3e38]
+    graph = write_bert(loud, network(config()), 3, "test", int8=False)
+    model = load_text_model(write_model(tmp_path / "m", graph))
+    rows = model.score(["Profit rose", "~ profit rose", "Profit rose"])
+    assert np.isnan(rows[1]).all()
+    assert np.isfinite(rows[[0, 2]]).all()
+    assert rows[0].tobytes() == rows[2].tobytes()
+    assert (model.non_finite, model.abstained) == (1, 0)
+
+
 @pytest.mark.long
 def test_bert_base_of_random_weights_keeps_its_shape(tmp_path: Path) -> None:
     """Twelve layers of 768, eight bits: 110 MB, checked, loaded, asked, equal alone and together."""
