@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from daemon.cli.options import AsJson, ConfigFile, Sets
-from daemon.cli.render import note, pairs, progress, say, say_json, table
+from daemon.cli.render import note, one_line, pairs, progress, say, say_json, table
 from daemon.kernel.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def list_(*, config: ConfigFile = None, sets: Sets = None, as_json: AsJson = Fal
     say(table([column.replace("_", " ") for column in columns], cells, right=["bytes"]))
     for row in rows:
         if row["fault"]:
-            note(f"{row['name']}@{row['version']}: {row['fault']}")
+            note(one_line(f"{row['name']}@{row['version']}: {row['fault']}"))
 
 
 @app.command()
@@ -65,8 +65,9 @@ def show(reference: Reference, *, config: ConfigFile = None, sets: Sets = None, 
     parts = metrics if all(isinstance(value, dict) for value in metrics.values()) else {"out of sample": metrics}
     if parts:
         measures = dict.fromkeys(measure for values in parts.values() for measure in values)
-        rows = [[m, *(_figure(values.get(m, "")) for values in parts.values())] for m in measures]
-        say("\n" + table(["measure", *parts], rows, right=list(parts)))
+        rows = [[one_line(m), *(_figure(values.get(m, "")) for values in parts.values())] for m in measures]
+        names = [one_line(name) for name in parts]
+        say("\n" + table(["measure", *names], rows, right=names))
 
 
 @app.command("import", short_help="Bring in a model: a folder, an .onnx or a .safetensors file.")
@@ -184,7 +185,7 @@ def verify(reference: Reference, *, config: ConfigFile = None, sets: Sets = None
     if as_json:
         say_json({"schema": "tradingd.model-verify/1", "model": reference, "ok": ok, "checks": checks})
     else:
-        rows = [[check["name"], "yes" if check["ok"] else "NO", check["detail"]] for check in checks]
+        rows = [[check["name"], "yes" if check["ok"] else "NO", one_line(check["detail"])] for check in checks]
         say(table(["check", "holds", "found"], rows))
     if not ok:
         broken = ", ".join(check["name"] for check in checks if not check["ok"])
@@ -280,7 +281,7 @@ def _figure(value: object) -> str:
 def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = f"{value:,}" if isinstance(value, int) else str(value)
+    text = f"{value:,}" if isinstance(value, int) else one_line(str(value))
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -288,5 +289,5 @@ def _shown(value: object) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{name} {_shown(inner)}" for name, inner in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(str(inner) for inner in value)
-    return str(value)
+        return ", ".join(_shown(inner) for inner in value)
+    return one_line(str(value))  # what a stranger's manifest says is not for a terminal to obey

@@ -206,6 +206,17 @@ def test_verify_tells_each_check_and_fails_on_a_damaged_file(installed: Path, tm
     assert ask("sentiment", "Profit rose", "--model", "tiny")[0] == 1
 
 
+def test_a_strangers_manifest_gets_nowhere_near_the_terminal(tmp_path: Path, ask) -> None:
+    """What it says of itself is shown without what a terminal would obey."""
+    evil = "\x1b]0;owned\x07\u202e\r\nBcc:"
+    folder = write_model(tmp_path / "m", base=evil, honesty=evil, metrics={evil: {evil: 1.0}})
+    assert ask("model", "import", folder, "--name", "evil")[0] == 0
+    for command in (("list",), ("show", "evil"), ("verify", "evil")):
+        code, out, err = ask("model", *command)
+        assert code == 0
+        assert not any(c in out + err for c in "\x1b\x07\u202e\r")
+
+
 def test_a_refused_import_is_one_sentence(tmp_path: Path, ask) -> None:
     """And nothing is installed."""
     source = write_source(tmp_path / "bad", id2label={"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"})
