@@ -8,76 +8,79 @@ from typing import Final
 
 import msgspec
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from actors.messages.columns import pack_f64, pack_i32
 from actors.messages.inference import InferenceRequested
 from actors.predictor.models.manifest import ModelManifest
+from actors.predictor.text.graph import Graph, _bytes, _number, _value
 from tests.inference.support import MODEL
 
 OPSET: Final = 17
+_IR: Final = 8
+_FLOAT, _INT64, _BOOL = 1, 7, 9
+_GRAPH: Final = 5
+"""The type of an attribute that is a graph."""
 
 
-def _constant(name: str, value: object, kind: type) -> onnx.TensorProto:
-    return numpy_helper.from_array(np.array(value, dtype=kind), name)
+class _Part(Graph):
+    """A graph that can be a loop's body, and a model of one float32 input."""
+
+    def turn(self, body: bytes, *inputs: str) -> str:
+        """Add a loop; return the name of what it carries."""
+        name = self.op("Loop", *inputs)
+        attribute = _bytes(1, b"body") + _bytes(6, body) + _number(20, _GRAPH)
+        self._nodes[-1] += _bytes(5, attribute)
+        return name
+
+    def graph(self, *values: tuple[int, bytes]) -> bytes:
+        """Return the graph with its inputs (field 11) and outputs (field 12)."""
+        parts = [_bytes(1, node) for node in self._nodes] + [_bytes(2, b"trap")]
+        parts += [_bytes(5, head + bytes(data)) for head, data in self._constants.values()]
+        return b"".join(parts + [_bytes(field, value) for field, value in values])
 
 
-def _graph() -> onnx.GraphProto:
+def _body() -> bytes:
+    """Return a loop's body: it goes on, and adds one to what it carries."""
+    part = _Part()
+    part.op("Identity", "go", output="go_on")
+    part.op("Add", "count", part.const("one", np.ones(1, np.float32)), output="next")
+    one = _bytes(1, _number(1, 1))  # a dimension of size one
+    taken = [("turn", _INT64, b""), ("go", _BOOL, b""), ("count", _FLOAT, one)]
+    given = [("go_on", _BOOL, b""), ("next", _FLOAT, one)]
+    return part.graph(
+        *((11, _typed(name, kind, shape)) for name, kind, shape in taken),
+        *((12, _typed(name, kind, shape)) for name, kind, shape in given),
+    )
+
+
+def _typed(name: str, kind: int, shape: bytes) -> bytes:
+    """Return what a graph says of a value of its own."""
+    return _bytes(1, name.encode()) + _bytes(2, _bytes(1, _number(1, kind) + _bytes(2, shape)))
+
+
+def _model() -> bytes:
     """P(up) = sigmoid(third feature); the first feature times 1e12 are turns of a loop, the second MiB of memory."""
-    body = helper.make_graph(
-        [
-            helper.make_node("Identity", ["go"], ["go_on"]),
-            helper.make_node("Add", ["count", "one"], ["next"]),
-        ],
-        "body",
-        [
-            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
-            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("count", TensorProto.FLOAT, [1]),
-        ],
-        [
-            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("next", TensorProto.FLOAT, [1]),
-        ],
-        [_constant("one", [1.0], np.float32)],
-    )
-    nodes = [
-        helper.make_node("ReduceMax", ["x"], ["most"], axes=[0], keepdims=0),
-        helper.make_node("Relu", ["most"], ["wanted"]),
-        helper.make_node("Mul", ["wanted", "units"], ["scaled"]),
-        helper.make_node("Cast", ["scaled"], ["whole"], to=TensorProto.INT64),
-        helper.make_node("Split", ["whole", "ones"], ["turns_1", "size", "rest"], axis=0),
-        helper.make_node("Squeeze", ["turns_1", "zero_axis"], ["turns"]),
-        helper.make_node("Loop", ["turns", "true", "zero"], ["counted"], body=body),
-        helper.make_node("ConstantOfShape", ["size"], ["memory"]),
-        helper.make_node("ReduceSum", ["memory"], ["nothing"], keepdims=1),
-        helper.make_node("Mul", ["counted", "zero"], ["nought"]),
-        helper.make_node("Split", ["x", "ones"], ["x0", "x1", "x2"], axis=1),
-        helper.make_node("Sigmoid", ["x2"], ["p"]),
-        helper.make_node("Add", ["p", "nought"], ["p_1"]),
-        helper.make_node("Add", ["p_1", "nothing"], ["probabilities"]),
-    ]
-    return helper.make_graph(
-        nodes,
-        "trap",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 1])],
-        [
-            _constant("units", [1e12, (1 << 20) / 4, 0.0], np.float32),
-            _constant("ones", [1, 1, 1], np.int64),
-            _constant("zero_axis", [0], np.int64),
-            _constant("true", True, np.bool_),
-            _constant("zero", [0.0], np.float32),
-        ],
-    )
+    g = _Part()
+    most = g.op("ReduceMax", "x", axes=[0], keepdims=0)
+    units = g.const("units", np.array([1e12, (1 << 20) / 4, 0.0], np.float32))
+    whole = g.op("Cast", g.op("Mul", g.op("Relu", most), units), to=_INT64)
+    ones = g.const("ones", np.ones(3, np.int64))
+    turns, size, _ = g.ops("Split", 3, whole, ones, axis=0)
+    zero = g.const("zero", np.zeros(1, np.float32))
+    go = g.op("Cast", g.const("yes", np.array(1, np.int64)), to=_BOOL)
+    scalar = g.op("Squeeze", turns, g.const("axis", np.zeros(1, np.int64)))
+    counted = g.turn(_body(), scalar, go, zero)
+    memory = g.op("ReduceSum", g.op("ConstantOfShape", size), keepdims=1)
+    *_, last = g.ops("Split", 3, "x", ones, axis=1)
+    p = g.op("Add", g.op("Sigmoid", last), g.op("Mul", counted, zero))
+    g.op("Add", p, memory, output="probabilities")
+    graph = g.graph((11, _value("x", "float32", ["n", 3])), (12, _value("probabilities", "float32", ["n", 1])))
+    return _number(1, _IR) + _bytes(7, graph) + _bytes(8, _bytes(1, b"") + _number(2, OPSET))
 
 
 def lay_trap(folder: Path) -> ModelManifest:
     """Write the model and its manifest into a folder; return the manifest."""
-    model = helper.make_model(_graph(), opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
-    onnx.checker.check_model(model)
-    data = model.SerializeToString()
+    data = _model()
     (folder / "trap.onnx").write_bytes(data)
     manifest = msgspec.structs.replace(
         MODEL,
