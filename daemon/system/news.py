@@ -62,12 +62,19 @@ def text_models(settings: Settings, params: SentimentParams | None) -> dict[str,
     return {model_id: load}
 
 
-def news_notices(settings: Settings, spec: CoreSpec) -> list[str]:
-    """Return what the operator should know of who judges the headlines, and who asks for them in vain."""
+def news_notices(settings: Settings, spec: CoreSpec, given_by: str) -> list[str]:
+    """Return what the operator should know of who judges the headlines, and who asks for them in vain.
+
+    Args:
+        settings: with the model that is wanted.
+        spec: with the one that is asked, and the strategies.
+        given_by: what would give headlines.
+    """
     wanted, params = settings.predictor.sentiment.model, spec.sentiment
     if params is None:
         deaf = ", ".join(binding.name for binding in spec.bindings if binding.spec.news)
-        return [f"there are no news for what asks for them: {deaf}; give --news FILE"] if deaf else []
+        off = f"give {given_by}" if wanted else "predictor.sentiment.model is empty"
+        return [f"there are no news for what asks for them: {deaf}; {off}"] if deaf else []
     if not _is_lexicon(params.model_id) or _is_lexicon(wanted):
         return []
     words = f"headlines are judged by {params.model_id}, a list of words; see tradingd model list"

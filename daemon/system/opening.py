@@ -18,6 +18,7 @@ from daemon.kernel.errors import ConfigError, OperatorError
 from daemon.system.bindings import strategy_bindings
 from daemon.system.keys import in_keys, speak_of_keys
 from daemon.system.live_core import LiveCore
+from daemon.system.news import news_notices
 from daemon.system.options import DEFAULT_SEED
 from daemon.system.scenarios import load_scenarios
 from daemon.system.start import Data, open_data, pace_of
@@ -69,7 +70,11 @@ def playing(settings: Settings, data: Data, core: LiveCore) -> str:
 
 def warnings(settings: Settings, data: Data, opened: OpenedLedger) -> list[str]:
     """Return what a person should know before they wait for something that will not happen; a sentence each."""
-    return [*tick_notices(settings, data.recording), *_of_cash(settings, opened)]
+    return [
+        *tick_notices(settings, data.recording),
+        *news_notices(settings, data.spec, "feed.playback.news"),
+        *_of_cash(settings, opened),
+    ]
 
 
 def cold(settings: Settings, data: Data, core: LiveCore) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from actors.messages.alerts import AlertRaised, Severity
 from actors.messages.inference import InferenceRequested, StrategyFailed
 from actors.messages.risk import TradingStateChanged
-from actors.messages.sentiment import SentimentRequested
+from actors.messages.sentiment import NewsScored, SentimentRequested
 from actors.reporter.actor import ReporterActor
 from daemon.journal.batch import OutboxRow
 from daemon.kernel.actor import Frame
@@ -109,6 +109,9 @@ class LiveOutlet:
                     self._inference.ask(event)
                 elif type(event) is StrategyFailed:
                     failed = True
+                elif type(event) is NewsScored and event.reason:
+                    count = len(event.news_ids)
+                    self._log.warning("headlines without scores", seq=frame.envelope.seq, n=count, detail=event.reason)
                 elif debug or is_told(event) or type(event) is TradingStateChanged:
                     self._tell(frame, event)
             if failed:

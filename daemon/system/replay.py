@@ -255,7 +255,7 @@ class _Run:
     def notices(self) -> tuple[str, ...]:
         """Sentences the operator should read."""
         notices = [*self.recording.notices, *tick_notices(self.settings, self.recording)]
-        notices += news_notices(self.settings, self.spec)
+        notices += news_notices(self.settings, self.spec, "--news FILE")
         _, closes = self.recording.session_closes()
         barren = int(np.count_nonzero(~np.isfinite(closes).any(axis=1)))
         if barren and self.recording.history is not None:

@@ -184,6 +184,8 @@ def test_a_pool_that_is_gone_leaves_headlines_without_scores(tmp_path: Path) -> 
         assert any(unpack_f64(event.volume).any() for event in measured)
         assert not any(unpack_f64(event.n).any() for event in measured)
         assert not any(event.strategy == "reads" for event in d.events(SignalsReady))
+        told = [line for line in d.logged() if line["event"] == "headlines without scores"]
+        assert {line["detail"] for line in told} == {scored[0].reason}  # repeated lines are thinned out
         forensic(d)
 
 

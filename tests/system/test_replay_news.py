@@ -133,9 +133,9 @@ def test_switched_off_the_news_are_as_if_not_given(tmp_path: Path) -> None:
     assert not (off.folder / "sentiment.csv").exists()
     assert "sentiment" not in json.loads((off.folder / "metrics.json").read_text("utf-8"))
     assert '<section id="news">' not in (off.folder / "report.html").read_text("utf-8")
-    told = "there are no news for what asks for them: reads; give --news FILE"
-    assert told in off.notices
-    assert told in without.notices
+    told = "there are no news for what asks for them: reads; "
+    assert told + "predictor.sentiment.model is empty" in off.notices
+    assert told + "give --news FILE" in without.notices
 
 
 def _plain(given: dict[str, Any]) -> dict[str, Any]:

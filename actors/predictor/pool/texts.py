@@ -17,6 +17,7 @@ import numpy.typing as npt
 from actors.messages.columns import pack_f64
 from actors.messages.inference import PredictionUnavailable
 from actors.messages.sentiment import SentimentReady, SentimentRequested
+from daemon.kernel.errors import OperatorError
 
 F64 = npt.NDArray[np.float64]
 Row = tuple[float, float, float]
@@ -95,7 +96,14 @@ class TextPool:
         """Take the text models of a run by their ids; nothing is loaded before it is asked."""
         self._models = dict(models)
         self._loaded: dict[str, Scorer] = {}
+        self._refused: dict[str, OperatorError] = {}
         self.cache = HeadlineCache() if cache is None else cache
+
+    def warm(self) -> None:
+        """Load the text models now; raises as :meth:`sentiment`."""
+        for model_id, load in self._models.items():
+            if model_id not in self._loaded:
+                self._loaded[model_id] = load()
 
     def sentiment(self, request: SentimentRequested) -> SentimentReady | PredictionUnavailable:
         """Return scores of a request's headlines, or why there are none; NaN for a text the model abstains from.
@@ -110,9 +118,7 @@ class TextPool:
         rows = [self.cache.get(model_id, text) for text in request.texts]
         missing = list(dict.fromkeys(t for t, row in zip(request.texts, rows, strict=True) if row is None))
         if missing:
-            model = self._loaded.get(model_id)
-            if model is None:
-                model = self._loaded[model_id] = load()
+            model = self._model(model_id, load)
             if model.model_id != model_id:
                 reason = f"what was loaded is {model.model_id}"
                 return PredictionUnavailable(request.request_id, model_id, reason)
@@ -122,6 +128,20 @@ class TextPool:
             rows = [found[t] if row is None else row for t, row in zip(request.texts, rows, strict=True)]
         p = pack_f64(np.array(rows, dtype=np.float64).reshape(-1), DIGITS)
         return SentimentReady(request.request_id, model_id, request.news_ids, p)
+
+    def _model(self, model_id: str, load: Load) -> Scorer:
+        """Return a model; one that was refused stays so: reading it takes long, and headlines come by the hundred."""
+        refused = self._refused.get(model_id)
+        if refused is not None:
+            raise refused
+        model = self._loaded.get(model_id)
+        if model is None:
+            try:
+                model = self._loaded[model_id] = load()
+            except OperatorError as error:
+                self._refused[model_id] = error
+                raise
+        return model
 
 
 def _key(model_id: str, text: str) -> tuple[str, bytes]:
