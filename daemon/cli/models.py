@@ -22,7 +22,9 @@ Reference = Annotated[
     typer.Argument(metavar="NAME", help="A name from the list, NAME@VERSION, or a model folder.", show_default=False),
 ]
 Name = Annotated[str, typer.Option("--name", metavar="NAME", help="What it shall be called.", show_default=False)]
-Full = Annotated[bool, typer.Option("--fp32", help="Leave weights in float32: four times the size, half the speed.")]
+Full = Annotated[
+    bool, typer.Option("--fp32", help="Leave weights in float32: four times the size, a third of the speed.")
+]
 Keep = Annotated[bool, typer.Option("--keep-fp32", help="Keep the float32 form, too, for verify to compare with.")]
 
 

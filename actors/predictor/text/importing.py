@@ -59,7 +59,7 @@ class Asked(NamedTuple):
         name: of the model; empty: from its source.
         labels: order of the outputs; empty: from ``config.json``.
         fp32: leave weights in float32.
-        keep_fp32: quantise, and keep the float32 form to compare with.
+        keep_fp32: keep the float32 form, which eight bits are compared with at import, for later comparisons.
         source, licence, data, honesty: for the manifest.
     """
 
@@ -95,7 +95,11 @@ def import_model(source: Path, store: ModelStore, asked: Asked) -> Found:
             )
         _write_manifest(stage, manifest)
         measured = _tried(stage, folder)
-        _write_manifest(stage, msgspec.structs.replace(manifest, metrics=manifest.metrics | measured))
+        files = manifest.files
+        if not (asked.keep_fp32 or (source / MANIFEST).is_file()):  # it was there to be compared with
+            files = {name: digest for name, digest in files.items() if name != FULL}
+            (stage / FULL).unlink(missing_ok=True)
+        _write_manifest(stage, msgspec.structs.replace(manifest, files=files, metrics=manifest.metrics | measured))
         return store.add(stage)
 
 
@@ -221,7 +225,7 @@ def _schema(data: bytes, path: Path) -> dict[str, Any]:
 
 
 def _convert(path: Path, config: Mapping[str, Any], labels: int, asked: Asked) -> dict[str, bytes]:
-    """Return the graphs of weights: in eight bits, in float32, or both."""
+    """Return the graphs of weights: in float32 alone, or in eight bits with float32 to compare with."""
     from safetensors import SafetensorError  # noqa: PLC0415
     from safetensors.numpy import load  # noqa: PLC0415 - only conversions need it
 
@@ -230,12 +234,10 @@ def _convert(path: Path, config: Mapping[str, Any], labels: int, asked: Asked) -
         weights = load(read_plain(path, OTHER_MAX))
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise OperatorError(f"{path} is no safetensors file: {error}", code="MODEL_FORMAT") from None
-    files = {}
-    if not asked.fp32:
-        files[MODEL] = write_bert(weights, network, labels, str(path), int8=True)
-    if asked.fp32 or asked.keep_fp32:
-        files[MODEL if asked.fp32 else FULL] = write_bert(weights, network, labels, str(path), int8=False)
-    return files
+    full = write_bert(weights, network, labels, str(path), int8=False)
+    if asked.fp32:
+        return {MODEL: full}
+    return {MODEL: write_bert(weights, network, labels, str(path), int8=True), FULL: full}
 
 
 def _tokenizer(folder: Path) -> bytes:

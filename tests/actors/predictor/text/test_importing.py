@@ -85,6 +85,19 @@ def test_weights_become_a_model_that_means_what_its_config_says(source: Path, st
     assert 0 < measured["max_difference"] < 0.05
 
 
+def test_eight_bits_are_compared_with_float32_whether_or_not_it_is_kept(source: Path, store: ModelStore) -> None:
+    """At import; what was measured stays in the manifest, the float32 form only where somebody asked for it."""
+    kept = import_model(source, store, Asked(keep_fp32=True))
+    dropped = import_model(source, store, Asked(name="small"))
+    assert kept.manifest is not None
+    assert dropped.manifest is not None
+    assert dropped.manifest.metrics == kept.manifest.metrics != {}
+    assert sorted(path.name for path in dropped.folder.iterdir()) == ["manifest.json", "model.onnx", "tokenizer.json"]
+    assert FULL not in dropped.manifest.files
+    assert dropped.version == kept.version
+    assert all(check.ok for check in verify_text_model(dropped.folder))
+
+
 def test_the_graph_is_the_same_as_the_weights_own(source: Path, store: ModelStore) -> None:
     """Nothing is lost on the way: the float32 form is what the weights give."""
     folder = import_model(source, store, Asked(fp32=True)).folder
