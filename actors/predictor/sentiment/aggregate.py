@@ -83,21 +83,22 @@ def within(items: Iterable[Item], now: int, window_ns: int) -> list[Item]:
 def read(items: Sequence[Item], now: int, params: SentimentParams) -> Reading:
     """Return what headlines say at ``now``.
 
+    Ages are counted from the newest scored headline, not from ``now``: the factor between the two is common to all and
+    falls out of a mean, and so the figures stay the same, to the bit, until a headline comes, is scored, or leaves the
+    window.
+
     Args:
         items: in any order; what was seen after ``now`` or has left the window does not count.
         now: nanoseconds UTC.
         params: half-life, window, weights of sources, and how many are enough.
     """
     counted = within(items, now, params.window_ns)
-    weights: list[float] = []
-    tones: list[float] = []
-    for item in counted:
-        if item.p is None:
-            continue
-        weight = params.weight(item.source) * 2.0 ** -((now - item.seen) / params.half_life_ns)
-        if weight > 0.0:
-            weights.append(weight)
-            tones.append(tone(item.p))
+    scored = [
+        (item.seen, weight, item.p) for item in counted if item.p and (weight := params.weight(item.source)) > 0.0
+    ]
+    newest = max((seen for seen, _, _ in scored), default=now)
+    weights = [weight * 2.0 ** -((newest - seen) / params.half_life_ns) for seen, weight, _ in scored]
+    tones = [tone(p) for _, _, p in scored]
     n, volume = len(weights), len(counted)
     if not n or n < params.min_items:
         return Reading(n=n, volume=volume)
@@ -124,30 +125,38 @@ def is_unusual(today: int, norm: float) -> bool:
     return today >= UNUSUAL_MIN and today > norm + UNUSUAL_DEVIATIONS * math.sqrt(norm)
 
 
-def move_of(closes: Sequence[float], price: float, back: int) -> float:
-    """Return a price move on the scale of tones: deviations over the last sessions, two of them being 1.
+class Past(msgspec.Struct, frozen=True):
+    """What a price move is measured by: the close it begins at, and the log return that counts as 1; NaN: unknown."""
+
+    begun: float = NAN
+    scale: float = NAN
+
+
+def past_of(closes: Sequence[float], back: int) -> Past:
+    """Return what the move since an earlier close is measured by.
 
     Args:
         closes: of earlier and this session, oldest first; NaN where a symbol had none.
-        price: now.
         back: which of ``closes``, counted from the end, the move begins at.
-
-    Returns:
-        A number in [-1, 1]; NaN where a price or the volatility is not known.
     """
-    if len(closes) < back:
-        return NAN
-    begun = closes[-back]
+    if len(closes) < back or not _is_price(closes[-back]):
+        return Past()
     recent = closes[-(VOLATILITY_SESSIONS + 1) :]
     returns = [math.log(b / a) for a, b in pairwise(recent) if _is_price(a) and _is_price(b)]
-    if len(returns) < VOLATILITY_SESSIONS // 2 or not (_is_price(begun) and _is_price(price)):
-        return NAN
+    if len(returns) < VOLATILITY_SESSIONS // 2:
+        return Past()
     mean = math.fsum(returns) / len(returns)
     variance = math.fsum((r - mean) ** 2 for r in returns) / (len(returns) - 1)
     if not variance > 0.0:
+        return Past()
+    return Past(closes[-back], math.sqrt(variance * MOVE_SESSIONS) * FULL_SCALE)
+
+
+def move_of(past: Past, price: float) -> float:
+    """Return a price move on the scale of tones, in [-1, 1]: two deviations are 1; NaN where anything is unknown."""
+    if math.isnan(past.scale) or not _is_price(price):
         return NAN
-    deviations = math.log(price / begun) / math.sqrt(variance * MOVE_SESSIONS)
-    return min(1.0, max(-1.0, deviations / FULL_SCALE))
+    return min(1.0, max(-1.0, math.log(price / past.begun) / past.scale))
 
 
 def less(one: float, other: float) -> float:

@@ -20,6 +20,8 @@ from actors.predictor.sentiment.aggregate import (
     NORM_SESSIONS,
     VOLATILITY_SESSIONS,
     Item,
+    Past,
+    Reading,
 )
 
 F64 = npt.NDArray[np.float64]
@@ -55,6 +57,14 @@ class Totals(msgspec.Struct):
     unanswered: int = 0
 
 
+class Found(msgspec.Struct, frozen=True):
+    """What a symbol's headlines say, and the stamp from which one of them has left the window."""
+
+    reading: Reading
+    flags: tuple[str, ...]
+    until: int
+
+
 class NewsBook:
     """See the module.
 
@@ -71,6 +81,7 @@ class NewsBook:
         closed_date: exchange date of the newest of them.
         renamed: what symbols are called that were renamed.
         totals: what became of all headlines.
+        found, past: what was computed of items and closes, until they change; no state.
     """
 
     def __init__(self, window_ns: int) -> None:
@@ -88,6 +99,8 @@ class NewsBook:
         self.closed_date = 0
         self.renamed: dict[int, int] = {}
         self.totals = Totals()
+        self.found: dict[int, Found] = {}
+        self.past: dict[tuple[int, int], Past] = {}
 
     # -- questions ---------------------------------------------------------------------------------------------------
 
@@ -115,6 +128,7 @@ class NewsBook:
             kept.append(Item(ts, event.news_id, event.source, event.text, event.flags))
             self.items[symbol] = kept[-HEADLINES_MAX:]
             self.today[symbol] = self.today.get(symbol, 0) + 1
+            self.found.pop(symbol, None)
         if not self.pending:
             self.pending_since = ts
         there = self.pending.get(event.news_id)
@@ -142,6 +156,7 @@ class NewsBook:
                 continue
             self.totals.scored += 1
             for symbol in self.called(symbols):
+                self.found.pop(symbol, None)
                 for item in self.items.get(symbol, ()):
                     if item.news_id == news_id:
                         item.p = (row[0], row[1], row[2])
@@ -155,6 +170,7 @@ class NewsBook:
         self.last_score = {symbol: score for symbol, score in known if not np.isnan(score)}
         young = {symbol: self._young(items, ts) for symbol, items in self.items.items()}
         self.items = {symbol: items for symbol, items in young.items() if items}
+        self.found = {symbol: found for symbol, found in self.found.items() if symbol in self.items}
 
     def _young(self, items: Iterable[Item], now: int) -> list[Item]:
         return [item for item in items if item.seen > now - self._window_ns]
@@ -163,16 +179,20 @@ class NewsBook:
 
     def close(self, date: int, last: F64) -> None:
         """Keep the prices at the end of the session of ``date``; NaN for what has not traded yet."""
+        self.past.clear()
         self.closes.append(last.copy())
         self.closed_date = date
 
     def split(self, symbol: int, numerator: int, denominator: int) -> None:
         """Say earlier closes in the units behind a split."""
+        self.past.clear()
         for row in self.closes:
             row[symbol] *= denominator / numerator
 
     def move(self, old: int, new: int) -> None:
         """Let a renamed symbol take its book along; headlines that call it by its old name are the new one's."""
+        self.found.clear()
+        self.past.clear()
         merged = {item.news_id: item for item in self.items.pop(old, [])}
         for item in self.items.pop(new, []):
             merged.setdefault(item.news_id, item)
@@ -218,6 +238,7 @@ class NewsBook:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`snapshot` gave."""
+        self.found, self.past = {}, {}
         self.items = {symbol: [_item(raw) for raw in items] for symbol, items in state["items"]}
         self.pending = {raw[0]: _waiting(raw) for raw in state["pending"]}
         self.pending_since = state["pending_since"]

@@ -34,10 +34,11 @@ from actors.predictor.sentiment.aggregate import (
     less,
     move_of,
     norm_of,
+    past_of,
     read,
     within,
 )
-from actors.predictor.sentiment.book import NewsBook, Question
+from actors.predictor.sentiment.book import Found, NewsBook, Question
 from actors.predictor.sentiment.flags import flags_of, joined
 from actors.predictor.sentiment.panels import panel_of
 from actors.predictor.sentiment.params import SentimentParams
@@ -73,9 +74,8 @@ class Newsroom:
     def sentiment(self, symbol: int) -> Sentiment:
         """Return what the news say of a symbol at the stamp of the frame under way."""
         book = self._book
-        now = self._desk.frame_ts
-        counted = within(book.items.get(symbol, ()), now, self._params.window_ns)
-        reading = read(counted, now, self._params)
+        found = self._found(symbol)
+        reading = found.reading
         today = book.today.get(symbol, 0)
         norm = norm_of(book.counts_of(symbol))
         return Sentiment(
@@ -88,8 +88,20 @@ class Newsroom:
             today=today,
             norm=norm,
             unusual=is_unusual(today, norm),
-            flags=joined([item.flags for item in counted]),
+            flags=found.flags,
         )
+
+    def _found(self, symbol: int) -> Found:
+        """Return what a symbol's headlines say; computed anew where one came, was scored, or has left the window."""
+        book, now = self._book, self._desk.frame_ts
+        found = book.found.get(symbol)
+        if found is None or now >= found.until:
+            window = self._params.window_ns
+            counted = within(book.items.get(symbol, ()), now, window)
+            until = min((item.seen for item in counted), default=now) + window
+            flags = joined([item.flags for item in counted])
+            found = book.found[symbol] = Found(read(counted, now, self._params), flags, until)
+        return found
 
     def panel(self, n_symbols: int) -> PanelSentiment:
         """Return what the news say of all symbols now."""
@@ -206,10 +218,12 @@ class SentimentDesk(CoreActor):
         book = self._book
         if book is None:
             return NAN
-        closes = [float(row[symbol]) for row in book.closes]
         # The session under way has no close of its own yet.
         back = MOVE_SESSIONS + (book.closed_date == self._session_date())
-        return move_of(closes, float(self.ledger.last[symbol]), back)
+        past = book.past.get((symbol, back))
+        if past is None:
+            past = book.past[symbol, back] = past_of([float(row[symbol]) for row in book.closes], back)
+        return move_of(past, float(self.ledger.last[symbol]))
 
     def _session_date(self) -> int:
         """Return the exchange date of the session the run is in."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.predictor.sentiment.aggregate import Item, is_unusual, less, move_of, norm_of, read, tone
+from actors.predictor.sentiment.aggregate import Item, is_unusual, less, move_of, norm_of, past_of, read, tone
 from actors.predictor.sentiment.params import SentimentParams
 
 HOUR = 3_600 * 1_000_000_000
@@ -109,6 +109,15 @@ def test_headlines_later_or_too_old_change_nothing(items: list[Item]) -> None:
 
 
 @settings(deadline=None)
+@given(ITEMS, st.integers(0, 60))
+def test_with_time_alone_a_figure_stays_to_the_last_bit(items: list[Item], hours: int) -> None:
+    """Until a headline leaves the window: so nothing depends on when it was computed last."""
+    later = NOW + hours * HOUR
+    stay = [item for item in items if later - PARAMS.window_ns < item.seen <= NOW]
+    assert repr(read(stay, later, WEIGHTED)) == repr(read(stay, NOW, WEIGHTED))
+
+
+@settings(deadline=None)
 @given(ITEMS)
 def test_a_score_lies_between_its_headlines(items: list[Item]) -> None:
     """It is a mean; and its dispersion is no more than half of what lies between the outermost."""
@@ -162,21 +171,21 @@ def test_a_move_of_two_deviations_is_a_move_of_one() -> None:
     """Daily log returns of +-1 % in turn: a deviation of 0.01 x sqrt(20/19), over five sessions times sqrt(5)."""
     closes = walk(21)  # ends at 100, as it began
     deviation = 0.01 * math.sqrt(20 / 19) * math.sqrt(5)
-    begun = closes[-6]
-    assert move_of(closes, begun * math.exp(deviation), 6) == pytest.approx(0.5)
-    assert move_of(closes, begun * math.exp(-2 * deviation), 6) == pytest.approx(-1.0)
-    assert move_of(closes, begun * math.exp(9 * deviation), 6) == 1.0
+    begun, past = closes[-6], past_of(closes, 6)
+    assert move_of(past, begun * math.exp(deviation)) == pytest.approx(0.5)
+    assert move_of(past, begun * math.exp(-2 * deviation)) == pytest.approx(-1.0)
+    assert move_of(past, begun * math.exp(9 * deviation)) == 1.0
 
 
 def test_a_move_is_unknown_where_prices_are() -> None:
     """Too few sessions, no price then or now, or none that ever moved."""
     closes = walk(21)
-    assert math.isnan(move_of(closes[:5], 100.0, 6))
-    assert math.isnan(move_of(closes[:10], 100.0, 6))  # nine returns; ten are needed
-    assert math.isfinite(move_of(closes[:11], 100.0, 6))
-    assert math.isnan(move_of(closes, float("nan"), 6))
-    assert math.isnan(move_of([*closes[:-6], float("nan"), *closes[-5:]], 100.0, 6))
-    assert math.isnan(move_of([100.0] * 21, 100.0, 6))
+    assert math.isnan(move_of(past_of(closes[:5], 6), 100.0))
+    assert math.isnan(move_of(past_of(closes[:10], 6), 100.0))  # nine returns; ten are needed
+    assert math.isfinite(move_of(past_of(closes[:11], 6), 100.0))
+    assert math.isnan(move_of(past_of(closes, 6), float("nan")))
+    assert math.isnan(move_of(past_of([*closes[:-6], float("nan"), *closes[-5:]], 6), 100.0))
+    assert math.isnan(move_of(past_of([100.0] * 21, 6), 100.0))
 
 
 def test_what_is_less_something_unknown_is_unknown() -> None:
