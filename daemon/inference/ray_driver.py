@@ -24,6 +24,7 @@ import msgspec
 from actors.predictor.pool.frames import (
     DIED,
     OVERDUE,
+    QUEUED,
     VERSION,
     Call,
     Called,
@@ -46,6 +47,8 @@ READY_S: Final = 60.0
 """What a worker gets to start in; then another is started."""
 TRIES: Final = 2
 """A call whose worker died is computed once more, by another worker."""
+LOADING_S: Final = 0.02
+"""So long before its time is over a call is told that its model is being loaded."""
 SHUTDOWN_S: Final = 5.0
 CHUNK_BYTES: Final = 1 << 18
 
@@ -56,6 +59,7 @@ class _Call:
     def __init__(self, call: Call) -> None:
         self.number = call.number
         self.data = pack(call)
+        self.models = frozenset(request.model_id for request in call.requests)
         self.deadline = time.monotonic() + call.budget_ms / 1000
         self.tries = 0
         self.finished = False
@@ -200,6 +204,7 @@ class Keeper:
         self.pidfd: int | None = None
         self.call: _Call | None = None
         self.models: tuple[ModelFact, ...] = ()
+        self._loaded: frozenset[str] = frozenset()
         self._actor: Any = None
         self._pid = 0
         self._lock = threading.Lock()
@@ -244,7 +249,7 @@ class Keeper:
         with self._lock:
             if self._pid and pid != self._pid:
                 self._driver.restarts += 1
-            self._pid, self.pidfd, self.well, self.models = pid, fd, True, ()
+            self._pid, self.pidfd, self.well, self.models, self._loaded = pid, fd, True, (), frozenset()
         self._driver.turned()
 
     def _compute(self, call: _Call) -> None:
@@ -252,6 +257,8 @@ class Keeper:
         call.tries += 1
         self.call = call
         try:
+            if not call.models <= self._loaded and not self._load(call):
+                return
             left = max(0.001, call.deadline - time.monotonic())
             data, self.models = ray.get(self._actor.answer.remote(call.data), timeout=left)
         except ray.exceptions.GetTimeoutError:
@@ -270,6 +277,23 @@ class Keeper:
             (called,) = Unpacker().feed(data)
             if isinstance(called, Called):
                 self._driver.finish(call, called)
+
+    def _load(self, call: _Call) -> bool:
+        """Have the worker load a call's models; tell whether there is time left to compute it.
+
+        A worker that loads is left alone for longer than any call may take: killed over it, it would never have loaded.
+        """
+        ray = self._ray
+        loading = self._actor.load.remote(call.data)
+        left = call.deadline - time.monotonic() - LOADING_S
+        try:
+            ray.get(loading, timeout=max(0.001, left))
+        except ray.exceptions.GetTimeoutError:
+            self._driver.finish(call, Called(call.number, (), QUEUED, "its model is being loaded"))
+            ray.get(loading, timeout=READY_S)
+        self._loaded |= call.models
+        self.call = None if call.finished else call
+        return not call.finished
 
     def _end_worker(self) -> None:
         """Kill a worker that does not come back; Ray starts another in its place."""

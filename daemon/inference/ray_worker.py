@@ -27,11 +27,20 @@ class Worker:
         """Return the process's id."""
         return os.getpid()
 
+    def load(self, data: bytes) -> None:
+        """Load the models of the one call that is in ``data``."""
+        self._shelf.load(self._shelf.missing(_call(data).requests))
+
     def answer(self, data: bytes) -> tuple[bytes, tuple[ModelFact, ...]]:
         """Answer the one call that is in ``data``; the models loaded by then come along."""
-        (call,) = Unpacker().feed(data)
-        if not isinstance(call, Call):
-            message = f"a {type(call).__name__} is no call"
-            raise TypeError(message)
+        call = _call(data)
         answers = self._shelf.answer(call.requests)
         return pack(Called(call.number, answers)), self._shelf.facts()
+
+
+def _call(data: bytes) -> Call:
+    (call,) = Unpacker().feed(data)
+    if not isinstance(call, Call):
+        message = f"a {type(call).__name__} is no call"
+        raise TypeError(message)
+    return call

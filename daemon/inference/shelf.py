@@ -6,6 +6,7 @@ One shelf belongs to one worker. What it answers are the bytes that the in-proce
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from actors.messages.inference import InferenceRequested, PredictionUnavailable
@@ -18,6 +19,13 @@ from actors.predictor.text.store import ModelStore
 from daemon.kernel.errors import OperatorError
 
 TABLE, TEXT = "table", "text"
+TRIED_MAX = 1_000
+"""Names of models remembered as asked for."""
+
+
+def kind_of(request: Request) -> str:
+    """Return which kind of model a request is for."""
+    return TABLE if isinstance(request, InferenceRequested) else TEXT
 
 
 class Shelf:
@@ -33,6 +41,21 @@ class Shelf:
         self._probe = probe
         self._pools: dict[str, InProcessPool] = {}
         self._served: dict[str, tuple[str, int]] = {}
+        self._tried: dict[str, None] = {}
+
+    def missing(self, requests: Iterable[Request]) -> tuple[Request, ...]:
+        """Return one request for each model that is not loaded yet, nor known to be none."""
+        found = {request.model_id: request for request in requests if request.model_id not in self._tried}
+        return tuple(found.values())
+
+    def load(self, requests: Iterable[Request]) -> None:
+        """Load the models of requests; what keeps one from it is told to whoever asks for it."""
+        for request in requests:
+            with suppress(Exception):
+                self._pool(request.model_id, kind_of(request)).warm()
+            if len(self._tried) >= TRIED_MAX:  # somebody asks for models that nobody has
+                self._tried.clear()
+            self._tried[request.model_id] = None
 
     def answer(self, requests: Iterable[Request]) -> tuple[Answer, ...]:
         """Answer each request; one that cannot be answered does not touch the others."""
@@ -43,7 +66,7 @@ class Shelf:
         return tuple(ModelFact(model_id, kind, n) for model_id, (kind, n) in sorted(dict(self._served).items()))
 
     def _answer(self, request: Request) -> Answer:
-        kind = TABLE if isinstance(request, InferenceRequested) else TEXT
+        kind = kind_of(request)
         try:
             pool = self._pool(request.model_id, kind)
             if isinstance(request, InferenceRequested):

@@ -6,6 +6,7 @@ too many are: then the host ends, and whoever supervises it starts it again.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -16,13 +17,15 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from actors.predictor.pool.frames import OVERDUE, Answer, Called, ModelFact, Request
+from actors.predictor.pool.frames import OVERDUE, QUEUED, Answer, Called, ModelFact, Request
 from daemon.inference.crew import UP, BackendState
 from daemon.inference.shelf import Shelf
 from daemon.kernel.errors import InvariantError
 
 HANG_S: Final = 5.0
 """A thread that is so much over its time hangs; before that it is only slow."""
+LOADING_S: Final = 0.02
+"""So long before its time is over a request is told that its model is being loaded, and not that it is overdue."""
 LOOK_S: Final = 1.0
 NICE: Final = 5
 """Models are computed behind whatever else the machine has to do: the loop, and the daemon, come first."""
@@ -60,8 +63,14 @@ class ThreadWorkers:
                 )
 
     async def call(self, requests: tuple[Request, ...], budget_s: float) -> Called:
-        """Compute on a thread; a call that takes longer is left behind."""
+        """Compute on a thread; a call that takes longer is left behind. Loading a model is not."""
+        if not self._idle:
+            return Called(0, (), QUEUED, "every worker is loading a model")
         shelf = self._idle.pop()
+        began = time.monotonic()
+        missing = shelf.missing(requests)
+        if missing and not await self._load(shelf, missing, budget_s - LOADING_S):
+            return Called(0, (), QUEUED, f"the model {missing[0].model_id} is being loaded")
         done: list[tuple[Answer, ...]] = []
         ended = threading.Event()
 
@@ -73,7 +82,7 @@ class ThreadWorkers:
                 ended.set()
 
         try:
-            with anyio.move_on_after(budget_s):
+            with anyio.move_on_after(budget_s - (time.monotonic() - began)):
                 await anyio.to_thread.run_sync(compute, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
         finally:  # also where the host ends meanwhile
             if done:
@@ -83,6 +92,28 @@ class ThreadWorkers:
         if done:
             return Called(0, done[0])
         return Called(0, (), OVERDUE, "the model did not come back with an answer in time")
+
+    async def _load(self, shelf: Shelf, requests: tuple[Request, ...], budget_s: float) -> bool:
+        """Load models into a shelf, and tell whether it was done in time; else the shelf comes back once it is."""
+        loop, loaded = asyncio.get_running_loop(), anyio.Event()
+        waits = True
+
+        def end() -> None:
+            loaded.set()
+            if not waits:
+                self._idle.append(shelf)
+
+        def load() -> None:
+            _be_nice()
+            shelf.load(requests)
+            with suppress(RuntimeError):  # the host has ended meanwhile
+                loop.call_soon_threadsafe(end)
+
+        threading.Thread(target=load, name="load", daemon=True).start()
+        with anyio.move_on_after(budget_s):
+            await loaded.wait()
+        waits = loaded.is_set()
+        return waits
 
     def _leave(self, shelf: Shelf, ended: threading.Event) -> None:
         self._shelves.remove(shelf)

@@ -28,7 +28,12 @@ from actors.predictor.text.lexicon import Lexicon
 from daemon.inference.contain import session_of
 from tests.faults.test_f55_inference import close, degraded, numbered, timed
 from tests.inference.support import MODEL, Elsewhere, Host, asking, reachable, running, table, until
-from tests.inference.test_host import SIZES, scores_of_the_shipped_model, texts
+from tests.inference.test_host import (
+    SIZES,
+    load_takes_longer_than_a_request_may,
+    scores_of_the_shipped_model,
+    texts,
+)
 from tests.inference.traps import ask, lay_trap
 
 CANARY = "canary-0b1d"
@@ -85,6 +90,13 @@ def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 # -- bytes -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_takes_long_to_load_costs_no_worker(ray: World) -> None:
+    """What asks meanwhile is told so; the worker goes on loading. Before anybody else has asked for that model."""
+    before = ray.processes("ray::Worker")
+    load_takes_longer_than_a_request_may(ray.host)
+    assert set(before) <= set(ray.processes("ray::Worker"))
 
 
 def test_ray_answers_the_bytes_of_the_in_process_pool(ray: World) -> None:

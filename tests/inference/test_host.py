@@ -106,6 +106,24 @@ def test_the_shipped_text_model_says_the_same_on_a_thread_of_the_host(host: Host
     assert len({tuple(row) for row in rows.tolist()}) == len(TEXTS)
 
 
+def load_takes_longer_than_a_request_may(host: Host, seconds: float = 0.1) -> None:
+    """Ask for one headline in less time than its model takes to load, until there is an answer."""
+    request = texts(model_id=read_text_manifest(ModelStore(host.folder).find("sentiment")).model_id)
+    request = msgspec.structs.replace(request, texts=TEXTS[:1], news_ids=("n0",))
+    with asking(host, deadline_s=seconds) as pool:
+        reachable(pool)
+        first = pool.sentiment(request)
+        assert isinstance(first, PredictionUnavailable)
+        assert "being loaded" in first.reason
+        until(lambda: isinstance(pool.sentiment(request), SentimentReady), "an answer once it is loaded")
+
+
+def test_a_model_that_takes_long_to_load_is_loaded_all_the_same() -> None:
+    """What asks meanwhile is told so, which is no fault of the request; the thread is not left behind over it."""
+    with running("inference.workers=1") as one:
+        load_takes_longer_than_a_request_may(one)
+
+
 def test_many_ask_at_once_and_everybody_gets_his_own_answer(host: Host) -> None:
     """200 requests of eight threads on one connection."""
     here = InProcessPool([MODEL])

@@ -61,7 +61,7 @@ class InProcessPool:
         return self._texts.sentiment(request)
 
     def warm(self) -> None:
-        """Load the price models now, so that the first answer does not have to wait for it.
+        """Load the models now, so that the first answer does not have to wait for it.
 
         Raises:
             OperatorError: as :func:`load_session`.
@@ -69,6 +69,7 @@ class InProcessPool:
         for model_id, manifest in self._manifests.items():
             if model_id not in self._sessions:
                 self._sessions[model_id] = load_session(manifest, self._folder)
+        self._texts.warm()
 
     def predict(self, request: InferenceRequested) -> PredictionReady | PredictionUnavailable:
         """Return calibrated probabilities, or why there are none; NaN for a row the model cannot answer."""
