@@ -36,12 +36,13 @@ class Known(NamedTuple):
     Attributes:
         repository: on the hub; revision: a commit of it, which nothing can be put behind.
         files: SHA-256 by name.
-        licence, data, honesty: for the manifest.
+        base, licence, data, honesty: for the manifest.
     """
 
     repository: str
     revision: str
     files: Mapping[str, str]
+    base: str
     licence: str
     data: str
     honesty: str
@@ -57,9 +58,10 @@ KNOWN: Final[Mapping[str, Known]] = {
             "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
             "model.safetensors": "e5897858ff819aad7629b96ce521ae5477952d03634ef5dd30ed2d76357a9f00",
         },
+        base="BERT-base, uncased (Apache-2.0), trained further on Reuters TRC2",
         licence="the code of its authors is Apache-2.0; the weights carry no licence of their own and were trained on "
         "sentences under CC BY-NC-SA 3.0: ask before any commercial use",
-        data="Reuters TRC2 and Financial PhraseBank (Araci 2019)",
+        data="Financial PhraseBank (Araci 2019)",
         honesty="As published .86 accurate on Financial PhraseBank, on which it was trained; on other text it does "
         "worse, and nothing is said of whether a tone moves a price.",
     ),
@@ -104,7 +106,9 @@ def fetch_model(
             url = base.join(f"{base.path.rstrip('/')}/{known.repository}/resolve/{known.revision}/{file}")
             _fetch(client, url, folder / file, digest, progress)
     source = f"{base.host}/{known.repository} at {known.revision}"
-    return folder, Asked(name=name, source=source, licence=known.licence, data=known.data, honesty=known.honesty)
+    return folder, Asked(
+        name=name, source=source, base=known.base, licence=known.licence, data=known.data, honesty=known.honesty
+    )
 
 
 def fetched_folder(name: str, store: ModelStore) -> Path:

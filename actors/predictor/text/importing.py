@@ -60,7 +60,7 @@ class Asked(NamedTuple):
         labels: order of the outputs; empty: from ``config.json``.
         fp32: leave weights in float32.
         keep_fp32: keep the float32 form, which eight bits are compared with at import, for later comparisons.
-        source, licence, data, honesty: for the manifest.
+        source, base, licence, data, honesty: for the manifest.
     """
 
     name: str = ""
@@ -68,6 +68,7 @@ class Asked(NamedTuple):
     fp32: bool = False
     keep_fp32: bool = False
     source: str = ""
+    base: str = ""
     licence: str = "not stated by the files; look where they come from"
     data: str = "not stated by the files"
     honesty: str = "Imported; nobody here has measured how good it is beyond eighteen sentences that are not in doubt."
@@ -155,7 +156,7 @@ def _assemble(source: Path, folder: Path, stage: Path, asked: Asked) -> TextMani
         kind="sentiment",
         files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
         labels=labels,
-        base=str(config.get("_name_or_path") or "not stated")[:200],
+        base=asked.base or str(config.get("_name_or_path") or "not stated")[:200],
         licence=asked.licence,
         data=asked.data,
         metrics={},
@@ -246,9 +247,11 @@ def _tokenizer(folder: Path) -> bytes:
     if path.exists() or path.is_symlink():
         return read_plain(path, SIZES_MAX[TOKENIZER])
     try:
-        words = read_plain(folder / VOCABULARY, SIZES_MAX[TOKENIZER]).decode().splitlines()
+        text = read_plain(folder / VOCABULARY, SIZES_MAX[TOKENIZER]).decode()
     except UnicodeDecodeError:
         raise OperatorError(f"{folder / VOCABULARY} is no UTF-8", code="TOKENIZER") from None
+    # Not splitlines: separators of other scripts are words here.
+    words = [word.removesuffix("\r") for word in text.removesuffix("\n").split("\n")]
     vocabulary = {word: i for i, word in enumerate(words)}
     missing = [word for word in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]") if word not in vocabulary]
     if missing:

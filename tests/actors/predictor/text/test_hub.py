@@ -103,7 +103,7 @@ def catalogue(hub: Hub) -> dict[str, Known]:
     """Return the digests of what the hub has."""
     names = ("config.json", "vocab.txt", "model.safetensors")
     files = {name: hashlib.sha256((hub.folder / name).read_bytes()).hexdigest() for name in names}
-    return {"tiny": Known(REPOSITORY, REVISION, files, "mine", "none", "A toy.")}
+    return {"tiny": Known(REPOSITORY, REVISION, files, "by hand", "mine", "none", "A toy.")}
 
 
 def test_a_fetched_model_is_imported_with_where_it_came_from(hub: Hub, store: ModelStore, catalogue) -> None:
@@ -119,7 +119,7 @@ def test_a_fetched_model_is_imported_with_where_it_came_from(hub: Hub, store: Mo
     assert found.name == "tiny"
     assert found.manifest is not None
     assert found.manifest.source == f"127.0.0.1/{REPOSITORY} at {REVISION}"
-    assert found.manifest.licence == "mine"
+    assert (found.manifest.base, found.manifest.licence) == ("by hand", "mine")
     discard_fetched("tiny", store)
     assert not fetched_folder("tiny", store).exists()
 

@@ -17,7 +17,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from actors.predictor.text.graph import Graph
-from actors.predictor.text.importing import Asked, export_model, import_model
+from actors.predictor.text.importing import Asked, _tokenizer, export_model, import_model
 from actors.predictor.text.labels import PROBES
 from actors.predictor.text.manifest import read_text_manifest
 from actors.predictor.text.model import load_text_model
@@ -111,6 +111,26 @@ def test_a_vocabulary_becomes_the_tokenizer_it_stands_for(source: Path, store: M
     assert json.loads((folder / "tokenizer.json").read_bytes())["normalizer"]["lowercase"] is True
     texts = [*TEXTS, "PROFIT Rose", "naïve"]
     assert load_text_model(folder).score(texts).tobytes() == load_text_model(tiny).score(texts).tobytes()
+
+
+def test_the_words_of_bert_become_the_tokenizer_that_is_published_with_them(test_data: Path, tmp_path: Path) -> None:
+    """Thirty thousand of them, and the same parts around them."""
+    published = test_data / "models" / "minilm_l6_phrasebank"
+    if not published.is_dir():
+        pytest.skip("the reference model is not among the real test data")
+    shutil.copy(published / "vocab.txt", tmp_path / "vocab.txt")
+    ours = json.loads(_tokenizer(tmp_path))
+    theirs = json.loads((published / "tokenizer.json").read_bytes())
+    for part in ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "model"):
+        assert ours[part] == theirs[part]
+
+
+def test_separators_of_other_scripts_are_words(tmp_path: Path) -> None:
+    """A line ends where a line feed stands, with or without a carriage return before it, and nowhere else."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "\u2028", "\x85", "profit"]
+    for end in ("\n", "\r\n"):
+        (tmp_path / "vocab.txt").write_bytes(end.join([*words, ""]).encode())
+        assert list(json.loads(_tokenizer(tmp_path))["model"]["vocab"]) == words
 
 
 def test_what_is_said_of_capital_letters_is_believed(tmp_path: Path, store: ModelStore) -> None:
