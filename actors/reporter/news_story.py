@@ -181,6 +181,7 @@ def _tones(rows: list[HeadlineRow]) -> dict[str, Any]:
         "headlines": len(rows),
         "scored": n,
         "abstained": sum(row.status == ABSTAINED for row in rows),
+        "unanswered": sum(row.status not in {SCORED, ABSTAINED, WAITING} for row in rows),
         "tone": math.fsum(p[2] - p[0] for p in scored) / n if n else None,
         **{name: labels[i] / n if n else None for i, name in enumerate(("negative", "neutral", "positive"))},
     }

@@ -95,8 +95,9 @@ def test_coverage_counts_what_was_told_of_whom_and_when() -> None:
         "symbol_sessions_scored": (4, 12),
     }
     assert found["coverage"]["symbols"]["share"] == pytest.approx(2 / 3)
-    sources = {row["name"]: (row["headlines"], row["scored"], row["abstained"]) for row in found["by_source"]}
-    assert sources == {"wire": (4, 2, 1), "(no source)": (1, 1, 0), "blog": (1, 0, 0)}
+    names = ("headlines", "scored", "abstained", "unanswered")
+    sources = {row["name"]: tuple(row[name] for name in names) for row in found["by_source"]}
+    assert sources == {"wire": (4, 2, 1, 1), "(no source)": (1, 1, 0, 0), "blog": (1, 0, 0, 0)}
     wire = found["by_source"][0]
     assert (wire["tone"], wire["negative"], wire["neutral"], wire["positive"]) == (pytest.approx(0.3), 0.0, 0.5, 0.5)
     flags = {row["name"]: (row["headlines"], row["tone"]) for row in found["by_flag"]}
