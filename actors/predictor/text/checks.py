@@ -32,11 +32,12 @@ ELEMENTS_MAX: Final = 256 * 1024 * 1024
 """Of one tensor, or of what a constant says a tensor shall be."""
 
 _STANDARD: Final = """
-    Abs Add And Attention Cast CastLike Clip Concat Constant ConstantOfShape CumSum DequantizeLinear Div Dropout
-    DynamicQuantizeLinear Equal Erf Exp Expand Flatten Gather GatherElements Gelu Gemm Greater GreaterOrEqual Identity
-    IsNaN LayerNormalization Less LessOrEqual Log MatMul MatMulInteger Max Min Mod Mul Neg Not Or Pow QLinearMatMul
-    QuantizeLinear Range Reciprocal ReduceMax ReduceMean ReduceMin ReduceSum Relu Reshape Shape Sigmoid Sign Size Slice
-    Softmax Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Trilu Unsqueeze Where Xor
+    Abs Add And Attention Cast CastLike Ceil Clip Concat Constant ConstantOfShape CumSum DequantizeLinear Div Dropout
+    DynamicQuantizeLinear Equal Erf Exp Expand Flatten Floor Gather GatherElements GatherND Gelu Gemm Greater
+    GreaterOrEqual Identity IsInf IsNaN LayerNormalization Less LessOrEqual Log MatMul MatMulInteger Max Min Mod Mul Neg
+    Not Or Pow QLinearMatMul QuantizeLinear Range Reciprocal ReduceMax ReduceMean ReduceMin ReduceSum Relu Reshape
+    RMSNormalization Round ScatterND Shape Sigmoid Sign Size Slice Softmax Split Sqrt Squeeze Sub Sum Tanh Tile
+    Transpose Trilu Unsqueeze Where Xor
 """
 _MICROSOFT: Final = """
     Attention BiasGelu DynamicQuantizeMatMul EmbedLayerNormalization FastGelu FusedMatMul Gelu MatMulIntegerToFloat
