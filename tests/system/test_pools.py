@@ -1,0 +1,156 @@
+"""The daemon's questions to models, where a host answers them: several at once, and trouble told once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
+from actors.predictor.models.manifest import load_manifest
+from actors.predictor.pool.host import HostPool
+from actors.predictor.pool.inprocess import InProcessPool
+from config.settings import Settings
+from config.sources import load_settings
+from daemon.system import edges
+from daemon.system.board_models import pool_row
+from daemon.system.edges import Inference
+from daemon.system.pools import live_pool, socket_path
+from tests.inference.support import MODEL, running, table
+
+
+def settings(*sets: str) -> Settings:
+    """Return settings."""
+    return load_settings(file=None, profile=None, sets=sets, environ={}).settings
+
+
+def test_a_daemon_without_models_has_no_pool() -> None:
+    """Nothing is loaded, and nothing is looked for."""
+    assert live_pool(settings("predictor.pool=host"), [None, None], {}) is None
+
+
+def test_the_socket_is_beside_the_control_socket_unless_it_is_named(tmp_path: Path) -> None:
+    """Host and daemon read the same key."""
+    assert socket_path(settings(f"paths.runtime_dir={tmp_path}")) == tmp_path / "inference.sock"
+    assert socket_path(settings("predictor.host_socket=/run/x/i.sock")) == Path("/run/x/i.sock")
+
+
+@pytest.fixture
+def pools(tmp_path: Path) -> Iterator[Any]:
+    """Make pools of a configuration; close what has to be."""
+    made: list[Any] = []
+
+    def make(*sets: str) -> Any:
+        made.append(live_pool(settings(f"paths.runtime_dir={tmp_path}", *sets), [None, load_manifest("price_5d")], {}))
+        return made[-1]
+
+    yield make
+    for pool in made:
+        if isinstance(pool, HostPool):
+            pool.close()
+
+
+def test_the_configuration_says_who_computes(pools: Any) -> None:
+    """In process by itself; through a host without one, the daemon answers what it can, or nobody does."""
+    assert isinstance(pools(), InProcessPool)
+    request = table(3)
+    here = pools().predict(request)
+    assert pools("predictor.pool=host").predict(request) == here
+    alone = pools("predictor.pool=host", "predictor.host_fallback=false").predict(request)
+    assert isinstance(alone, PredictionUnavailable)
+    assert "no inference host" in alone.reason or "not been reached" in alone.reason
+
+
+class Heard(list[Any]):
+    """What was told so far; somebody may wait for more of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._more = anyio.Event()
+
+    def append(self, item: Any) -> None:
+        """Take it."""
+        super().append(item)
+        self._more.set()
+
+    async def reach(self, n: int) -> None:
+        """Wait until so many have come."""
+        with anyio.fail_after(60):
+            while len(self) < n:
+                self._more = anyio.Event()
+                await self._more.wait()
+
+
+class Slow:
+    """A pool that takes several questions at once, and its time."""
+
+    parallel = 3
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.most = 0
+
+    def predict(self, request: InferenceRequested) -> PredictionReady | PredictionUnavailable:
+        """Answer after a while."""
+        self.now += 1
+        self.most = max(self.most, self.now)
+        time.sleep(0.02)
+        self.now -= 1
+        return PredictionUnavailable(request.request_id, request.model_id, "slow")
+
+
+def test_several_questions_are_under_way_and_each_is_answered_once() -> None:
+    """As many as the pool says it takes, and no more."""
+
+    async def main() -> None:
+        pool, answers = Slow(), Heard()
+        inference = Inference(pool, answers.append)  # type: ignore[arg-type]
+        for number in range(12):
+            for _ in range(2):
+                inference.ask(table(1, number))
+        async with anyio.create_task_group() as group:
+            group.start_soon(inference.run, lambda: None)
+            await answers.reach(12)
+            group.cancel_scope.cancel()
+        assert sorted(answer.request_id for answer in answers) == sorted(f"a-{number}" for number in range(12))
+        assert pool.most == 3
+        assert len(inference) == 0
+        assert inference.facts().answered == 12
+
+    anyio.run(main)
+
+
+def test_trouble_with_the_host_is_told_once_and_its_end_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at once: a host that comes a moment later is normal."""
+    monkeypatch.setattr(edges, "TROUBLE_S", 0.2)
+    monkeypatch.setattr(edges, "LOOK_S", 0.05)
+
+    async def main() -> None:
+        with running("inference.workers=1", start=False) as host:
+            pool = HostPool(str(host.socket), deadline_s=20.0, fallback=None, taken_s=5.0)
+            pool.start()
+            told, answers = Heard(), Heard()
+            inference = Inference(pool, answers.append, told.append)
+            async with anyio.create_task_group() as group:
+                group.start_soon(inference.run, lambda: None)
+                await told.reach(1)
+                host.start()
+                number = 0
+                while len(told) < 2:  # until one of them closes the breaker
+                    number += 1
+                    inference.ask(table(1, number))
+                    await answers.reach(number)
+                row = pool_row(inference.facts())
+                group.cancel_scope.cancel()
+            inference.close()
+            assert "no inference host at" in told[0]
+            assert told[1:] == [""]
+            assert (row["pool"], row["breaker"], row["host"]["backend"]) == ("host", "closed", "threads")
+            assert row["headline_cache"] == {"hit_rate": None, "hits": 0, "misses": 0, "size": 0}
+            assert any(isinstance(answer, PredictionReady) and answer.model_id == MODEL.model_id for answer in answers)
+
+    anyio.run(main)
