@@ -70,7 +70,7 @@ class Driver:
 
     def __init__(self, ray: Any, options: HostOptions, workers: int, link: socket.socket) -> None:
         self._ray = ray
-        self._options = options
+        self.options = options
         self._link = link
         self._sending = threading.Lock()
         self._calls: deque[_Call] = deque()
@@ -83,7 +83,7 @@ class Driver:
 
     def new_actor(self) -> Any:
         """Start a worker."""
-        options, ray = self._options, self._ray
+        options, ray = self.options, self._ray
         remote = ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=1)(Worker)
         return remote.remote(options.tables, options.state_dir, options.ray.worker_mb, probe=options.probe)
 
@@ -95,7 +95,7 @@ class Driver:
                     call = self._calls.popleft()
                     if not call.finished and time.monotonic() < call.deadline:
                         return call
-                    self.finish(call, Called(call.number, (), OVERDUE, "no worker was free in time"))
+                    self.finish(call, Called(call.number, (), QUEUED, "no worker was free in time"))
                 self._changed.wait()
         return None
 
@@ -175,7 +175,7 @@ class Driver:
 
     def _vital(self) -> list[int]:
         """Return the processes of Ray itself; none where the cluster is another's."""
-        if self._options.ray.address:
+        if self.options.ray.address:
             return []
         found = []
         for pid in session_of(os.getpid()):
@@ -235,7 +235,7 @@ class Keeper:
                 self._actor = self._driver.new_actor()
             try:
                 pid = ray.get(self._actor.ping.remote(), timeout=READY_S)
-                fd = None if self._driver._options.ray.address else os.pidfd_open(pid)  # noqa: SLF001
+                fd = None if self._driver.options.ray.address else os.pidfd_open(pid)
             except ray.exceptions.ActorUnavailableError:
                 time.sleep(0.02)  # Ray is starting it again
                 continue
@@ -290,10 +290,17 @@ class Keeper:
             ray.get(loading, timeout=max(0.001, left))
         except ray.exceptions.GetTimeoutError:
             self._driver.finish(call, Called(call.number, (), QUEUED, "its model is being loaded"))
+            self._be_well(False)  # meanwhile nobody waits for it
             ray.get(loading, timeout=READY_S)
+            self._be_well(True)
         self._loaded |= call.models
         self.call = None if call.finished else call
         return not call.finished
+
+    def _be_well(self, well: bool) -> None:
+        with self._lock:
+            self.well = well and (self.pidfd is not None or bool(self._driver.options.ray.address))
+        self._driver.turned()
 
     def _end_worker(self) -> None:
         """Kill a worker that does not come back; Ray starts another in its place."""
