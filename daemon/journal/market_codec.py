@@ -222,8 +222,8 @@ class MarketCodec:
                     raise ValueError(reason)
                 values[i] = stream[at : at + n]
                 offsets[key] = at + n
-            elif place == _SAME and 0 <= n < i and n in plan.columns and values[n].dtype == dtype:
-                values[i] = values[n]
+            elif place == _SAME and 0 <= n < i and n in plan.columns and getattr(values[n], "dtype", None) == dtype:
+                values[i] = values[n]  # a column that is not there (None) is no place either
             elif place in {_HERE, _COUNT_UP} and 0 <= n <= _COUNT_MAX:
                 values[i] = self._count(n, dtype)
             else:

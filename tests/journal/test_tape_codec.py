@@ -239,6 +239,21 @@ def test_changed_bytes_are_refused_or_give_messages(data: st.DataObject) -> None
     assert all(isinstance(body, Market) for _, _, body in rows)
 
 
+def test_a_column_that_is_said_to_be_like_an_absent_one_is_refused() -> None:
+    """Found at random once: each byte of a small tape with each of a few values, and nothing but ValueError comes."""
+    whole = CODEC.encode_rows([(row.seq, row.ts, row.body) for row in session_rows(1, bars=2)])
+    refused = 0
+    for at in range(len(whole)):
+        for value in (45, 46, 49, 50, 0xC0):
+            bad = bytearray(whole)
+            bad[at] = value
+            try:
+                CODEC.decode_rows(bytes(bad))
+            except ValueError:
+                refused += 1
+    assert refused
+
+
 @given(st.binary(max_size=64))
 def test_any_bytes_are_refused_or_give_messages(data: bytes) -> None:
     """As above, from nothing."""
