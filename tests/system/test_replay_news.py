@@ -227,6 +227,29 @@ def test_the_command_line_prints_what_the_news_said(tmp_path: Path, capsys: pyte
     assert found["coverage"]["symbol_sessions"]["of"] == 16
 
 
+@pytest.mark.long
+def test_four_years_of_real_headlines_by_the_model_that_ships(tmp_path: Path, test_data: Path) -> None:
+    """2017 to 2020: series of every symbol that was told of, by a model and not by a list of words."""
+    result = replay(
+        tmp_path / "run",
+        bars=(test_data / "daily_ohlcv_2012_2022.parquet",),
+        news=(test_data / "news_headlines.parquet",),
+        strategy="buy_and_hold",
+        date_from=20170101,
+        date_to=20201231,
+    )
+    found = json.loads((result.folder / "metrics.json").read_text("utf-8"))["sentiment"]
+    assert [name.partition("@")[0] for name in found["models"]] == [DEFAULT]
+    assert found["headlines"] > 2_000
+    assert found["scored"] > 0.95 * found["headlines"]
+    assert (found["waiting"], found["unanswered"]) == (0, {})
+    assert found["coverage"]["sessions"]["of"] == 1_007
+    flags = {row["name"]: row["tone"] for row in found["by_flag"]}
+    assert flags["upgrade"] > flags["downgrade"]
+    assert (result.folder / "report.html").read_text("utf-8").count("Sentiment of ") == len(found["by_symbol"][:24])
+    assert verify_path(result.folder).ok
+
+
 def test_real_headlines_over_real_prices(tmp_path: Path, test_data: Path) -> None:
     """A quarter of 2019: series of many symbols as of first-seen time, coverage, and the same again to the byte."""
     options = {

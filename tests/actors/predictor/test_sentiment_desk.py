@@ -143,6 +143,19 @@ def test_texts_of_any_length_are_scored_or_abstained_from(feeds) -> None:
 # -- answers ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_headline_counts_from_the_stamp_it_came_in_with_whatever_it_is_dated(feeds) -> None:
+    """Live, one dated three days ago comes in now: it is as young as any, and was not there before."""
+    run = News().play(days(feeds, 4))
+    arrived = run.clock.now() + 5
+    run.clock.advance_to(arrived)
+    run.sequencer.process(item(opened(feeds, 0), GOOD, 0), "feed", ts_event=opened(feeds, 0))
+    assert run.actor.book.items[0][0].seen == arrived
+    (headline,) = run.actor.newsroom.headlines(0)
+    assert headline.ts == arrived
+    assert run.sequencer.timers.next_due() == arrived
+    assert run.events(SentimentMeasured) == []
+
+
 def test_an_answer_counts_from_when_it_came_the_headline_from_when_it_was_seen(feeds) -> None:
     """With a latency that reaches over the close the session's end does not know the score, but the volume."""
     close = feeds.session(0).close_ts
