@@ -169,7 +169,10 @@ class Driver:
                 elif fd == self._bell:
                     os.read(self._bell, 4096)
                 elif fd in vital:
-                    os._exit(EXIT_RAY)  # raylet or GCS: nothing works any more, and the host starts it all again
+                    # Raylet or GCS: nothing works any more, and the host starts it all again. It hears of it now, and
+                    # not when the last of our many threads has ended.
+                    self._link.shutdown(socket.SHUT_RDWR)
+                    os._exit(EXIT_RAY)
                 else:
                     watched[fd].died()
 

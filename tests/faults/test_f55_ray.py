@@ -230,9 +230,10 @@ def test_f55_a_killed_raylet_is_told_at_once_and_the_daemon_answers_itself(ray: 
         close(pool)
         leader, old = ray.leader, ray.processes()
         os.kill(ray.processes("raylet/raylet")[0], signal.SIGKILL)
+        assert all(isinstance(answer, PredictionReady) for answer in degraded(pool, requests))
         until(lambda: comm(leader) == "", "the end of what held Ray")
         assert all(isinstance(answer, PredictionReady) for answer in degraded(pool, requests))
-        assert len(elsewhere.asked) == 5
+        assert len(elsewhere.asked) >= 5
         until(lambda: not any(map(comm, old)), "the end of that Ray")
         assert ray.host.process is not None
         assert ray.host.process.poll() is None
