@@ -15,6 +15,7 @@ import pytest
 from actors.messages.inference import InferenceRequested, PredictionReady
 from actors.messages.orders import OrderAccepted, OrderFilled, SubmitOrder
 from actors.messages.portfolio import SignalsReady
+from actors.messages.sentiment import NewsScored
 from daemon.kernel.message import CommandRejected
 from tests.inference.support import Host, running
 from tests.live_support import Client, Daemon, daemon, until
@@ -111,8 +112,17 @@ def test_f55_no_answer_means_no_order_and_an_answer_is_enough_to_go_on(tmp_path:
 
 @pytest.mark.long
 def test_who_computes_does_not_change_what_happens(tmp_path: Path) -> None:
-    """The same playback through a host and by the daemon itself: the same facts."""
-    feed = 'speed = "max"\nto = "2019-02-15"'
+    """The same playback, prices and headlines, through a host and by the daemon itself: the same facts."""
+    news = tmp_path / "news.csv"
+    said = ("beats estimates and raises its outlook", "plunges after a profit warning", "holds its annual meeting")
+    lines = [
+        f"2019-01-{day:02d}T{hour}:00:00Z,{name},{name} {said[(day + hour) % 3]} on day {day},{name}{day}{hour},wire"
+        for day in range(3, 31)
+        for hour in (12, 17)
+        for name in ("AAPL", "MSFT", "JPM")
+    ]
+    news.write_text("\n".join(["ts,symbols,headline,id,source", *lines]) + "\n", "ascii")
+    feed = f'speed = "max"\nto = "2019-02-15"\nnews = ["{news}"]'
     facts = []
     with running("inference.workers=2") as host:
         for pool in ("host", "inprocess"):
@@ -122,6 +132,11 @@ def test_who_computes_does_not_change_what_happens(tmp_path: Path) -> None:
                 d.sets.append(f"predictor.pool={pool}")
                 d.spawn(until_end=True)
                 assert d.wait(90) == 0
-                facts.append(d.events(InferenceRequested, SignalsReady, SubmitOrder, OrderAccepted, OrderFilled))
+                facts.append(
+                    d.events(InferenceRequested, SignalsReady, SubmitOrder, OrderAccepted, OrderFilled, NewsScored)
+                )
     assert len([event for event in facts[0] if isinstance(event, OrderFilled)]) >= 3
+    scored = [event for event in facts[0] if isinstance(event, NewsScored)]
+    assert sum(len(event.news_ids) for event in scored) >= 100
+    assert {event.reason for event in scored} == {""}
     assert facts[0] == facts[1]
