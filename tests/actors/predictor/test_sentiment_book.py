@@ -1,0 +1,113 @@
+"""The book of headlines at its edges: what is kept of computations, renames that follow each other, moves by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actors.messages.market import CorporateAction, SessionOpened
+from actors.messages.sentiment import NewsSeen
+from actors.predictor.sentiment.book import NewsBook
+from tests.actors.predictor.newsroom import HOUR, News, item
+
+GOOD, BAD = "good 0.0 0.2 0.8", "bad 0.8 0.2 0.0"
+DAY = 24 * HOUR
+
+
+def test_what_a_symbol_is_called_follows_every_rename() -> None:
+    """A became B and B became C: whoever says A or B means C; and one that takes its old name back has it."""
+    book = NewsBook(DAY)
+    book.move(0, 1)
+    book.move(1, 2)
+    assert book.called((0, 1, 2, 3)) == (2, 3)
+    book.move(2, 0)
+    assert book.called((0, 1, 2)) == (0,)
+
+
+def test_headlines_of_both_names_become_one_book() -> None:
+    """In order of time, the same headline once; and so do the counts of every session, and the last closes."""
+    book = NewsBook(DAY)
+    for ts, name, symbols in ((1, "a", (0,)), (2, "b", (0, 1)), (3, "c", (1,)), (4, "d", (0,))):
+        book.see(NewsSeen(name, symbols, name), ts)
+    book.last_score = {0: 0.25}
+    book.close(1, np.array([10.0, 7.0, 3.0]))
+    book.close(2, np.array([math.nan, 8.0, 3.0]))
+    book.move(0, 1)
+    assert [(entry.seen, entry.news_id) for entry in book.items[1]] == [(1, "a"), (2, "b"), (3, "c"), (4, "d")]
+    assert 0 not in book.items
+    assert (book.today, book.last_score) == ({1: 5}, {1: 0.25})
+    closes = np.array(book.closes)
+    assert np.array_equal(closes, [[math.nan, 10.0, 3.0], [math.nan, 8.0, 3.0]], equal_nan=True)
+
+
+def test_what_was_computed_is_forgotten_when_it_no_longer_holds(feeds) -> None:
+    """A headline leaves the window at its very instant; a rename brings others."""
+    at = feeds.session(0).open_ts
+    run = News(window_ns=DAY).play([*feeds.daily(np.full((1, 3), 5.0)), item(at, GOOD, 0), item(at + 9, BAD, 1)])
+    room, sequencer = run.actor.newsroom, run.sequencer
+    assert room.sentiment(0).score == pytest.approx(0.8)
+    assert room.sentiment(1).score == pytest.approx(-0.8)
+    sequencer.last_ts = at + DAY - 1
+    assert room.sentiment(0).volume == 1
+    sequencer.last_ts = at + DAY
+    assert (room.sentiment(0).volume, room.sentiment(0).known) == (0, False)
+    sequencer.last_ts = at + DAY - 1
+    run.actor.fold_action(CorporateAction(at + 10, 20241001, 1, "rename", 0, renamed_to=0))
+    assert room.sentiment(0).volume == 2
+    assert room.sentiment(0).score == pytest.approx(0.0)
+    assert room.sentiment(1).volume == 0
+
+
+def moves(closes: list[float], price: float) -> float:
+    """Return the move since the last but fifth close on paper."""
+    returns = np.diff(np.log(closes))[-20:]
+    move = math.log(price / closes[-6]) / (returns.std(ddof=1) * math.sqrt(5)) / 2
+    assert abs(move) < 1
+    return move
+
+
+def test_a_move_begins_five_sessions_before_the_one_under_way(feeds) -> None:
+    """At a close that is the sixth close from the end; in the next session, until its own close, the fifth."""
+    rng = np.random.default_rng(3)
+    closes = 50 * np.exp(np.cumsum(rng.normal(0, 0.01, (26, 3)), axis=0))
+    inputs: list[Any] = feeds.daily(closes[:25])
+    run = News().play(inputs)
+    column = closes[:, 0].tolist()
+    assert run.actor.price_move(0) == pytest.approx(moves(column[:25], column[24]))
+    coming = feeds.session(25)
+    run.clock.advance_to(coming.close_ts)
+    run.sequencer.process(SessionOpened(coming.open_ts, coming), "feed")
+    begun = [*column[:25], column[24]]  # the next session stands where the last one ended
+    past = math.log(begun[-1] / begun[-6]) / (np.diff(np.log(column[:25]))[-20:].std(ddof=1) * math.sqrt(5)) / 2
+    assert run.actor.price_move(0) == pytest.approx(past)
+    bar = feeds.panel(coming, coming.close_ts, closes[25], daily=True)
+    run.sequencer.process(bar, "feed")
+    scale = np.diff(np.log(column[:25]))[-20:].std(ddof=1) * math.sqrt(5) * 2
+    assert run.actor.price_move(0) == pytest.approx(math.log(column[25] / column[20]) / scale)
+
+
+def test_a_split_changes_no_move(feeds) -> None:
+    """Price and closes are said in the new units at once, whatever was computed before."""
+    rng = np.random.default_rng(4)
+    closes = 50 * np.exp(np.cumsum(rng.normal(0, 0.01, (25, 3)), axis=0))
+    run = News().play(feeds.daily(closes))
+    before = run.actor.price_move(1)
+    assert math.isfinite(before)
+    at = run.clock.now() + 1
+    run.actor.fold_action(CorporateAction(at, 20241026, 1, "split", 3 * 10**8, numerator=3, denominator=1))
+    assert run.actor.price_move(1) == pytest.approx(before)
+
+
+def test_a_headline_without_words_is_flagged_by_its_summary(feeds) -> None:
+    """Else the headline alone decides what it is about."""
+    at = feeds.session(0).open_ts
+    inputs = [
+        *feeds.daily(np.full((1, 3), 5.0)),
+        item(at, "", 0, summary="A dividend"),
+        item(at, "x", 0, summary="FDA"),
+    ]
+    run = News().play(inputs)
+    assert [event.flags for event in run.events(NewsSeen)] == [("dividend",), ()]
