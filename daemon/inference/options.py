@@ -64,9 +64,35 @@ def autosize(workers: int, *, cores: int, available_mb: int) -> int:
     return max(1, min(cores, (available_mb - SPARE_MB) // WORKER_MB, WORKERS_MAX))
 
 
-def available_mb() -> int:
-    """Return the memory that can be had, MiB; that of the machine, for a cgroup's bound is its owner's business."""
-    for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+def available_mb(root: Path = Path("/")) -> int:
+    """Return the memory that can be had, MiB: of the machine, and of our control group where that bounds it.
+
+    Args:
+        root: where the file system begins.
+    """
+    machine = SPARE_MB
+    for line in (root / "proc/meminfo").read_text("ascii").splitlines():
         if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) // 1024
-    return SPARE_MB
+            machine = int(line.split()[1]) // 1024
+    bounds = [_left(folder) for folder in _control_groups(root)]
+    return min([machine, *(bound for bound in bounds if bound is not None)])
+
+
+def _control_groups(root: Path) -> list[Path]:
+    """Return our control group and those around it; none under version 1."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text("utf-8").splitlines()
+    except OSError:
+        return []
+    top = root / "sys/fs/cgroup"
+    named = [line.removeprefix("0::/") for line in lines if line.startswith("0::/")]
+    return [folder for name in named for folder in (top / name, *(top / name).parents) if folder.is_relative_to(top)]
+
+
+def _left(folder: Path) -> int | None:
+    """Return how much a control group leaves, MiB; None where it does not say, or bounds nothing."""
+    try:
+        bound, used = ((folder / name).read_text("ascii").strip() for name in ("memory.max", "memory.current"))
+        return None if bound == "max" else max(0, int(bound) - int(used)) >> 20
+    except (OSError, ValueError):
+        return None

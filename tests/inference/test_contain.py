@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from daemon.inference.contain import exposed, is_loopback, listener_address, scrubbed, session_of, write_token
-from daemon.inference.options import autosize
+from daemon.inference.options import autosize, available_mb
 from tests.inference.support import ROOT, until
 
 
@@ -156,3 +156,29 @@ def test_workers_are_as_many_as_cores_and_memory_carry(
 ) -> None:
     """(2,768 - 768) / 400 = 5; at least one, at most sixteen, unless somebody says a number."""
     assert autosize(workers, cores=cores, available_mb=available_mb) == wanted
+
+
+def test_memory_is_the_machines_or_what_a_control_group_around_us_leaves_of_it(tmp_path: Path) -> None:
+    """The tightest of all: here the group above ours, 3 GiB of which one is used; a group without a bound says nothing."""
+    files = {
+        "proc/meminfo": "MemTotal: 16777216 kB\nMemAvailable:    8388608 kB\n",
+        "proc/self/cgroup": "0::/system.slice/x.service\n",
+        "sys/fs/cgroup/system.slice/x.service/memory.max": "max\n",
+        "sys/fs/cgroup/system.slice/x.service/memory.current": "1\n",
+    }
+
+    def lay() -> None:
+        for name, content in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(content, "ascii")
+
+    lay()
+    assert available_mb(tmp_path) == 8_192
+    files["sys/fs/cgroup/system.slice/memory.max"] = f"{3 << 30}\n"
+    files["sys/fs/cgroup/system.slice/memory.current"] = f"{1 << 30}\n"
+    lay()
+    assert available_mb(tmp_path) == 2_048
+    files["sys/fs/cgroup/system.slice/memory.current"] = f"{4 << 30}\n"
+    lay()
+    assert available_mb(tmp_path) == 0
+    assert available_mb() > 0
