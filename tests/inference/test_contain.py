@@ -159,7 +159,7 @@ def test_workers_are_as_many_as_cores_and_memory_carry(
 
 
 def test_memory_is_the_machines_or_what_a_control_group_around_us_leaves_of_it(tmp_path: Path) -> None:
-    """The tightest of all: here the group above ours, 3 GiB of which one is used; a group without a bound says nothing."""
+    """The tightest of all: here the group above ours, of 3 GiB with one used; a group without a bound says nothing."""
     files = {
         "proc/meminfo": "MemTotal: 16777216 kB\nMemAvailable:    8388608 kB\n",
         "proc/self/cgroup": "0::/system.slice/x.service\n",
