@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from actors.reporter.csvfiles import Wide, find_column, read_returns, read_rows, read_symbols, read_wide
 from actors.risk.correlation import DIGITS, betas, deviations, matrix
-from actors.risk.stress import NO_SECTOR, prepare, stress
+from actors.risk.stress import NO_SECTOR, prepare, stress, unmatched
 from actors.risk.var import (
     HISTORICAL,
     LEAST,
@@ -30,7 +30,8 @@ from actors.risk.var import (
 )
 from actors.values.tails import deviation
 from daemon.kernel.errors import OperatorError, UsageError
-from daemon.system.scenarios import load_scenarios, read_scenario
+from daemon.system.measure_rows import rounded
+from daemon.system.scenarios import load_scenarios
 
 F64 = npt.NDArray[np.float64]
 
@@ -230,8 +231,9 @@ def calc_stress(
         if benchmark:
             market = wide.values[:, _place(benchmark, wide.names, Path("--benchmark"), returns)]
             slopes = betas(of_held, market, LEAST)
-    chosen = load_scenarios(scenarios) if not own_only else tuple(read_scenario(path) for path in scenarios)
-    impacts = stress(prepare(names, _sectors(weights, names), slopes, spreads, chosen), held, spread)
+    chosen, of = load_scenarios(scenarios, own_only=own_only), _sectors(weights, names)
+    impacts = stress(prepare(names, of, slopes, spreads, chosen), held, spread)
+    given_here = {path.stem for path in scenarios}
     known = [impact.loss for impact in impacts if impact.loss is not None]
     rows = [
         {
@@ -245,11 +247,13 @@ def calc_stress(
             "by_sector": impact.by_sector,
             "by_beta": impact.by_beta,
             "assumed_betas": impact.assumed,
+            "note": impact.note or None,
+            "unmatched": unmatched(scenario, names, of) if scenario.name in given_here else [],
             "source": scenario.source,
         }
         for impact, scenario in zip(impacts, chosen, strict=True)
     ]
-    return {
+    found: dict[str, Any] = {
         "schema": "tradingd.stress/1",
         "value": max(known, default=None),
         "inputs": {
@@ -258,9 +262,12 @@ def calc_stress(
             "benchmark": benchmark or None,
         },
         "definition": "loss of each scenario over equity, positive = loss: a symbol's own shock, else its sector's,"
-        " else beta x the market's (a beta that is not known is 1); value: the largest",
+        " else beta x the market's (a beta that is not known is 1); nine digits; unmatched: what a file names and"
+        " nothing held is; value: the largest",
         "rows": rows,
     }
+    answer: dict[str, Any] = rounded(found)
+    return answer
 
 
 def _known(value: float) -> float | None:

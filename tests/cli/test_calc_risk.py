@@ -204,10 +204,32 @@ def test_stress_by_sector_beta_and_own_scenario(
 def test_stress_without_returns_takes_betas_as_one(capsys: pytest.CaptureFixture[str], weights: Path) -> None:
     """And says so; what needs deviations is unknown."""
     rows = {row["scenario"]: row for row in answered(capsys, "stress", "--weights", weights)["rows"]}
-    assert rows["pandemic-2020"]["loss"] == pytest.approx(0.7 * 0.3392)
-    assert rows["pandemic-2020"]["assumed_betas"] == 3
+    assert rows["pandemic-2020"]["loss"] == pytest.approx(0.6 * 0.589 - 0.2 * 0.455 + 0.3 * 0.3392)
+    assert rows["pandemic-2020"]["assumed_betas"] == 1
     assert rows["correlation-one"]["loss"] is None
     assert (rows["sector-shock"]["sector"], rows["sector-shock"]["loss"]) == ("Energy", pytest.approx(0.12))
+
+
+def test_stress_without_sectors_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The fall of one sector is unknown; losses have nine digits: 0.4 x 0.5678 + 0.3 x 0.5678 = 0.39746."""
+    path = tmp_path / "w.csv"
+    path.write_text("symbol,value\nA,0.4\nB,0.3\n")
+    rows = {row["scenario"]: row for row in answered(capsys, "stress", "--weights", path)["rows"]}
+    assert (rows["sector-shock"]["loss"], rows["sector-shock"]["note"]) == (None, "no symbol held has a sector")
+    assert rows["crisis-2008"]["loss"] == 0.39746
+    assert rows["crisis-2008"]["note"] == "no symbol held has a sector: those of the scenario touch none"
+    assert rows["correlation-one"]["note"] == "deviations are not known: too few sessions"
+
+
+def test_stress_tells_names_in_a_users_file_that_nothing_held_has(
+    capsys: pytest.CaptureFixture[str], weights: Path, tmp_path: Path
+) -> None:
+    """A typo in a sector is no loss of nothing without a word; the program's own files name all sectors there are."""
+    own = tmp_path / "mine.toml"
+    own.write_text("market = -0.1\n[sectors]\nEnegry = -0.5\nenergy = -0.3\n[symbols]\na = -0.9\n")
+    rows = {row["scenario"]: row for row in answered(capsys, "stress", "--weights", weights, "--scenario", own)["rows"]}
+    assert rows["mine"]["unmatched"] == ["sectors.Enegry", "symbols.a"]
+    assert rows["crisis-2008"]["unmatched"] == []
 
 
 @pytest.mark.parametrize(
