@@ -70,6 +70,23 @@ class TargetsProposed(Event, tag=32, frozen=True):
     cut_heat: bytes = b""
 
 
+class EntriesCut(Event, tag=131, frozen=True):
+    """Entries that found less room than they wanted under the gate's limits; said before the targets they belong to.
+
+    Attributes:
+        ids: int32 column of their symbols.
+        parts: float64 column, the part of the position aimed at that was cut; the weights proposed are those after it.
+        limits: the limit that left no more, by its key in ``[risk]``.
+    """
+
+    portfolio: str
+    strategy: str
+    decision: int
+    ids: bytes
+    parts: bytes
+    limits: tuple[str, ...]
+
+
 class PositionChanged(Event, tag=33, frozen=True):
     """A fill was booked.
 

@@ -20,7 +20,7 @@ from typing import Final
 from actors.messages.orders import BUY
 from actors.risk.exposure import Book, Exposure, Holding
 from actors.risk.form import Denial, plain
-from actors.risk.limits import NO_LIMIT, PortfolioTerms, sector_numbers
+from actors.risk.limits import NO_LIMIT, PortfolioTerms
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
 from actors.risk.totals import Totals
@@ -29,7 +29,7 @@ from actors.values.correlation import correlations
 from actors.values.fixed import SCALE, div_round, fmt, to_fixed
 from actors.values.history import SessionHistory
 from actors.values.plain import in_cents
-from actors.values.universe import Universe
+from actors.values.universe import Universe, sector_numbers
 
 _UNIT: Final = SCALE * SCALE
 _DIGITS: Final = 9

@@ -13,17 +13,20 @@ from actors.messages.columns import unpack_f64, unpack_i32
 from actors.messages.market import BarPanel
 from actors.messages.orders import BUY, SELL, OrderAccepted, OrderDenied
 from actors.messages.portfolio import TargetsProposed
-from actors.portfolio.cutback import Cutback, Entry
+from actors.portfolio.cutback import Cutback
+from actors.portfolio.entry import Entry
 from actors.portfolio.params import PortfolioSpec
 from actors.portfolio.positions import Position
 from actors.portfolio.state import PortfolioState, Working
 from actors.predictor.registry import bind_spec
+from actors.values import Universe
 from actors.values.fixed import SCALE
 from actors.values.history import SessionHistory
 from tests.actors.portfolio import harness
 from tests.actors.portfolio.harness import Desk
 from tests.parity.core_bench import WIDE, World
 
+UNIVERSE = Universe(("AA", "BB", "CC", "DD", "EE"))
 SHRINK = {"correlation_shrink": 0.7, "max_correlation": 0.8}
 A = np.tile([1.0, -1.0, 1.0, -1.0], 15)
 B = np.tile([1.0, 1.0, -1.0, -1.0], 15)
@@ -55,7 +58,7 @@ def portfolio(*held: int, **changes: Any) -> PortfolioState:
 def cut(pf: PortfolioState, history: SessionHistory, *entries: Entry) -> list[int]:
     """What is left of entries, whole shares; every price is 100, equity 100,000."""
     marks = np.full(5, 100 * SCALE, dtype=np.int64)
-    Cutback(history, lambda *_: 0).cut(pf, list(entries), marks, 100_000 * SCALE, {})
+    Cutback(UNIVERSE, history, lambda *_: 0).cut(pf, list(entries), marks, 100_000 * SCALE, {})
     return [entry.qty // SCALE for entry in entries]
 
 
@@ -120,7 +123,7 @@ def test_what_works_counts_unless_it_is_cancelled_or_only_reduces() -> None:
         first = entry(1, 100)
         marks = np.full(5, 100 * SCALE, dtype=np.int64)
         history = history_of(0.95)
-        Cutback(history, lambda *_: 0).cut(pf, [first], marks, 10**13, {"w": None} if gone else {})
+        Cutback(UNIVERSE, history, lambda *_: 0).cut(pf, [first], marks, 10**13, {"w": None} if gone else {})
         assert first.qty == left * SCALE
 
 

@@ -44,6 +44,7 @@ FLOAT_COLUMNS = (
     "realized_tradable",
     "cut_correlation",
     "cut_heat",
+    "parts",
 )
 
 
