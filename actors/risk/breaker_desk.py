@@ -55,6 +55,7 @@ from actors.values.fixed import SCALE, mul, to_fixed
 from actors.values.history import SessionHistory
 from actors.values.universe import Universe
 from daemon.kernel.actor import Context, decides
+from daemon.kernel.errors import OperatorError
 
 BEYOND: Final = 1_000_000.0
 """Exposure of what is held on an equity that is not positive."""
@@ -131,6 +132,12 @@ class BreakerDesk(ControlDesk):
 
     def _rule(self, breaker: str, limits: RiskLimits | None = None) -> BreakerRule:
         return (limits or self._limits).breakers.get(breaker, OFF)
+
+    def _check_subject(self, breaker: str, subject: str) -> None:
+        super()._check_subject(breaker, subject)
+        if subject and names.SUBJECTS[breaker] == "symbol" and subject not in self._symbol_ids:
+            message = f"there is no breaker {breaker} of {subject!r}: the run has no such symbol"
+            raise OperatorError(message, code="UNKNOWN_SYMBOL", remedy="see universe.symbols")
 
     # -- tripping ----------------------------------------------------------------------------------------------------
 
