@@ -56,7 +56,12 @@ def reload_settings(old: Loaded, request: Request | None = None) -> ReloadPlan:
         ConfigError: a source does not hold, or a key changed that needs a restart; the sentence names it. Nothing was
             taken over.
     """
-    new = load(old.request if request is None else request)
+    asked = old.request if request is None else request
+    if asked.file is not None and asked.file.exists() and not asked.file.is_file():
+        # A start may read a pipe (`--config <(...)`); here a read that does not end would hold up what comes behind it.
+        message = f"{asked.file} is not a regular file, which alone can be read again"
+        raise ConfigError(message, code="CONFIG_FILE", remedy="put the file back, or restart the daemon")
+    new = load(asked)
     before = {key: value for key, value, _ in leaves(old.settings)}
     after = {key: (value, is_reloadable(info)) for key, value, info in leaves(new.settings)}
     changes, fixed = [], [key for key in before if key not in after]
