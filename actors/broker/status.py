@@ -8,7 +8,8 @@ What lifts a halt stands in :mod:`actors.values.halts`; a gap in the data lifts 
 Bands (LULD). No purchase above the upper band, no sale below the lower one: what a taker would pay beyond is cut to the
 band, and a price that lies beyond it fills nothing. Bands hold until new ones or ``trading`` take their place, and no
 longer than their session: the next one begins with bands of its own, which nobody knows before they are told. A bar
-inside which bands followed each other is held to the widest of them, since none of its prices says when it was traded.
+inside which bands followed each other is held to the widest of them, since none of its prices says when it was traded;
+one that ends as they are lifted had them all the time.
 
 Short-sale restriction (Rule 201 of Regulation SHO). It holds for the rest of the session and for the next one. While
 it does, a short sale fills only as a limit that rests above the market and is met from below.
@@ -33,6 +34,8 @@ Bands = tuple[int | None, int | None]
 """(lower, upper), None for none on that side"""
 Told = tuple[int, Bands]
 """(when, nanoseconds UTC; bands)"""
+NO_BANDS: Final[Bands] = (None, None)
+"""What was told to lift bands."""
 
 SSR_RESTRICTED: Final = "SSR_RESTRICTED"
 FLAGGED: Final = "flagged"
@@ -89,7 +92,7 @@ class MarketStatus:
         self._released: dict[int, int] = {}
         """Symbol -> when its last halt ended, nanoseconds UTC."""
         self._bands: dict[int, list[Told]] = {}
-        """Symbol -> bands that followed each other without a break, since its last bar; the last ones hold."""
+        """Symbol -> bands that followed each other since its last bar, none among them; the last ones hold."""
         self._ssr: dict[int, int] = {}
         """Symbol -> number of the last session of its restriction."""
         self.told: dict[int, str] = {}
@@ -123,8 +126,8 @@ class MarketStatus:
                 self._released[symbol] = status.ts
             if state == LULD and banded and symbol != MARKET:
                 self._bands.setdefault(symbol, []).append((status.ts, (status.lower, status.upper)))
-            else:
-                self._bands.pop(symbol, None)
+            elif symbol in self._bands:  # a bar that ends at this very instant had them, and comes behind it
+                self._bands[symbol].append((status.ts, NO_BANDS))
         self._look()
 
     def _restrict(self, symbol: int, *, carried: bool = False) -> None:
@@ -151,6 +154,9 @@ class MarketStatus:
             told = self._bands.get(symbol)
             if told is not None:
                 del told[:-1]
+                if told[0][1] == NO_BANDS:
+                    del self._bands[symbol]
+        self._look()
 
     def end(self) -> None:
         """The session under way ends, and bands with it."""

@@ -289,6 +289,37 @@ def test_bands_told_as_a_bar_ends_are_not_for_it() -> None:
     assert took(desk.bar(3, FLAT)) == []
 
 
+@pytest.mark.parametrize("state", [TRADING, HALTED, LULD])
+def test_a_bar_that_ends_as_its_bands_are_lifted_is_held_to_them(state: str) -> None:
+    """They held for all of it, whatever is told at the instant it is known; the next one has none, nor any halt.
+
+    9.5 to 10.5 from 2:00 to 3:00: no purchase at 11, no sale at 9, also over a restart.
+    """
+    desk = Desk(FREE, daily=False)
+    desk.bar(1, FLAT)
+    desk.route(+1, 2)
+    desk.bar(2, FLAT)
+    say(desk, 2, LULD, bands=(9.5, 10.5))
+    desk.route(+1, 1, "stop", 11)
+    desk.route(-1, 1, "stop", 9)
+    say(desk, 3, state)
+    desk.split()
+    assert took(desk.bar(3, (10, 11, 8, 10))) == []
+    say(desk, 3, TRADING)
+    assert took(desk.bar(4, (10, 11, 10, 11))) == [(1, 11)]
+    assert desk.broker._status.snapshot()[2] == []
+
+
+def test_a_bar_inside_which_bands_were_lifted_is_held_to_none() -> None:
+    """Behind 1:40 everything could be traded at."""
+    desk = Desk(FREE, daily=False)
+    desk.bar(1, FLAT)
+    say(desk, 1, LULD, bands=(9.5, 10.5))
+    desk.route(+1, 1, "stop", 11)
+    say(desk, 1 + 2 / 3, TRADING)
+    assert took(desk.bar(2, (10, 11, 10, 11))) == [(1, 11)]
+
+
 def test_bands_of_a_snapshot_from_before_bars_knew_their_own_hold() -> None:
     """A row was (symbol, lower, upper)."""
     desk = Desk(FREE, daily=False)
