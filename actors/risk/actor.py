@@ -241,6 +241,7 @@ class RiskActor(MarginDesk, CorporateDesk, RestrictionDesk):
         super().reprice(action)
         if action.renamed_to is not None:
             self._blocks.move(action.symbol, action.renamed_to)
+            self._restricted.move(action.symbol, action.renamed_to)
             self._gate.rename()
 
     @observes(BarPanel)
