@@ -340,9 +340,11 @@ class FinancingCharged(Event, tag=125, frozen=True):
 class CutPositions(Command, tag=126, frozen=True):
     """Close a part of every position of a portfolio ("": of all) by reduce-only market orders; whole lots stay.
 
-    ``fraction`` in units of 1e-8; what working reduce-only market orders close already counts.
+    ``fraction`` in units of 1e-8; what working market orders close already counts. ``settled``: what was sent before it
+    in the same decision works by now; the portfolio sees to that itself.
     """
 
     portfolio: str
     fraction: int
     reason: str
+    settled: bool = False

@@ -32,6 +32,7 @@ from actors.messages.orders import (
 from actors.messages.portfolio import (
     CashFlowed,
     ClosePositions,
+    CutPositions,
     DepositCash,
     DividendAccrued,
     DividendPaid,
@@ -83,7 +84,13 @@ class PortfolioActor(CorporateDesk, TickDesk):
     """
 
     name = "portfolio"
-    sends: ClassVar[tuple[type[Command], ...]] = (SubmitOrder, CancelOrder, ReplaceOrder, ClosePositions)
+    sends: ClassVar[tuple[type[Command], ...]] = (
+        SubmitOrder,
+        CancelOrder,
+        ReplaceOrder,
+        ClosePositions,
+        CutPositions,
+    )
     emits: ClassVar[tuple[type[Event], ...]] = (
         CashFlowed,
         PositionChanged,

@@ -228,7 +228,8 @@ class PortfolioState:
         held = margin_of((self.qty(symbol), marks.item(symbol)) for symbol in self.held())
         return self.cash + held.net - held.initial
 
-    def _working(self) -> Iterator[Working]:
+    def working(self) -> Iterator[Working]:
+        """Give every working order, automatic exits last."""
         yield from self.entries.values()
         for group in self.exits.values():
             yield from group.values()
@@ -461,7 +462,7 @@ class PortfolioState:
             "positions": [_position_out(position) for position in self.positions.values()],
             "targets": [[symbol, weight] for symbol, weight in self.targets.items()],
             "views": [[views.strategy, views.snapshot()] for views in self.views],
-            "working": [msgspec.to_builtins(w) for w in self._working()],
+            "working": [msgspec.to_builtins(w) for w in self.working()],
             "sizing": {name: msgspec.to_builtins(getattr(self.spec, name)) for name in SIZING},
         }
 
