@@ -1,7 +1,7 @@
 """The restricted list: symbols in which nothing is entered; what is held may be closed.
 
-Names of the configuration are on it as long as they stand there, whatever they are called by now. An operator puts others on it and takes them off,
-which survives restarts and reloads.
+Names of the configuration are on it as long as they stand there, whatever they are called by now. An operator puts
+others on it and takes them off, which survives restarts and reloads.
 """
 
 from __future__ import annotations

@@ -68,6 +68,18 @@ def test_where_nobody_trades_nothing_is_entered(known):
     assert (denied.code, denied.limit) == ("MAX_ADV", "0")
 
 
+@pytest.mark.parametrize("again", ["", "split"])
+def test_volumes_that_come_later_make_averages_unknown_at_once(world, wide, again):
+    """Bars had no volumes, so the rule was off; from the first volume on it is not, with a restart and without."""
+    w = world(limits(wide, max_order_adv=0.05, deny_unknown_adv=True), price=None)
+    show(w, [100.0] * 3)
+    assert w.submit(BUY, 1) == "ok"
+    show(w, [100.0] * 3, [1_000.0] * 3)
+    if again:
+        getattr(w, again)()
+    assert w.submit(BUY, 1) == "UNKNOWN_ADV"
+
+
 @pytest.mark.parametrize(("deny", "verdict"), [(False, "ok"), (True, "UNKNOWN_ADV")])
 def test_an_unknown_average_passes_or_is_denied_as_configured(known, deny, verdict):
     """Of B no session's volume is known."""
