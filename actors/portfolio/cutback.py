@@ -144,32 +144,43 @@ class Cutback:
                 if loss:
                     entry.cut(most // loss, spec.lot_size)
         if spec.max_heat:
-            left = max(0, round(spec.max_heat * SCALE) * equity - self.open_risk(pf, works, marks))
-            total = sum(loss * e.qty for e, loss in zip(entries, losses, strict=True))
-            if total > left:
-                for entry in entries:
-                    entry.cut(entry.qty * left // total, spec.lot_size)
+            sides = self._sides(pf, works, marks)
+            left = max(0, round(spec.max_heat * SCALE) * equity - sum(map(max, sides.values())))
+            # What a flip opens is there once what it closes is gone: only what it risks beyond that adds anything.
+            gone = [_along(sides, e) if pf.qty(e.symbol) * e.side < 0 else 0 for e in entries]
+            needs = [loss * e.qty for e, loss in zip(entries, losses, strict=True)]
+            _shrink(entries, needs, gone, left, spec.lot_size)
         for entry, was in zip(entries, before, strict=True):
             whole = entry.base + was
             entry.less_heat = (was - entry.qty) / whole if whole else 0.0
 
-    def open_risk(self, pf: PortfolioState, works: Iterable[Working], marks: I64) -> int:
-        """Return what everything held and being entered loses down to its stops, units of 1e-16."""
-        total = 0
+    def _sides(self, pf: PortfolioState, works: Iterable[Working], marks: I64) -> dict[int, tuple[int, int]]:
+        """Return by symbol what is held and being entered loses down to its stops, units of 1e-16.
+
+        On the side of the position, and on the other one by what opens behind its end: never both at once.
+        """
         stops: dict[int, list[Working]] = {}
-        for working in pf.entries.values():
+        cuts: dict[int, int] = {}
+        for working in pf.working():
             _add_stop(stops, working)
-        for group in pf.exits.values():
-            for working in group.values():
-                _add_stop(stops, working)
+            if working.market and working.reduce_only:
+                cuts[working.symbol] = cuts.get(working.symbol, 0) + working.leaves
+        sides: dict[int, tuple[int, int]] = {}
+        left: dict[int, int] = {}
         for symbol in pf.held():
-            total += _position_risk(pf.qty(symbol), marks.item(symbol), stops.get(symbol, ()))
+            sides[symbol] = _position_risk(pf.qty(symbol), marks.item(symbol), stops.get(symbol, ())), 0
+            left[symbol] = abs(pf.qty(symbol)) - cuts.get(symbol, 0)
         for working in works:
-            px = marks.item(working.symbol)
-            if pf.qty(working.symbol) * working.side >= 0:
-                exempt = working.exempt or not working.strategy
-                total += self._loss(pf, working.symbol, px, exempt=exempt) * working.leaves
-        return total
+            symbol, opens = working.symbol, working.leaves
+            along, against = sides.get(symbol, (0, 0))
+            loss = self._loss(pf, symbol, marks.item(symbol), exempt=working.exempt or not working.strategy)
+            if pf.qty(symbol) * working.side >= 0:
+                sides[symbol] = along + loss * opens, against
+            else:
+                closes = max(0, min(opens, left[symbol]))
+                left[symbol] -= closes
+                sides[symbol] = along, against + loss * (opens - closes)
+        return sides
 
     def _loss(self, pf: PortfolioState, symbol: int, px: int, *, exempt: bool) -> int:
         """Return what a share entered at ``px`` loses down to the stop it will have; all of it without one."""
@@ -182,6 +193,36 @@ class Cutback:
 def _least(spec: PortfolioSpec) -> int:
     """Return the sessions without which no correlation is known: two thirds, 40 of 60."""
     return -(-2 * spec.correlation_sessions // 3)
+
+
+def _along(sides: Mapping[int, tuple[int, int]], entry: Entry) -> int:
+    """Return by how much what is held in a flip's symbol risks more than what opens there already."""
+    along, against = sides.get(entry.symbol, (0, 0))
+    return max(0, along - against)
+
+
+def _shrink(entries: list[Entry], needs: list[int], gone: list[int], left: int, lot_size: int) -> None:
+    """Cut entries by one fraction so that together they need no more than is left.
+
+    Args:
+        entries: in the order of ``needs``.
+        needs: what each needs whole.
+        gone: the part of it that is free, as it takes the place of something.
+        left: for all of them.
+        lot_size: of what is cut.
+    """
+    counted = [(need, free) for need, free in zip(needs, gone, strict=True) if need > free]
+    if sum(need - free for need, free in counted) <= left:
+        return
+    while True:
+        total = sum(need for need, _ in counted)
+        most = left + sum(free for _, free in counted)
+        fewer = [(need, free) for need, free in counted if need * most >= free * total]
+        if len(fewer) == len(counted):
+            break
+        counted = fewer
+    for entry in entries:
+        entry.cut(entry.qty * most // total, lot_size)
 
 
 def _open_by_symbol(works: Iterable[Working]) -> tuple[dict[int, int], dict[int, int]]:

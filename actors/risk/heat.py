@@ -3,8 +3,8 @@
 The loss of a position is measured from the last price to the working stops that close it, each for its own quantity and
 the nearest to the market first; what no stop covers is at risk with its whole value. A stop that trails is at most its
 distance away. What works and is no exit counts from its own price to the stop it will have: that of its bracket, else
-the automatic one that the portfolio says it will have (for strategies' orders), else none. Of a flip the half that opens and
-what is held are never there at once: the side that risks more counts. A gap beyond a stop is not foreseen.
+the automatic one that the portfolio says it will have (for strategies' orders), else none. Of a flip the half that
+opens and what is held are never there at once: the side that risks more counts. A gap beyond a stop is not foreseen.
 
 All amounts are products of a price and a quantity, units of 1e-16.
 """

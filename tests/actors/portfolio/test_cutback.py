@@ -197,6 +197,35 @@ def test_an_entry_alone_risks_no_more_than_its_own_share() -> None:
     assert cut(pf, history_of(0.0), exempt) == [10]
 
 
+@pytest.mark.parametrize(
+    ("stop", "wanted", "left"),
+    [
+        pytest.param(98, 1_000, 666, id="1,000 at risk until the flip: 666 shares of 3 a share are 1,998 of 2,000"),
+        pytest.param(98, 600, 600, id="1,800 instead of 1,000"),
+        pytest.param(95, 1_000, 833, id="2,500 are at risk already; as much may take its place"),
+    ],
+)
+def test_what_a_flip_opens_takes_the_place_of_what_it_closes(stop: int, wanted: int, left: int) -> None:
+    """500 held at 100, to be sold and as many sold short as may be at risk."""
+    pf = portfolio(0, 500, max_heat=0.02)
+    pf.exits["lot"] = {
+        "x": Working("x", 1, SELL, 500 * SCALE, 0, 0, False, "s", "lot", 0, 0, "stop_loss", stop_px=stop * SCALE)
+    }
+    assert cut(pf, history_of(0.0), entry(1, wanted, SELL)) == [left]
+
+
+def test_others_share_what_a_flip_leaves() -> None:
+    """A flip of 600 needs 1,800 of which 1,000 are free, 600 of another symbol need 1,800 as well; 1,000 are left.
+
+    (1,000 + 1,000) / 3,600 is 0.5556: 333 shares each.
+    """
+    pf = portfolio(0, 500, max_heat=0.02)
+    pf.exits["lot"] = {
+        "x": Working("x", 1, SELL, 500 * SCALE, 0, 0, False, "s", "lot", 0, 0, "stop_loss", stop_px=98 * SCALE)
+    }
+    assert cut(pf, history_of(0.0), entry(1, 600, SELL), entry(2, 600)) == [333, 333]
+
+
 # -- with the gate -----------------------------------------------------------------------------------------------------
 
 
