@@ -5,9 +5,21 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from actors.messages.control import DisableStrategy, Halt, Kill
+from actors.messages.control import DisableStrategy, Halt, Kill, Reload
 from actors.messages.inference import StrategyDisabled, StrategyEnabled
-from actors.messages.orders import BUY, SELL, CancelOrder, OrderAccepted, OrderDenied, OrderRejected, OrderType
+from actors.messages.orders import (
+    BUY,
+    SELL,
+    CancelOrder,
+    OrderAccepted,
+    OrderCanceled,
+    OrderCancelRequested,
+    OrderDenied,
+    OrderRejected,
+    OrderReplaced,
+    OrderReplaceRequested,
+    OrderType,
+)
 from actors.values.fixed import to_fixed
 from tests.actors.risk.feeding import SECOND
 
@@ -147,6 +159,36 @@ def test_new_limits_count_what_was_sent_before(world, wide):
     assert [w.submit(BUY, 1) for _ in range(5)] == ["ok"] * 5
     w.risk._adopt(limits(wide, order_rate=1.0, order_burst=5))
     assert w.submit(BUY, 1) == "ORDER_RATE"
+
+
+def test_a_reload_that_says_the_same_holds_nobody_back_longer(world, wide):
+    """Two of a burst of three are sent: the third passes, the fourth does not."""
+    w = world(limits(wide, symbol_order_rate=1.0, symbol_order_burst=3))
+    assert [w.submit(BUY, 1) for _ in range(2)] == ["ok"] * 2
+    w.process(Reload("d", "anna", limits(w.limits, max_order_qty=to_fixed(50))))
+    assert [w.submit(BUY, 1) for _ in range(2)] == ["ok", "SYMBOL_ORDER_RATE"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "done"),
+    [
+        (OrderReplaceRequested("a", 2, None, None, 0, 9), OrderReplaced("o", "a", 2, None, None, 0)),
+        (OrderCancelRequested("a", "no more", 9), OrderCanceled("o", "a", 0, "no more")),
+    ],
+    ids=["replace", "cancel"],
+)
+@pytest.mark.parametrize("again", ["", "split", "refold"])
+def test_what_is_on_its_way_was_sent_when_it_was_asked_for_and_once(world, wide, asked, done, again):
+    """An order and the request empty a bucket of two; a second later its effect takes nothing of what came back."""
+    w = world(limits(wide, message_rate=1.0, message_burst=2))
+    assert w.submit(BUY, 1, client_order_id="a") == "ok"
+    w.state(asked)
+    assert w.submit(BUY, 1) == "MESSAGE_RATE"
+    if again:
+        getattr(w, again)()
+    wait(w, SECOND)
+    w.state(done)
+    assert [w.submit(BUY, 1) for _ in range(2)] == ["ok", "MESSAGE_RATE"]
 
 
 # -- executions ----------------------------------------------------------------------------------------------------
