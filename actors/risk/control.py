@@ -328,7 +328,7 @@ class ControlDesk(CoreActor):
             message = "the limits are so already"
             raise RefusedError(message, code="LIMITS_UNCHANGED", remedy="nothing is to be done")
         old = check_change(self._limits, self._limits)
-        ctx.emit(LimitsChanged(old, new, command.by, "", command.reason, command.changes))
+        ctx.emit(LimitsChanged(old, new, command.by, "", command.reason, command.changes, command.config))
 
     def _check_names(self, limits: RiskLimits) -> None:
         """Refuse limits of what the run does not have; the actor knows what it has."""
