@@ -21,7 +21,8 @@ from actors.messages.orders import (
     OrderType,
 )
 from actors.values.fixed import to_fixed
-from tests.actors.risk.feeding import SECOND
+from tests.actors.risk.conftest import DAY
+from tests.actors.risk.feeding import MINUTE, SECOND
 
 LIMIT = OrderType.LIMIT
 
@@ -242,6 +243,49 @@ def test_executions_count_within_the_window(world, wide, pause, verdict):
     for side in (SELL, BUY, SELL):
         execute(w, side)
     assert w.submit(BUY, 1, strategy="s", decision=99) == verdict
+
+
+def test_what_is_out_of_the_window_goes_one_by_one(world, wide):
+    """Two in 60 s: at 0, 30 and 70 s there are never more; at 75 s there are those of 30, 70 and 75."""
+    w = world(limits(wide, max_executions=2, executions_window_ns=60 * SECOND))
+    for pause in (0, 30, 40, 5):
+        assert w.books.disabled == []
+        wait(w, pause * SECOND)
+        execute(w, BUY)
+    assert [command.strategy for command in w.books.disabled] == ["s"]
+
+
+@pytest.mark.parametrize("again", ["", "split", "refold"])
+def test_a_strategy_that_was_enabled_is_counted_anew_and_switched_off_again(world, wide, again):
+    """Two of one allowed; enabled, the next one passes and the one behind it switches it off a second time."""
+    w = world(limits(wide, max_executions=1))
+    execute(w, BUY)
+    execute(w, SELL)
+    w.state(StrategyDisabled("s", "too many", "risk"))
+    assert execute(w, BUY) == "STRATEGY_DISABLED"
+    w.state(StrategyEnabled("s", "looked at", "anna"))
+    if again:
+        getattr(w, again)()
+    asked = len(w.books.disabled)
+    execute(w, BUY)
+    assert len(w.books.disabled) == asked
+    execute(w, SELL)
+    assert [command.strategy for command in w.books.disabled[asked:]] == ["s"]
+
+
+def test_a_window_may_last_over_a_night(world, wide):
+    """One within a day: today's and tomorrow's at the open are two; a symbol with one alone is forgotten by then."""
+    w = world(limits(wide, max_executions=1, executions_window_ns=DAY))
+    execute(w, BUY, symbol=1)
+    w.clock.advance_to(w.session.close_ts)
+    execute(w, BUY)
+    w.close()
+    w.open()
+    wait(w, 2 * MINUTE)  # of symbol 1 it is a day and a minute
+    execute(w, BUY, symbol=1)
+    assert w.books.disabled == []
+    execute(w, BUY)
+    assert [command.strategy for command in w.books.disabled] == ["s"]
 
 
 def test_executions_are_of_one_strategy_in_one_symbol(world, wide):
