@@ -130,7 +130,7 @@ class WatchDesk(BreakerDesk):
         ts = self.frame_ts
         self._blocks.fold_opened(ts, self._prices.session)
         if self._used.any:
-            self._used.fold_opened(list(self._uses()))
+            self._used.fold_opened(list(self._uses(told=True)))
         tripped = self._rows.get("", names.STALE_DATA) is not None
         self._silence.fold_opened(ts, max(0, panel.first_end - panel.ts), watch=not tripped)
         self._feeds.fold_opened(ts)
@@ -251,9 +251,10 @@ class WatchDesk(BreakerDesk):
             if not self._used.was_told(found.portfolio, found.limit):
                 ctx.emit(found)
 
-    def _uses(self) -> Iterator[LimitBreached]:
+    def _uses(self, *, told: bool = False) -> Iterator[LimitBreached]:
         for name, guard in self._guards.items():
-            yield from at_close(guard, self._exposure.books[name], self._limits, self._prices, self._universe)
+            book = self._exposure.books[name]
+            yield from at_close(guard, book, self._limits, self._prices, self._universe, told=told)
 
     # -- market and models -------------------------------------------------------------------------------------------
 
