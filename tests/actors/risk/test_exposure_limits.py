@@ -273,9 +273,20 @@ def test_value_at_risk_is_of_everything_with_the_entry(twins):
     w.process(CancelOrder("hedge", "test"))
     w.process(CancelOrder("all", "test"))
     assert w.submit(BUY, lots + 2) == "MAX_VAR"
-    # With 59 observations it is not known.
+
+
+def test_value_at_risk_that_is_not_known_counts_whole(twins):
+    """With 59 observations nothing is known: entries of 1 % of equity in all, 10 shares of 100, and exits."""
     w = twins(sessions=59, max_var=0.01)
-    assert w.submit(BUY, lots + 2) == "ok"
+    w.mark(100_000)
+    lots = math.floor(1_000 / w.px[0])
+    denied = w.denial(BUY, lots + 1)
+    assert denied.code == "UNKNOWN_VAR"
+    assert denied.limit == "1000"
+    assert denied.reason.startswith("the value at risk of A is not known, too few sessions of 60; counted whole")
+    assert denied.reason.endswith("order less, or wait for more sessions")
+    assert w.submit(BUY, lots) == "ok"
+    assert w.submit(BUY, 1, symbol=1) == "UNKNOWN_VAR"
 
 
 # -- sums ----------------------------------------------------------------------------------------------------------
