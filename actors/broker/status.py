@@ -12,7 +12,8 @@ inside which bands followed each other is held to the widest of them, since none
 one that ends as they are lifted had them all the time.
 
 Short-sale restriction (Rule 201 of Regulation SHO). It holds for the rest of the session and for the next one. While
-it does, a short sale fills only as a limit that rests above the market and is met from below.
+it does, a short sale fills only as a limit that rests above the market and is met from below. Computed, it follows from
+a fall of ten percent below the last price of the session before; what trades outside regular hours is neither.
 
 Prices are ``int`` in units of 1e-8.
 """
@@ -43,6 +44,8 @@ COMPUTED: Final = "computed"
 OFF: Final = "off"
 _SINCE: Final = 8
 """Place of what came last into the states that are kept."""
+_HOURS: Final = 9
+_ALWAYS: Final = (0, 1 << 62)
 _SOON: Final = -2
 """Last session of a restriction that was told before any session was seen: the first one."""
 _FALL: Final = (9, 10)
@@ -65,6 +68,7 @@ class MarketStatus:
         "_bands",
         "_close",
         "_halts",
+        "_hours",
         "_last",
         "_mode",
         "_released",
@@ -97,6 +101,8 @@ class MarketStatus:
         """Symbol -> number of the last session of its restriction."""
         self.told: dict[int, str] = {}
         self.session = -1
+        self._hours = _ALWAYS
+        """Of the regular session that began last, nanoseconds UTC."""
         self.computes = ssr == COMPUTED
         count = n_symbols if self.computes else 0
         self._last: I64 = np.zeros(count, dtype=np.int64)
@@ -136,8 +142,14 @@ class MarketStatus:
         until = _SOON if self.session < 0 else self.session + (not carried)
         self._ssr[symbol] = max(until, self._ssr.get(symbol, until))
 
-    def begin(self, number: int) -> None:
-        """A session begins; restrictions that ended with an earlier one are over."""
+    def begin(self, number: int, hours: tuple[int, int]) -> None:
+        """A session begins; restrictions that ended with an earlier one are over.
+
+        Args:
+            number: of the session.
+            hours: when it opens and closes, nanoseconds UTC.
+        """
+        self._hours = hours
         if number == self.session:
             return
         self.session = number
@@ -165,12 +177,18 @@ class MarketStatus:
             self._look()
 
     def note_bar(self, panel: BarPanel) -> None:
-        """Take over what a panel's symbols traded at; see :meth:`note_prices`."""
+        """Take over what a panel's symbols traded at in regular hours; see :meth:`note_prices`."""
+        opened, closed = self._hours
+        if not panel.daily and not (panel.start_ts >= opened and panel.ts <= closed):
+            return
         low: I64 = np.rint(panel.low * SCALE).astype(np.int64)
         self.note_prices(panel.ids, low, panel.close_fx)
 
     def note_trades(self, panel: TradePanel) -> None:
-        """Take over prints; see :meth:`note_prices`."""
+        """Take over prints of regular hours; see :meth:`note_prices`."""
+        opened, closed = self._hours
+        if not opened <= panel.ts <= closed:
+            return
         px: I64 = np.rint(panel.price * SCALE).astype(np.int64)
         ids, place = np.unique(panel.ids, return_inverse=True)
         low: I64 = np.full(len(ids), np.iinfo(np.int64).max)
@@ -293,6 +311,7 @@ class MarketStatus:
             self._last.tobytes(),
             self._close.tobytes(),
             [[symbol, ts] for symbol, ts in sorted(self._stopped.items())],
+            list(self._hours),
         ]
 
     def restore(self, state: list[Any]) -> None:
@@ -307,6 +326,8 @@ class MarketStatus:
         self.session = state[5]
         # States of before it was kept know no beginning: those halts began before whatever comes.
         self._stopped = dict(state[_SINCE]) if len(state) > _SINCE else dict.fromkeys(self._halts.stopped, 0)
+        if len(state) > _HOURS:  # a state of an older version knows of no hours
+            self._hours = state[_HOURS][0], state[_HOURS][1]
         if self.computes and state[6]:
             self._last = np.frombuffer(state[6], dtype=np.int64).copy()
             self._close = np.frombuffer(state[7], dtype=np.int64).copy()

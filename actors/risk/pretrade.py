@@ -13,8 +13,8 @@ Order of the checks and their codes; the first that fails speaks:
    (:mod:`actors.risk.price_limits`), ``SELF_MATCH`` (:mod:`actors.risk.self_match`), ``CONFIDENCE``;
 5. exposure: ``SHORT_NOT_ALLOWED``, and for entries ``MAX_POSITION``, ``MAX_POSITIONS``, then ``MAX_GROSS``,
    ``MAX_LEVERAGE``, ``MAX_NET``, ``MAX_SECTOR``, ``CORRELATION``, ``CLUSTER``, ``BOOK_GROSS``, ``BOOK_LEVERAGE``,
-   ``BOOK_POSITION``, ``MAX_VAR``, ``UNKNOWN_VAR`` (:mod:`actors.risk.exposure_limits`), ``RISK_PER_TRADE``, ``MAX_HEAT``
-   (:mod:`actors.risk.heat`), ``CASH`` (margin accounts: ``BUYING_POWER``).
+   ``BOOK_POSITION``, ``MAX_VAR``, ``UNKNOWN_VAR`` (:mod:`actors.risk.exposure_limits`), ``RISK_PER_TRADE``,
+   ``MAX_HEAT`` (:mod:`actors.risk.heat`), ``CASH`` (margin accounts: ``BUYING_POWER``).
 
 A replace is judged as an order with its new terms would be, in the place of the old one.
 
