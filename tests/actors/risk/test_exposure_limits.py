@@ -274,7 +274,7 @@ def test_names_that_move_together_have_a_share_of_equity_together(twins, over, v
 
 
 def test_a_name_alone_is_no_cluster_and_what_is_unlike_is_in_none(twins):
-    """40 % in A beside C, which moves against it, is no cluster. D, held at 25 %, does not count with A and B at 25 %."""
+    """40 % in A beside C, which moves against it, are no cluster. D at 25 % does not count with A and B at 25 %."""
     w = twins(correlation_shrink=0.7, max_cluster=0.3, lot_size=1)
     w.hold(100 / w.px[2], symbol=2, px=w.px[2])
     w.mark(100_000)
