@@ -29,13 +29,19 @@ SECOND = 10**9
 MINUTE = 60 * SECOND
 
 
-@pytest.fixture
-def watched(world, wide):
-    """Return a builder of worlds with the given rules and nothing else."""
+@pytest.fixture(params=["start", "reload"])
+def watched(world, wide, request):
+    """Return a builder of worlds with the given rules and nothing else, from the start or by a reload."""
 
     def build(*, limits=None, **rules):
         made = {name: rule if isinstance(rule, BreakerRule) else BreakerRule(**rule) for name, rule in rules.items()}
-        return world(msgspec.structs.replace(wide, breakers=made, **(limits or {})))
+        given = msgspec.structs.replace(wide, breakers=made, **(limits or {}))
+        if request.param == "start":
+            return world(given)
+        w = world(wide)
+        w.process(Reload("d", "anna", given))
+        w.limits = given
+        return w
 
     return build
 
