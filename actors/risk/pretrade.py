@@ -40,6 +40,7 @@ from actors.messages.risk import TradingState
 from actors.risk.exposure import Book, Exposure, Working
 from actors.risk.exposure_limits import ExposureLimits
 from actors.risk.fees import FeeEstimate
+from actors.risk.flips import opening_of, out_of_turn, split, unclosed
 from actors.risk.form import Denial, Split, bad_price, economic_key, plain, seconds
 from actors.risk.heat import Heat
 from actors.risk.limits import compiled
@@ -215,6 +216,9 @@ class Gate:
         leaves = qty - working.cum
         if leaves <= 0:
             return Denial(*below_filled(working.cum), fmt(qty), fmt(working.cum))
+        denial = out_of_turn(working, qty, limit_px, stop_px, self._exposure.working)
+        if denial is not None:
+            return denial
         verdict = self._judge(order, qty, leaves, limit_px, stop_px, now, working)
         if isinstance(verdict, Split):
             reason = f"the new quantity would flip the position; at most {fmt(verdict.closing)} close it"
@@ -316,6 +320,9 @@ class Gate:
                 same += holding.cuts
             if own is not None and not order.reduce_only:
                 same -= own.leaves
+                half = opening_of(order, self._exposure.working)
+                if half is not None:
+                    same -= half.leaves  # it comes behind this one
             if order.terms is not None and order.terms.oco_group:
                 same -= self._exposure.in_group(order)  # one of them fills, whichever it is
         closable = -held - same
@@ -327,9 +334,9 @@ class Gate:
             entry = not reducing
             parent = order.parent_id
             if parent and closable > 0 and own is None and opens_a_flip(order.client_order_id, parent):
-                return _unclosed(order, closable)
+                return unclosed(order, closable)
             if entry and closable > 0 and (side == BUY or self._limits.allow_short):
-                return _flip(order, closable)
+                return split(order, closable)
         if order.terms is not None and order.terms.bracket is not None and not entry and own is None:
             return _IDLE_BRACKET
         state = self._keeper.state
@@ -481,23 +488,3 @@ def _short(leaves: int, held: int) -> Denial:
 def _no_place(names: int, places: int) -> Denial:
     reason = f"{names} names are held or being entered already; close one first"
     return Denial("MAX_POSITIONS", reason, str(names + 1), str(places))
-
-
-def _flip(order: SubmitOrder, closable: int) -> Split | Denial:
-    """Return how an order that would turn the position is cut.
-
-    In an OCO group its halves would cancel each other, and what fills whole or not at all cannot be two orders.
-    """
-    if order.tif is TimeInForce.FOK:
-        reason = f"the order would flip the position, and a fok order cannot be split; {fmt(closable)} close it"
-        return Denial("WOULD_FLIP", reason, fmt(order.qty), fmt(closable))
-    if order.terms is not None and order.terms.oco_group:
-        reason = f"the order would flip the position, and one of an OCO group cannot be split; {fmt(closable)} close it"
-        return Denial("WOULD_FLIP", reason, fmt(order.qty), fmt(closable))
-    return Split(closable)
-
-
-def _unclosed(order: SubmitOrder, closable: int) -> Denial:
-    """Deny the half of a flip that opens, where the half that closes was refused: nothing is closed in its stead."""
-    reason = f"the order {order.parent_id} that was to close {fmt(closable)} first was refused, so nothing is opened"
-    return Denial("WOULD_FLIP", reason, fmt(order.qty), fmt(closable))
