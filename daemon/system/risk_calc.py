@@ -41,6 +41,8 @@ DRAWS_MAX: Final = 10_000_000
 BLOCK: Final = 1 << 22
 """Normals drawn at once: 32 MiB."""
 LEAST_MIN: Final = 2
+WEIGHT_MAX: Final = 100.0
+"""Times equity that a position may be."""
 SAMPLE: Final = "positive = loss, a fraction; mean included, ddof 1; n common sessions, fewer than 60 give null"
 DEFINITIONS: Final = {
     HISTORICAL: "minus the linear (1 - level) quantile of weights x returns; es: mean loss of the worst (1 - level) n"
@@ -113,12 +115,22 @@ def _held(returns: Path, weights: Path | None) -> tuple[list[str], Sample, F64]:
         series = read_returns(returns)
         return list(series.names), Sample(series.values, np.array([0], dtype=np.intp)), np.ones(1)
     wide = _checked(read_wide(returns, holes=True), returns)
-    given = {symbol: weight for symbol, weight in read_symbols(weights).items() if weight}
+    given = {symbol: weight for symbol, weight in _fractions(weights).items() if weight}
     ids = [_place(symbol, wide.names, weights, returns) for symbol in given]
     if not ids:
         message = f"{weights} holds nothing: every value is 0"
         raise OperatorError(message, code="BAD_FILE", remedy="give a value over equity other than 0")
     return list(given), Sample(wide.values, np.array(ids, dtype=np.intp)), np.array(list(given.values()))
+
+
+def _fractions(path: Path) -> dict[str, float]:
+    """Return weights; amounts of money in their place are refused, they would be losses of thousands of times all."""
+    found = read_symbols(path)
+    for symbol, weight in found.items():
+        if abs(weight) > WEIGHT_MAX:
+            message = f"{path}: {symbol} = {weight:g} is no fraction of equity"
+            raise OperatorError(message, code="BAD_FILE", remedy="divide values by equity: 0.1 is 10 %")
+    return found
 
 
 def _checked(wide: Wide, path: Path) -> Wide:
@@ -217,7 +229,7 @@ def calc_stress(
     if own_only and not scenarios:
         message = "--own-only leaves nothing without --scenario FILE"
         raise UsageError(message)
-    given = read_symbols(weights)
+    given = _fractions(weights)
     names, held = list(given), np.array(list(given.values()))
     slopes = spreads = np.full(len(names), np.nan)
     spread = None

@@ -153,7 +153,9 @@ def test_var_refuses_what_makes_no_sense_in_a_sentence(
         ("symbol,value\nA,0\n", "holds nothing"),
         ("symbol,value\nA,0.5\nA,0.5\n", "A comes twice"),
         ("symbol,value\nA,nan\n", "is not finite"),
-        ("symbol,value\nA,\n", "is not a number"),
+        ("symbol,value\nA,\n", "is not a number; write one such as 0.0123"),
+        ("symbol,value\nA,40000\n", "A = 40000 is no fraction of equity; divide values by equity"),
+        ("symbol,value\nA,-100.1\n", "A = -100.1 is no fraction of equity"),
         ("symbol,value\n", "has a header and no rows"),
         ("name,value\nA,1\n", "there is no column symbol"),
     ],
@@ -167,6 +169,23 @@ def test_weights_that_cannot_be_held_are_refused_in_a_sentence(
     code, sentence = refused(capsys, "var", "--returns", returns, "--weights", path)
     assert code == 1
     assert what in sentence
+
+
+def test_a_column_that_comes_twice_is_refused(capsys: pytest.CaptureFixture[str], returns: Path) -> None:
+    """Nobody can say which one is meant, and an answer by name could have only one of them."""
+    returns.write_text(returns.read_text().replace("ts,SPY,A,B", "ts,SPY,A,A"))
+    code, sentence = refused(capsys, "correlation", "--returns", returns)
+    assert code == 1
+    assert "line 1: column 'A' comes twice; one column a symbol" in sentence
+
+
+def test_a_file_that_is_not_there_is_named_with_what_to_do(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """And one that is no text."""
+    code, sentence = refused(capsys, "var", "--returns", tmp_path / "none.csv")
+    assert code == 1
+    assert "none.csv cannot be read: No such file or directory; name a CSV file that this user may read" in sentence
+    (tmp_path / "bin.csv").write_bytes(bytes([255, 254]))
+    assert "it is not UTF-8 text; save it as" in refused(capsys, "var", "--returns", tmp_path / "bin.csv")[1]
 
 
 def test_a_loss_of_more_than_all_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, weights: Path) -> None:
