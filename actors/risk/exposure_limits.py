@@ -18,8 +18,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from actors.messages.orders import BUY
-from actors.risk.exposure import Book, Exposure, Holding
+from actors.risk.exposure import Exposure
 from actors.risk.form import Denial, plain
+from actors.risk.holdings import Book, Holding
 from actors.risk.limits import NO_LIMIT, PortfolioTerms
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices

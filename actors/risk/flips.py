@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from actors.messages.orders import OrderType, SubmitOrder, TimeInForce
-from actors.risk.exposure import Working
 from actors.risk.form import Denial, Split
+from actors.risk.holdings import Working
 from actors.values.fixed import fmt
 from actors.values.order_names import opening_id, opens_a_flip
 

@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from actors.messages.orders import NO_TERMS, OrderType, SubmitOrder
-from actors.risk.exposure import Book, Exposure, Holding, Working
+from actors.risk.exposure import Exposure
 from actors.risk.form import Denial
+from actors.risk.holdings import Book, Holding, Working
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
 from actors.risk.terms import HUNDRED_PERCENT, worst_px

@@ -37,12 +37,13 @@ from typing import Final
 
 from actors.messages.orders import BUY, SELL, OrderType, SubmitOrder, TimeInForce
 from actors.messages.risk import TradingState
-from actors.risk.exposure import Book, Exposure, Working
+from actors.risk.exposure import Exposure
 from actors.risk.exposure_limits import ExposureLimits
 from actors.risk.fees import FeeEstimate
 from actors.risk.flips import opening_of, out_of_turn, split, unclosed
 from actors.risk.form import Denial, Split, bad_price, economic_key, plain, seconds
 from actors.risk.heat import Heat
+from actors.risk.holdings import Book, Working
 from actors.risk.limits import compiled
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices

@@ -17,7 +17,7 @@ from actors.messages.risk import LimitBreached
 from actors.risk.baselines import Period
 from actors.risk.breaker_rows import OFF
 from actors.risk.breakers import Guard
-from actors.risk.exposure import Book
+from actors.risk.holdings import Book
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
 from actors.values.fixed import mul

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from actors.risk.exposure import Book, Holding
+from actors.risk.holdings import Book, Holding
 from actors.risk.params import RiskLimits
 from actors.risk.totals import Totals
 from actors.risk.var import LEAST, historical

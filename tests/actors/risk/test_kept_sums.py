@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.messages.orders import BUY, SELL, Bracket, CancelOrder, OrderTerms, OrderType, TimeInForce
-from actors.risk.exposure import Book
+from actors.risk.holdings import Book
 from actors.risk.params import RiskLimits
 from actors.risk.totals import Totals
 from actors.risk.var import historical
