@@ -306,6 +306,17 @@ def test_a_fill_where_no_price_was_known_begins_no_period(wide):
     assert walks.why(0, "A", 500, 4, SCALE // 10) is not None
 
 
+# -- a price at all ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("price", [0.0, -100.0])
+def test_a_bar_of_everything_with_a_price_that_is_none_is_no_price(world, wide, price):
+    """In the very instant of a bar of every symbol, too, when nothing else can be stale."""
+    w = world(limits(wide, require_reference=True), price=None)
+    show(w, [price, 100.0, 100.0])
+    assert [w.submit(BUY, 1, symbol=n) for n in (0, 1)] == ["NO_REF_PRICE", "ok"]
+
+
 # -- near the close ------------------------------------------------------------------------------------------------
 
 

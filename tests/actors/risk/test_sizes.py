@@ -151,6 +151,14 @@ def test_behind_a_split_averages_are_in_the_new_shares(known):
     assert w.submit(BUY, 201) == "MAX_ADV"
 
 
+def test_behind_a_reverse_split_less_is_allowed_at_once(known):
+    """One for four: 1,000 old shares a day are 250 new ones, of which 12.5 are 5 %; before, 50 were."""
+    w = known()
+    assert w.submit(BUY, 50) == "ok"
+    w.process(CorporateAction(w.clock.now(), w.session.date, 0, "split", SCALE // 4, None, None, 1, 4))
+    assert (w.submit(BUY, 12), w.submit(BUY, 13)) == ("ok", "MAX_ADV")
+
+
 def test_a_restart_keeps_the_averages(known):
     """Snapshot, fresh actors."""
     w = known()

@@ -18,6 +18,7 @@ from actors.messages.orders import (
     OrderRejected,
     OrderReplaced,
     OrderReplaceRequested,
+    OrderTerms,
     OrderType,
 )
 from actors.values.fixed import to_fixed
@@ -152,6 +153,15 @@ def test_an_order_that_the_venue_refused_was_sent_all_the_same(world, wide):
     w = world(limits(wide, order_rate=1.0, order_burst=2))
     w.state(OrderRejected("o", w.order(BUY, 1), "NO", "test"))
     assert [w.submit(BUY, 1) for _ in range(2)] == ["ok", "ORDER_RATE"]
+
+
+def test_orders_with_terms_are_sent_as_others_are_and_exits_of_a_bracket_by_nobody(world, wide):
+    """One of a group takes its place; what the broker brings to life behind an entry takes none."""
+    w = world(limits(wide, order_rate=1.0, order_burst=3))
+    assert w.submit(BUY, 1, type=LIMIT, limit_px=90, terms=OrderTerms(oco_group="g")) == "ok"
+    child = w.order(SELL, 1, type=LIMIT, limit_px=110, reduce_only=True, terms=OrderTerms(bracket_of="x"))
+    w.state(OrderAccepted("o", child, 0, w.clock.now()))
+    assert [w.submit(BUY, 1) for _ in range(3)] == ["ok", "ok", "ORDER_RATE"]
 
 
 def test_new_limits_count_what_was_sent_before(world, wide):

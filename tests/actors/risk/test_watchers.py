@@ -151,6 +151,22 @@ def test_outcomes_leave_the_window_and_are_restored():
     assert again.share() is None
 
 
+def test_what_passed_leaves_the_window_too_and_those_of_one_instant_are_counted_each():
+    """Three orders and a denial at 0 s are a quarter; a minute later two denials are all there is."""
+    rate, again = RejectRate(), RejectRate()
+    for one in (rate, again):
+        one.adopt(BreakerRule(limit=0.5, window_ns=MINUTE))
+    for _ in range(3):
+        rate.fold_taken(0)
+    rate.fold_refused(0)
+    assert rate.share() == 0.25
+    again.restore(rate.snapshot())
+    for one in (rate, again):
+        one.fold_refused(MINUTE)
+        one.fold_refused(MINUTE)
+        assert one.share() == 1.0
+
+
 def test_a_window_is_bounded():
     """Those of one instant are one entry; of more instants than are kept the oldest are forgotten."""
     rate = RejectRate()
