@@ -77,8 +77,11 @@ def least(*limits: float) -> float:
 class Naive:
     """See the module; :meth:`wrong` says what of an order that reached the broker is against the limits."""
 
-    def __init__(self, universe: Universe, portfolios: tuple[str, ...], limits: RiskLimits, *, account: str) -> None:
+    def __init__(
+        self, universe: Universe, portfolios: tuple[str, ...], limits: RiskLimits, *, account: str, daily: bool
+    ) -> None:
         self.universe, self.portfolios, self.limits, self.account = universe, portfolios, limits, account
+        self.daily = daily
         self.called = {i: [name] for i, name in enumerate(universe.symbols)}
         """By symbol every name that it had."""
         self.sector = dict(enumerate(universe.sectors)) if any(universe.sectors) else {}
@@ -99,6 +102,8 @@ class Naive:
         self.high: dict[int, float] = {}
         self.seen: dict[int, tuple[int, int]] = {}
         """Symbol -> instant of the last price, how much older than ``stale_ns`` it may be."""
+        self.priced: dict[int, int] = {}
+        """Symbol -> number of the session of its last price."""
         self.quote: dict[int, tuple[float, float, int]] = {}
         self.halted: set[int] = set()
         self.restricted: dict[int, bool] = {}
@@ -148,7 +153,7 @@ class Naive:
     def _price(self, i: int, low: float, high: float, seen: tuple[int, int], *, keep: bool = False) -> None:
         if keep and i in self.low:  # a quote may move the last price or not
             low, high = min(low, self.low[i]), max(high, self.high[i])
-        self.low[i], self.high[i], self.seen[i] = low, high, seen
+        self.low[i], self.high[i], self.seen[i], self.priced[i] = low, high, seen, self.number
 
     def _action(self, body: CorporateAction) -> None:
         i = body.symbol
@@ -159,7 +164,7 @@ class Naive:
         elif body.kind == "rename" and body.renamed_to is not None:
             new = body.renamed_to
             self.called[new] = self.called[new] + self.called[i]
-            for table in (self.low, self.high, self.seen):
+            for table in (self.low, self.high, self.seen, self.priced):
                 if i in table:
                     table[new] = table.pop(i)  # type: ignore[attr-defined]
             if i in self.halted:
@@ -343,6 +348,9 @@ class Naive:
         if symbol not in self.low:
             if limits.require_reference:
                 yield "NO_REF_PRICE"
+        elif self.daily:
+            if limits.stale_sessions and self.number - self.priced[symbol] > limits.stale_sessions:
+                yield "STALE_PRICE"
         elif limits.stale_ns and self.session is not None and self.seen[symbol][0] >= self.opened:
             seen, more = self.seen[symbol]
             if now - seen > limits.stale_ns + more:
@@ -363,9 +371,7 @@ class Naive:
                     yield f"{code}: {n} in {self.now - t} ns"
                     return
 
-    def _prices(  # noqa: C901 - one branch a rule
-        self, order: SubmitOrder, symbol: int, limit: int | None, stop: int | None
-    ) -> Iterator[str]:
+    def _prices(self, order: SubmitOrder, symbol: int, limit: int | None, stop: int | None) -> Iterator[str]:
         limits = self.limits
         if symbol not in self.low:
             return

@@ -222,12 +222,13 @@ class Life:
         short, account = r.random() < 0.6, r.choice(("cash", "cash", "cash_strict", "margin"))
         self.fixed = {"allow_short": short, "replay": r.random() < 0.5, "cash_reserve": 102_000_000}
         self.account = account
+        self.daily = r.random() < 0.25
         limits = self.limits()
         delay = r.choice((0, 0, 200_000_000))
         self.universe = Universe(self.names, sectors=self.sectors)
         self.spec = CoreSpec(
             universe=self.universe,
-            interval=parse_interval("1m"),
+            interval=parse_interval("1d" if self.daily else "1m"),
             bindings=(),
             decision_interval=None,
             broker=BrokerParams(
@@ -249,7 +250,7 @@ class Life:
         """What symbol i is called by now."""
         self.orders, self.day, self.session = 0, 0, None
         self.kept: list[tuple[Any, ...]] = []
-        self.naive = Naive(self.universe, self.portfolios, limits, account=account)
+        self.naive = Naive(self.universe, self.portfolios, limits, account=account, daily=self.daily)
         self.mine = Machine(self.spec, 0)
         self.twin: Machine | None = None
         self.mine.queue.start()
@@ -367,7 +368,8 @@ class Life:
         if self.day > 1 and self.r.random() < 0.15:
             self.act(date)
         self.put(SessionOpened(start, self.session), "feed")
-        self.bar()
+        if not self.daily:
+            self.bar()
 
     def act(self, date: int) -> None:
         """Split or rename a symbol."""
@@ -384,17 +386,20 @@ class Life:
         self.px[i] *= old / new
 
     def end(self) -> None:
-        """Close the session."""
+        """Close the session; on daily bars with its bar, as a rule."""
         assert self.session is not None
+        if self.daily and self.r.random() < 0.95:
+            self.bar()
         self.until(self.session.close_ts)
         self.put(SessionClosed(self.session.close_ts, self.session), "feed")
         self.session = None
 
     def bar(self) -> None:
-        """Show a minute's bar, of most symbols; some have no volume, some none that is one."""
+        """Show a bar of most symbols; some have no volume, some none that is one."""
         r = self.r
         assert self.session is not None
-        end = max((self.now // MINUTE + 1) * MINUTE, self.now + 1)
+        end = self.session.close_ts if self.daily else max((self.now // MINUTE + 1) * MINUTE, self.now + 1)
+        start = self.session.open_ts if self.daily else end - MINUTE
         self.until(end)
         for i in range(self.n):
             leap = r.choice((-0.06, 0.06)) if r.random() < 0.03 else 0
@@ -406,8 +411,8 @@ class Life:
         volume = np.array([float(r.choice((0, 1_000, 1e5, 1e6, np.nan))) for _ in rows])
         ids = np.array([i for i, _ in rows], dtype=np.int32)
         fixed = np.rint(close * SCALE).astype(np.int64)
-        date = self.session.date
-        self.put(BarPanel(end, end - MINUTE, date, False, ids, False, opens, high, low, close, fixed, volume), "feed")
+        columns = (opens, high, low, close, fixed, volume)
+        self.put(BarPanel(end, start, self.session.date, self.daily, ids, False, *columns), "feed")
 
     def tick(self) -> None:
         """Show a print or a quote, which may be wide, crossed, one-sided or no number."""
@@ -540,7 +545,9 @@ class Life:
             self.end()
             return
         x = self.r.random()
-        if x < 0.22:
+        if x < 0.34 and self.daily:
+            self.end()
+        elif x < 0.22:
             self.bar()
         elif x < 0.34:
             self.tick()
@@ -645,7 +652,8 @@ def live(seed: int, steps: int) -> Life:
     if r.random() < 0.5:
         for _ in range(12):  # so that correlations and volumes have a history
             life.begin()
-            life.bar()
+            if not life.daily:
+                life.bar()
             life.end()
     for n in range(steps):
         life.step()
