@@ -17,7 +17,8 @@ from actors.risk.params import RiskLimits
 from actors.values import Session
 from config.sources import load_settings
 from daemon.kernel.errors import OperatorError
-from daemon.system.board import Board, ShellFacts, build_board
+from daemon.system.board import Board, build_board
+from daemon.system.board_facts import ShellFacts
 from daemon.system.board_measures import Measurer, observe
 from daemon.system.opening import rehearse
 from daemon.system.options import ReplayOptions
