@@ -9,7 +9,7 @@ import pytest
 
 from actors.messages.limits import SymbolLimits
 from actors.messages.market import CorporateAction
-from actors.messages.orders import BUY, SELL, OrderType
+from actors.messages.orders import BUY, SELL, CancelOrder, OrderType
 from actors.values.fixed import SCALE, to_fixed
 from tests.actors.risk.feeding import day, show
 
@@ -192,6 +192,25 @@ def test_ten_times_what_is_normal_is_unusual_on_new_and_on_replace(world, wide, 
     assert w.submit(BUY, qty, **order) == verdict
 
 
+@pytest.mark.parametrize("again", ["", "split"])
+def test_what_is_unusual_of_one_who_trades_little_is_found_beside_others_who_trade_much(world, wide, again):
+    """Nine of ten of s had 1 share, so 11 are too many; those of t had 50, and u, with one order, has no normal."""
+    w = world(limits(wide, unusual_size=10.0, unusual_size_orders=10))
+    for strategy, sizes in (("s", [1] * 9 + [60]), ("t", [50] * 10), ("u", [1])):
+        for qty in sizes:
+            fields = {"strategy": strategy, "reason": "signal", "decision": w.n}
+            for side in (BUY, SELL):
+                assert w.submit(side, qty, **fields) == "ok"
+                w.fill((f"c{w.n}", qty, 100))
+        if again:
+            getattr(w, again)()
+    for strategy, qty, verdict in (("s", 11, "UNUSUAL_SIZE"), ("t", 500, "ok"), ("u", 11, "ok")):
+        order = {"strategy": strategy, "reason": "signal", "type": LIMIT, "limit_px": 100}
+        assert w.submit(BUY, qty, client_order_id=strategy, **order) == verdict
+        if verdict == "ok":
+            w.process(CancelOrder(strategy, "test"))
+
+
 def test_the_denial_says_what_is_normal(world, wide):
     """10 shares at 100."""
     w = world(limits(wide, unusual_size=10.0, unusual_size_orders=5))
@@ -263,3 +282,17 @@ def test_limits_by_symbol_and_portfolio_bind_beside_the_general_ones(world, wide
         assert w.submit(BUY, 1, symbol=symbol, client_order_id=name_of, type=LIMIT, limit_px=100) == "ok"
         assert w.replace(name_of, at) == "ok"
         assert w.replace(name_of, over) == verdict
+
+
+def test_a_limit_of_its_own_binds_at_itself_where_the_general_one_has_grown(world, wide):
+    """1,000, or a fifth of 100,000 where that is more; 5,000 for A: 20 and 50 shares pass, 51 do not."""
+    own = {"A": SymbolLimits(max_order_value=5_000 * SCALE)}
+    w = world(limits(wide, max_order_value=1_000 * SCALE, max_order_fraction=0.2, symbols=own))
+    assert [w.submit(BUY, qty) for qty in (20, 50, 51)] == ["ok", "ok", "MAX_NOTIONAL"]
+    assert [w.submit(BUY, qty, symbol=1) for qty in (200, 201)] == ["ok", "MAX_NOTIONAL"]
+
+
+def test_without_a_price_an_order_is_neither_too_large_nor_too_small_in_value(world, wide):
+    """Where no reference is asked for: its shares alone are counted."""
+    w = world(limits(wide, min_order_value=100 * SCALE, max_order_qty=10 * SCALE), price=None)
+    assert [w.submit(BUY, qty) for qty in (1, 10, 11)] == ["ok", "ok", "MAX_QTY"]
