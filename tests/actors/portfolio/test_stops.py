@@ -29,6 +29,7 @@ from actors.messages.market import BarPanel, CorporateAction, SessionClosed, Ses
 from actors.messages.orders import BUY, SELL, CancelOrder, OrderAccepted, OrderReplaced, OrderType
 from actors.messages.portfolio import TradeClosed
 from actors.portfolio.actor import PortfolioActor
+from actors.portfolio.stops import ratcheted
 from actors.values.fixed import SCALE
 from tests.actors.portfolio.sessions import SERIES, Bar, day, enter, panel_of, played, sold, spec, stops, world_of
 from tests.parity.core_bench import World
@@ -106,6 +107,16 @@ def test_ranges_are_of_sessions_also_where_bars_are_of_minutes() -> None:
     enter(world)
     world.bar(2, 0, 103.0, 50.0)
     assert stops(world) == [103.0 - (5 + 6) / 2]
+
+
+@pytest.mark.parametrize(
+    ("side", "old", "new", "nearer"),
+    [(1, 94, 96, 96), (1, 96, 94, 96), (-1, 110, 107, 107), (-1, 107, 110, 107)]
+    + [(side, *pair) for side in (1, -1) for pair in ((0, 107, 107), (107, 0, 107), (0, 0, 0))],
+)
+def test_the_nearer_of_two_stops_where_there_are_two(side: int, old: int, new: int, nearer: int) -> None:
+    """Above a short the lower one; a level that is not known moves nothing, on either side."""
+    assert ratcheted(side, old, new) == nearer
 
 
 # -- fills -------------------------------------------------------------------------------------------------------------

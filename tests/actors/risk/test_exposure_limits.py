@@ -135,6 +135,16 @@ def test_a_symbol_without_a_price_is_in_nobodys_way_but_its_own_price_is_the_ord
     assert [w.submit(BUY, 1, symbol=n, **at) for n in (0, 1, 2)] == ["NO_REF_PRICE"] * 3
 
 
+def test_what_another_portfolio_holds_without_a_price_makes_the_book_unknown(world, wide):
+    """A alone has the price of the order; A and B together do not, and in C neither does A."""
+    w = world(limits(wide, book_max_leverage=2.0), price=None, portfolios=("main", "other"))
+    at = {"type": LIMIT, "limit_px": 10}
+    w.state(OrderAccepted("o", w.order(BUY, 1, portfolio="other", **at), 0, w.clock.now()))
+    assert [w.submit(BUY, 1, symbol=n, **at) for n in (0, 2)] == ["ok", "NO_REF_PRICE"]
+    w.state(OrderAccepted("o", w.order(BUY, 1, symbol=1, portfolio="other", **at), 0, w.clock.now()))
+    assert w.submit(BUY, 1, **at) == "NO_REF_PRICE"
+
+
 def test_symbols_without_a_sector_are_one_sector_and_without_any_sector_the_limit_is_off(world, wide):
     """In a run that knows no sectors there is nothing to compare."""
     w = world(limits(wide, max_sector=0.3), sectors=("Tech", "", ""))

@@ -151,9 +151,11 @@ def test_behind_a_split_averages_are_in_the_new_shares(known):
     assert w.submit(BUY, 201) == "MAX_ADV"
 
 
-def test_behind_a_reverse_split_less_is_allowed_at_once(known):
-    """One for four: 1,000 old shares a day are 250 new ones, of which 12.5 are 5 %; before, 50 were."""
-    w = known()
+def test_behind_a_reverse_split_less_is_allowed_at_once(world, wide):
+    """One for four: 1,000 old shares a day are 250 new ones, of which 12.5 are 5 %; before, 50 were, of all."""
+    w = world(limits(wide, max_order_adv=0.05), daily=True)
+    day(w, [100.0] * 3, [1_000.0] * 3)
+    show(w, [100.0] * 3, [1_000.0] * 3)
     assert w.submit(BUY, 50) == "ok"
     w.process(CorporateAction(w.clock.now(), w.session.date, 0, "split", SCALE // 4, None, None, 1, 4))
     assert (w.submit(BUY, 12), w.submit(BUY, 13)) == ("ok", "MAX_ADV")
