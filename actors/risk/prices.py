@@ -260,6 +260,11 @@ class Prices:
         return found
 
     @property
+    def interval(self) -> int:
+        """Length of the last bar in nanoseconds, 0 where there was none."""
+        return self._interval
+
+    @property
     def in_session(self) -> bool:
         """Whether a session has begun and not ended yet; one may begin at the instant at which the last one ends."""
         return self.session > 0 and self._open_ts >= self._closed_ts
