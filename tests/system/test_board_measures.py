@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from actors.messages.control import SetLimits
+from actors.messages.control import Reload, SetLimits
 from actors.messages.market import SessionOpened
 from actors.risk.params import RiskLimits
 from actors.values import Session
@@ -40,6 +40,9 @@ WIDE = RiskLimits(
     replay=False,
 )
 
+BEFORE = msgspec.structs.replace(WIDE, max_var=0.0)
+"""While there are no sessions: a value at risk that is not known lets next to nothing in."""
+
 
 def opened(house: House, day: int) -> None:
     """Open the session so many days after the first."""
@@ -53,7 +56,7 @@ def opened(house: House, day: int) -> None:
 def lived(sessions: int, symbols: int = 3) -> House:
     """Return a house that bought two symbols and saw so many sessions of one bar each close behind it."""
     rng = np.random.default_rng(2)
-    house = House(limits=WIDE)
+    house = House(limits=BEFORE)
     prices = np.array([100.0, 200.0, 300.0])
     house.bar(*prices)
     house.submit(id="a", qty=100)
@@ -65,6 +68,7 @@ def lived(sessions: int, symbols: int = 3) -> House:
         opened(house, day)
         house.bar(*np.round(prices, 2))
     house.close()
+    house.put(Reload("later", "operator", WIDE))
     return house
 
 
@@ -137,7 +141,7 @@ def test_what_is_not_known_is_null() -> None:
 
 def test_the_days_fills_are_told() -> None:
     """Both orders of the first session were filled whole, and cost what the broker's slippage is."""
-    house = House(limits=WIDE)
+    house = House(limits=BEFORE)
     house.bar(100, 200, 300)
     house.submit(id="a", qty=100)
     house.bar(100, 200, 300)
