@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -102,14 +103,9 @@ class Machine:
         return None if due is None or due > ts else max(due, self.clock.now())
 
 
-def some_limits(r: random.Random, names: tuple[str, ...], sectors: tuple[str, ...], **fixed: Any) -> RiskLimits:
-    """Return limits of which some bind, in general and by name."""
-    density = r.choice((0.2, 0.5, 1.0))
-
-    def maybe(p: float, *values: Any) -> Any:
-        return r.choice(values) if r.random() < p * density else type(values[0])()
-
-    breakers = {
+def some_breakers(r: random.Random, density: float) -> dict[str, BreakerRule]:
+    """Return rules of a few breakers."""
+    return {
         name: BreakerRule(
             limit=r.choice(values),
             window_ns=MINUTE,
@@ -123,7 +119,13 @@ def some_limits(r: random.Random, names: tuple[str, ...], sectors: tuple[str, ..
         for name, values in MEASURED.items()
         if r.random() < 0.3 * density
     }
-    symbols = {
+
+
+def some_symbols(
+    r: random.Random, maybe: Callable[..., Any], names: tuple[str, ...], density: float
+) -> dict[str, SymbolLimits]:
+    """Return limits of a few symbols."""
+    return {
         name: SymbolLimits(
             max_order_qty=maybe(0.7, 60 * SCALE),
             max_order_value=maybe(0.7, 4_000 * SCALE),
@@ -133,6 +135,17 @@ def some_limits(r: random.Random, names: tuple[str, ...], sectors: tuple[str, ..
         for name in names
         if r.random() < 0.4 * density
     }
+
+
+def some_limits(r: random.Random, names: tuple[str, ...], sectors: tuple[str, ...], **fixed: Any) -> RiskLimits:
+    """Return limits of which some bind, in general and by name."""
+    density = r.choice((0.2, 0.5, 1.0))
+
+    def maybe(p: float, *values: Any) -> Any:
+        return r.choice(values) if r.random() < p * density else type(values[0])()
+
+    breakers = some_breakers(r, density)
+    symbols = some_symbols(r, maybe, names, density)
     return RiskLimits(
         min_order_value=r.choice((0, 100 * SCALE)),
         max_order_value=maybe(0.4, 10_000 * SCALE, 20_000 * SCALE),
