@@ -270,12 +270,14 @@ class Naive:
     # -- what is wrong with an order -----------------------------------------------------------------------------------
 
     def same(self, name: str, symbol: int, side: int, skip: str | None, group: str) -> int:
-        """Return what works on a side."""
+        """Return what works on a side, without an order and what opens behind it where it is the half of a flip."""
         return sum(
             w.leaves
             for key, w in self.working.items()
             if w.order.portfolio == name and w.symbol == symbol and w.order.side == side and not w.order.reduce_only
-            if key != skip and not (group and w.order.terms is not None and w.order.terms.oco_group == group)
+            if key != skip
+            and not (skip and w.order.parent_id == skip)
+            and not (group and w.order.terms is not None and w.order.terms.oco_group == group)
         )
 
     def adds(self, order: SubmitOrder, symbol: int, leaves: int, own: str | None) -> bool:
