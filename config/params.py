@@ -14,8 +14,9 @@ import msgspec
 
 from actors.alerter.params import AlertParams
 from actors.broker.params import BrokerParams
-from actors.portfolio.params import PortfolioSpec
+from actors.portfolio.params import PortfolioSpec, sized_by
 from actors.values.fixed import parse_fixed
+from config.risk_params import risk_limits
 from config.settings import Settings, reference_aliases
 from daemon.kernel.errors import ConfigError
 
@@ -107,7 +108,7 @@ def portfolio_specs(settings: Settings, registered: Mapping[str, str] | None = N
     """
     names = dict(registered) if registered is not None else {s: s for s in settings.predictor.strategies}
     risk, broker = settings.risk, settings.broker
-    return tuple(
+    specs = (
         PortfolioSpec(
             name=portfolio.name,
             cash=parse_fixed(portfolio.cash),
@@ -140,14 +141,12 @@ def portfolio_specs(settings: Settings, registered: Mapping[str, str] | None = N
             stop_lookback=portfolio.stop_lookback,
             trail_percent=parse_fixed(portfolio.trail_percent),
             time_stop_sessions=portfolio.time_stop_sessions,
-            risk_per_trade=float(risk.risk_per_trade),
-            max_heat=float(risk.max_heat),
-            correlation_shrink=float(risk.correlation_shrink),
-            max_correlation=float(risk.max_correlation),
             correlation_sessions=risk.correlation_sessions,
         )
         for portfolio in settings.portfolio
     )
+    limits = risk_limits(settings, replay=True)  # what differs in a replay is nothing that sizes aim at
+    return tuple(sized_by(spec, limits) for spec in specs)
 
 
 def _followed(portfolio: str, wanted: tuple[str, ...] | None, names: Mapping[str, str]) -> tuple[str, ...]:

@@ -6,7 +6,9 @@ stay, and the sentence says why.
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from config.settings import settings_digest
@@ -56,7 +58,12 @@ def reload_settings(old: Loaded, request: Request | None = None) -> ReloadPlan:
         ConfigError: a source does not hold, or a key changed that needs a restart; the sentence names it. Nothing was
             taken over.
     """
-    new = load(old.request if request is None else request)
+    asked = old.request if request is None else request
+    if asked.file is not None and _is_no_file(asked.file):
+        # A start may read a pipe (`--config <(...)`); here a read that does not end would hold up what comes behind it.
+        message = f"{asked.file} is not a regular file, which alone can be read again"
+        raise ConfigError(message, code="CONFIG_FILE", remedy="put the file back, or restart the daemon")
+    new = load(asked)
     before = {key: value for key, value, _ in leaves(old.settings)}
     after = {key: (value, is_reloadable(info)) for key, value, info in leaves(new.settings)}
     changes, fixed = [], [key for key in before if key not in after]
@@ -68,6 +75,13 @@ def reload_settings(old: Loaded, request: Request | None = None) -> ReloadPlan:
     if fixed:
         raise needs_restart(fixed)
     return ReloadPlan(new, tuple(changes), settings_digest(new.settings))
+
+
+def _is_no_file(file: Path) -> bool:
+    try:
+        return not stat.S_ISREG(file.stat().st_mode)
+    except OSError:
+        return False  # reading it will say why
 
 
 def needs_restart(keys: list[str]) -> ConfigError:

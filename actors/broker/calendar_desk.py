@@ -20,7 +20,7 @@ class CalendarDesk(TickDesk):
         market, number = self._market, message.session.number
         if self._is_another(message):
             self._status.end()
-        self._status.begin(number)
+        self._status.begin(number, (message.session.open_ts, message.session.close_ts))
         self._end_ticks()
         market.date = message.session.date
         if market.gap_to and (market.session_number < 0 or number <= market.session_number + 1):

@@ -8,10 +8,12 @@ What lifts a halt stands in :mod:`actors.values.halts`; a gap in the data lifts 
 Bands (LULD). No purchase above the upper band, no sale below the lower one: what a taker would pay beyond is cut to the
 band, and a price that lies beyond it fills nothing. Bands hold until new ones or ``trading`` take their place, and no
 longer than their session: the next one begins with bands of its own, which nobody knows before they are told. A bar
-inside which bands followed each other is held to the widest of them, since none of its prices says when it was traded.
+inside which bands followed each other is held to the widest of them, since none of its prices says when it was traded;
+one that ends as they are lifted had them all the time.
 
 Short-sale restriction (Rule 201 of Regulation SHO). It holds for the rest of the session and for the next one. While
-it does, a short sale fills only as a limit that rests above the market and is met from below.
+it does, a short sale fills only as a limit that rests above the market and is met from below. Computed, it follows from
+a fall of ten percent below the last price of the session before; what trades outside regular hours is neither.
 
 Prices are ``int`` in units of 1e-8.
 """
@@ -33,6 +35,8 @@ Bands = tuple[int | None, int | None]
 """(lower, upper), None for none on that side"""
 Told = tuple[int, Bands]
 """(when, nanoseconds UTC; bands)"""
+NO_BANDS: Final[Bands] = (None, None)
+"""What was told to lift bands."""
 
 SSR_RESTRICTED: Final = "SSR_RESTRICTED"
 FLAGGED: Final = "flagged"
@@ -40,6 +44,8 @@ COMPUTED: Final = "computed"
 OFF: Final = "off"
 _SINCE: Final = 8
 """Place of what came last into the states that are kept."""
+_HOURS: Final = 9
+_ALWAYS: Final = (0, 1 << 62)
 _SOON: Final = -2
 """Last session of a restriction that was told before any session was seen: the first one."""
 _FALL: Final = (9, 10)
@@ -62,6 +68,7 @@ class MarketStatus:
         "_bands",
         "_close",
         "_halts",
+        "_hours",
         "_last",
         "_mode",
         "_released",
@@ -89,11 +96,13 @@ class MarketStatus:
         self._released: dict[int, int] = {}
         """Symbol -> when its last halt ended, nanoseconds UTC."""
         self._bands: dict[int, list[Told]] = {}
-        """Symbol -> bands that followed each other without a break, since its last bar; the last ones hold."""
+        """Symbol -> bands that followed each other since its last bar, none among them; the last ones hold."""
         self._ssr: dict[int, int] = {}
         """Symbol -> number of the last session of its restriction."""
         self.told: dict[int, str] = {}
         self.session = -1
+        self._hours = _ALWAYS
+        """Of the regular session that began last, nanoseconds UTC."""
         self.computes = ssr == COMPUTED
         count = n_symbols if self.computes else 0
         self._last: I64 = np.zeros(count, dtype=np.int64)
@@ -123,8 +132,8 @@ class MarketStatus:
                 self._released[symbol] = status.ts
             if state == LULD and banded and symbol != MARKET:
                 self._bands.setdefault(symbol, []).append((status.ts, (status.lower, status.upper)))
-            else:
-                self._bands.pop(symbol, None)
+            elif symbol in self._bands:  # a bar that ends at this very instant had them, and comes behind it
+                self._bands[symbol].append((status.ts, NO_BANDS))
         self._look()
 
     def _restrict(self, symbol: int, *, carried: bool = False) -> None:
@@ -133,8 +142,14 @@ class MarketStatus:
         until = _SOON if self.session < 0 else self.session + (not carried)
         self._ssr[symbol] = max(until, self._ssr.get(symbol, until))
 
-    def begin(self, number: int) -> None:
-        """A session begins; restrictions that ended with an earlier one are over."""
+    def begin(self, number: int, hours: tuple[int, int]) -> None:
+        """A session begins; restrictions that ended with an earlier one are over.
+
+        Args:
+            number: of the session.
+            hours: when it opens and closes, nanoseconds UTC.
+        """
+        self._hours = hours
         if number == self.session:
             return
         self.session = number
@@ -151,6 +166,9 @@ class MarketStatus:
             told = self._bands.get(symbol)
             if told is not None:
                 del told[:-1]
+                if told[0][1] == NO_BANDS:
+                    del self._bands[symbol]
+        self._look()
 
     def end(self) -> None:
         """The session under way ends, and bands with it."""
@@ -159,12 +177,18 @@ class MarketStatus:
             self._look()
 
     def note_bar(self, panel: BarPanel) -> None:
-        """Take over what a panel's symbols traded at; see :meth:`note_prices`."""
+        """Take over what a panel's symbols traded at in regular hours; see :meth:`note_prices`."""
+        opened, closed = self._hours
+        if not panel.daily and not (panel.start_ts >= opened and panel.ts <= closed):
+            return
         low: I64 = np.rint(panel.low * SCALE).astype(np.int64)
         self.note_prices(panel.ids, low, panel.close_fx)
 
     def note_trades(self, panel: TradePanel) -> None:
-        """Take over prints; see :meth:`note_prices`."""
+        """Take over prints of regular hours; see :meth:`note_prices`."""
+        opened, closed = self._hours
+        if not opened <= panel.ts <= closed:
+            return
         px: I64 = np.rint(panel.price * SCALE).astype(np.int64)
         ids, place = np.unique(panel.ids, return_inverse=True)
         low: I64 = np.full(len(ids), np.iinfo(np.int64).max)
@@ -287,6 +311,7 @@ class MarketStatus:
             self._last.tobytes(),
             self._close.tobytes(),
             [[symbol, ts] for symbol, ts in sorted(self._stopped.items())],
+            list(self._hours),
         ]
 
     def restore(self, state: list[Any]) -> None:
@@ -301,6 +326,8 @@ class MarketStatus:
         self.session = state[5]
         # States of before it was kept know no beginning: those halts began before whatever comes.
         self._stopped = dict(state[_SINCE]) if len(state) > _SINCE else dict.fromkeys(self._halts.stopped, 0)
+        if len(state) > _HOURS:  # a state of an older version knows of no hours
+            self._hours = state[_HOURS][0], state[_HOURS][1]
         if self.computes and state[6]:
             self._last = np.frombuffer(state[6], dtype=np.int64).copy()
             self._close = np.frombuffer(state[7], dtype=np.int64).copy()

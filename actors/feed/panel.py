@@ -174,6 +174,9 @@ class PanelSource:
         return self._end[-1]
 
     def _first_opens(self) -> tuple[int, ...]:
+        """Return the first opens; none where the first bar begins later than its session: nobody knows them yet."""
+        if self._start[0] > self.sessions[0].open_ts:
+            return ()
         count = self._offsets[1]
         opens = np.zeros(self.n_symbols, dtype=np.int64)
         opens[self._ids[:count]] = np.rint(self._prices[0][:count] * SCALE).astype(np.int64)

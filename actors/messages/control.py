@@ -99,13 +99,14 @@ class ResetBreaker(Command, tag=81, frozen=True):
 class SetLimits(Command, tag=82, frozen=True):
     """Put limits in the place of those in force, from the control surface; they last until the configuration changes.
 
-    ``changes`` names (key, old, new) as texts, for the record.
+    ``changes`` names (key, old, new) as texts, and ``config`` the configuration with them, both for the record.
     """
 
     limits: RiskLimits
     changes: tuple[tuple[str, str, str], ...]
     reason: str
     by: str
+    config: str = ""
 
 
 class RestrictSymbol(Command, tag=83, frozen=True):

@@ -78,9 +78,10 @@ class SessionOpened(Market, tag=13, frozen=True):
     Attributes:
         session: its date, open, close and number.
         first_opens: in the first session of a run, by symbol id, the open in units of 1e-8 of each symbol that has a
-            bar at the run's very first instant, 0 for the others; () in every later session. Without bars the first
-            price of each symbol that ticks within a minute. Before anything has
-            traded this is the one price known at that instant; only the gate reads it, as an order's reference.
+            bar at the run's very first instant, 0 for the others; () in every later session, and where that bar begins
+            later than the session. Without bars the first price of each symbol that ticks within a minute. Before
+            anything has traded this is the one price known at that instant; only the gate reads it, as an order's
+            reference.
         first_end: when the first bar ends; until then nothing fresher can be known. 0 in every later session.
     """
 

@@ -70,6 +70,23 @@ class TargetsProposed(Event, tag=32, frozen=True):
     cut_heat: bytes = b""
 
 
+class EntriesCut(Event, tag=131, frozen=True):
+    """Entries that found less room than they wanted under the gate's limits; said before the targets they belong to.
+
+    Attributes:
+        ids: int32 column of their symbols.
+        parts: float64 column, the part of the position aimed at that was cut; the weights proposed are those after it.
+        limits: the limit that left no more, by its key in ``[risk]``.
+    """
+
+    portfolio: str
+    strategy: str
+    decision: int
+    ids: bytes
+    parts: bytes
+    limits: tuple[str, ...]
+
+
 class PositionChanged(Event, tag=33, frozen=True):
     """A fill was booked.
 
@@ -323,9 +340,11 @@ class FinancingCharged(Event, tag=125, frozen=True):
 class CutPositions(Command, tag=126, frozen=True):
     """Close a part of every position of a portfolio ("": of all) by reduce-only market orders; whole lots stay.
 
-    ``fraction`` in units of 1e-8; what working reduce-only market orders close already counts.
+    ``fraction`` in units of 1e-8; what working market orders close already counts. ``settled``: what was sent before it
+    in the same decision works by now; the portfolio sees to that itself.
     """
 
     portfolio: str
     fraction: int
     reason: str
+    settled: bool = False

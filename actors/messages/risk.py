@@ -81,6 +81,7 @@ class LimitsChanged(Event, tag=64, frozen=True):
     Attributes:
         digest: names the configuration they come from; "" where somebody set them by hand.
         changes: what was set by hand, (key, old, new) as the configuration writes them.
+        config: digest of the configuration with that; "" where ``digest`` says it, and in older ledgers.
     """
 
     old: RiskLimits
@@ -89,6 +90,7 @@ class LimitsChanged(Event, tag=64, frozen=True):
     digest: str
     reason: str = ""
     changes: tuple[tuple[str, str, str], ...] = ()
+    config: str = ""
 
 
 class EntriesLocked(Event, tag=127, frozen=True):

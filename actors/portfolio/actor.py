@@ -32,9 +32,11 @@ from actors.messages.orders import (
 from actors.messages.portfolio import (
     CashFlowed,
     ClosePositions,
+    CutPositions,
     DepositCash,
     DividendAccrued,
     DividendPaid,
+    EntriesCut,
     EquityMarked,
     FinancingCharged,
     FlattenEnded,
@@ -46,6 +48,7 @@ from actors.messages.portfolio import (
     TargetsProposed,
     TradeClosed,
 )
+from actors.messages.risk import LimitsChanged
 from actors.portfolio.booking import RATIO_DIGITS, OrderFill, position_changed, trade_closed
 from actors.portfolio.closing import FLATTEN
 from actors.portfolio.corporate_desk import CorporateDesk
@@ -81,13 +84,20 @@ class PortfolioActor(CorporateDesk, TickDesk):
     """
 
     name = "portfolio"
-    sends: ClassVar[tuple[type[Command], ...]] = (SubmitOrder, CancelOrder, ReplaceOrder, ClosePositions)
+    sends: ClassVar[tuple[type[Command], ...]] = (
+        SubmitOrder,
+        CancelOrder,
+        ReplaceOrder,
+        ClosePositions,
+        CutPositions,
+    )
     emits: ClassVar[tuple[type[Event], ...]] = (
         CashFlowed,
         PositionChanged,
         TradeClosed,
         EquityMarked,
         SessionRolled,
+        EntriesCut,
         TargetsProposed,
         FlattenStarted,
         FlattenEnded,
@@ -409,6 +419,8 @@ class PortfolioActor(CorporateDesk, TickDesk):
             cutback = self._cutback if pf.cuts_back else None
             market = Market(marks.px, marks.session, marks.number, equity, marks.closes(), self._tradable, cutback)
             result = plan(pf, views, event, market)
+            if result.cut is not None:
+                ctx.emit(result.cut)
             if result.targets is not None:
                 ctx.emit(result.targets)
             for order_id in result.cancels:
@@ -440,6 +452,12 @@ class PortfolioActor(CorporateDesk, TickDesk):
             if draft.reduce_only
             else self.stop_distance(pf, draft.symbol, self._marks.px.item(draft.symbol)),
         )
+
+    @evolves(LimitsChanged)
+    def fold_limits(self, event: LimitsChanged) -> None:
+        """Size entries below the limits that the gate judges by from now on."""
+        for pf in self._portfolios:
+            pf.fold_limits(event.new)
 
     @evolves(TargetsProposed)
     def fold_targets(self, event: TargetsProposed) -> None:

@@ -48,14 +48,20 @@ def closing_order(pf: PortfolioState, owner: str, ticker: str, symbol: int, unco
     )
 
 
-def to_close(pf: PortfolioState, symbols: list[int]) -> list[tuple[int, int]]:
-    """Return (symbol, signed quantity) of what is held and not being closed, less what was tried often enough."""
-    tries = pf.flattening.tries if pf.flattening is not None else {}
+def being_closed(pf: PortfolioState) -> dict[tuple[int, int], int]:
+    """Return by (symbol, side) what is open of market orders, those that end a lot by time among them."""
     closing: dict[tuple[int, int], int] = {}
-    for working in pf.entries.values():
+    for working in pf.working():
         if working.market:
             key = working.symbol, working.side
             closing[key] = closing.get(key, 0) + working.leaves
+    return closing
+
+
+def to_close(pf: PortfolioState, symbols: list[int]) -> list[tuple[int, int]]:
+    """Return (symbol, signed quantity) of what is held and not being closed, less what was tried often enough."""
+    tries = pf.flattening.tries if pf.flattening is not None else {}
+    closing = being_closed(pf)
     found = []
     for symbol in symbols:
         held = pf.qty(symbol)
@@ -75,7 +81,7 @@ def flatten_end(pf: PortfolioState) -> FlattenEnded | None:
     if not held:
         return FlattenEnded(pf.name, flat=True)
     hopeless = all(flattening.tries.get(symbol, 0) >= TRIES for symbol in held)
-    if hopeless and not any(w.market and w.symbol in held for w in pf.entries.values()):
+    if hopeless and not any(w.market and w.symbol in held for w in pf.working()):
         return FlattenEnded(pf.name, flat=False, left=tuple(held))
     return None
 

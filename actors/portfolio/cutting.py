@@ -1,16 +1,19 @@
 """Cutting positions: a part of each is closed by reduce-only market orders, which pass while trading only reduces.
 
 What is cut is rounded up to whole lots, so that a cut always cuts, and what stays is whole lots. Market orders that
-work and close the position count as cut already: asked for again while they work, nothing is sent twice.
+work and close the position count as cut already, whoever sent them (a margin call, a time stop): asked for again while
+they work, nothing is sent twice.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from actors.messages.orders import BUY, SELL, SubmitOrder, TimeInForce
 from actors.messages.portfolio import CutPositions
-from actors.portfolio.closing import ClosingDesk
+from actors.portfolio.closing import ClosingDesk, being_closed
 from actors.portfolio.state import PortfolioState
 from actors.values.fixed import SCALE
 from daemon.kernel.actor import Context, decides
@@ -28,11 +31,7 @@ def to_cut(pf: PortfolioState, fraction: int) -> list[tuple[int, int]]:
         fraction: the part to close, units of 1e-8; above 1 is all.
     """
     lot = pf.spec.lot_size
-    closing: dict[tuple[int, int], int] = {}
-    for working in pf.entries.values():
-        if working.market:
-            key = working.symbol, working.side
-            closing[key] = closing.get(key, 0) + working.leaves
+    closing = being_closed(pf)
     found = []
     for symbol in pf.held():
         held = pf.qty(symbol)
@@ -56,13 +55,20 @@ class CuttingDesk(ClosingDesk):
         """
         if command.fraction <= 0:
             return
+        if not command.settled:
+            # A margin call of the same mark was sent just before: its orders work once this comes round again.
+            ctx.send(msgspec.structs.replace(command, settled=True))
+            return
         portfolios = (self.portfolio(command.portfolio),) if command.portfolio else self._portfolios
         for pf in portfolios:
+            closing = being_closed(pf)
             for symbol, qty in to_cut(pf, command.fraction):
+                # What is being sold already tells two cuts of one instant apart.
+                leg = closing.get((symbol, -1 if qty > 0 else 1), 0)
                 owner, ticker = self._owner(pf, DELEVERAGE), self._universe.symbols[symbol]
                 ctx.send(
                     SubmitOrder(
-                        client_order_id=client_order_id(owner, ticker, ctx.now),
+                        client_order_id=client_order_id(owner, ticker, ctx.now, str(leg) if leg else ""),
                         portfolio=pf.name,
                         symbol=symbol,
                         side=SELL if qty > 0 else BUY,

@@ -2,7 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Final, TypeVar
+
 import msgspec
+
+from actors.messages.limits import PortfolioLimits, RiskLimits
+
+Number = TypeVar("Number", int, float)
+
+
+class RoomLimits(msgspec.Struct, frozen=True):
+    """The gate's limits on what a portfolio may hold, below which entries are sized; 0 for off.
+
+    Attributes:
+        max_position: share of equity in one symbol; ``symbols`` tighter ones by name.
+        max_positions: symbols held or being entered.
+        max_gross_value: sum of all positions, units of 1e-8.
+        max_leverage, max_net: multiples of equity.
+        max_sector: share of equity in one sector; ``sectors`` tighter ones by name.
+        max_cluster: share of equity in names that move with an entry by ``correlation_shrink`` or more.
+    """
+
+    max_position: float = 0.0
+    max_positions: int = 0
+    max_gross_value: int = 0
+    max_leverage: float = 0.0
+    max_net: float = 0.0
+    max_sector: float = 0.0
+    max_cluster: float = 0.0
+    symbols: dict[str, float] = {}
+    sectors: dict[str, float] = {}
+
+
+OFF = RoomLimits()
 
 
 class PortfolioSpec(msgspec.Struct, frozen=True):
@@ -43,6 +75,7 @@ class PortfolioSpec(msgspec.Struct, frozen=True):
             gate's, at which sizes aim; 0 for off.
         correlation_shrink, max_correlation: from the first on, sizes shrink to nothing at the second; 0 for off.
         correlation_sessions: of returns behind correlations.
+        room: the gate's limits on what may be held, below which entries are sized.
     """
 
     name: str
@@ -81,3 +114,46 @@ class PortfolioSpec(msgspec.Struct, frozen=True):
     correlation_shrink: float = 0.0
     max_correlation: float = 0.0
     correlation_sessions: int = 60
+    room: RoomLimits = OFF
+
+    @property
+    def asks_alike(self) -> bool:
+        """Whether correlations bound its sizes."""
+        return bool(self.correlation_shrink and (self.max_correlation or self.room.max_cluster))
+
+    @property
+    def cuts_back(self) -> bool:
+        """Whether entries may have to be smaller than their targets."""
+        return bool(self.asks_alike or self.risk_per_trade or self.max_heat) or self.room != OFF
+
+
+SIZING: Final = ("risk_per_trade", "max_heat", "correlation_shrink", "max_correlation", "room")
+"""What of a portfolio's spec is the gate's, and follows when limits are changed."""
+
+
+def sized_by(spec: PortfolioSpec, limits: RiskLimits) -> PortfolioSpec:
+    """Return the spec of a portfolio whose entries are sized below these limits of the gate."""
+    own = limits.portfolios.get(spec.name, PortfolioLimits())
+    return msgspec.structs.replace(
+        spec,
+        risk_per_trade=limits.risk_per_trade,
+        max_heat=limits.max_heat,
+        correlation_shrink=limits.correlation_shrink,
+        max_correlation=limits.max_correlation,
+        room=RoomLimits(
+            max_position=tighter(limits.max_position, own.max_position),
+            max_positions=tighter(limits.max_positions, own.max_positions),
+            max_gross_value=tighter(limits.max_gross_value, own.max_gross_value),
+            max_leverage=tighter(limits.max_leverage, own.max_leverage),
+            max_net=tighter(limits.max_net, own.max_net),
+            max_sector=tighter(limits.max_sector, own.max_sector),
+            max_cluster=limits.max_cluster,
+            symbols={name: named.max_position for name, named in limits.symbols.items() if named.max_position},
+            sectors={name: share for name, share in limits.sectors.items() if share},
+        ),
+    )
+
+
+def tighter(first: Number, second: Number) -> Number:
+    """Return the smaller of two limits of which 0 is none."""
+    return min(first, second) if first and second else first or second

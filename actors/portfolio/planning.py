@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from actors.messages.columns import F64, I32, I64, SCORE_DIGITS, pack_f64, pack_i32, unpack_f64, unpack_i32
 from actors.messages.orders import BUY, SELL
-from actors.messages.portfolio import SignalsReady, TargetsProposed
+from actors.messages.portfolio import EntriesCut, SignalsReady, TargetsProposed
 from actors.portfolio.allocation import Candidate, equal_weight, propose, volatilities
-from actors.portfolio.cutback import Cutback, Entry
+from actors.portfolio.cutback import Cutback
+from actors.portfolio.entry import Entry
 from actors.portfolio.params import PortfolioSpec
 from actors.portfolio.rebalance import has_drifted, is_due
 from actors.portfolio.sizing import Want, bound_entries, need, proceeds, target_qty, tied_up
@@ -56,11 +57,15 @@ class Draft(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What follows from a decision: targets to record, client order ids to cancel, orders in the order of sending."""
+    """What follows from a decision: targets to record, client order ids to cancel, orders in the order of sending.
+
+    ``cut`` says which entries found too little room, where some did.
+    """
 
     targets: TargetsProposed | None
     cancels: tuple[str, ...] = ()
     drafts: tuple[Draft, ...] = ()
+    cut: EntriesCut | None = None
 
 
 class Market(msgspec.Struct, frozen=True):
@@ -98,6 +103,7 @@ class _Goal(msgspec.Struct, frozen=True):
     weight: float
     reason: str
     confidence: float | None
+    strength: float = 0.0
 
 
 class _Step(msgspec.Struct):
@@ -133,9 +139,11 @@ def plan(pf: PortfolioState, views: Views, event: SignalsReady, market: Market) 
         targets = {symbol: weight for symbol, weight in pf.targets.items() if symbol not in closed}
         ids, weights = pack_i32(list(targets)), pack_f64(list(targets.values()))
     cancels, steps = _steps(pf, goals, market, hold)
-    drafts, cuts = _drafts(pf, steps, market, cancels)
-    if cuts:
-        weights = _reduced(ids, weights, cuts)
+    drafts, entries = _drafts(pf, steps, market, cancels)
+    cuts = [entry for entry in entries if entry.less_alike or entry.less_heat]
+    bound = [entry for entry in entries if entry.less_room]
+    if cuts or bound:
+        weights = _reduced(ids, weights, entries)
     proposed = TargetsProposed(
         portfolio=pf.name,
         strategy=event.strategy,
@@ -150,7 +158,12 @@ def plan(pf: PortfolioState, views: Views, event: SignalsReady, market: Market) 
         cut_correlation=pack_f64([round(e.less_alike, CUT_DIGITS) for e in cuts]) if cuts else b"",
         cut_heat=pack_f64([round(e.less_heat, CUT_DIGITS) for e in cuts]) if cuts else b"",
     )
-    return Plan(proposed, tuple(w.client_order_id for w in cancels), tuple(drafts))
+    cut = None
+    if bound:
+        parts = pack_f64([round(entry.less_room, CUT_DIGITS) for entry in bound])
+        limits = tuple(entry.bound for entry in bound)
+        cut = EntriesCut(pf.name, event.strategy, event.decision, pack_i32([e.symbol for e in bound]), parts, limits)
+    return Plan(proposed, tuple(w.client_order_id for w in cancels), tuple(drafts), cut)
 
 
 def _reason(pf: PortfolioState, views: Views, market: Market, hold: Mask) -> str:
@@ -262,7 +275,8 @@ def _goals(pf: PortfolioState, targets: _Targets, score: F64, confidence: F64, c
         else:
             asked = not _wants(pf.spec, score.item(symbol))
         trust = round(confidence.item(symbol), SCORE_DIGITS) if asked or weight != 0.0 else None
-        goals.append(_Goal(symbol, weight, "signal" if asked else "rebalance", trust))
+        strength = round(abs(score.item(symbol)), SCORE_DIGITS)
+        goals.append(_Goal(symbol, weight, "signal" if asked else "rebalance", trust, strength))
     return goals
 
 
@@ -333,13 +347,14 @@ def _drafts(
 ) -> tuple[list[Draft], list[Entry]]:
     """Return orders: what sells longs, what covers shorts, then what opens, the last within the cash at hand.
 
-    And the entries that were cut back before that.
+    And the entries, with what was cut of them before that.
     """
     spec = pf.spec
     sells = [s for s in steps if s.reduce and s.side == SELL]
     covers = [s for s in steps if s.reduce and s.side == BUY]
     opens = [s for s in steps if s.extend]
-    cuts = _cut_back(pf, opens, market, cancels) if opens and market.cutback is not None else []
+    closing = {s.goal.symbol: s.reduce for s in (*sells, *covers)}
+    entries = _cut_back(pf, opens, market, cancels, closing) if opens and market.cutback is not None else []
     drafts = [_draft(s, s.reduce, "sell", reduce_only=True) for s in sells]
     drafts += [_draft(s, s.reduce, "cover", reduce_only=True) for s in covers]
     budget = _budget(pf, market, cancels)
@@ -352,11 +367,13 @@ def _drafts(
     for step, qty in zip(opens, bound_entries(spec, wants, budget), strict=True):
         if qty and mul(step.px, qty) >= spec.min_order_value:
             drafts.append(_draft(step, qty, "buy" if step.side == BUY else "short", reduce_only=False))
-    return drafts, cuts
+    return drafts, entries
 
 
-def _cut_back(pf: PortfolioState, opens: list[_Step], market: Market, cancels: list[Working]) -> list[Entry]:
-    """Cut steps that open back, in place; return those that were cut."""
+def _cut_back(
+    pf: PortfolioState, opens: list[_Step], market: Market, cancels: list[Working], closing: dict[int, int]
+) -> list[Entry]:
+    """Cut steps that open back, in place; return them as entries, which say what was cut."""
     if market.cutback is None:
         return []
     gone = dict.fromkeys(w.client_order_id for w in cancels)
@@ -368,20 +385,24 @@ def _cut_back(pf: PortfolioState, opens: list[_Step], market: Market, cancels: l
     for step in opens:
         symbol, side = step.goal.symbol, step.side
         base = max(0, side * (pf.qty(symbol) + towards.get(symbol, 0)))
-        entries.append(Entry(symbol, side, base, step.extend, step.px, step.exempt))
-    market.cutback.cut(pf, entries, market.marks, market.equity, gone)
+        entries.append(Entry(symbol, side, base, step.extend, step.px, step.exempt, strength=step.goal.strength))
+    market.cutback.cut(pf, entries, market.marks, market.equity, gone, closing)
     for step, entry in zip(opens, entries, strict=True):
         step.extend = entry.qty
-    return [entry for entry in entries if entry.less_alike or entry.less_heat]
+    return entries
 
 
-def _reduced(ids: bytes, weights: bytes, cuts: list[Entry]) -> bytes:
+def _reduced(ids: bytes, weights: bytes, entries: list[Entry]) -> bytes:
     """Return a column of weights, those of cut entries as far reduced as their whole positions."""
     reduced = unpack_f64(weights).copy()
     rows = {symbol: row for row, symbol in enumerate(unpack_i32(ids).tolist())}
-    for entry in cuts:
-        row = rows[entry.symbol]
-        reduced[row] = round(reduced.item(row) * (1.0 - entry.less_alike) * (1.0 - entry.less_heat), CUT_DIGITS)
+    for entry in entries:
+        left = (1.0 - entry.less_alike) * (1.0 - entry.less_heat)
+        if entry.less_room:
+            left *= 1.0 - entry.less_room
+        if left != 1.0:
+            row = rows[entry.symbol]
+            reduced[row] = round(reduced.item(row) * left, CUT_DIGITS)
     return pack_f64(reduced)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.messages.columns import F64, I64, unpack_f64, unpack_i32
+from actors.messages.limits import RiskLimits
 from actors.messages.orders import OrderReplaced, OrderRestated, OrderTerms, OrderType, SubmitOrder
 from actors.messages.portfolio import (
     CashFlowed,
@@ -23,7 +24,7 @@ from actors.messages.portfolio import (
 )
 from actors.portfolio.accounts import CHART, Postings
 from actors.portfolio.dividends import Dividends
-from actors.portfolio.params import PortfolioSpec
+from actors.portfolio.params import SIZING, PortfolioSpec, sized_by
 from actors.portfolio.positions import Lot, Position, fold, fold_lots
 from actors.portfolio.settlement import Unsettled
 from actors.portfolio.swept import SweptExits
@@ -104,8 +105,7 @@ class PortfolioState:
         self.name = spec.name
         self.guarded = bool(spec.stop_loss or spec.take_profit or spec.stop != "percent")
         """Whether lots get automatic exits."""
-        alike = spec.correlation_shrink and spec.max_correlation
-        self.cuts_back = bool(alike or spec.risk_per_trade or spec.max_heat)
+        self.cuts_back = spec.cuts_back
         """Whether entries may have to be smaller than their targets."""
         self.cash = 0
         self.flows = 0
@@ -228,12 +228,18 @@ class PortfolioState:
         held = margin_of((self.qty(symbol), marks.item(symbol)) for symbol in self.held())
         return self.cash + held.net - held.initial
 
-    def _working(self) -> Iterator[Working]:
+    def working(self) -> Iterator[Working]:
+        """Give every working order, automatic exits last."""
         yield from self.entries.values()
         for group in self.exits.values():
             yield from group.values()
 
     # -- folds -----------------------------------------------------------------------------------------------------
+
+    def fold_limits(self, limits: RiskLimits) -> None:
+        """The gate's limits are others: entries are sized below these from now on."""
+        self.spec = sized_by(self.spec, limits)
+        self.cuts_back = self.spec.cuts_back
 
     def fold_flow(self, event: CashFlowed) -> None:
         """Cash came or went; the peak moves with the equity, so that a flow is neither gain nor drawdown."""
@@ -456,7 +462,8 @@ class PortfolioState:
             "positions": [_position_out(position) for position in self.positions.values()],
             "targets": [[symbol, weight] for symbol, weight in self.targets.items()],
             "views": [[views.strategy, views.snapshot()] for views in self.views],
-            "working": [msgspec.to_builtins(w) for w in self._working()],
+            "working": [msgspec.to_builtins(w) for w in self.working()],
+            "sizing": {name: msgspec.to_builtins(getattr(self.spec, name)) for name in SIZING},
         }
 
     def restore(self, state: dict[str, Any]) -> list[Working]:
@@ -465,6 +472,9 @@ class PortfolioState:
         A strategy that the portfolio follows since then has no views yet; those of one it left are dropped. What they
         opened stays.
         """
+        if "sizing" in state:  # a snapshot of an older version has none: the configuration's stand
+            self.spec = msgspec.convert(msgspec.structs.asdict(self.spec) | state["sizing"], PortfolioSpec)
+            self.cuts_back = self.spec.cuts_back
         self.cash = state["cash"]
         self.flows = state["flows"]
         self.peak = state["peak"]

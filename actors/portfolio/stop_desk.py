@@ -67,12 +67,12 @@ class StopDesk(GuardDesk):
         self._moving = tuple(pf for pf in self._portfolios if pf.spec.stop != PERCENT)
         self._timed = tuple(pf for pf in self._portfolios if pf.spec.time_stop_sessions)
         rows = [lookback(spec) for spec in specs if spec.stop == VOLATILITY]
-        rows += [spec.correlation_sessions for spec in specs if spec.correlation_shrink and spec.max_correlation]
+        rows += [spec.correlation_sessions for spec in specs if spec.asks_alike]
         self._history = SessionHistory(n, max(rows, default=1))
         wide = any(spec.stop in (*RANGED, *FOLLOWING) for spec in specs)
         self._ranges = SessionRanges(n, {lookback(s) for s in specs if s.stop in RANGED}, wide=wide)
         self._keeps_sessions = bool(rows) or wide
-        self._cutback = Cutback(self._history, self.stop_distance)
+        self._cutback = Cutback(universe, self._history, self.stop_distance)
 
     # -- market state, from the actor's ----------------------------------------------------------------------------
 

@@ -86,11 +86,11 @@ def read_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         message = f"{path} cannot be read: it is not UTF-8 text"
-        raise OperatorError(message, code="BAD_FILE") from None
+        raise OperatorError(message, code="BAD_FILE", remedy="save it as a CSV in UTF-8") from None
     except (OSError, EOFError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         message = f"{path} cannot be read: {reason}"
-        raise OperatorError(message, code="BAD_FILE") from None
+        raise OperatorError(message, code="BAD_FILE", remedy="name a CSV file that this user may read") from None
     reader = _reader(path, lines)
     _, header = next(reader, (0, None))
     if not header:
@@ -139,7 +139,7 @@ def _number(path: Path, line: int, row: list[str], at: int, column: str) -> floa
     try:
         value = float(text)
     except ValueError:
-        raise bad_cell(path, line, column, f"{text!r} is not a number") from None
+        raise bad_cell(path, line, column, f"{text!r} is not a number", "write one such as 0.0123") from None
     if not math.isfinite(value):
         raise bad_cell(path, line, column, f"{text!r} is not finite", "leave the row out or repair it")
     return value
@@ -162,10 +162,15 @@ def read_wide(path: Path, *, holes: bool = False) -> Wide:
     """Read ``ts`` and one or more series; with ``holes`` a cell may be empty, which is NaN.
 
     Raises:
-        OperatorError: the file is missing or empty, a cell is not a finite number, or times do not ascend.
+        OperatorError: the file is missing or empty, a column comes twice, a cell is no finite number, or times do not
+            ascend.
     """
     names, rows = read_rows(path)
     at = find_column(path, names, _TIME_ALIASES)
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        message = f"{path}, line 1: column {twice!r} comes twice"
+        raise OperatorError(message, code="BAD_FILE", remedy="one column a symbol")
     columns = [(i, name) for i, name in enumerate(names) if i != at]
     if not columns:
         message = f"{path}, line 1: there is no column beside {names[at]}"

@@ -5,12 +5,12 @@ Nothing is computed here: facts are put where tables, metrics and the report fin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from actors.messages.columns import unpack_f64
+from actors.messages.columns import unpack_f64, unpack_i32
 from actors.messages.inference import PredictionsScored, StrategyDisabled, StrategyFailed
 from actors.messages.orders import (
     Fill,
@@ -32,6 +32,7 @@ from actors.messages.orders import (
 from actors.messages.portfolio import (
     CashFlowed,
     DividendAccrued,
+    EntriesCut,
     EquityMarked,
     FinancingCharged,
     PositionAdjusted,
@@ -150,23 +151,27 @@ class Smaller(msgspec.Struct):
     Attributes:
         alike: times a name was cut because it moves like what is held.
         heat: times a name was cut because too much would be lost down to stops.
-        parts: sum of the parts of the positions aimed at that were cut for either reason.
+        room: times a name was cut because a limit on what may be held left no more.
+        parts: sum of the parts of the positions aimed at that were cut for any reason.
         times: names cut, each once a decision.
         dropped: of these, those of which nothing was left to buy.
     """
 
     alike: int = 0
     heat: int = 0
+    room: int = 0
     parts: float = 0.0
     times: int = 0
     dropped: int = 0
 
-    def add(self, alike: Iterable[float], heat: Iterable[float]) -> None:
-        """Count the names of one decision; the second part is of what the first left."""
-        for first, second in zip(alike, heat, strict=True):
-            part = 1 - (1 - first) * (1 - second)
-            self.alike += first > 0
-            self.heat += second > 0
+    def add(self, alike: Mapping[int, float], heat: Mapping[int, float], room: Mapping[int, float]) -> None:
+        """Count the names of one decision; each part is of what those before it left."""
+        for symbol in {**alike, **heat, **room}:
+            cuts = alike.get(symbol, 0.0), heat.get(symbol, 0.0), room.get(symbol, 0.0)
+            part = 1 - (1 - cuts[0]) * (1 - cuts[1]) * (1 - cuts[2])
+            self.alike += cuts[0] > 0
+            self.heat += cuts[1] > 0
+            self.room += cuts[2] > 0
             self.parts += part
             self.times += 1
             self.dropped += part >= 1
@@ -190,6 +195,8 @@ class Story:
         self.scored: dict[tuple[str, int, str], PredictionsScored] = {}
         self.cuts: dict[str, list[int]] = {}
         self.smaller: dict[str, Smaller] = {}
+        self._room: dict[int, float] = {}
+        """What found too little room, until the targets that it belongs to come."""
         self.refusals: dict[tuple[str, str], int] = {}
         self.limits: dict[tuple[str, str], int] = {}
         self.states: list[tuple[int, TradingStateChanged]] = []
@@ -231,6 +238,7 @@ class Story:
             DividendAccrued: self._dividend,
             SignalsReady: self._signals,
             PredictionsScored: self._score,
+            EntriesCut: self._entries_cut,
             TargetsProposed: self._targets,
             TradingStateChanged: lambda ts, event: self.states.append((ts, event)),
             BreakerTripped: lambda ts, event: self.breakers.append((ts, event)),
@@ -452,9 +460,17 @@ class Story:
         counts = self.cuts.setdefault(event.strategy, [0, 0])
         counts[0] += event.cut_buy
         counts[1] += event.cut_sell
-        if event.cut_ids:
-            found = self.smaller.setdefault(event.strategy, Smaller())
-            found.add(unpack_f64(event.cut_correlation).tolist(), unpack_f64(event.cut_heat).tolist())
+        if event.cut_ids or self._room:
+            ids = unpack_i32(event.cut_ids).tolist()
+            alike, heat = (
+                dict(zip(ids, unpack_f64(column).tolist(), strict=True))
+                for column in (event.cut_correlation, event.cut_heat)
+            )
+            self.smaller.setdefault(event.strategy, Smaller()).add(alike, heat, self._room)
+            self._room = {}
+
+    def _entries_cut(self, _ts: int, event: EntriesCut) -> None:
+        self._room = dict(zip(unpack_i32(event.ids).tolist(), unpack_f64(event.parts).tolist(), strict=True))
 
     def _failed(self, _ts: int, event: StrategyFailed) -> None:
         key = event.strategy, event.error

@@ -19,6 +19,7 @@ one cools, and with each session's opening. Timers watch silence alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from actors.messages.control import DisableStrategy, ReviewRisk
@@ -55,7 +56,10 @@ from actors.values.fixed import SCALE, mul, to_fixed
 from actors.values.history import SessionHistory
 from actors.values.universe import Universe
 from daemon.kernel.actor import Context, decides
+from daemon.kernel.errors import OperatorError
 
+Part = tuple[str, str, str]
+"""Whose positions are to be cut ("": everybody's), by which breaker, and why."""
 BEYOND: Final = 1_000_000.0
 """Exposure of what is held on an equity that is not positive."""
 RISK: Final = "risk"
@@ -132,6 +136,12 @@ class BreakerDesk(ControlDesk):
     def _rule(self, breaker: str, limits: RiskLimits | None = None) -> BreakerRule:
         return (limits or self._limits).breakers.get(breaker, OFF)
 
+    def _check_subject(self, breaker: str, subject: str) -> None:
+        super()._check_subject(breaker, subject)
+        if subject and names.SUBJECTS[breaker] == "symbol" and subject not in self._symbol_ids:
+            message = f"there is no breaker {breaker} of {subject!r}: the run has no such symbol"
+            raise OperatorError(message, code="UNKNOWN_SYMBOL", remedy="see universe.symbols")
+
     # -- tripping ----------------------------------------------------------------------------------------------------
 
     def _trip(
@@ -155,8 +165,8 @@ class BreakerDesk(ControlDesk):
         if self._findings:
             self._act(ctx, list(self._findings.values()))
 
-    def _act(self, ctx: Context, tripped: list[BreakerTripped]) -> None:
-        """State what tripped, set the state by the strictest of it, and send what each asks for."""
+    def _act(self, ctx: Context, tripped: list[BreakerTripped], cuts: Sequence[Part] = ()) -> None:
+        """State what tripped, set the state by the strictest of it, and send what each asks for, ``cuts`` with it."""
         for event in tripped:
             ctx.emit(event)
         state = self._keeper.state
@@ -171,6 +181,9 @@ class BreakerDesk(ControlDesk):
                 self._change(ctx, "reduce", words(worst), BREAKER, latched=latched or self._latched())
         for event in tripped:
             self._ask(ctx, event, killed=state is KILLED)
+        if state is not KILLED:
+            asked = [(e.portfolio, e.breaker, words(e)) for e in tripped if e.action == names.DELEVERAGE]
+            self._cut(ctx, [*cuts, *asked])
 
     def _ask(self, ctx: Context, event: BreakerTripped, *, killed: bool) -> None:
         """Send what one breaker wants besides a state; while killed nothing would pass."""
@@ -183,20 +196,26 @@ class BreakerDesk(ControlDesk):
                 ctx.send(DisableStrategy(event.subject, reason, BREAKER))
         if killed:
             return
-        if event.action == names.DELEVERAGE:
-            self._cut(ctx, event.portfolio, event.breaker, reason)
-        elif event.action == names.FLATTEN:
+        if event.action == names.FLATTEN:
             if event.portfolio not in self._flattening and (event.portfolio or not self._flattening):
                 ctx.send(CancelAll(event.portfolio, "all", reason))
             ctx.send(ClosePositions(event.portfolio, reason, until_flat=True))
 
-    def _cut(self, ctx: Context, portfolio: str, breaker: str, reason: str) -> None:
-        """Ask the portfolio to close a part of every position: what the rule says, or what leads back to the limit."""
-        fraction = to_fixed(self._rule(breaker).fraction)
-        if breaker == names.EXPOSURE:
-            fraction = self._too_much(portfolio)
-        if fraction > 0:
-            ctx.send(CutPositions(portfolio, fraction, reason))
+    def _cut(self, ctx: Context, asked: Sequence[Part]) -> None:
+        """Ask the portfolio to close a part of every position: what a rule says, or what leads back to the limit.
+
+        Where several ask for a part of one portfolio, the largest is the part that has to go.
+        """
+        parts: dict[str, tuple[int, str]] = {}
+        named = any(portfolio for portfolio, *_ in asked)
+        for portfolio, breaker, reason in asked:
+            fraction = to_fixed(self._rule(breaker).fraction)
+            for name in (portfolio,) if portfolio or not named else self._guards:
+                part = self._too_much(name) if breaker == names.EXPOSURE else fraction
+                if part > parts.get(name, (0, ""))[0]:
+                    parts[name] = part, reason
+        for name, (part, reason) in parts.items():
+            ctx.send(CutPositions(name, part, reason))
 
     def _too_much(self, portfolio: str) -> int:
         """Return the part of the gross value, units of 1e-8, that has to go so that exposure is at its limit again."""
@@ -292,6 +311,7 @@ class BreakerDesk(ControlDesk):
         """Trip what a mark calls for; return whether anything did, as nothing is loosened by the same mark."""
         guard = self._guards[event.portfolio]
         found: list[BreakerTripped] = []
+        cuts: list[Part] = []
         if guard.unknown:
             if self._exposure.books[event.portfolio].held():
                 self._halt_unknown(ctx, f"{event.portfolio} holds positions, and no loss can be told of them")
@@ -307,9 +327,11 @@ class BreakerDesk(ControlDesk):
             if row is None:
                 found.append(self._exposed(event))
             elif row.action == names.DELEVERAGE and self._keeper.state is not KILLED:
-                self._cut(ctx, event.portfolio, names.EXPOSURE, row.cause)
+                cuts.append((event.portfolio, names.EXPOSURE, row.cause))
         if found:
-            self._act(ctx, found)
+            self._act(ctx, found, cuts)
+        elif cuts:
+            self._cut(ctx, cuts)
         return bool(found)
 
     def _exposed(self, event: EquityMarked) -> BreakerTripped:

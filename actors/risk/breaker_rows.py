@@ -90,6 +90,8 @@ LOSSES: Final = (DAILY_LOSS, DRAWDOWN, WEEKLY_LOSS, MONTHLY_LOSS)
 """Those that measure equity against a baseline, in fractions of it."""
 WATCH_ALL: Final = (ORDER_RATE, REJECT_RATE, STALE_DATA, CONNECTIVITY, CLOCK_SKEW, VOLATILITY, PREDICTION_DRIFT)
 """Those of all portfolios together: their portfolio is ""."""
+SUBJECTS: Final = {FILL_SANITY: "symbol", SLIPPAGE: "symbol", CONNECTIVITY: "feed", PREDICTION_DRIFT: "strategy"}
+"""Those that are each of something, and of what."""
 _LASTING: Final = (WEEKLY_LOSS, MONTHLY_LOSS, STALE_DATA, CONNECTIVITY, EXPOSURE, VOLATILITY)
 """Those whose cause goes on until its measure says otherwise."""
 

@@ -1,8 +1,8 @@
 """Loss breakers: day loss against the last session's close, drawdown against the high-water mark, weeks and months.
 
 All baselines are net of external flows and persisted by events: ``SessionRolled`` and ``CashFlowed`` set them, a
-reset restarts them at the present equity, so that a reset breaker guards the next loss instead of tripping again over
-the old one. A baseline that is missing or not positive means "cannot compute", which never trips anything.
+person's reset restarts them at the present equity, so that a reset breaker guards the next loss instead of tripping
+again over the old one. A baseline that is missing or not positive means "cannot compute", which never trips anything.
 
 Day loss and drawdown are one of two machines in one table (:mod:`actors.risk.breaker_rows`): a daily loss in replay
 goes ARMED -> TRIPPED -> COOLING (after the close) -> ARMED (next session), and so does a drawdown that
@@ -32,6 +32,7 @@ from actors.risk.breaker_rows import (
     BreakerState,
 )
 from actors.risk.params import RiskLimits
+from actors.risk.trading_state import BREAKER as BY_ITSELF
 from actors.values.fixed import mul, to_fixed
 
 __all__ = [
@@ -181,7 +182,10 @@ class Guard:
         self._refloor()
 
     def fold_reset(self, event: BreakerReset) -> None:
-        """A breaker is armed again and starts from the present equity."""
+        """A breaker is armed again; somebody who armed it has accepted what was lost, and it starts from here.
+
+        A loss of a week or month that is armed by itself is less than the limit again: its baseline stays the close.
+        """
         if event.breaker == DAILY_LOSS:
             self.daily = BREAKER.table.get((self.daily, "reset"), self.daily)
             self.warned = self.blocked = False
@@ -190,14 +194,14 @@ class Guard:
             self.drawdown = BREAKER.table.get((self.drawdown, "reset"), self.drawdown)
             self.mark = self.equity
         else:
-            self._arm(event.breaker, armed=True)
+            self._arm(event.breaker, armed=True, anew=event.by != BY_ITSELF)
         self._refloor()
 
-    def _arm(self, breaker: str, *, armed: bool) -> None:
+    def _arm(self, breaker: str, *, armed: bool, anew: bool = False) -> None:
         for period in self.periods:
             if period.breaker == breaker:
                 period.armed = armed
-                if armed:
+                if anew:
                     period.start(self.equity)
 
     def fold_opened(self, day: int) -> None:

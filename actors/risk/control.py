@@ -25,7 +25,7 @@ from actors.messages.market import GapDetected
 from actors.messages.orders import CancelAll
 from actors.messages.portfolio import ClosePositions, FlattenEnded, FlattenStarted
 from actors.messages.risk import BreakerReset, LimitsChanged, TradingState, TradingStateChanged
-from actors.risk.breaker_rows import Rows
+from actors.risk.breaker_rows import SUBJECTS, Rows
 from actors.risk.breakers import BREAKER_NAMES, DAILY_LOSS, DRAWDOWN, LATCHED, Guard
 from actors.risk.exposure import Exposure
 from actors.risk.params import FIXED_FOR_A_RUN, RiskLimits, check_change
@@ -237,11 +237,18 @@ class ControlDesk(CoreActor):
         if guard is not None and (breaker in guard.standing() or (breaker == DAILY_LOSS and guard.blocked)):
             subjects.append("")
         if not subjects:
+            self._check_subject(breaker, command.subject)
             of = f" of {name}" if name else ""
             message = f"the breaker {breaker}{of}{command.subject and f' ({command.subject})'} is armed already"
             raise RefusedError(message, code="BREAKER_ARMED", remedy="nothing is to be done")
         for subject in subjects:
             ctx.emit(BreakerReset(name, breaker, command.reason, command.by, subject))
+
+    def _check_subject(self, breaker: str, subject: str) -> None:
+        """Refuse a subject that the breaker cannot have; feeds and strategies are not known here."""
+        if subject and breaker not in SUBJECTS:
+            message = f"the breaker {breaker} is not of anything, so there is none of {subject!r}"
+            raise OperatorError(message, code="UNKNOWN_BREAKER", remedy="leave subject out")
 
     @evolves(TradingStateChanged)
     def state_changed(self, event: TradingStateChanged) -> None:
@@ -321,7 +328,7 @@ class ControlDesk(CoreActor):
             message = "the limits are so already"
             raise RefusedError(message, code="LIMITS_UNCHANGED", remedy="nothing is to be done")
         old = check_change(self._limits, self._limits)
-        ctx.emit(LimitsChanged(old, new, command.by, "", command.reason, command.changes))
+        ctx.emit(LimitsChanged(old, new, command.by, "", command.reason, command.changes, command.config))
 
     def _check_names(self, limits: RiskLimits) -> None:
         """Refuse limits of what the run does not have; the actor knows what it has."""

@@ -2,7 +2,7 @@
 
 Every limit is of the worst case: as if all that works on the order's side filled and the order itself, at the higher of
 the last price and the order's own. A limit that needs a price that is not there denies; one that needs history
-(correlations, value at risk) says nothing until there is enough.
+(correlations) says nothing until there is enough, and value at risk counts whole what it does not know.
 
 *Correlation* is the value-weighted mean of the signed correlations of the entry with what is held (``semantics.md``
 section 4): a short counts with the other sign on either side, the symbol itself is left out, and so are names whose
@@ -18,21 +18,24 @@ from collections.abc import Mapping
 from typing import Final
 
 from actors.messages.orders import BUY
-from actors.risk.exposure import Book, Exposure, Holding
+from actors.risk.exposure import Exposure
 from actors.risk.form import Denial, plain
-from actors.risk.limits import NO_LIMIT, PortfolioTerms, sector_numbers
+from actors.risk.holdings import Book, Holding
+from actors.risk.limits import NO_LIMIT, PortfolioTerms
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
 from actors.risk.totals import Totals
+from actors.risk.var import LEAST
 from actors.risk.var_limit import VarLimit
 from actors.values.correlation import correlations
 from actors.values.fixed import SCALE, div_round, fmt, to_fixed
 from actors.values.history import SessionHistory
 from actors.values.plain import in_cents
-from actors.values.universe import Universe
+from actors.values.universe import Universe, sector_numbers
 
 _UNIT: Final = SCALE * SCALE
 _DIGITS: Final = 9
+_NAMED_MAX: Final = 3
 
 
 class ExposureLimits:
@@ -286,11 +289,20 @@ class ExposureLimits:
     # -- value at risk ---------------------------------------------------------------------------------------------
 
     def _at_risk(self, book: Book, symbol: int, side: int, value: int) -> Denial | None:
-        lost = self._var_limit.over(book, symbol, side * value, self._var * book.equity / _UNIT)
-        if lost is None:
+        over = self._var_limit.over(book, symbol, side * value, self._var * book.equity / _UNIT)
+        if over is None:
             return None
-        shown, cap = plain(lost), _money(self._var * book.equity)
+        shown, cap = plain(over.lost), _money(self._var * book.equity)
         said, most = in_cents(shown, cap)
+        if over.unknown:
+            names = ", ".join(self._symbols[other] for other in over.unknown[:_NAMED_MAX])
+            more = len(over.unknown) - _NAMED_MAX
+            reason = (
+                f"the value at risk of {names}{f' and {more} more' if more > 0 else ''} is not known, too few sessions "
+                f"of {LEAST}; counted whole a day's value at risk would be {said}, more than {most}, which is "
+                f"{fmt(100 * self._var)} % of equity; order less, or wait for more sessions"
+            )
+            return Denial("UNKNOWN_VAR", reason, shown, cap)
         reason = (
             f"a day's value at risk (historical, 95 %) would be {said}, more than {most}, which is "
             f"{fmt(100 * self._var)} % of equity; order less, or close something"

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from actors.messages.market import BarPanel
 from actors.messages.orders import Fill
-from actors.risk.exposure import Working
+from actors.risk.holdings import Working
 from actors.values.fixed import SCALE, fmt
 
 ON_BARS: Final = ("open", "intrabar", "close")

@@ -3,8 +3,8 @@
 The loss of a position is measured from the last price to the working stops that close it, each for its own quantity and
 the nearest to the market first; what no stop covers is at risk with its whole value. A stop that trails is at most its
 distance away. What works and is no exit counts from its own price to the stop it will have: that of its bracket, else
-the automatic one that the portfolio says it will have (for strategies' orders), else none. A gap beyond a stop is not
-foreseen.
+the automatic one that the portfolio says it will have (for strategies' orders), else none. Of a flip the half that
+opens and what is held are never there at once: the side that risks more counts. A gap beyond a stop is not foreseen.
 
 All amounts are products of a price and a quantity, units of 1e-16.
 """
@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from actors.messages.orders import NO_TERMS, OrderType, SubmitOrder
-from actors.risk.exposure import Book, Exposure, Holding, Working
+from actors.risk.exposure import Exposure
 from actors.risk.form import Denial
+from actors.risk.holdings import Book, Holding, Working
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
 from actors.risk.terms import HUNDRED_PERCENT, worst_px
@@ -75,11 +76,10 @@ class Heat:
             )
             return Denial("RISK_PER_TRADE", reason, shown, cap)
         if self._most:
-            held = self.of_portfolio(order.portfolio, own)
-            if held is None:
+            total = self._with(order, risk, own)
+            if total is None:
                 reason = "something that is held or being entered has no price, so what is at risk is not known"
                 return Denial("NO_REF_PRICE", f"{reason}; wait for a price")
-            total = risk + held
             if total > self._most * equity:
                 shown, cap = _money(total), _money(self._most * equity)
                 said, most = in_cents(shown, cap)
@@ -108,8 +108,8 @@ class Heat:
                 return mul(px, share)
         return px
 
-    def of_portfolio(self, portfolio: str, own: Working | None = None) -> int | None:
-        """Return what a portfolio's positions and entries risk, without ``own``; None where a price is missing.
+    def of_portfolio(self, portfolio: str) -> int | None:
+        """Return what a portfolio's positions and entries risk; None where a price is missing.
 
         What each symbol risks is kept until it, or its price, is another one.
         """
@@ -117,14 +117,26 @@ class Heat:
         if book.risk_of != self._prices.version:
             book.risk = self._sum(book)
             book.risk_of = self._prices.version
-        total = book.risk
-        if own is None or total is None or own.order.reduce_only:
-            return total
-        order = own.order
-        holding = book.holdings[order.symbol]
-        if holding.qty * order.side < 0:  # it closes
-            return total
-        return total - self._of_working(own, self._prices.last(order.symbol))
+        return book.risk
+
+    def _with(self, order: SubmitOrder, risk: int, own: Working | None) -> int | None:
+        """Return what a portfolio would risk with an entry, which takes the place of ``own``; None where not known."""
+        total = self.of_portfolio(order.portfolio)
+        holding = self._exposure.books[order.portfolio].holdings.get(order.symbol)
+        if total is None or holding is None or not (holding.qty or holding.orders):
+            return None if total is None else total + risk
+        before = holding.risk
+        if before is not None and own is None and holding.qty * order.side >= 0 and not _may_flip(holding):
+            return total + risk  # what most are
+        sides = self._sides(holding, max(0, self._prices.last(order.symbol)), own)
+        if sides is None or before is None:
+            return None
+        along, against = sides
+        if holding.qty * order.side >= 0:
+            along += risk
+        else:
+            against += risk
+        return total - before + max(along, against)
 
     def _sum(self, book: Book) -> int | None:
         item = self._prices.closes.item
@@ -144,23 +156,54 @@ class Heat:
 
     def _of_holding(self, holding: Holding, px: int) -> int | None:
         """Return what a position and the entries that work beside it risk; None where a price is missing."""
-        total = 0
+        sides = self._sides(holding, px, None)
+        return None if sides is None else max(sides)
+
+    def _sides(self, holding: Holding, px: int, own: Working | None) -> tuple[int, int] | None:
+        """Return what is risked on a position's side, and on the other one by what opens behind its end.
+
+        Without ``own``; None where a price is missing.
+        """
+        along = against = 0
         if holding.qty:
             if not px:
                 return None
-            total = _of_position(holding, px)
+            along = _of_position(holding, px)
+        left = abs(holding.qty) - holding.cuts
+        groups: dict[str, int] = {}
         for working in holding.orders.values():
             order = working.order
-            if order.reduce_only or holding.qty * order.side < 0:  # it closes
+            if order.reduce_only or working is own:
                 continue
+            opens = working.leaves
+            if holding.qty * order.side < 0:
+                if order.terms is not None and order.terms.oco_group:  # of a group one fills: the largest counts
+                    before = groups.get(order.terms.oco_group, 0)
+                    groups[order.terms.oco_group] = max(before, opens)
+                    opens = max(0, opens - before)
+                closes = max(0, min(opens, left))
+                left -= closes
+                opens -= closes
+                if not opens:
+                    continue
             if not px and not working.limit_px and not worst_px(order, working.stop_px, px):
                 return None
-            total += self._of_working(working, px)
-        return total
+            risk = self._of_working(working, px) * opens
+            if holding.qty * order.side < 0:
+                against += risk
+            else:
+                along += risk
+        return along, against
 
     def _of_working(self, working: Working, last: int) -> int:
+        """Return what a share of a working entry risks, units of 1e-8."""
         px = working.limit_px or worst_px(working.order, working.stop_px, last)
-        return self.of_entry(working.order, px) * working.leaves
+        return self.of_entry(working.order, px)
+
+
+def _may_flip(holding: Holding) -> bool:
+    """Tell whether something that works may open the other side of what is held."""
+    return bool(holding.sells if holding.qty > 0 else holding.buys if holding.qty < 0 else 0)
 
 
 def _of_position(holding: Holding, px: int) -> int:

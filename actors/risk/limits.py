@@ -15,7 +15,7 @@ from typing import Final
 from actors.messages.limits import SymbolLimits
 from actors.risk.params import RiskLimits
 from actors.values.fixed import SCALE, to_fixed
-from actors.values.universe import Universe
+from actors.values.universe import Universe, sector_numbers
 from daemon.kernel.errors import ConfigError
 
 _REMEDY: Final = "correct the name, or add it to the run"
@@ -61,7 +61,8 @@ class PortfolioTerms:
         positions: symbols held or being entered.
         gross: sum of all positions' values.
         leverage, net: multiples of equity.
-        sectors: by number of the sector (:func:`sector_numbers`), its share of equity; () where none is limited.
+        sectors: by number of the sector (:func:`~actors.values.universe.sector_numbers`), its share of equity; () where
+            none is limited.
         whole: whether ``gross``, ``leverage`` or ``net`` is on.
         crowded: whether anything beyond one symbol is limited; set by the gate.
     """
@@ -93,19 +94,6 @@ class PortfolioTerms:
 def tighter(first: int, second: int) -> int:
     """Return the smaller of two limits of which 0 is none."""
     return min(first, second) if first and second else first or second
-
-
-def sector_numbers(universe: Universe) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return the names of the sectors and by symbol the number of its own.
-
-    Symbols without one are one sector together, called "". Where no symbol has one, nothing is known of sectors: both
-    are empty.
-    """
-    if not any(universe.sectors):
-        return (), ()
-    names = tuple(sorted(dict.fromkeys(universe.sectors)))
-    number = {name: n for n, name in enumerate(names)}
-    return names, tuple(number[name] for name in universe.sectors)
 
 
 def compiled(

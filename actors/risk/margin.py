@@ -15,7 +15,8 @@ from actors.messages.orders import BUY, SELL, SubmitOrder, TimeInForce
 from actors.messages.portfolio import EquityMarked
 from actors.messages.risk import MarginCalled
 from actors.risk.breakers import Guard
-from actors.risk.exposure import Book, Exposure
+from actors.risk.exposure import Exposure
+from actors.risk.holdings import Book
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
 from actors.risk.trading_state import KILLED

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.risk.correlation import betas, deviations, matrix
-from actors.risk.limits import PortfolioTerms, sector_numbers
+from actors.risk.limits import PortfolioTerms
 from actors.risk.params import RiskLimits
 from actors.risk.stress import NO_SECTOR, Impact, Scenario, stress
 from actors.risk.stress import Prepared as PreparedStress
@@ -26,7 +26,7 @@ from actors.risk.track import SESSIONS, Day
 from actors.risk.var import HISTORICAL, LEAST, LEVELS, Sample, Tail, normal_parts, parts, tails
 from actors.values.fixed import SCALE
 from actors.values.tails import deviation, finite
-from actors.values.universe import Universe
+from actors.values.universe import Universe, sector_numbers
 
 F64 = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.intp]

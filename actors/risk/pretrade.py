@@ -13,8 +13,8 @@ Order of the checks and their codes; the first that fails speaks:
    (:mod:`actors.risk.price_limits`), ``SELF_MATCH`` (:mod:`actors.risk.self_match`), ``CONFIDENCE``;
 5. exposure: ``SHORT_NOT_ALLOWED``, and for entries ``MAX_POSITION``, ``MAX_POSITIONS``, then ``MAX_GROSS``,
    ``MAX_LEVERAGE``, ``MAX_NET``, ``MAX_SECTOR``, ``CORRELATION``, ``CLUSTER``, ``BOOK_GROSS``, ``BOOK_LEVERAGE``,
-   ``BOOK_POSITION``, ``MAX_VAR`` (:mod:`actors.risk.exposure_limits`), ``RISK_PER_TRADE``, ``MAX_HEAT``
-   (:mod:`actors.risk.heat`), ``CASH`` (margin accounts: ``BUYING_POWER``).
+   ``BOOK_POSITION``, ``MAX_VAR``, ``UNKNOWN_VAR`` (:mod:`actors.risk.exposure_limits`), ``RISK_PER_TRADE``,
+   ``MAX_HEAT`` (:mod:`actors.risk.heat`), ``CASH`` (margin accounts: ``BUYING_POWER``).
 
 A replace is judged as an order with its new terms would be, in the place of the old one.
 
@@ -37,11 +37,13 @@ from typing import Final
 
 from actors.messages.orders import BUY, SELL, OrderType, SubmitOrder, TimeInForce
 from actors.messages.risk import TradingState
-from actors.risk.exposure import Book, Exposure, Working
+from actors.risk.exposure import Exposure
 from actors.risk.exposure_limits import ExposureLimits
 from actors.risk.fees import FeeEstimate
+from actors.risk.flips import opening_of, out_of_turn, split, unclosed
 from actors.risk.form import Denial, Split, bad_price, economic_key, plain, seconds
 from actors.risk.heat import Heat
+from actors.risk.holdings import Book, Working
 from actors.risk.limits import compiled
 from actors.risk.params import RiskLimits
 from actors.risk.prices import Prices
@@ -215,6 +217,9 @@ class Gate:
         leaves = qty - working.cum
         if leaves <= 0:
             return Denial(*below_filled(working.cum), fmt(qty), fmt(working.cum))
+        denial = out_of_turn(working, qty, limit_px, stop_px, self._exposure.working)
+        if denial is not None:
+            return denial
         verdict = self._judge(order, qty, leaves, limit_px, stop_px, now, working)
         if isinstance(verdict, Split):
             reason = f"the new quantity would flip the position; at most {fmt(verdict.closing)} close it"
@@ -316,6 +321,9 @@ class Gate:
                 same += holding.cuts
             if own is not None and not order.reduce_only:
                 same -= own.leaves
+                half = opening_of(order, self._exposure.working)
+                if half is not None:
+                    same -= half.leaves  # it comes behind this one
             if order.terms is not None and order.terms.oco_group:
                 same -= self._exposure.in_group(order)  # one of them fills, whichever it is
         closable = -held - same
@@ -327,9 +335,9 @@ class Gate:
             entry = not reducing
             parent = order.parent_id
             if parent and closable > 0 and own is None and opens_a_flip(order.client_order_id, parent):
-                return _unclosed(order, closable)
+                return unclosed(order, closable)
             if entry and closable > 0 and (side == BUY or self._limits.allow_short):
-                return _flip(order, closable)
+                return split(order, closable)
         if order.terms is not None and order.terms.bracket is not None and not entry and own is None:
             return _IDLE_BRACKET
         state = self._keeper.state
@@ -481,23 +489,3 @@ def _short(leaves: int, held: int) -> Denial:
 def _no_place(names: int, places: int) -> Denial:
     reason = f"{names} names are held or being entered already; close one first"
     return Denial("MAX_POSITIONS", reason, str(names + 1), str(places))
-
-
-def _flip(order: SubmitOrder, closable: int) -> Split | Denial:
-    """Return how an order that would turn the position is cut.
-
-    In an OCO group its halves would cancel each other, and what fills whole or not at all cannot be two orders.
-    """
-    if order.tif is TimeInForce.FOK:
-        reason = f"the order would flip the position, and a fok order cannot be split; {fmt(closable)} close it"
-        return Denial("WOULD_FLIP", reason, fmt(order.qty), fmt(closable))
-    if order.terms is not None and order.terms.oco_group:
-        reason = f"the order would flip the position, and one of an OCO group cannot be split; {fmt(closable)} close it"
-        return Denial("WOULD_FLIP", reason, fmt(order.qty), fmt(closable))
-    return Split(closable)
-
-
-def _unclosed(order: SubmitOrder, closable: int) -> Denial:
-    """Deny the half of a flip that opens, where the half that closes was refused: nothing is closed in its stead."""
-    reason = f"the order {order.parent_id} that was to close {fmt(closable)} first was refused, so nothing is opened"
-    return Denial("WOULD_FLIP", reason, fmt(order.qty), fmt(closable))

@@ -260,9 +260,14 @@ class Prices:
         return found
 
     @property
+    def interval(self) -> int:
+        """Length of the last bar in nanoseconds, 0 where there was none."""
+        return self._interval
+
+    @property
     def in_session(self) -> bool:
-        """Whether a session has begun and not ended yet."""
-        return self.session > 0 and self._open_ts > self._closed_ts
+        """Whether a session has begun and not ended yet; one may begin at the instant at which the last one ends."""
+        return self.session > 0 and self._open_ts >= self._closed_ts
 
     def last(self, symbol: int) -> int:
         """Return the last known price, 0 where there is none."""
@@ -278,7 +283,7 @@ class Prices:
         seen: int = self._seen.item(symbol)
         closed = self._closed_ts
         if seen <= closed:
-            since_open = now - self._open_ts if self._open_ts > closed else 0
+            since_open = now - self._open_ts if self._open_ts >= closed else 0
             age = closed - seen + since_open
         else:
             age = now - seen

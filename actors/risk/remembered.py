@@ -67,7 +67,7 @@ class Remembered:
         self.sizes = Sizes(universe.symbols, limits, daily=daily)
         self.price_limits = PriceLimits(universe.symbols, limits)
         self.self_match = SelfMatch()
-        self.restricted = Restricted(universe, limits)
+        self.restricted = Restricted(universe, limits, prices)
         self.day_trades = DayTrades(margin=exposure.is_margin)
         self.adopt(limits)
 
@@ -117,7 +117,6 @@ class Remembered:
             self.sizes.volumes.split(symbol, action.numerator, action.denominator)
         elif action.kind == "rename" and action.renamed_to is not None:
             self.sizes.volumes.move(symbol, action.renamed_to)
-            self.restricted.move(symbol, action.renamed_to)
 
     # -- orders ----------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """The restricted list: symbols in which nothing is entered; what is held may be closed.
 
-Names of the configuration are on it as long as they stand there. An operator puts others on it and takes them off,
-which survives restarts and reloads.
+Names of the configuration are on it as long as they stand there, whatever they are called by now. An operator puts
+others on it and takes them off, which survives restarts and reloads.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 from actors.messages.control import RestrictSymbol
 from actors.messages.risk import RestrictionChanged
 from actors.risk.params import RiskLimits
+from actors.risk.prices import Prices
 from actors.values.universe import Universe
 from daemon.kernel.actor import Context, CoreActor, decides, evolves
 from daemon.kernel.errors import OperatorError, RefusedError
@@ -24,22 +25,23 @@ class Restricted:
         added: of those, what operators put there.
     """
 
-    __slots__ = ("_configured", "_index", "added", "why")
+    __slots__ = ("_configured", "_index", "_named", "_prices", "added", "why")
 
-    def __init__(self, universe: Universe, limits: RiskLimits) -> None:
-        """Begin with the configuration's names."""
+    def __init__(self, universe: Universe, limits: RiskLimits, prices: Prices) -> None:
+        """Begin with the configuration's names; ``prices`` knows what each is called by now."""
         self._index = universe.index()
+        self._prices = prices
         self.added: dict[int, str] = {}
         self.why: dict[int, str] = {}
         self.adopt(limits)
 
     def adopt(self, limits: RiskLimits) -> None:
         """Take over the configuration's names; those the run does not have concern nobody."""
-        self._configured = tuple(self._index[name] for name in limits.restricted if name in self._index)
+        self._named = tuple(self._index[name] for name in limits.restricted if name in self._index)
         self._look()
 
     def is_configured(self, symbol: int) -> bool:
-        """Tell whether the configuration names a symbol."""
+        """Tell whether the configuration names a symbol, or what it was called before."""
         return symbol in self._configured
 
     def fold(self, event: RestrictionChanged) -> None:
@@ -51,12 +53,21 @@ class Restricted:
         self._look()
 
     def move(self, symbol: int, new: int) -> None:
-        """Let another symbol be restricted as this one is, which is renamed to it."""
-        if symbol in self.why:
-            self.added[new] = self.why[symbol]
-            self._look()
+        """Let another symbol be restricted as this one is, which was renamed to it; told behind :class:`Prices`."""
+        if symbol in self.added:
+            self.added[new] = self.added[symbol]
+        self._look()
 
     def _look(self) -> None:
+        renamed = self._prices.gone
+        found: dict[int, None] = {}
+        for symbol in self._named:
+            number = symbol
+            for _ in range(len(renamed) + 1):
+                if number >= 0:
+                    found[number] = None
+                number = renamed.get(number, -1)
+        self._configured = tuple(found)
         self.why = dict.fromkeys(self._configured, "risk.restricted names it") | self.added
 
     def snapshot(self) -> list[list[Any]]:

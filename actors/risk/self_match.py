@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from actors.messages.orders import BUY, SELL, OrderType, SubmitOrder, TimeInForce
-from actors.risk.exposure import Working
 from actors.risk.form import Denial
+from actors.risk.holdings import Working
 from actors.values.fixed import fmt
 
 _TAKES_AT_LIMIT: Final = (OrderType.LIMIT, OrderType.TAKE_PROFIT)

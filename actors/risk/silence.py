@@ -40,7 +40,7 @@ class Silence:
         self._limit_ns = 0
 
     def adopt(self, rule: BreakerRule, *, daily: bool) -> None:
-        """Watch this rule from now on; one that is switched on begins to count with the next session."""
+        """Watch this rule from now on; within a session see :meth:`fold_changed`."""
         self._limit_ns = 0 if daily else round(rule.limit * SECOND)
         self.on = self._limit_ns > 0
 
@@ -73,6 +73,21 @@ class Silence:
     def fold_armed(self, now: int) -> None:
         """The breaker, which was not watched while it had tripped, is armed again at the stamp ``now``."""
         due = self.next_due
+        self._set(max(due, now + 1) if due else 0)
+
+    def fold_changed(self, now: int, bar_ns: int, *, listened: bool, watch: bool) -> None:
+        """Another rule was adopted: the timer that waits may be that of a longer limit.
+
+        Args:
+            now: nanoseconds UTC.
+            bar_ns: length of the last bar: who has not listened so far has heard of none.
+            listened: whether somebody watched by the old rule.
+            watch: whether the breaker is armed.
+        """
+        if not listened:
+            self._bar_ns = max(self._bar_ns, bar_ns)
+            self.heard = now if self.opened else 0
+        due = self.next_due if watch else 0
         self._set(max(due, now + 1) if due else 0)
 
     def after(self, now: int) -> int:
@@ -110,14 +125,16 @@ class Feeds:
     Attributes:
         lost: feed -> stamp of the loss, nanoseconds UTC.
         waiting: (when it comes, feed) of the timers that wait, in the order in which they were set.
+        fresh: those that the last change of the rule has set.
     """
 
-    __slots__ = ("_limit_ns", "lost", "waiting")
+    __slots__ = ("_limit_ns", "fresh", "lost", "waiting")
 
     def __init__(self) -> None:
         """Begin with every feed well, and the breaker off."""
         self.lost: dict[str, int] = {}
         self.waiting: list[tuple[int, str]] = []
+        self.fresh: list[tuple[int, str]] = []
         self._limit_ns = 0
 
     def adopt(self, rule: BreakerRule) -> None:
@@ -140,6 +157,17 @@ class Feeds:
         """A session opened: what is lost is away from here on."""
         for feed in self.lost:
             self._set(now, feed)
+
+    def fold_changed(self, now: int, opened: int) -> None:
+        """Another rule was adopted at the stamp ``now``: what is lost is looked at when that one says.
+
+        Args:
+            now: nanoseconds UTC.
+            opened: stamp of the session's opening, 0 between sessions, when nothing is away.
+        """
+        due = [(max(self.due(max(since, opened)), now + 1), feed) for feed, since in self.lost.items()]
+        self.fresh = [timer for timer in due if opened and self._limit_ns and timer not in self.waiting]
+        self.waiting += self.fresh
 
     def fold_reviewed(self, event: RiskReviewed) -> None:
         """A timer has come."""

@@ -68,6 +68,8 @@ class Volumes:
                 self._has_column = False
                 self.floor = -1
         elif not panel.revision:
+            if self._has_column is False:  # the rule was off, and what it says by now was not asked for yet
+                self.floor = -1
             self._has_column = True
             whole = bool(np.minimum.reduce(volume) >= 0.0 and np.add.reduce(volume) < np.inf)  # false for NaN
             if not whole:  # what cannot be a volume is as unknown as one that is missing

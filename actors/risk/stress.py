@@ -2,8 +2,9 @@
 
 A symbol falls by the shock it is named with, else by that of its sector or asset class (``[universe.sectors]``), else
 by its beta times the market's; a beta that is not known counts as 1, and nobody loses more than all. A scenario of
-``each_sector`` shocks one sector at a time and tells the worst. A scenario of ``correlation`` has no direction: it is
-the loss of so many deviations of the portfolio, after correlations have gone so far of the way to 1.
+``each_sector`` shocks one sector at a time and tells the worst; where no symbol has a sector it is unknown. A scenario
+of ``correlation`` has no direction: it is the loss of so many deviations of the portfolio, after correlations have gone
+so far of the way to 1.
 """
 
 from __future__ import annotations
@@ -22,10 +23,20 @@ F64 = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.intp]
 
 LEAST_SHOCK: Final = -1.0
-MOST_SHOCK: Final = 10.0
+"""Nobody loses more than everything."""
+MOST_SHOCK: Final = 1.0
+"""Of a market or a sector; above it percent were written where fractions are meant."""
+MOST_OF_SYMBOL: Final = 10.0
+"""Of a single symbol: one may be squeezed, and shorts pay for it."""
 DEVIATIONS_MAX: Final = 100.0
+TITLE_MAX: Final = 100
 NO_SECTOR: Final = "none"
 """How symbols without a sector are told; together they are one."""
+NO_SECTORS: Final = "no symbol held has a sector"
+SECTORS_UNUSED: Final = "no symbol held has a sector: those of the scenario touch none"
+SOME_WITHOUT: Final = "symbols without a sector count as one"
+NO_DEVIATIONS: Final = "deviations are not known: too few sessions"
+NO_VALUE: Final = "the value of something held is not known"
 
 _NUMBERS: Final = ("market", "each_sector", "correlation", "deviations")
 _TABLES: Final = ("sectors", "symbols")
@@ -69,6 +80,7 @@ class Impact(msgspec.Struct, frozen=True):
         sector: the worst one of a scenario of ``each_sector``, "" else.
         by_name, by_sector, by_beta, assumed: how many symbols had their own shock, their sector's, beta times the
             market's, and of the latter a beta of 1 because none is known.
+        note: why the loss is unknown, or what it leaves out; "" for nothing.
     """
 
     scenario: str
@@ -81,6 +93,7 @@ class Impact(msgspec.Struct, frozen=True):
     by_sector: int = 0
     by_beta: int = 0
     assumed: int = 0
+    note: str = ""
 
 
 def parse_scenario(name: str, data: Mapping[str, Any]) -> Scenario:
@@ -98,11 +111,13 @@ def parse_scenario(name: str, data: Mapping[str, Any]) -> Scenario:
         table = data.get(key, {})
         if not isinstance(table, Mapping):
             raise _bad(name, f"{key} is not a table of names and shocks")
-        tables[key] = {str(k): _shock(name, f"{key}.{k}", _number(name, f"{key}.{k}", v)) for k, v in table.items()}
-    texts = {key: str(data[key]) for key in _TEXTS if key in data}
+        most = MOST_OF_SYMBOL if key == "symbols" else MOST_SHOCK
+        tables[key] = {k: _shock(name, f"{key}.{k}", _number(name, f"{key}.{k}", v), most) for k, v in table.items()}
+    _once(name, tables["sectors"])
+    texts = {key: _text(name, key, data[key]) for key in _TEXTS if key in data}
     for key in ("market", "each_sector"):
         if key in numbers:
-            _shock(name, key, numbers[key])
+            _shock(name, key, numbers[key], MOST_SHOCK)
     kinds = [
         "market" in numbers or any(tables.values()),
         "each_sector" in numbers,
@@ -140,9 +155,28 @@ def _number(name: str, key: str, value: Any) -> float:
     return float(value)
 
 
-def _shock(name: str, key: str, value: float) -> float:
-    if not LEAST_SHOCK <= value <= MOST_SHOCK:
-        raise _bad(name, f"{key} = {value:g} is no shock: a fraction from -1 (all is lost) to {MOST_SHOCK:g}")
+def _text(name: str, key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise _bad(name, f"{key} = {value!r} is not text")
+    if key == "title" and (not value.isprintable() or len(value) > TITLE_MAX):
+        raise _bad(name, f"title is not one line of at most {TITLE_MAX} characters")
+    return value
+
+
+def _once(name: str, sectors: Mapping[str, float]) -> None:
+    found: dict[str, str] = {}
+    for sector in sectors:
+        before = found.setdefault(_folded(sector), sector)
+        if before != sector:
+            raise _bad(name, f"sectors.{before} and sectors.{sector} are one sector, which has one shock")
+
+
+def _shock(name: str, key: str, value: float, most: float) -> float:
+    text = f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    if value < LEAST_SHOCK:
+        raise _bad(name, f"{key} = {text} is no shock: nothing falls by more than everything, which is -1")
+    if value > most:
+        raise _bad(name, f"{key} = {text} is no shock: {key} may rise by {most:g} at most (0.03 is 3 %)")
     return value
 
 
@@ -213,6 +247,8 @@ def _shocks(
         if shock is not None:
             shocks[i], source[i] = shock, 2
     named, by_sectors, by_beta = (int((source == kind).sum()) for kind in (2, 1, 0))
+    if scenario.market is None:  # what is not named stands still, whatever its beta
+        return shocks, (named, by_sectors, 0, 0)
     return shocks, (named, by_sectors, by_beta, int(((source == 0) & ~known).sum()))
 
 
@@ -229,14 +265,18 @@ def stress(held: Prepared, weights: F64, deviation: float | None) -> list[Impact
         deviation: of the whole portfolio's session returns, None where not known.
     """
     if not np.isfinite(weights).all():
-        return [Impact(scenario.name, scenario.title, None) for scenario in held.scenarios]
+        return [Impact(scenario.name, scenario.title, None, note=NO_VALUE) for scenario in held.scenarios]
     out = []
+    placed = not held.names or any(held.sector_names)
     for scenario, shocks, counts in zip(held.scenarios, held.shocks, held.counts, strict=True):
         if shocks is not None:
             losses = -weights * shocks
             worst, worst_loss = _worst(held, losses)
             loss = float(losses.sum()) + 0.0
-            out.append(Impact(scenario.name, scenario.title, loss, worst, worst_loss, "", *counts))
+            note = SECTORS_UNUSED if scenario.sectors and not placed else ""
+            out.append(Impact(scenario.name, scenario.title, loss, worst, worst_loss, "", *counts, note=note))
+        elif scenario.each_sector is not None and not placed:
+            out.append(Impact(scenario.name, scenario.title, None, note=NO_SECTORS))
         elif scenario.each_sector is not None:
             out.append(_each_sector(held, weights, scenario, scenario.each_sector))
         else:
@@ -260,7 +300,9 @@ def _each_sector(held: Prepared, weights: F64, scenario: Scenario, shock: float)
     inside = held.sector_of == at
     worst, worst_loss = _worst(held, np.where(inside, losses, 0.0))
     sector, loss = held.sector_names[at] or NO_SECTOR, float(sums[at]) + 0.0
-    return Impact(scenario.name, scenario.title, loss, worst, worst_loss, sector, by_sector=int(inside.sum()))
+    note = SOME_WITHOUT if sector == NO_SECTOR else ""
+    count = int(inside.sum())
+    return Impact(scenario.name, scenario.title, loss, worst, worst_loss, sector, by_sector=count, note=note)
 
 
 def _together(held: Prepared, weights: F64, scenario: Scenario, deviation: float | None) -> Impact:
@@ -270,8 +312,15 @@ def _together(held: Prepared, weights: F64, scenario: Scenario, deviation: float
     each = weights * held.deviations
     together = float(each.sum())
     if deviation is None or scenario.correlation is None or not math.isfinite(together):
-        return Impact(scenario.name, scenario.title, None)
+        return Impact(scenario.name, scenario.title, None, note=NO_DEVIATIONS)
     part = scenario.correlation
     loss = scenario.deviations * math.sqrt((1.0 - part) * deviation**2 + part * together**2)
     worst, worst_loss = _worst(held, scenario.deviations * each * math.copysign(1.0, together))
     return Impact(scenario.name, scenario.title, loss, worst, worst_loss)
+
+
+def unmatched(scenario: Scenario, names: Sequence[str], sectors: Sequence[str]) -> list[str]:
+    """Return what a scenario names and nothing held is, such as ``sectors.Enegry``: a typo looks like that."""
+    of = {_folded(sector) for sector in sectors}
+    out = [f"sectors.{sector}" for sector in scenario.sectors if _folded(sector) not in of]
+    return out + [f"symbols.{symbol}" for symbol in scenario.symbols if symbol not in names]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from actors.risk.prices import Prices
 
 if TYPE_CHECKING:
-    from actors.risk.exposure import Book, Holding
+    from actors.risk.holdings import Book, Holding
 
 
 class Totals:

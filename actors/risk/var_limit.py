@@ -6,17 +6,22 @@ with the same number on every machine. It takes an array of some hundred session
 it needs not be taken: no session can cost more than the worst session of each value that has changed, on top of what
 was counted last (a quantile of a sum is at most the quantile plus the largest of what was added). Where even that is
 within the limit, nothing is counted. The bound says yes to nothing that counting would refuse, so it changes no answer.
+
+Fewer than 60 sessions say nothing (``semantics.md`` section 4), and what is not known is not fine: a symbol without as
+many, or without as many in common with the others, is counted at its whole value on top of what the others come to. A
+long position cannot lose more in a session; of a short it is assumed. So nobody enters on one unknown name what the
+known ones would have been denied.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from actors.risk.exposure import Book, Holding
+from actors.risk.holdings import Book, Holding
 from actors.risk.params import RiskLimits
 from actors.risk.totals import Totals
 from actors.risk.var import LEAST, historical
@@ -27,6 +32,13 @@ LEVEL: Final = 0.95
 _UNIT: Final = SCALE * SCALE
 _SLACK: Final = 1e-6
 """Sums of floats are not exact; what lies this near to the limit is counted."""
+
+
+class Over(NamedTuple):
+    """What is too much: the value at risk, money; and symbols that are in it with their whole value."""
+
+    lost: float
+    unknown: tuple[int, ...] = ()
 
 
 class _Counted:
@@ -66,8 +78,8 @@ class VarLimit:
         self._sessions = limits.var_sessions
         self._of = -1
 
-    def over(self, book: Book, symbol: int, value: int, most: float) -> float | None:
-        """Return the value at risk with an entry, money, where it is above ``most``; None where not, or not known.
+    def over(self, book: Book, symbol: int, value: int, most: float) -> Over | None:
+        """Return the value at risk with an entry where it is above ``most``, None where not.
 
         Args:
             book: whose sums are up to date.
@@ -76,8 +88,6 @@ class VarLimit:
             most: money.
         """
         history, totals = self._history, book.totals
-        if history.known < LEAST:
-            return None
         if self._of != history.version:
             self._counted.clear()
             self._extremes.clear()
@@ -91,15 +101,44 @@ class VarLimit:
         values[symbol] = value
         lost = self._count(values)
         if lost is None:
-            return None
+            self._counted.pop(totals, None)
+            return self._partly(values, most)
         if all(self._extremes_of(other) is not None for other in values):
             self._counted[totals] = _Counted(lost, values)
         else:  # another symbol would be of other sessions: of that nothing can be said
             self._counted.pop(totals, None)
         told = round(lost, 2)
-        return told if told > most else None
+        return Over(told) if told > most else None
+
+    def _partly(self, values: Mapping[int, int], most: float) -> Over | None:
+        """Return what is too much where some of it is not known: the known part, or it and all of the rest."""
+        known, unknown = self._split(values)
+        lost = self._count({symbol: values[symbol] for symbol in known}) if known else 0.0
+        told = round(max(0.0, lost or 0.0), 2)
+        if told > most:
+            return Over(told)
+        told = round(told + sum(abs(values[symbol]) for symbol in unknown) / _UNIT, 2)
+        return Over(told, tuple(unknown)) if told > most else None
+
+    def _split(self, values: Mapping[int, int]) -> tuple[list[int], list[int]]:
+        """Return the symbols with enough sessions in common, and the others.
+
+        Those with too few of their own go first, then one by one the one with the fewest, of equal ones the last.
+        """
+        ids = sorted(symbol for symbol, value in values.items() if value)
+        if self._history.known < LEAST:
+            return [], ids
+        finite = np.isfinite(self._history.returns_of(ids, self._sessions))
+        own = np.count_nonzero(finite, axis=0)
+        columns = [column for column in range(len(ids)) if own[column] >= LEAST]
+        while columns and np.count_nonzero(finite[:, columns].all(axis=1)) < LEAST:
+            columns.remove(min(columns, key=lambda column: (own[column], -column)))
+        known = [ids[column] for column in columns]
+        return known, [symbol for symbol in ids if symbol not in known]
 
     def _count(self, values: Mapping[int, int]) -> float | None:
+        if self._history.known < LEAST:
+            return None
         ids = sorted(values)
         returns = self._history.returns_of(ids, self._sessions)
         series = returns[np.isfinite(returns).all(axis=1)]

@@ -15,7 +15,14 @@ from actors.messages.limits import BreakerRule
 from actors.messages.market import FeedConnected, FeedLost, FeedStale, SessionOpened
 from actors.messages.orders import Fill, OrderDenied, OrderFilled, OrderPartiallyFilled, OrderRejected
 from actors.messages.portfolio import SignalsReady, TradeClosed
-from actors.messages.risk import BreakerReset, ConnectionChanged, EntriesLocked, LimitBreached, RiskReviewed
+from actors.messages.risk import (
+    BreakerReset,
+    ConnectionChanged,
+    EntriesLocked,
+    LimitBreached,
+    LimitsChanged,
+    RiskReviewed,
+)
 from actors.risk import breaker_rows as names
 from actors.risk.breaker_desk import BreakerDesk
 from actors.risk.fill_checks import distance, insane, slipped
@@ -130,7 +137,7 @@ class WatchDesk(BreakerDesk):
         ts = self.frame_ts
         self._blocks.fold_opened(ts, self._prices.session)
         if self._used.any:
-            self._used.fold_opened(list(self._uses()))
+            self._used.fold_opened(list(self._uses(told=True)))
         tripped = self._rows.get("", names.STALE_DATA) is not None
         self._silence.fold_opened(ts, max(0, panel.first_end - panel.ts), watch=not tripped)
         self._feeds.fold_opened(ts)
@@ -206,6 +213,23 @@ class WatchDesk(BreakerDesk):
         if panel.feed in self._feeds.lost:
             ctx.emit(ConnectionChanged(panel.feed, lost=False, since=ctx.now))
 
+    def limits_changed(self, event: LimitsChanged) -> None:
+        """Adopt them; what is silent or lost already is measured by them, too."""
+        listened = self._silence.on
+        super().limits_changed(event)
+        watch = self._rows.get("", names.STALE_DATA) is None
+        self._silence.fold_changed(self.frame_ts, self._prices.interval, listened=listened, watch=watch)
+        self._feeds.fold_changed(self.frame_ts, self._silence.opened)
+
+    @decides(LimitsChanged)
+    def watch_by_new_limits(self, event: LimitsChanged, ctx: Context) -> None:
+        """Set the timers that they ask for: those that wait may be of longer limits."""
+        del event
+        if self._silence.fresh:
+            ctx.call_at(self._silence.fresh, ReviewRisk(names.STALE_DATA))
+        for due, feed in self._feeds.fresh:
+            ctx.call_at(due, ReviewRisk(names.CONNECTIVITY, feed))
+
     @evolves(ConnectionChanged)
     def connection_changed(self, event: ConnectionChanged) -> None:
         """Take over what became of a feed."""
@@ -251,9 +275,10 @@ class WatchDesk(BreakerDesk):
             if not self._used.was_told(found.portfolio, found.limit):
                 ctx.emit(found)
 
-    def _uses(self) -> Iterator[LimitBreached]:
+    def _uses(self, *, told: bool = False) -> Iterator[LimitBreached]:
         for name, guard in self._guards.items():
-            yield from at_close(guard, self._exposure.books[name], self._limits, self._prices, self._universe)
+            book = self._exposure.books[name]
+            yield from at_close(guard, book, self._limits, self._prices, self._universe, told=told)
 
     # -- market and models -------------------------------------------------------------------------------------------
 

@@ -1,4 +1,8 @@
-"""Average daily volume: the mean over the sessions among the last twenty whose volume is known."""
+"""Average daily volume: the mean over the sessions among the last twenty whose volume is known.
+
+Every session counts among the twenty, also one in which nothing was traded or told: what is known of sessions before
+them grows old, and is forgotten like any other.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +66,7 @@ class AverageVolume:
 
     def end_session(self) -> None:
         """Close today's row of intraday volumes."""
-        if self._daily or not self._seen.any():
+        if self._daily:
             return
         self._rows[self._next] = np.where(self._seen, self._today, np.nan)
         self._today[:] = 0.0

@@ -54,3 +54,16 @@ class Universe(msgspec.Struct, frozen=True):
     def sector(self, symbol_id: int) -> str:
         """Return the sector, "" where unknown or where the id is outside the universe."""
         return self.sectors[symbol_id] if 0 <= symbol_id < len(self.sectors) else ""
+
+
+def sector_numbers(universe: Universe) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the names of the sectors and by symbol the number of its own.
+
+    Symbols without one are one sector together, called "". Where no symbol has one, nothing is known of sectors: both
+    are empty.
+    """
+    if not any(universe.sectors):
+        return (), ()
+    names = tuple(sorted(dict.fromkeys(universe.sectors)))
+    number = {name: n for n, name in enumerate(names)}
+    return names, tuple(number[name] for name in universe.sectors)

@@ -17,16 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.portfolio.state import PortfolioState
-from actors.predictor.pool.host import PoolFacts
 from actors.risk.breakers import LATCHED
 from actors.risk.measures import Measures
 from actors.risk.params import RiskLimits
 from actors.values import Universe
 from actors.values.fixed import SCALE, div_round, mul
-from actors.values.margin import Margin
 from actors.values.time import format_ts
 from daemon.control.calls import Call
 from daemon.system.board_breakers import breaker_rows, by_hand_rows, lock_rows, restricted_rows
+from daemon.system.board_facts import PortfolioFacts, ShellFacts, StrategyFacts, age_s, date_text, drawdown_of
 from daemon.system.board_limits import limit_rows, nearest_limits
 from daemon.system.board_measures import Measurer, Observed
 from daemon.system.board_models import pool_in_short
@@ -40,114 +39,11 @@ from daemon.system.views_rows import filter_of
 
 I64 = npt.NDArray[np.int64]
 
-SECOND: Final = 1e9
 FINE: Final = ("live",)
 """States of a feed that nobody has to look at. One that has ended is no fault, and yet no price comes any more."""
 
 ENDED: Final = "ended"
 NO_MORE: Final = "no prices come any more, so no order fills"
-
-
-class FeedFact(msgspec.Struct, frozen=True):
-    """A feed as the shell sees it; ``last_event_ns`` is monotonic, None before the first event."""
-
-    name: str
-    state: str
-    last_event_ns: int | None = None
-    detail: str = ""
-
-
-class ActorFact(msgspec.Struct, frozen=True):
-    """A supervised child: its state by :class:`daemon.kernel.actor.Lifecycle` and how often it was restarted."""
-
-    name: str
-    state: str
-    restarts: int = 0
-    detail: str = ""
-
-
-class ShellFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the core does not know about itself.
-
-    Attributes:
-        version, run_id, mode: of the run.
-        started_ns, commit_ns: monotonic stamps of the start and of the last commit.
-        seq: of the last committed frame.
-        feeds, actors: in order.
-        degraded: names of core actors that lost an input to quarantine.
-        alerts_pending: rows of the outbox that no channel has confirmed.
-        alerts_unacked: critical ones nobody has acknowledged.
-        journal: further gauges of the ledger, plain numbers by name with the unit last.
-        notices: sentences a person should see.
-        disk: "ok", or why there is too little room to trade on.
-        inference: how whoever computes models does; None where nobody was asked.
-        text_model: id of the model that scores headlines, "" where none does.
-    """
-
-    version: str
-    run_id: str
-    mode: str
-    started_ns: int
-    commit_ns: int
-    seq: int
-    feeds: tuple[FeedFact, ...] = ()
-    actors: tuple[ActorFact, ...] = ()
-    degraded: tuple[str, ...] = ()
-    alerts_pending: int = 0
-    alerts_unacked: int = 0
-    journal: dict[str, int | float | str | None] = {}
-    notices: tuple[str, ...] = ()
-    disk: str = "ok"
-    inference: PoolFacts | None = None
-    text_model: str = ""
-
-
-class PortfolioFacts(msgspec.Struct, frozen=True):
-    """One portfolio; money in units of 1e-8.
-
-    Attributes:
-        day_base: equity at the close before the present session plus flows since; between two sessions it is still that
-            of the one that has ended, whose profit is what people want to know in the evening.
-        peak: highest session-close equity, flows accounted for.
-        loss_base, mark: what the breakers measure from, ``loss_base`` in the same way; a reset restarts them.
-        names: places taken by holdings and entries.
-        positions: (symbol id, qty, cost, realised) of every symbol ever held, in order of symbol id.
-        held: how many of them are not flat.
-        daily, drawdown: states of the two breakers.
-        blocked: whether entries are blocked for the day.
-        margin: what the positions of a margin account require, None in other accounts.
-    """
-
-    name: str
-    cash: int
-    equity: int
-    gross: int
-    net: int
-    day_base: int
-    peak: int
-    reserved: int
-    available: int
-    names: int
-    held: int
-    positions: tuple[tuple[int, int, int, int], ...]
-    loss_base: int
-    mark: int
-    daily: str
-    drawdown: str
-    blocked: bool
-    margin: Margin | None = None
-
-
-class StrategyFacts(msgspec.Struct, frozen=True):
-    """A strategy of the run; ``off`` says who switched it off, "" while it is on."""
-
-    name: str
-    off: str
-    decisions: int
-    horizon: str
-    bar: str
-    model_id: str
-    trained: tuple[int, int]
 
 
 class Board(msgspec.Struct, frozen=True):
@@ -481,38 +377,3 @@ def _strategies(core: Core) -> tuple[StrategyFacts, ...]:
 def order_names(core: Core) -> dict[str, str]:
     """Return order id -> client order id of every working order; on the core's thread."""
     return {order.order_id: order.order.client_order_id for order in core.broker.working}
-
-
-# -- small things ------------------------------------------------------------------------------------------------------
-
-
-def age_s(now_ns: int, since_ns: int | None) -> msgspec.Raw | None:
-    """Return seconds between two monotonic stamps as a plain number, to the millisecond; never below 0."""
-    return None if since_ns is None else msgspec.Raw(f"{max(0, now_ns - since_ns) / SECOND:.3f}".encode())
-
-
-def date_text(date: int) -> str | None:
-    """Return ``YYYY-MM-DD`` of YYYYMMDD, None for 0."""
-    text = str(date)
-    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if date else None
-
-
-def drawdown_of(p: PortfolioFacts) -> float:
-    """Return equity over its peak less 1: 0 at the peak and above, negative below."""
-    return min(0.0, p.equity / p.peak - 1.0) if p.peak > 0 else 0.0
-
-
-__all__ = [
-    "ActorFact",
-    "Board",
-    "FeedFact",
-    "PortfolioFacts",
-    "ShellFacts",
-    "StrategyFacts",
-    "age_s",
-    "build_board",
-    "date_text",
-    "drawdown_of",
-    "order_names",
-    "positions_asked",
-]

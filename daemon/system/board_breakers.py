@@ -11,7 +11,8 @@ from daemon.system.desk_reply import plain
 from daemon.system.measure_rows import ratio
 
 if TYPE_CHECKING:
-    from daemon.system.board import Board, PortfolioFacts
+    from daemon.system.board import Board
+    from daemon.system.board_facts import PortfolioFacts
     from daemon.system.board_risk import TrippedFact
 
 UNITS: Final = {

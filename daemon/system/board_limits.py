@@ -15,7 +15,8 @@ from daemon.system.desk_reply import plain
 from daemon.system.measure_rows import measured_limits, ratio
 
 if TYPE_CHECKING:
-    from daemon.system.board import Board, PortfolioFacts
+    from daemon.system.board import Board
+    from daemon.system.board_facts import PortfolioFacts
 
 MONEY: Final = "money"
 SHARES: Final = "shares"

@@ -12,7 +12,8 @@ from daemon.system.desk_reply import plain
 from daemon.system.measure_rows import measure_fields, ratio
 
 if TYPE_CHECKING:
-    from daemon.system.board import Board, PortfolioFacts
+    from daemon.system.board import Board
+    from daemon.system.board_facts import PortfolioFacts
 
 
 def _largest(board: Board, p: PortfolioFacts) -> tuple[str | None, int]:

@@ -18,7 +18,8 @@ from typing import Final
 import anyio
 import msgspec
 
-from daemon.system.board import Board, ShellFacts
+from daemon.system.board import Board
+from daemon.system.board_facts import ShellFacts
 from daemon.system.core_ports import Pending
 
 BOARD_S: Final = 0.1

@@ -286,7 +286,7 @@ def _flowed(call: Call, command: Message, events: list[Event], standing: Standin
 def _reset(call: Call, command: Message, events: list[Event], standing: Standing | None) -> dict[str, Any]:
     del call
     assert isinstance(command, ResetBreaker)  # noqa: S101 - the table below pairs them
-    result = {
+    result: dict[str, Any] = {
         "schema": "tradingd.breaker/1",
         "portfolio": command.portfolio,
         "breaker": command.breaker,
@@ -294,6 +294,10 @@ def _reset(call: Call, command: Message, events: list[Event], standing: Standing
         "subjects": [event.subject for event in events if isinstance(event, BreakerReset) and event.subject],
         "changed": any(isinstance(event, BreakerReset) for event in events),
     }
+    if not result["changed"]:
+        named = f"{command.breaker}{command.portfolio and f' of {command.portfolio}'}"
+        about = command.subject and f" ({command.subject})"
+        result["detail"] = f"no breaker {named}{about} has tripped, so there was none to reset"
     return result if standing is None else result | {"trading_state": standing.trading_state}
 
 

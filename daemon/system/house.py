@@ -102,7 +102,8 @@ class House:
         problems = check_core(running.loop.core.core)
         sentence = f"the books do not agree: {problems[0]}" if problems else ""
         if problems and self._may_add_risk():
-            running.command(Halt(sentence, BY))  # again, if somebody resumed while they do not
+            # Again, if somebody resumed while they do not. What everything is worth is not known, which is no loss.
+            running.command(Halt(f"UNKNOWN: {sentence}", BY))
         if problems and sentence != self._books_said:
             running.log.error("books do not agree", problems=problems[:10])
             running.trouble("books", sentence, critical=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from actors.broker.account import Account
 from actors.portfolio.accounts import CASH, DIVIDENDS_RECEIVABLE, REALIZED, SECURITIES, cash_identity
 from actors.portfolio.state import PortfolioState
-from actors.risk.exposure import Book, Holding
+from actors.risk.holdings import Book, Holding
 from actors.values.fixed import fmt
 
 if TYPE_CHECKING:

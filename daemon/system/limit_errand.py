@@ -10,6 +10,7 @@ from actors.messages.control import SetLimits
 from actors.messages.limits import RiskLimits
 from actors.risk.looser import loosened
 from config.by_hand import assignments, lay_over
+from config.settings import settings_digest
 from config.sources import Loaded
 from daemon.control.calls import Call, Outcome
 from daemon.kernel.errors import ConfigError
@@ -53,7 +54,7 @@ async def set_limits(call: Call, standing: Standing, in_core: InCore) -> Outcome
             remedy="say that it is meant: --yes, or loosen on the wire",
         )
     reason = call.reason or f"{call.method} by an operator"
-    command = SetLimits(wanted, laid.changes, reason, call.peer.by)
+    command = SetLimits(wanted, laid.changes, reason, call.peer.by, settings_digest(laid.settings))
     if not laid.changes:
         return reply_of(call, command, [])
     return await in_core(Input(command, "control", call=call))

@@ -74,6 +74,7 @@ def measure_fields(m: Measures | None) -> dict[str, Any]:
                 "worst_loss": ratio(impact.worst_loss) if impact.worst else None,
                 "sector": impact.sector or None,
                 "assumed_betas": impact.assumed,
+                "note": impact.note or None,
             }
             for impact in m.stress
         ],

@@ -6,8 +6,10 @@ And what a start would say, of a configuration that nobody starts yet.
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Final
 
 from actors.risk.limits import check_names
+from actors.risk.stress import unmatched
 from actors.values.time import format_ts
 from config.params import portfolio_specs
 from config.risk_params import risk_limits
@@ -23,6 +25,9 @@ from daemon.system.options import DEFAULT_SEED
 from daemon.system.scenarios import load_scenarios
 from daemon.system.start import Data, open_data, pace_of
 from daemon.system.tick_notices import tick_notices
+
+NAMED_MAX: Final = 5
+"""Names told in one sentence."""
 
 
 def rehearse(settings: Settings) -> list[str]:
@@ -50,7 +55,8 @@ def rehearse(settings: Settings) -> list[str]:
         speak_of_keys(error)
         error.exit_code = ConfigError.exit_code
         raise
-    return [*map(in_keys, data.recording.notices), *tick_notices(settings, data.recording)]
+    noticed = [*map(in_keys, data.recording.notices), *tick_notices(settings, data.recording)]
+    return [*noticed, *_of_scenarios(settings, data)]
 
 
 def playing(settings: Settings, data: Data, core: LiveCore) -> str:
@@ -86,6 +92,18 @@ def cold(settings: Settings, data: Data, core: LiveCore) -> str:
         f"strategies look back over {rows:,} sessions, and predictor.warmup shows them {warmup:,} before the first: "
         f"{rows - warmup:,} may pass without a decision"
     )
+
+
+def _of_scenarios(settings: Settings, data: Data) -> list[str]:
+    """Tell what the user's scenarios name and no symbol of the run is: meant for others, or a typo that shocks none."""
+    universe = data.recording.universe
+    found = []
+    for scenario in load_scenarios(settings.risk.scenarios, own_only=True):
+        names = unmatched(scenario, universe.symbols, universe.sectors)
+        if names:
+            more = ", ..." if len(names) > NAMED_MAX else ""
+            found.append(f"scenario {scenario.name}: no symbol of this run is {', '.join(names[:NAMED_MAX])}{more}")
+    return found
 
 
 def _of_cash(settings: Settings, opened: OpenedLedger) -> list[str]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from actors.reporter.csvfiles import Wide, find_column, read_returns, read_rows, read_symbols, read_wide
 from actors.risk.correlation import DIGITS, betas, deviations, matrix
-from actors.risk.stress import NO_SECTOR, prepare, stress
+from actors.risk.stress import NO_SECTOR, prepare, stress, unmatched
 from actors.risk.var import (
     HISTORICAL,
     LEAST,
@@ -30,7 +30,8 @@ from actors.risk.var import (
 )
 from actors.values.tails import deviation
 from daemon.kernel.errors import OperatorError, UsageError
-from daemon.system.scenarios import load_scenarios, read_scenario
+from daemon.system.measure_rows import rounded
+from daemon.system.scenarios import load_scenarios
 
 F64 = npt.NDArray[np.float64]
 
@@ -40,6 +41,8 @@ DRAWS_MAX: Final = 10_000_000
 BLOCK: Final = 1 << 22
 """Normals drawn at once: 32 MiB."""
 LEAST_MIN: Final = 2
+WEIGHT_MAX: Final = 100.0
+"""Times equity that a position may be."""
 SAMPLE: Final = "positive = loss, a fraction; mean included, ddof 1; n common sessions, fewer than 60 give null"
 DEFINITIONS: Final = {
     HISTORICAL: "minus the linear (1 - level) quantile of weights x returns; es: mean loss of the worst (1 - level) n"
@@ -112,12 +115,22 @@ def _held(returns: Path, weights: Path | None) -> tuple[list[str], Sample, F64]:
         series = read_returns(returns)
         return list(series.names), Sample(series.values, np.array([0], dtype=np.intp)), np.ones(1)
     wide = _checked(read_wide(returns, holes=True), returns)
-    given = {symbol: weight for symbol, weight in read_symbols(weights).items() if weight}
+    given = {symbol: weight for symbol, weight in _fractions(weights).items() if weight}
     ids = [_place(symbol, wide.names, weights, returns) for symbol in given]
     if not ids:
         message = f"{weights} holds nothing: every value is 0"
         raise OperatorError(message, code="BAD_FILE", remedy="give a value over equity other than 0")
     return list(given), Sample(wide.values, np.array(ids, dtype=np.intp)), np.array(list(given.values()))
+
+
+def _fractions(path: Path) -> dict[str, float]:
+    """Return weights; amounts of money in their place are refused, they would be losses of thousands of times all."""
+    found = read_symbols(path)
+    for symbol, weight in found.items():
+        if abs(weight) > WEIGHT_MAX:
+            message = f"{path}: {symbol} = {weight:g} is no fraction of equity"
+            raise OperatorError(message, code="BAD_FILE", remedy="divide values by equity: 0.1 is 10 %")
+    return found
 
 
 def _checked(wide: Wide, path: Path) -> Wide:
@@ -216,7 +229,7 @@ def calc_stress(
     if own_only and not scenarios:
         message = "--own-only leaves nothing without --scenario FILE"
         raise UsageError(message)
-    given = read_symbols(weights)
+    given = _fractions(weights)
     names, held = list(given), np.array(list(given.values()))
     slopes = spreads = np.full(len(names), np.nan)
     spread = None
@@ -230,8 +243,9 @@ def calc_stress(
         if benchmark:
             market = wide.values[:, _place(benchmark, wide.names, Path("--benchmark"), returns)]
             slopes = betas(of_held, market, LEAST)
-    chosen = load_scenarios(scenarios) if not own_only else tuple(read_scenario(path) for path in scenarios)
-    impacts = stress(prepare(names, _sectors(weights, names), slopes, spreads, chosen), held, spread)
+    chosen, of = load_scenarios(scenarios, own_only=own_only), _sectors(weights, names)
+    impacts = stress(prepare(names, of, slopes, spreads, chosen), held, spread)
+    given_here = {path.stem for path in scenarios}
     known = [impact.loss for impact in impacts if impact.loss is not None]
     rows = [
         {
@@ -245,11 +259,13 @@ def calc_stress(
             "by_sector": impact.by_sector,
             "by_beta": impact.by_beta,
             "assumed_betas": impact.assumed,
+            "note": impact.note or None,
+            "unmatched": unmatched(scenario, names, of) if scenario.name in given_here else [],
             "source": scenario.source,
         }
         for impact, scenario in zip(impacts, chosen, strict=True)
     ]
-    return {
+    found: dict[str, Any] = {
         "schema": "tradingd.stress/1",
         "value": max(known, default=None),
         "inputs": {
@@ -258,9 +274,12 @@ def calc_stress(
             "benchmark": benchmark or None,
         },
         "definition": "loss of each scenario over equity, positive = loss: a symbol's own shock, else its sector's,"
-        " else beta x the market's (a beta that is not known is 1); value: the largest",
+        " else beta x the market's (a beta that is not known is 1); nine digits; unmatched: what a file names and"
+        " nothing held is; value: the largest",
         "rows": rows,
     }
+    answer: dict[str, Any] = rounded(found)
+    return answer
 
 
 def _known(value: float) -> float | None:

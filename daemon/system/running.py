@@ -28,7 +28,8 @@ from daemon.service.watchdog import Check, CorePing
 from daemon.supervision.errors import EscalatedError
 from daemon.supervision.events import ActorFailed, ActorStuck, Escalated, SupervisionEvent
 from daemon.supervision.supervisor import StartContext, Supervisor
-from daemon.system.board import ActorFact, Board, FeedFact, ShellFacts, build_board
+from daemon.system.board import Board, build_board
+from daemon.system.board_facts import ActorFact, FeedFact, ShellFacts
 from daemon.system.board_measures import Measurer
 from daemon.system.boards import BOARD_S, Boards
 from daemon.system.core_loop import CoreLoop

@@ -38,6 +38,7 @@ from actors.messages.portfolio import (
     CashFlowed,
     DividendAccrued,
     DividendPaid,
+    EntriesCut,
     EquityMarked,
     FinancingCharged,
     PositionAdjusted,
@@ -80,6 +81,7 @@ class ViewFold:
     def __init__(self, db: sqlite3.Connection) -> None:
         """Go on behind what stands in ``db``."""
         self._db = db
+        self._room: dict[int, tuple[float, str]] = {}
         self.seq, self.ts = db.execute("SELECT seq, ts FROM meta").fetchone()
         self._next = 1 + db.execute("SELECT coalesce(max(n), 0) FROM orders").fetchone()[0]
         self._orders: dict[str, OrderRow] = {}
@@ -132,6 +134,7 @@ class ViewFold:
             SessionRolled: self._rolled,
             SignalsReady: self._signals,
             PredictionsScored: self._scored,
+            EntriesCut: self._entries_cut,
             TargetsProposed: self._targets,
         }
 
@@ -489,13 +492,25 @@ class ViewFold:
         scores = {name: pair for name, *pair in zip(names, realized, tradable, strict=True)}
         self._buffers["scored"].append((e.strategy or e.model, e.decision, e.horizon, self.seq, text_of(scores)))
 
+    def _entries_cut(self, e: EntriesCut) -> None:
+        """Keep what found too little room for the targets that come behind it, in the same frame."""
+        parts = zip(unpack_f64(e.parts).tolist(), e.limits, strict=True)
+        self._room = dict(zip(unpack_i32(e.ids).tolist(), parts, strict=True))
+
     def _targets(self, e: TargetsProposed) -> None:
         weights = unpack_f64(e.weights).tolist()
         names = [self._names[i] for i in unpack_i32(e.ids).tolist()]
         row = (e.portfolio, e.strategy, e.decision, self.seq, self.ts, e.reason, e.cut_buy, e.cut_sell)
         cuts = zip(unpack_f64(e.cut_correlation).tolist(), unpack_f64(e.cut_heat).tolist(), strict=True)
-        smaller = dict(zip((self._names[i] for i in unpack_i32(e.cut_ids).tolist()), cuts, strict=True))
-        self._buffers["targets"].append((*row, text_of(dict(zip(names, weights, strict=True))), text_of(smaller)))
+        smaller: dict[int, tuple[float, float, float, str]] = {
+            i: (alike, heat, 0.0, "") for i, (alike, heat) in zip(unpack_i32(e.cut_ids).tolist(), cuts, strict=True)
+        }
+        for i, (part, limit) in self._room.items():
+            alike, heat, *_ = smaller.get(i, (0.0, 0.0))
+            smaller[i] = alike, heat, part, limit
+        self._room = {}
+        told = {self._names[i]: cut for i, cut in smaller.items()}
+        self._buffers["targets"].append((*row, text_of(dict(zip(names, weights, strict=True))), text_of(told)))
 
 
 def _terms(event: OrderReplaced | OrderReplaceRequested | OrderRestated) -> dict[str, str | None]:

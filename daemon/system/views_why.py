@@ -138,6 +138,9 @@ def _decision(db: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any] | None
     return None
 
 
+_UNCUT: Final[tuple[Any, ...]] = (0.0, 0.0, 0.0, "")
+
+
 def _targets(db: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any] | None:
     """Return the weight the portfolio wanted on account of that decision, and what gates and sizing cut."""
     found = db.execute(
@@ -147,7 +150,8 @@ def _targets(db: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any] | None:
     if found is None or not row["decision"]:
         return None
     weights = msgspec.json.decode(found["weights"])
-    alike, heat = msgspec.json.decode(found["smaller"]).get(row["symbol"], (0.0, 0.0))
+    cuts: list[Any] = msgspec.json.decode(found["smaller"]).get(row["symbol"], [])
+    alike, heat, room, limit = [*cuts, *_UNCUT[len(cuts) :]]  # of an older version there are two
     return {
         "ts": format_ts(found["ts"]),
         "reason": found["reason"],
@@ -157,6 +161,8 @@ def _targets(db: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any] | None:
         "cut_sell": found["cut_sell"],
         "cut_correlation": plain(alike),
         "cut_heat": plain(heat),
+        "cut_room": plain(room),
+        "cut_limit": limit,
     }
 
 

@@ -23,7 +23,7 @@ from actors.messages.limits import BreakerRule, PortfolioLimits, RiskLimits, Sym
 from actors.messages.market import BarPanel, QuotePanel, SessionClosed, SessionOpened  # noqa: E402
 from actors.messages.orders import BUY, SELL, OrderType, SubmitOrder, TimeInForce  # noqa: E402
 from actors.messages.portfolio import DepositCash  # noqa: E402
-from actors.risk.exposure import Working  # noqa: E402
+from actors.risk.holdings import Working  # noqa: E402
 from actors.risk.pretrade import Gate  # noqa: E402
 from actors.values import Session, Universe, parse_interval  # noqa: E402
 from config.params import broker_params, portfolio_specs  # noqa: E402

@@ -25,7 +25,8 @@ from actors.messages.catalogue import codec  # noqa: E402
 from actors.risk.params import RiskLimits  # noqa: E402
 from daemon.journal.journal import Manifest  # noqa: E402
 from daemon.journal.sqlite import SqliteJournal  # noqa: E402
-from daemon.system.board import ShellFacts, build_board  # noqa: E402
+from daemon.system.board import build_board  # noqa: E402
+from daemon.system.board_facts import ShellFacts  # noqa: E402
 from daemon.system.views import Projector  # noqa: E402
 from daemon.system.views_rows import Filter, Views  # noqa: E402
 from daemon.system.views_why import why  # noqa: E402

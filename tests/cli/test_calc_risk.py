@@ -153,7 +153,9 @@ def test_var_refuses_what_makes_no_sense_in_a_sentence(
         ("symbol,value\nA,0\n", "holds nothing"),
         ("symbol,value\nA,0.5\nA,0.5\n", "A comes twice"),
         ("symbol,value\nA,nan\n", "is not finite"),
-        ("symbol,value\nA,\n", "is not a number"),
+        ("symbol,value\nA,\n", "is not a number; write one such as 0.0123"),
+        ("symbol,value\nA,40000\n", "A = 40000 is no fraction of equity; divide values by equity"),
+        ("symbol,value\nA,-100.1\n", "A = -100.1 is no fraction of equity"),
         ("symbol,value\n", "has a header and no rows"),
         ("name,value\nA,1\n", "there is no column symbol"),
     ],
@@ -167,6 +169,23 @@ def test_weights_that_cannot_be_held_are_refused_in_a_sentence(
     code, sentence = refused(capsys, "var", "--returns", returns, "--weights", path)
     assert code == 1
     assert what in sentence
+
+
+def test_a_column_that_comes_twice_is_refused(capsys: pytest.CaptureFixture[str], returns: Path) -> None:
+    """Nobody can say which one is meant, and an answer by name could have only one of them."""
+    returns.write_text(returns.read_text().replace("ts,SPY,A,B", "ts,SPY,A,A"))
+    code, sentence = refused(capsys, "correlation", "--returns", returns)
+    assert code == 1
+    assert "line 1: column 'A' comes twice; one column a symbol" in sentence
+
+
+def test_a_file_that_is_not_there_is_named_with_what_to_do(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """And one that is no text."""
+    code, sentence = refused(capsys, "var", "--returns", tmp_path / "none.csv")
+    assert code == 1
+    assert "none.csv cannot be read: No such file or directory; name a CSV file that this user may read" in sentence
+    (tmp_path / "bin.csv").write_bytes(bytes([255, 254]))
+    assert "it is not UTF-8 text; save it as" in refused(capsys, "var", "--returns", tmp_path / "bin.csv")[1]
 
 
 def test_a_loss_of_more_than_all_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, weights: Path) -> None:
@@ -204,10 +223,32 @@ def test_stress_by_sector_beta_and_own_scenario(
 def test_stress_without_returns_takes_betas_as_one(capsys: pytest.CaptureFixture[str], weights: Path) -> None:
     """And says so; what needs deviations is unknown."""
     rows = {row["scenario"]: row for row in answered(capsys, "stress", "--weights", weights)["rows"]}
-    assert rows["pandemic-2020"]["loss"] == pytest.approx(0.7 * 0.3392)
-    assert rows["pandemic-2020"]["assumed_betas"] == 3
+    assert rows["pandemic-2020"]["loss"] == pytest.approx(0.6 * 0.589 - 0.2 * 0.455 + 0.3 * 0.3392)
+    assert rows["pandemic-2020"]["assumed_betas"] == 1
     assert rows["correlation-one"]["loss"] is None
     assert (rows["sector-shock"]["sector"], rows["sector-shock"]["loss"]) == ("Energy", pytest.approx(0.12))
+
+
+def test_stress_without_sectors_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The fall of one sector is unknown; losses have nine digits: 0.4 x 0.5678 + 0.3 x 0.5678 = 0.39746."""
+    path = tmp_path / "w.csv"
+    path.write_text("symbol,value\nA,0.4\nB,0.3\n")
+    rows = {row["scenario"]: row for row in answered(capsys, "stress", "--weights", path)["rows"]}
+    assert (rows["sector-shock"]["loss"], rows["sector-shock"]["note"]) == (None, "no symbol held has a sector")
+    assert rows["crisis-2008"]["loss"] == 0.39746
+    assert rows["crisis-2008"]["note"] == "no symbol held has a sector: those of the scenario touch none"
+    assert rows["correlation-one"]["note"] == "deviations are not known: too few sessions"
+
+
+def test_stress_tells_names_in_a_users_file_that_nothing_held_has(
+    capsys: pytest.CaptureFixture[str], weights: Path, tmp_path: Path
+) -> None:
+    """A typo in a sector is no loss of nothing without a word; the program's own files name all sectors there are."""
+    own = tmp_path / "mine.toml"
+    own.write_text("market = -0.1\n[sectors]\nEnegry = -0.5\nenergy = -0.3\n[symbols]\na = -0.9\n")
+    rows = {row["scenario"]: row for row in answered(capsys, "stress", "--weights", weights, "--scenario", own)["rows"]}
+    assert rows["mine"]["unmatched"] == ["sectors.Enegry", "symbols.a"]
+    assert rows["crisis-2008"]["unmatched"] == []
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from actors.alerter.params import AlertParams
 from actors.broker.params import BrokerParams
-from actors.portfolio.params import PortfolioSpec
+from actors.portfolio.params import PortfolioSpec, RoomLimits
 from actors.risk.params import RiskLimits
 from config.params import alert_params, broker_params, portfolio_specs, strategy_requests
 from config.risk_params import risk_limits
@@ -61,7 +61,8 @@ def test_the_plan_is_what_the_rooms_default_to() -> None:
     assert {name: limits[name] for name in FIRST_LIMITS} == {name: getattr(RiskLimits(), name) for name in FIRST_LIMITS}
     assert alert_params(Settings()) == AlertParams()
     alike = {"correlation_shrink": 0.7, "max_correlation": 0.8}  # off in the room: they came after the first ledgers
-    assert portfolio_specs(Settings()) == (PortfolioSpec("main", 100_000 * 10**8, **alike),)
+    room = RoomLimits(max_position=0.2, max_positions=10, max_leverage=2.0, max_sector=0.4, max_cluster=0.3)
+    assert portfolio_specs(Settings()) == (PortfolioSpec("main", 100_000 * 10**8, **alike, room=room),)
 
 
 def test_a_limit_that_came_later_is_off_in_a_ledger_that_does_not_know_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -91,6 +92,20 @@ def test_f60_a_file_that_is_gone_leaves_the_old_settings(tmp_path: Path) -> None
     file.unlink()
     with pytest.raises(ConfigError, match="does not exist"):
         reload_settings(old)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device"])
+def test_what_is_no_file_is_not_waited_for(kind: str, tmp_path: Path) -> None:
+    """A pipe that nobody writes to would hold up every change of limits behind it, a device has no end."""
+    file, old = started(tmp_path)
+    file.unlink()
+    if kind == "fifo":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="is not a regular file") as refused:
+        reload_settings(old)
+    assert refused.value.code == "CONFIG_FILE"
 
 
 def test_a_limit_taken_out_of_the_file_is_its_default_and_told(tmp_path: Path) -> None:

@@ -127,6 +127,7 @@ def test_c22_a_daemon_whose_books_stop_to_agree_halts(tmp_path: Path) -> None:
         assert d.status()["trading_state"] == "active"
         d.meddle("cook")
         until_halted(d, "the books do not agree: cash of main")
+        assert d.status()["state_reason"].startswith("UNKNOWN: "), "what it is worth is not known, which is no loss"
         assert any(line["event"] == "books do not agree" and line["problems"] for line in d.logged())
         d.kill()
 

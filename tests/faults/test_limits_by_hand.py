@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from actors.messages.risk import LimitsChanged, RestrictionChanged
+from config.settings import settings_digest
+from config.sources import load_settings
 from daemon.system.parity import parity_of
 from daemon.system.verify import verify_path
 from tests.faults.meddling import playing
@@ -77,6 +79,12 @@ def test_c25_a_limit_set_by_hand_is_recorded_and_outlives_restarts_until_the_con
             ("risk.symbols.BBB.max_order_qty", "0", "5"),
         )
         assert (first.reason, first.digest) == ("thin", "")
+        # Each change names the configuration with it: what a file that says the same would have been called.
+        said = LIMITS.replace("50", "10") + "[risk.symbols.BBB]\nmax_order_qty = 5\n"
+        d.write(settings(tmp_path, said))
+        wanted = load_settings(file=d.config, profile=None, environ={}, sets=())
+        assert first.config == settings_digest(wanted.settings)
+        assert second.config not in ("", first.config)
         assert first.by.startswith("uid")
         assert (first.old.max_order_qty, first.new.max_order_qty) == (50 * 10**8, 10 * 10**8)
         assert second.old == first.new

@@ -53,6 +53,7 @@ class World:
         self,
         *,
         symbols: Sequence[str] = ("AA", "BB"),
+        sectors: Sequence[str] = (),
         interval: str = "1m",
         broker: BrokerParams = FREE,
         limits: RiskLimits = WIDE,
@@ -62,7 +63,7 @@ class World:
     ) -> None:
         """Build and deposit."""
         self.spec = CoreSpec(
-            universe=Universe(tuple(symbols)),
+            universe=Universe(tuple(symbols), tuple(sectors)),
             interval=parse_interval(interval),
             bindings=tuple(bindings),
             decision_interval=None,

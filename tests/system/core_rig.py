@@ -45,7 +45,8 @@ from daemon.kernel.actor import Frame
 from daemon.kernel.clock import VirtualClock
 from daemon.kernel.mailbox import Lane
 from daemon.kernel.message import Event, Market, Message
-from daemon.system.board import Board, ShellFacts, build_board
+from daemon.system.board import Board, build_board
+from daemon.system.board_facts import ShellFacts
 from daemon.system.boards import Boards
 from daemon.system.composition import CoreSpec
 from daemon.system.core_loop import CoreLoop

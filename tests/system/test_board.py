@@ -14,7 +14,8 @@ from actors.predictor.registry import bind
 from actors.risk.params import RiskLimits
 from actors.values.fixed import fmt
 from daemon.control.calls import Call, Peer, Role
-from daemon.system.board import ActorFact, Board, FeedFact, ShellFacts, build_board, order_names, positions_asked
+from daemon.system.board import Board, build_board, order_names, positions_asked
+from daemon.system.board_facts import ActorFact, FeedFact, ShellFacts
 from daemon.system.order_form import FieldError
 from system.wired import House
 

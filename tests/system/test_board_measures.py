@@ -11,13 +11,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from actors.messages.control import SetLimits
+from actors.messages.control import Reload, SetLimits
 from actors.messages.market import SessionOpened
 from actors.risk.params import RiskLimits
 from actors.values import Session
 from config.sources import load_settings
 from daemon.kernel.errors import OperatorError
-from daemon.system.board import Board, ShellFacts, build_board
+from daemon.system.board import Board, build_board
+from daemon.system.board_facts import ShellFacts
 from daemon.system.board_measures import Measurer, observe
 from daemon.system.opening import rehearse
 from daemon.system.options import ReplayOptions
@@ -39,6 +40,9 @@ WIDE = RiskLimits(
     replay=False,
 )
 
+BEFORE = msgspec.structs.replace(WIDE, max_var=0.0)
+"""While there are no sessions: a value at risk that is not known lets next to nothing in."""
+
 
 def opened(house: House, day: int) -> None:
     """Open the session so many days after the first."""
@@ -52,7 +56,7 @@ def opened(house: House, day: int) -> None:
 def lived(sessions: int, symbols: int = 3) -> House:
     """Return a house that bought two symbols and saw so many sessions of one bar each close behind it."""
     rng = np.random.default_rng(2)
-    house = House(limits=WIDE)
+    house = House(limits=BEFORE)
     prices = np.array([100.0, 200.0, 300.0])
     house.bar(*prices)
     house.submit(id="a", qty=100)
@@ -64,6 +68,7 @@ def lived(sessions: int, symbols: int = 3) -> House:
         opened(house, day)
         house.bar(*np.round(prices, 2))
     house.close()
+    house.put(Reload("later", "operator", WIDE))
     return house
 
 
@@ -136,7 +141,7 @@ def test_what_is_not_known_is_null() -> None:
 
 def test_the_days_fills_are_told() -> None:
     """Both orders of the first session were filled whole, and cost what the broker's slippage is."""
-    house = House(limits=WIDE)
+    house = House(limits=BEFORE)
     house.bar(100, 200, 300)
     house.submit(id="a", qty=100)
     house.bar(100, 200, 300)

@@ -10,7 +10,8 @@ import pytest
 
 from actors.messages.control import SetLimits
 from actors.messages.limits import BreakerRule, PortfolioLimits, RiskLimits, SymbolLimits
-from daemon.system.board import Board, ShellFacts, build_board
+from daemon.system.board import Board, build_board
+from daemon.system.board_facts import ShellFacts
 from daemon.system.desk import command_of
 from daemon.system.order_form import FieldError
 from system.wired import MINUTE, OPEN, House, make_call

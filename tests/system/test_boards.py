@@ -10,7 +10,8 @@ import pytest
 
 from actors.messages.portfolio import DepositCash
 from daemon.control.calls import Outcome
-from daemon.system.board import Board, ShellFacts, build_board
+from daemon.system.board import Board, build_board
+from daemon.system.board_facts import ShellFacts
 from daemon.system.boards import BOARD_S, ORDERS_S, Boards
 from daemon.system.core_ports import Input, Pending
 from system.core_rig import Fault, Rig, bars, rig, shell_facts

@@ -345,6 +345,11 @@ def test_breakers_are_reset_by_name_and_a_repeat_is_a_success() -> None:
     again = house.call("breaker.reset", breaker="daily_loss").result
     assert again is not None
     assert again["changed"] is False
+    assert again["detail"] == "no breaker daily_loss of main has tripped, so there was none to reset"
+    of_feed = house.call("breaker.reset", breaker="connectivity", subject="nowhere").result
+    assert of_feed is not None
+    assert of_feed["detail"] == "no breaker connectivity (nowhere) has tripped, so there was none to reset"
+    assert house.call("breaker.reset", breaker="daily_loss", subject="nowhere").code == "UNKNOWN_BREAKER"
     assert house.call("breaker.reset", breaker="gravity").code == "UNKNOWN_BREAKER"
 
 

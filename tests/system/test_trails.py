@@ -14,7 +14,8 @@ from daemon.cli.ctl import calls, wire
 from daemon.cli.ctl.picture import table
 from daemon.cli.ctl.text import Paint
 from daemon.control.methods import METHODS
-from daemon.system.board import ShellFacts, build_board
+from daemon.system.board import build_board
+from daemon.system.board_facts import ShellFacts
 from daemon.system.trails import with_trail
 from daemon.system.views_readers import view_readers
 from daemon.system.when import TimeReader

@@ -270,10 +270,12 @@ def _done(method: Method, result: dict[str, Any], paint: Paint, columns: int | N
         head = f"{verb}: trading is {paint(f'bold {show.colour(str(state))}'.strip(), clean(state))}"
         if result.get("changed") is False:
             head += ", as it was"
+            if isinstance(result.get("detail"), str):
+                head = f"{verb}: {clean(result['detail'])}; {head.removeprefix(f'{verb}: ')}"
         canceled = result.get("canceled")
         if isinstance(canceled, list) and canceled:
             head += f"; {counted(len(canceled), 'order')} canceled"
-        done = {"trading_state", "changed", "reason"}
+        done = {"trading_state", "changed", "reason", "detail"}
     elif isinstance(result.get("detail"), str):
         head = f"{verb}: {clean(result['detail'])}"
         done = {"detail", "stopping", "positions", "open_orders"}

@@ -79,7 +79,7 @@ def what(event: dict[str, Any], paint: Paint) -> str:
     if "old" in facts and "new" in facts:
         old, new = (text.clean(facts.pop(name)) for name in ("old", "new"))
         said.append(f"{old} -> {paint(show.colour(new), new)}")
-    smaller = _smaller(facts)
+    smaller = [*_smaller(facts), *_roomless(facts)]
     said += [*_picks(facts), *smaller]
     for name, value in facts.items():
         if name not in _FRAME and name not in _QUIET and value not in (None, "", [], {}, False):
@@ -97,7 +97,26 @@ def _smaller(facts: dict[str, Any]) -> list[str]:
     for name in ("cut_ids", "cut_correlation", "cut_heat"):
         del facts[name]
     parts = [1 - (1 - float(one)) * (1 - float(other)) for one, other in zip(alike, heat, strict=True)]
-    told = [f"{text.clean(name)} by {text.percent(f'{part:.6f}')}" for name, part in zip(names, parts, strict=True)]
+    return _cut([f"{text.clean(name)} by {_share(part)}" for name, part in zip(names, parts, strict=True)])
+
+
+def _roomless(facts: dict[str, Any]) -> list[str]:
+    """Return which entries found too little room under which limit; takes the columns out of the facts."""
+    columns = [facts.get(name) for name in ("ids", "parts", "limits")]
+    names, parts, limits = (column if isinstance(column, list) else [] for column in columns)
+    if not names or not len(names) == len(parts) == len(limits) or not all(isinstance(part, Number) for part in parts):
+        return []
+    for name in ("parts", "limits"):
+        del facts[name]
+    cuts = zip(names, parts, limits, strict=True)
+    return _cut([f"{text.clean(name)} by {_share(float(part))} ({text.clean(limit)})" for name, part, limit in cuts])
+
+
+def _share(part: float) -> str:
+    return text.percent(f"{part:.6f}")
+
+
+def _cut(told: list[str]) -> list[str]:
     more = f" and {len(told) - _LISTED_MAX:,} more" if len(told) > _LISTED_MAX else ""
     return [f"made smaller: {', '.join(told[:_LISTED_MAX])}{more}"]
 

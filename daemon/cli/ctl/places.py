@@ -68,8 +68,21 @@ def find(paths: list[str]) -> str:
 
 
 def _may_not(path: str) -> RefusedError:
-    groups = "ask for membership in one of its [control] groups, or run this as the daemon's user"
-    return RefusedError(f"this user may not open {path}", code="PERMISSION", remedy=groups)
+    group = _group_of(path)
+    named = f"the group {group}, whose the socket is" if group else "the group [control] viewer_group"
+    remedy = f"ask for membership in {named}, or run this as the daemon's user"
+    return RefusedError(f"this user may not open {path}", code="PERMISSION", remedy=remedy)
+
+
+def _group_of(path: str) -> str:
+    """Return the group whose members may connect, which operators and admins have to be in as well; "" for none."""
+    import grp  # costs a start; whoever comes here is refused already
+
+    try:
+        found = os.stat(path)  # noqa: PTH116
+        return grp.getgrgid(found.st_gid).gr_name if found.st_mode & stat.S_IWGRP else ""
+    except (OSError, KeyError):
+        return ""
 
 
 def connect(path: str, timeout_s: float) -> socket.socket:

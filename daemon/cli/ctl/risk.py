@@ -337,7 +337,7 @@ def _tables(row: dict[str, Any], paint: Paint, room: int | None) -> list[str]:
         columns = [Column("stress", least=24), Column("loss", numeric=True), Column("worst"), Column("", numeric=True)]
         cells = [
             [
-                clean(one.get("title") or one.get("scenario", "?")),
+                _scenario(one),
                 value("share", one.get("loss")),
                 clean(one.get("worst") or ""),
                 value("share", one.get("worst_loss")) if one.get("worst") else "",
@@ -346,6 +346,13 @@ def _tables(row: dict[str, Any], paint: Paint, room: int | None) -> list[str]:
         ]
         lines += ["", *text.table(columns, cells, paint, room=room, indent=_INDENT)]
     return lines
+
+
+def _scenario(row: dict[str, Any]) -> str:
+    """Return a scenario's title with the sector it is of, and what its loss leaves out or why it is unknown."""
+    more = clean("; ".join(str(row[name]) for name in ("sector", "note") if row.get(name)))
+    title = clean(row.get("title") or row.get("scenario", "?"))
+    return f"{title} ({more})" if more else title
 
 
 # ------------------------------------------------------------------------------------------------------------ lines

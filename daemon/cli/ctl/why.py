@@ -116,6 +116,10 @@ def _smaller(targets: dict[str, Any]) -> str:
         rest = "of what that left" if parts else "of the position aimed at"
         much = "too much would be lost down to stops (risk.risk_per_trade, risk.max_heat)"
         parts.append(f"{percent(targets['cut_heat'])} {rest} because {much}")
+    if _is_something(targets.get("cut_room")):
+        rest = "of what that left" if parts else "of the position aimed at"
+        key = clean(targets.get("cut_limit", "?"))
+        parts.append(f"{percent(targets['cut_room'])} {rest} because no more room was left (risk.{key})")
     return f"cut by {', and by '.join(parts)}" if parts else ""
 
 

@@ -289,6 +289,37 @@ def test_bands_told_as_a_bar_ends_are_not_for_it() -> None:
     assert took(desk.bar(3, FLAT)) == []
 
 
+@pytest.mark.parametrize("state", [TRADING, HALTED, LULD])
+def test_a_bar_that_ends_as_its_bands_are_lifted_is_held_to_them(state: str) -> None:
+    """They held for all of it, whatever is told at the instant it is known; the next one has none, nor any halt.
+
+    9.5 to 10.5 from 2:00 to 3:00: no purchase at 11, no sale at 9, also over a restart.
+    """
+    desk = Desk(FREE, daily=False)
+    desk.bar(1, FLAT)
+    desk.route(+1, 2)
+    desk.bar(2, FLAT)
+    say(desk, 2, LULD, bands=(9.5, 10.5))
+    desk.route(+1, 1, "stop", 11)
+    desk.route(-1, 1, "stop", 9)
+    say(desk, 3, state)
+    desk.split()
+    assert took(desk.bar(3, (10, 11, 8, 10))) == []
+    say(desk, 3, TRADING)
+    assert took(desk.bar(4, (10, 11, 10, 11))) == [(1, 11)]
+    assert desk.broker._status.snapshot()[2] == []
+
+
+def test_a_bar_inside_which_bands_were_lifted_is_held_to_none() -> None:
+    """Behind 1:40 everything could be traded at."""
+    desk = Desk(FREE, daily=False)
+    desk.bar(1, FLAT)
+    say(desk, 1, LULD, bands=(9.5, 10.5))
+    desk.route(+1, 1, "stop", 11)
+    say(desk, 1 + 2 / 3, TRADING)
+    assert took(desk.bar(2, (10, 11, 10, 11))) == [(1, 11)]
+
+
 def test_bands_of_a_snapshot_from_before_bars_knew_their_own_hold() -> None:
     """A row was (symbol, lower, upper)."""
     desk = Desk(FREE, daily=False)
@@ -493,6 +524,52 @@ def test_a_fall_of_ten_percent_restricts_where_that_is_switched_on(mode: str, lo
         desk.bar(24 * day + 4, FLAT, FLAT)
         desk.close(day)
     assert found == [restricted, restricted, False]
+
+
+@pytest.mark.parametrize(
+    ("late", "early", "low", "restricted"),
+    [
+        pytest.param(10.0, 10.0, 9.0, True, id="nothing moves outside the session"),
+        pytest.param(20.0, 20.0, 9.01, False, id="after it 20 are paid: 9.01 is not ten percent below its close of 10"),
+        pytest.param(5.0, 5.0, 9.01, False, id="nor does a fall outside restrict"),
+        pytest.param(8.0, 8.0, 9.0, True, id="and it makes no later one smaller"),
+    ],
+)
+def test_ten_percent_are_of_the_regular_close_in_regular_hours(
+    late: float, early: float, low: float, restricted: bool
+) -> None:
+    """Session 1 closes at 10; bars behind it and before the next one are of extended hours, a restart between them."""
+    desk = Desk(with_params(allow_short=True, ssr="computed"), daily=False)
+    desk.open(1)
+    desk.bar(32, FLAT, FLAT)
+    desk.close(1)
+    desk.bar(33, (late, late, late, late), FLAT)
+    desk.split()
+    desk.bar(47, (early, early, early, early), FLAT)
+    desk.open(2)
+    assert kinds(desk.route(-1, 1, "limit", 30)) == ["OrderAccepted"]
+    desk.bar(49, (10, 10, low, 10), FLAT)
+    assert (kinds(desk.route(-1, 1)) == ["OrderRejected"]) is restricted
+    assert kinds(desk.route(-1, 1, symbol=1)) == ["OrderAccepted"]
+
+
+AFTER = 9 * 3_600_000
+"""Milliseconds from the opening to an hour behind the close."""
+
+
+def test_prints_outside_of_the_session_are_no_fall_and_no_close() -> None:
+    """10 at the close; behind it 20 and 5 are printed; 9.5 is no fall the day after, 9 is one."""
+    desk = Tape(with_params(allow_short=True, ssr="computed"))
+    desk.trade(1, (10, 100))
+    desk.close(1)
+    desk.trade(AFTER, (20, 100))
+    desk.trade(AFTER + 1, (5, 100))
+    desk.day = 2
+    desk.open(2)
+    desk.trade(1, (9.5, 100))
+    assert kinds(desk.send(2, -1, 1)) == ["OrderAccepted"]
+    desk.trade(3, (9.0, 100))
+    assert kinds(desk.send(4, -1, 1)) == ["OrderRejected"]
 
 
 def test_prints_can_fall_by_ten_percent_too() -> None:

@@ -340,6 +340,17 @@ def test_a_recording_of_more_than_a_week_moves_by_more(write) -> None:
     assert dates[:8] == [20_131_007, 20_131_008, 20_131_009, 20_131_010, 20_131_011, 20_131_014, 20_131_015, 20_131_021]
 
 
+@pytest.mark.parametrize(("minute", "known"), [(30, True), (31, False)])
+def test_the_opening_knows_the_open_of_a_bar_that_begins_then_and_of_no_later_one(
+    write, minute: int, known: bool
+) -> None:
+    """The session opens at 13:30 UTC: what a bar that begins at 13:31 opens with is in the future then."""
+    text = f"ts,symbol,close\n2013-10-07T13:{minute}:00Z,A,3\n2013-10-07T13:{minute + 1}:00Z,A,3\n"
+    recording = open_recording(RecordingSpec(bars=(write(text),), adjustment=Adjustment.RAW))
+    opened = next(m for m in recording.inputs() if isinstance(m, SessionOpened))
+    assert opened.first_opens == ((3 * 10**8,) if known else ())
+
+
 def warm(spec: RecordingSpec, count: int) -> tuple[Recording, list[object]]:
     """Open a recording and return what comes before it."""
     recording = open_recording(spec)

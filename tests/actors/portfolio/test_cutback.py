@@ -13,17 +13,20 @@ from actors.messages.columns import unpack_f64, unpack_i32
 from actors.messages.market import BarPanel
 from actors.messages.orders import BUY, SELL, OrderAccepted, OrderDenied
 from actors.messages.portfolio import TargetsProposed
-from actors.portfolio.cutback import Cutback, Entry
+from actors.portfolio.cutback import Cutback
+from actors.portfolio.entry import Entry
 from actors.portfolio.params import PortfolioSpec
 from actors.portfolio.positions import Position
 from actors.portfolio.state import PortfolioState, Working
 from actors.predictor.registry import bind_spec
+from actors.values import Universe
 from actors.values.fixed import SCALE
 from actors.values.history import SessionHistory
 from tests.actors.portfolio import harness
 from tests.actors.portfolio.harness import Desk
 from tests.parity.core_bench import WIDE, World
 
+UNIVERSE = Universe(("AA", "BB", "CC", "DD", "EE"))
 SHRINK = {"correlation_shrink": 0.7, "max_correlation": 0.8}
 A = np.tile([1.0, -1.0, 1.0, -1.0], 15)
 B = np.tile([1.0, 1.0, -1.0, -1.0], 15)
@@ -55,7 +58,7 @@ def portfolio(*held: int, **changes: Any) -> PortfolioState:
 def cut(pf: PortfolioState, history: SessionHistory, *entries: Entry) -> list[int]:
     """What is left of entries, whole shares; every price is 100, equity 100,000."""
     marks = np.full(5, 100 * SCALE, dtype=np.int64)
-    Cutback(history, lambda *_: 0).cut(pf, list(entries), marks, 100_000 * SCALE, {})
+    Cutback(UNIVERSE, history, lambda *_: 0).cut(pf, list(entries), marks, 100_000 * SCALE, {})
     return [entry.qty // SCALE for entry in entries]
 
 
@@ -120,7 +123,7 @@ def test_what_works_counts_unless_it_is_cancelled_or_only_reduces() -> None:
         first = entry(1, 100)
         marks = np.full(5, 100 * SCALE, dtype=np.int64)
         history = history_of(0.95)
-        Cutback(history, lambda *_: 0).cut(pf, [first], marks, 10**13, {"w": None} if gone else {})
+        Cutback(UNIVERSE, history, lambda *_: 0).cut(pf, [first], marks, 10**13, {"w": None} if gone else {})
         assert first.qty == left * SCALE
 
 
@@ -192,6 +195,35 @@ def test_an_entry_alone_risks_no_more_than_its_own_share() -> None:
     exempt = entry(0, 600)
     exempt.exempt = True
     assert cut(pf, history_of(0.0), exempt) == [10]
+
+
+@pytest.mark.parametrize(
+    ("stop", "wanted", "left"),
+    [
+        pytest.param(98, 1_000, 666, id="1,000 at risk until the flip: 666 shares of 3 a share are 1,998 of 2,000"),
+        pytest.param(98, 600, 600, id="1,800 instead of 1,000"),
+        pytest.param(95, 1_000, 833, id="2,500 are at risk already; as much may take its place"),
+    ],
+)
+def test_what_a_flip_opens_takes_the_place_of_what_it_closes(stop: int, wanted: int, left: int) -> None:
+    """500 held at 100, to be sold and as many sold short as may be at risk."""
+    pf = portfolio(0, 500, max_heat=0.02)
+    pf.exits["lot"] = {
+        "x": Working("x", 1, SELL, 500 * SCALE, 0, 0, False, "s", "lot", 0, 0, "stop_loss", stop_px=stop * SCALE)
+    }
+    assert cut(pf, history_of(0.0), entry(1, wanted, SELL)) == [left]
+
+
+def test_others_share_what_a_flip_leaves() -> None:
+    """A flip of 600 needs 1,800 of which 1,000 are free, 600 of another symbol need 1,800 as well; 1,000 are left.
+
+    (1,000 + 1,000) / 3,600 is 0.5556: 333 shares each.
+    """
+    pf = portfolio(0, 500, max_heat=0.02)
+    pf.exits["lot"] = {
+        "x": Working("x", 1, SELL, 500 * SCALE, 0, 0, False, "s", "lot", 0, 0, "stop_loss", stop_px=98 * SCALE)
+    }
+    assert cut(pf, history_of(0.0), entry(1, 600, SELL), entry(2, 600)) == [333, 333]
 
 
 # -- with the gate -----------------------------------------------------------------------------------------------------

@@ -91,3 +91,14 @@ def test_all_portfolios_or_one_by_name():
     (refused,) = desk.seq.process(CutPositions("who", fx(0.5), "test"), "test")
     assert isinstance(refused, CommandRejected)
     assert refused.code == "UNKNOWN_PORTFOLIO"
+
+
+def test_a_lot_that_ends_by_time_is_cut_already():
+    """Its market order is the lot's own exit: what it closes is neither cut nor flattened once more."""
+    desk = Desk(spec_of(time_stop_sessions=1, stop_loss=0, take_profit=0), n=1)
+    desk.bar([10])
+    desk.seq.process(Inject((make_fill("a", 1, qty=fx(100), px=fx(10), strategy="s"),)), "test")
+    desk.close()
+    assert [working.reason for working in desk.pf.working()] == ["time_stop"]
+    assert cut(desk, 0.5) == []
+    assert desk.seq.process(ClosePositions("main", "test"), "control") == []

@@ -6,7 +6,7 @@ import pytest
 
 from actors.messages.columns import unpack_f64, unpack_i32
 from actors.messages.orders import CancelOrder, OrderAccepted, OrderCanceled, ReplaceOrder, SubmitOrder
-from actors.messages.portfolio import ClosePositions, TargetsProposed
+from actors.messages.portfolio import ClosePositions, CutPositions, TargetsProposed
 from tests.actors.portfolio.harness import Desk, Inject, fx, make_fill, spec_of
 
 
@@ -258,5 +258,5 @@ def test_the_gates_reservation_holds_for_every_order_sent():
 def test_the_room_sends_only_what_it_declares():
     """Orders go to the gate; what else it sends comes back to itself."""
     desk = Desk(n=1)
-    assert set(desk.actor.sends) == {SubmitOrder, CancelOrder, ReplaceOrder, ClosePositions}
-    assert ClosePositions in desk.actor.accepts
+    assert set(desk.actor.sends) == {SubmitOrder, CancelOrder, ReplaceOrder, ClosePositions, CutPositions}
+    assert {ClosePositions, CutPositions} <= set(desk.actor.accepts)

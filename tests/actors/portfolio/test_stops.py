@@ -17,15 +17,19 @@ A long ordered behind session 1 is bought at 102, the open of session 2; with ``
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.messages.control import Kill, Resume, Unlatch
-from actors.messages.market import CorporateAction, SessionClosed, SessionOpened
-from actors.messages.orders import BUY, SELL, OrderAccepted, OrderReplaced, OrderType
+from actors.messages.market import BarPanel, CorporateAction, SessionClosed, SessionOpened, TradePanel
+from actors.messages.orders import BUY, SELL, CancelOrder, OrderAccepted, OrderReplaced, OrderType
 from actors.messages.portfolio import TradeClosed
 from actors.portfolio.actor import PortfolioActor
+from actors.portfolio.stops import ratcheted
 from actors.values.fixed import SCALE
 from tests.actors.portfolio.sessions import SERIES, Bar, day, enter, panel_of, played, sold, spec, stops, world_of
 from tests.parity.core_bench import World
@@ -103,6 +107,16 @@ def test_ranges_are_of_sessions_also_where_bars_are_of_minutes() -> None:
     enter(world)
     world.bar(2, 0, 103.0, 50.0)
     assert stops(world) == [103.0 - (5 + 6) / 2]
+
+
+@pytest.mark.parametrize(
+    ("side", "old", "new", "nearer"),
+    [(1, 94, 96, 96), (1, 96, 94, 96), (-1, 110, 107, 107), (-1, 107, 110, 107)]
+    + [(side, *pair) for side in (1, -1) for pair in ((0, 107, 107), (107, 0, 107), (0, 0, 0))],
+)
+def test_the_nearer_of_two_stops_where_there_are_two(side: int, old: int, new: int, nearer: int) -> None:
+    """Above a short the lower one; a level that is not known moves nothing, on either side."""
+    assert ratcheted(side, old, new) == nearer
 
 
 # -- fills -------------------------------------------------------------------------------------------------------------
@@ -239,16 +253,93 @@ def test_a_split_says_stop_and_ranges_in_new_shares(method: str, how: str) -> No
     assert world.positions() == {0: 20}
 
 
-@pytest.mark.parametrize(("method", "level"), [("atr", 95.0), ("chandelier", 99.0)])
-def test_a_dividend_takes_itself_off_the_stop_and_off_what_it_is_measured_from(method: str, level: float) -> None:
-    """One dollar: session 3 opens a dollar lower, and everything is as without it but for the dollar."""
+@pytest.mark.parametrize("paid", [1, 4])
+@pytest.mark.parametrize(("method", "level"), [("atr", 96.0), ("chandelier", 100.0)])
+def test_a_dividend_takes_itself_off_the_stop_and_off_what_it_is_measured_from(
+    method: str, level: float, paid: int
+) -> None:
+    """Session 3 opens lower by it, and everything is as without it but for that: four dollars make no wider range."""
     world, _ = played(SERIES[:3], stop=method)
     before = stops(world)[0]
-    world.do(CorporateAction(world.session(3).open_ts - 1, 20200105, 0, "dividend", SCALE), "feed")
-    assert stops(world) == [before - 1]
+    world.do(CorporateAction(world.session(3).open_ts - 1, 20200105, 0, "dividend", paid * SCALE), "feed")
+    assert stops(world) == [before - paid]
     bar = SERIES[3]
-    day(world, 3, (bar[0] - 1, bar[1] - 1, bar[2] - 1, bar[3] - 1))
+    day(world, 3, (bar[0] - paid, bar[1] - paid, bar[2] - paid, bar[3] - paid))
+    assert stops(world) == [level - paid]
+
+
+@pytest.mark.parametrize(("side", "level"), [(BUY, 96.0), (SELL, 110.0)])
+def test_a_dividend_goes_off_what_a_kill_took_of_longs_alone(side: int, level: float) -> None:
+    """A chandelier at 97 that comes back is at 96 behind a dollar; one at 110 above a short stays, as the broker's do.
+
+    Session 3 goes from 103.5 to 104.5 behind a close of 105 - 1: its range is 1, the average (4.5 x 1 + 1) / 2 = 2.75.
+    The high of 106 is 105 by now: 105 - 5.5 = 99.5. The low since the short is 101 still: 101 + 5.5 = 106.5.
+    """
+    world, _ = played(SERIES[:3], stop="chandelier", side=side)
+    world.do(Kill("stop it", "ann"))
+    world.do(CorporateAction(world.session(3).open_ts - 1, 20200105, 0, "dividend", SCALE), "feed")
+    world.do(Unlatch("seen to", "ann"))
     assert stops(world) == [level]
+    world.do(Resume("on we go", "ann"))
+    bar = SERIES[3]
+    day(world, 3, (bar[0] - 1, bar[1] - 1.5, bar[2] - 1, bar[3] - 1))
+    assert stops(world) == [{BUY: 99.5, SELL: 106.5}[side]]
+
+
+@pytest.mark.parametrize("changes", [{"stop": "atr", "stop_lookback": 3}, {"stop": "trailing"}])
+@pytest.mark.parametrize("usual", [0.0, 0.03])
+def test_a_stop_that_somebody_took_away_does_not_come_back(changes: dict[str, Any], usual: float) -> None:
+    """Cancelled before the close of the session of its entry, when the level was not known yet or known."""
+    world = world_of(stop_loss=usual, **changes)
+    for number, bar in enumerate(SERIES):
+        if number == 1:
+            enter(world)
+        day(world, number, bar, close=False)
+        for order in [e.order for e in world.facts(OrderAccepted) if e.order.reason == "stop_loss"]:
+            world.do(CancelOrder(order.client_order_id, "without"))
+        taken = bool(usual or changes["stop"] == "trailing")
+        world.close(number)
+        if taken:
+            assert stops(world) == []
+    if not taken:  # it came with the close of session 2, and was taken away within session 3
+        assert [e.stop_px for e in world.facts(OrderReplaced)] == []
+        assert len([e for e in world.facts(OrderAccepted) if e.order.reason == "stop_loss"]) == 1
+        assert stops(world) == []
+
+
+@pytest.mark.parametrize(("method", "level"), [("atr", 96.0), ("chandelier", 100.0)])
+def test_under_its_new_name_a_symbol_goes_on_where_it_was(method: str, level: float) -> None:
+    """AA is BB from session 3 on: ranges and best price go on, and the stop with them."""
+    world, _ = played(SERIES[:3], stop=method)
+    change = CorporateAction(world.session(3).open_ts - 1, 20200105, 0, "rename", 0, renamed_to=1)
+    world.do(change, "feed", at=change.ts)
+    world.open(3)
+    whole = panel_of(world.session(3), SERIES[3])
+    rows = [getattr(whole, name)[:1] for name in ("open", "high", "low", "close", "close_fx", "volume")]
+    ids = np.array([1], dtype=np.int32)
+    panel = BarPanel(whole.ts, whole.start_ts, whole.session, True, ids, False, *rows)
+    world.do(panel, "feed", at=whole.ts)
+    world.close(3)
+    assert stops(world) == [level]
+
+
+def test_ticks_of_a_session_make_its_range() -> None:
+    """Minutes at 100, then prints of 104 and 99: 104 - 99 = 5; the next session 104 to 98 behind 99 makes 6."""
+    world = World(interval="1m", portfolios=(spec(stop="atr", stop_lookback=2, stop_multiple=1.0),))
+    for number, prints in enumerate([(104.0, 99.0), (104.0, 98.0)]):
+        world.open(number)
+        world.bar(number, 0, 100.0, 50.0)
+        for n, px in enumerate(prints):
+            at = world.session(number).open_ts + 90 * 10**9 + n
+            columns = np.array([px, 50.0]), np.array([5.0, 5.0])
+            both = slice(None) if n else slice(1)  # one symbol's print, and one of two symbols
+            ids = np.array([0, 1], dtype=np.int32)
+            world.do(TradePanel(at, ids[both], *(column[both] for column in columns)), "feed", at=at)
+        world.close(number)
+    world.open(2)
+    enter(world)
+    world.bar(2, 0, 103.0, 50.0)
+    assert stops(world) == [103.0 - (5 + 6) / 2]
 
 
 def test_a_lot_that_was_cut_keeps_its_stop_for_what_is_left() -> None:

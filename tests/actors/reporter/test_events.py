@@ -53,6 +53,7 @@ FLOAT_COLUMNS = (
     "today",
     "norm",
     "unusual",
+    "parts",
 )
 
 

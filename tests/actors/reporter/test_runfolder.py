@@ -21,7 +21,7 @@ import pytest
 from actors.messages.columns import pack_f64, pack_i32
 from actors.messages.limits import RiskLimits
 from actors.messages.orders import OrderDenied, OrderRejected, SubmitOrder
-from actors.messages.portfolio import CashFlowed, EquityMarked, SessionRolled, TargetsProposed
+from actors.messages.portfolio import CashFlowed, EntriesCut, EquityMarked, SessionRolled, TargetsProposed
 from actors.messages.risk import LimitBreached, LimitsChanged
 from actors.reporter.calc import calc_metrics
 from actors.reporter.events import EventWriter
@@ -333,21 +333,24 @@ def test_summary_of_an_idle_run_says_what_stopped_it(make_run, tmp_path) -> None
 def test_what_limits_and_sizing_kept_a_run_from_is_told(make_run, tmp_path) -> None:
     """By code in the summary; of sizing how often, how much and why in the report.
 
-    One name loses half to its likeness, another a fifth to heat, a third all of it to both: (0.5 + 0.2 + 1) / 3 is
-    56.7 %. Of 120 sessions the fiftieth has an order that is refused.
+    One name loses half to its likeness, another a fifth to heat, a third all of it to both; the second also half of its
+    rest, 60 % in all, and a fourth a quarter for want of room: (0.5 + 0.6 + 1 + 0.25) / 4 is 58.8 %. Of 120 sessions
+    the fiftieth has an order that is refused.
     """
     record, frames = make_run(sessions=120)
     cut = TargetsProposed(
         "main", "m", 999, b"", b"", 0, 0, "schedule", cut_ids=pack_i32([1, 2, 3]),
         cut_correlation=pack_f64([0.5, 0.0, 0.5]), cut_heat=pack_f64([0.0, 0.2, 1.0]),
     )  # fmt: skip
-    result = write_run_folder(record, [*frames, frame(frames[-1].seq + 1, frames[-1].ts, cut)], tmp_path)
+    limits = "max_sector", "max_net"
+    roomless = EntriesCut("main", "m", 999, pack_i32([2, 4]), pack_f64([0.5, 0.25]), limits)
+    result = write_run_folder(record, [*frames, frame(frames[-1].seq + 1, frames[-1].ts, roomless, cut)], tmp_path)
     text = " ".join("\n".join(summary_lines(result, 200)).split())
     assert "refused 1 of " in text
-    assert "orders (UNKNOWN_SYMBOL 1): see orders.csv; 3 entries made smaller by sizing" in text
+    assert "orders (UNKNOWN_SYMBOL 1): see orders.csv; 4 entries made smaller by sizing" in text
     assert result.metrics["activity"]["denied_by"] == {"UNKNOWN_SYMBOL": 1}
     shown = re.sub(r"<[^>]+>|\s+", " ", (tmp_path / "report.html").read_text("utf-8"))
-    assert "m 3 56.7 % 1 2 2" in " ".join(shown.split())
+    assert "m 4 58.8 % 1 2 2 2" in " ".join(shown.split())
 
 
 def test_report_shows_rejects_as_a_table(make_run, tmp_path) -> None:

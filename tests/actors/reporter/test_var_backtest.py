@@ -178,3 +178,6 @@ def test_the_embedded_data_are_backtested(tmp_path: Path) -> None:
     parts = sum(component["var"] for component in end["components"])
     assert 0 < parts < next(t["var"] for t in end["tails"] if (t["method"], t["level"]) == ("historical", 0.95))
     assert {impact["scenario"] for impact in end["stress"]} >= {"crisis-2008", "pandemic-2020"}
+    # The symbol that loses most stands on one line with what it loses.
+    worst = next(impact["worst"] for impact in end["stress"] if impact["scenario"] == "crisis-2008")
+    assert f'<td class="day">{worst} <span' in (tmp_path / "run" / "report.html").read_text()

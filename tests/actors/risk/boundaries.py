@@ -453,3 +453,5 @@ def _two_months(w: Any) -> None:
 
 # 1 % of 500 shares at 100 are 500, half a per cent of equity.
 sizes("MAX_VAR", 500, 501, _two_months, limits={"max_var": 0.005, "var_sessions": 60})
+# Without sessions the whole value is: 5 shares.
+sizes("UNKNOWN_VAR", 5, 6, limits={"max_var": 0.005, "var_sessions": 60})

@@ -230,6 +230,29 @@ def test_a_weekly_loss_halts_latches_and_is_reset_by_an_operator(world, wide):
     assert w.risk.guards["main"].periods[0].base == to_fixed(80_000)
 
 
+def test_a_weekly_loss_that_cooled_leaves_the_new_week_its_baseline(world, wide):
+    """Friday closes at 90,000 with the breaker tripped; Monday opens 4 % below, where its cause is over.
+
+    Nobody has accepted those 4 %: the new week's tenth is lost at 81,000, not a tenth below what Monday began with.
+    """
+    rule = BreakerRule(limit=0.1, reset="cooling")
+    w = world(msgspec.structs.replace(wide, breakers={WEEKLY_LOSS: rule}))
+    while w.session.date != 20200103:
+        w.close()
+        w.open()
+    w.mark(90_000)
+    assert [row.state for row in w.risk.rows] == ["tripped"]
+    w.close()
+    w.day = 4
+    w.open()
+    assert w.session.date == 20200106
+    (reset, _) = w.mark(86_400)[1:]
+    assert (reset.breaker, reset.by) == (WEEKLY_LOSS, "breaker")
+    assert w.risk.guards["main"].periods[0].base == to_fixed(90_000)
+    assert w.mark(81_000.01)[1:] == []
+    assert w.mark(81_000)[1].breaker == WEEKLY_LOSS
+
+
 def test_a_portfolios_own_limits_are_the_tighter_ones(world, wide):
     """Block at 1 % and drawdown at 10 % for one of two; a looser one of its own changes nothing."""
     own = {"main": PortfolioLimits(daily_loss_block=0.01, daily_loss_halt=0.04, max_drawdown=0.1)}

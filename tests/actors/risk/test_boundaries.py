@@ -11,7 +11,9 @@ import re
 import msgspec
 import pytest
 
+from actors.messages.control import Reload
 from actors.messages.risk import TradingState
+from actors.risk.params import FIXED_FOR_A_RUN
 from actors.values.refusals import BELOW_FILLED
 from tests.actors.risk.boundaries import CASES
 from tests.conftest import ROOT
@@ -63,4 +65,20 @@ def test_just_inside_passes_and_just_outside_is_denied(world, wide, case, again)
         case.before(w)
         if again:
             w.split()
+        assert act(w) == verdict
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.limits], ids=lambda case: f"{case.code}, {case.how}")
+def test_limits_that_a_reload_brings_bind_as_those_of_the_start(world, wide, case):
+    """At the same boundaries, from the first price on."""
+    limits = msgspec.structs.replace(wide, **case.limits)
+    for act, verdict in ((case.inside, "ok"), (case.outside, case.code)):
+        fixed = {name: getattr(limits, name) for name in FIXED_FOR_A_RUN}
+        w = world(msgspec.structs.replace(wide, **fixed), **{**case.world, "price": None})
+        w.process(Reload("d", "anna", limits))
+        w.limits = limits
+        price = case.world.get("price", 100.0)
+        if price is not None:
+            w.bar([price] * len(w.universe))
+        case.before(w)
         assert act(w) == verdict

@@ -224,7 +224,11 @@ def test_unlatch_arms_every_latched_breaker_and_no_cooling_one(world, wide):
     ("portfolio", "breaker", "subject", "code"),
     [
         ("", CLOCK_SKEW, "", None),
-        ("", CLOCK_SKEW, "other", "BREAKER_ARMED"),
+        ("", CLOCK_SKEW, "other", "UNKNOWN_BREAKER"),
+        ("main", "slippage", "A", "BREAKER_ARMED"),
+        ("main", "slippage", "nobody", "UNKNOWN_SYMBOL"),
+        ("main", "daily_loss", "A", "UNKNOWN_BREAKER"),
+        ("", "connectivity", "feed", "BREAKER_ARMED"),
         ("main", CLOCK_SKEW, "", "BREAKER_ARMED"),
         ("", EXPOSURE, "", "BREAKER_ARMED"),
         ("who", CLOCK_SKEW, "", "UNKNOWN_BREAKER"),

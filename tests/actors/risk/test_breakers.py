@@ -125,6 +125,32 @@ def test_the_baseline_is_the_last_close_net_of_flows(guarded):
     assert guard.mark == to_fixed(55_000)
 
 
+@pytest.mark.parametrize("again", ["", "split", "refold"])
+def test_money_that_comes_in_is_watched_at_once(guarded, again):
+    """100,000 beside 100,000: a loss of 10,000 is a twentieth, however far above yesterday's level that lies."""
+    w = guarded(**LOSSES)
+    w.process(DepositCash("main", to_fixed(100_000), "more"))
+    if again:
+        getattr(w, again)()
+    (tripped,) = [e for e in w.mark(190_000) if isinstance(e, BreakerTripped)]
+    assert (tripped.breaker, tripped.value, tripped.baseline) == ("daily_loss", 0.05, to_fixed(200_000))
+
+
+@pytest.mark.parametrize("again", ["", "split", "refold"])
+def test_a_day_loss_that_is_armed_again_begins_at_the_equity_of_that_moment(guarded, again):
+    """5 % of 100,000 are lost at 95,000, of 95,000 at 90,250; 1.05 % in between is not even a warning."""
+    w = guarded(replay=False, **LOSSES)
+    assert "BreakerTripped" in [type(e).__name__ for e in w.mark(95_000)]
+    w.process(ResetBreaker("main", "daily_loss", "seen", "anna"))
+    w.process(Resume("go on", "anna"))
+    if again:
+        getattr(w, again)()
+    assert w.mark(94_000)[1:] == []
+    assert w.submit(BUY, 1) == "ok"
+    (tripped,) = [e for e in w.mark(90_250) if isinstance(e, BreakerTripped)]
+    assert (tripped.breaker, tripped.value, tripped.baseline) == ("daily_loss", 0.05, to_fixed(95_000))
+
+
 def test_missing_equity_never_trips(guarded):
     """Nothing deposited, nothing known: cannot compute is not a loss."""
     w = guarded(**LOSSES, max_drawdown=0.2, portfolios=("main",))

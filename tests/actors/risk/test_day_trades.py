@@ -160,3 +160,15 @@ def test_day_trades_are_of_one_portfolio():
     trades.fold("a", 1, -SCALE, SCALE, 8)
     assert trades.why("a", 8, 20200102, 0).code == "PDT"
     assert trades.why("b", 8, 20200102, 0) is None
+
+
+def test_what_was_held_over_a_night_is_no_day_trade():
+    """Bought in one session and sold in the next, four times; bought anew and sold in that one is the first."""
+    trades = DayTrades(margin=True)
+    for session in range(1, 5):
+        trades.fold("main", 0, 1, 0, session)
+        trades.fold("main", 0, -1, 1, session + 1)
+        assert trades.count("main", session + 1) == 0
+    trades.fold("main", 0, 1, 0, 5)
+    trades.fold("main", 0, -1, 1, 5)
+    assert trades.count("main", 5) == 1

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.messages.limits import PortfolioLimits, SymbolLimits
-from actors.messages.orders import BUY, SELL, CancelOrder, OrderType
+from actors.messages.orders import BUY, SELL, CancelOrder, OrderAccepted, OrderType
 from actors.values.fixed import SCALE, to_fixed
 from tests.actors.risk.feeding import day, show
 
@@ -125,6 +125,26 @@ def test_exposure_that_is_not_known_lets_nothing_in(world, wide):
     assert w.submit(BUY, 1) == "ok"
 
 
+@pytest.mark.parametrize("changes", [{"max_leverage": 2.0}, {"book_max_leverage": 2.0}])
+def test_a_symbol_without_a_price_is_in_nobodys_way_but_its_own_price_is_the_orders(world, wide, changes):
+    """A alone without one: its order says what it is worth. With B in the same state nothing of it is known."""
+    w = world(limits(wide, **changes), price=None)
+    at = {"type": LIMIT, "limit_px": 10}
+    assert [w.submit(BUY, 1, **at) for _ in range(2)] == ["ok", "ok"]
+    w.state(OrderAccepted("o", w.order(BUY, 1, symbol=1, **at), 0, w.clock.now()))
+    assert [w.submit(BUY, 1, symbol=n, **at) for n in (0, 1, 2)] == ["NO_REF_PRICE"] * 3
+
+
+def test_what_another_portfolio_holds_without_a_price_makes_the_book_unknown(world, wide):
+    """A alone has the price of the order; A and B together do not, and in C neither does A."""
+    w = world(limits(wide, book_max_leverage=2.0), price=None, portfolios=("main", "other"))
+    at = {"type": LIMIT, "limit_px": 10}
+    w.state(OrderAccepted("o", w.order(BUY, 1, portfolio="other", **at), 0, w.clock.now()))
+    assert [w.submit(BUY, 1, symbol=n, **at) for n in (0, 2)] == ["ok", "NO_REF_PRICE"]
+    w.state(OrderAccepted("o", w.order(BUY, 1, symbol=1, portfolio="other", **at), 0, w.clock.now()))
+    assert w.submit(BUY, 1, **at) == "NO_REF_PRICE"
+
+
 def test_symbols_without_a_sector_are_one_sector_and_without_any_sector_the_limit_is_off(world, wide):
     """In a run that knows no sectors there is nothing to compare."""
     w = world(limits(wide, max_sector=0.3), sectors=("Tech", "", ""))
@@ -140,7 +160,8 @@ def test_the_book_is_all_portfolios_together(world, wide):
     """200,000 of equity: 35 % in one symbol are 700 shares, wherever they are; an opposite position counts against."""
     w = world(limits(wide, book_max_position=0.35), portfolios=("main", "other"))
     w.hold(400, portfolio="other")
-    assert w.submit(BUY, 301) == "BOOK_POSITION"
+    denied = w.denial(BUY, 301)  # 701 shares at 100 of 0.35 x 200,000
+    assert (denied.code, denied.value, denied.limit) == ("BOOK_POSITION", "70100", "70000")
     assert w.submit(BUY, 300) == "ok"
     w = world(limits(wide, book_max_position=0.35), portfolios=("main", "other"))
     w.hold(-100, portfolio="other")
@@ -262,6 +283,27 @@ def test_names_that_move_together_have_a_share_of_equity_together(twins, over, v
     assert w.submit(BUY, 300, symbol=3) == "ok"
 
 
+def test_a_name_alone_is_no_cluster_and_what_is_unlike_is_in_none(twins):
+    """40 % in A beside C, which moves against it, are no cluster. D at 25 % does not count with A and B at 25 %."""
+    w = twins(correlation_shrink=0.7, max_cluster=0.3, lot_size=1)
+    w.hold(100 / w.px[2], symbol=2, px=w.px[2])
+    w.mark(100_000)
+    assert w.submit(BUY, 40_000 / w.px[0] // 1) == "ok"
+    w = twins(correlation_shrink=0.7, max_cluster=0.3, lot_size=1)
+    for symbol, value in ((0, 10_000), (3, 25_000)):
+        w.hold(value / w.px[symbol], symbol=symbol, px=w.px[symbol])
+    w.mark(100_000)
+    assert w.submit(BUY, 15_000 / w.px[1] // 1, symbol=1) == "ok"
+
+
+def test_what_is_exactly_as_alike_as_is_too_much_is_denied(twins):
+    """B is A again: a mean of 1 against a limit of 1."""
+    w = twins(max_correlation=1.0)
+    w.hold(10, px=w.px[0])
+    w.mark(100_000)
+    assert (w.submit(BUY, 1, symbol=1), w.submit(BUY, 1, symbol=3)) == ("CORRELATION", "ok")
+
+
 def test_value_at_risk_is_of_everything_with_the_entry(twins):
     """A alternates by 1 % either way: a day's 5 % quantile is a loss of 1 %; 1 % of equity are 100,000 of it."""
     w = twins(sessions=60, max_var=0.01)
@@ -273,9 +315,20 @@ def test_value_at_risk_is_of_everything_with_the_entry(twins):
     w.process(CancelOrder("hedge", "test"))
     w.process(CancelOrder("all", "test"))
     assert w.submit(BUY, lots + 2) == "MAX_VAR"
-    # With 59 observations it is not known.
+
+
+def test_value_at_risk_that_is_not_known_counts_whole(twins):
+    """With 59 observations nothing is known: entries of 1 % of equity in all, 10 shares of 100, and exits."""
     w = twins(sessions=59, max_var=0.01)
-    assert w.submit(BUY, lots + 2) == "ok"
+    w.mark(100_000)
+    lots = math.floor(1_000 / w.px[0])
+    denied = w.denial(BUY, lots + 1)
+    assert denied.code == "UNKNOWN_VAR"
+    assert denied.limit == "1000"
+    assert denied.reason.startswith("the value at risk of A is not known, too few sessions of 60; counted whole")
+    assert denied.reason.endswith("order less, or wait for more sessions")
+    assert w.submit(BUY, lots) == "ok"
+    assert w.submit(BUY, 1, symbol=1) == "UNKNOWN_VAR"
 
 
 # -- sums ----------------------------------------------------------------------------------------------------------

@@ -575,6 +575,34 @@ def test_a_replace_never_flips(world, wide):
     assert w.replace("a", 100) == "ok"
 
 
+@pytest.mark.parametrize(
+    ("held", "fields", "later", "earlier"),
+    [
+        (100, {"type": OrderType.LIMIT, "limit_px": 105}, {"limit_px": 105.01}, {"limit_px": 104.99}),
+        (-100, {"type": OrderType.LIMIT, "limit_px": 95}, {"limit_px": 94.99}, {"limit_px": 95.01}),
+        (100, {"type": OrderType.STOP, "stop_px": 95}, {"stop_px": 94.99}, {"stop_px": 95.01}),
+        (-100, {"type": OrderType.STOP, "stop_px": 105}, {"stop_px": 105.01}, {"stop_px": 104.99}),
+        (100, {"type": OrderType.MARKET_IF_TOUCHED, "stop_px": 105}, {"stop_px": 105.01}, {"stop_px": 104.99}),
+    ],
+)
+def test_the_halves_of_a_flip_keep_their_order(world, wide, held, fields, later, earlier):
+    """What closes may come nearer and what opens may go away; the other way the one would do what the other is for."""
+    w = world(limits(wide, allow_short=True), account="margin")
+    w.hold(held)
+    (key,) = later
+    same = {key: fields[key]}
+    w.process(w.order(SELL if held > 0 else BUY, 150, client_order_id="f", **fields))
+    assert w.replace("f", **later) == "WOULD_FLIP"
+    assert w.replace("f-open", **earlier) == "WOULD_FLIP"
+    assert w.replace("f", **same) == w.replace("f-open", **same) == "ok"
+    w.split()
+    assert w.replace("f", **earlier) == w.replace("f-open", **later) == "ok"
+    assert w.replace("f", **later) == "ok"
+    assert (w.replace("f", 99), w.replace("f", 101)) == ("WOULD_FLIP", "WOULD_FLIP")
+    w.process(CancelOrder("f-open", "test"))
+    assert w.replace("f", 99, **later) == "ok"
+
+
 # -- replace -------------------------------------------------------------------------------------------------------
 
 

@@ -170,3 +170,39 @@ def test_without_equity_nothing_may_be_risked(world, wide, equity):
     w = world(limits(wide, risk_per_trade=0.5))
     w.mark(equity)
     assert w.submit(BUY, 1, terms=bracket(stop_px=99.99)) == "RISK_PER_TRADE"
+
+
+@pytest.mark.parametrize(("qty", "verdict"), [(200, "ok"), (201, "MAX_HEAT")])
+def test_a_flip_risks_what_the_larger_of_its_sides_risks(hot, qty, verdict):
+    """100 held, stopped at 95, are sold; 200 sold short at 100 with a stop at 110 are 2,000: both never are at once."""
+    w = hot()
+    assert w.submit(SELL, 100, client_order_id="close", reduce_only=True) == "ok"
+    assert w.submit(SELL, qty, terms=bracket(stop_px=110), client_order_id="open") == verdict
+    if verdict == "ok":
+        assert w.risk.heat.of_portfolio("main") == 2_000 * SCALE * SCALE
+        assert w.submit(SELL, 1, terms=bracket(stop_px=101)) == "MAX_HEAT"
+        assert w.submit(BUY, 1, symbol=1, terms=bracket(stop_px=99)) == "MAX_HEAT"
+        w.split()
+        assert w.replace("open", 200) == "ok"
+        assert w.replace("open", 201) == "MAX_HEAT"
+
+
+def test_a_flip_whose_new_side_risks_less_risks_what_is_held(hot):
+    """500 at risk while 20 short at 10 a share would be 200: 1,500 are left for others, as before."""
+    w = hot()
+    assert w.submit(SELL, 100, client_order_id="close", reduce_only=True) == "ok"
+    assert w.submit(SELL, 20, terms=bracket(stop_px=110), client_order_id="open") == "ok"
+    assert w.risk.heat.of_portfolio("main") == 500 * SCALE * SCALE
+    assert w.submit(BUY, 151, symbol=1, terms=bracket(stop_px=90)) == "MAX_HEAT"
+    assert w.submit(BUY, 150, symbol=1, terms=bracket(stop_px=90)) == "ok"
+    w.fill(("close", 100, 100))
+    assert w.risk.heat.of_portfolio("main") == (200 + 1_500) * SCALE * SCALE
+
+
+def test_orders_that_close_open_nothing_however_many_of_a_group_do(hot):
+    """A limit and a stop of one group each sell the 100 that are held: one of them fills."""
+    w = hot(stop=False)
+    group = OrderTerms(oco_group="g")
+    assert w.submit(SELL, 100, type=LIMIT, limit_px=105, terms=group) == "ok"
+    assert w.submit(SELL, 100, type=STOP, stop_px=95, terms=group) == "ok"
+    assert w.risk.heat.of_portfolio("main") == 500 * SCALE * SCALE

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.messages.orders import BUY, SELL, Bracket, CancelOrder, OrderTerms, OrderType, TimeInForce
-from actors.risk.exposure import Book
+from actors.risk.holdings import Book
 from actors.risk.params import RiskLimits
 from actors.risk.totals import Totals
 from actors.risk.var import historical
-from actors.risk.var_limit import VarLimit
+from actors.risk.var_limit import Over, VarLimit
 from actors.values.fixed import SCALE, to_fixed
 from actors.values.history import SessionHistory
 from tests.actors.risk.conftest import WIDE, World
@@ -141,7 +141,7 @@ def test_the_bound_says_yes_to_nothing_that_counting_refuses(seed, steps, has_ho
         for share in (0.5, 0.999, 1.0, 1.001, 3.0):
             lost = _counted(history, values | {symbol: float(asked)})
             most = lost * share
-            expected = round(lost, 2) if round(lost, 2) > most else None
+            expected = Over(round(lost, 2)) if round(lost, 2) > most else None
             assert kept.over(book, symbol, entry, most) == expected
 
 
@@ -153,14 +153,46 @@ def _counted(history, values):
     return historical(np.sum(series * np.array([values[i] for i in ids]), axis=1), 0.95)
 
 
-def test_before_sixty_sessions_nothing_is_known_and_nothing_counted():
-    """59 returns: no answer, which denies nothing."""
+def test_before_sixty_sessions_everything_counts_whole():
+    """59 returns of 1,000 held: 1,000 and the entry are at risk; with 60 it is what a day costs in 20, about 1 %."""
     history = SessionHistory(1, 80)
     kept = VarLimit(history, RiskLimits(max_var=0.01, var_sessions=80))
     for n in range(60):
         history.fold_close(np.array([(100 + n % 2) * SCALE]))
     book = book_of({0: 1000.0})
     assert history.known == 59
-    assert kept.over(book, 0, 10**9 * SCALE * SCALE, 1.0) is None
+    assert kept.over(book, 0, 1_500 * SCALE * SCALE, 1_499.0) == Over(1_500.0, (0,))
+    assert kept.over(book, 0, 1_500 * SCALE * SCALE, 1_500.0) is None
     history.fold_close(np.array([100 * SCALE]))
-    assert kept.over(book, 0, 10**9 * SCALE * SCALE, 1.0) is not None
+    assert kept.over(book, 0, 1_500 * SCALE * SCALE, 15.0) is None
+    assert kept.over(book, 0, 1_500 * SCALE * SCALE, 14.0) == Over(14.85)
+
+
+def test_one_name_that_is_not_known_does_not_make_the_others_unknown():
+    """A alternates between 100 and 101; B came 21 sessions later; of C every second close is missing.
+
+    10,000 of A lose 99.01 in a day of 20: B's 500 and C's 30 come on top whole, also of a short.
+    """
+    history = SessionHistory(3, 80)
+    kept = VarLimit(history, RiskLimits(max_var=0.01, var_sessions=80))
+    for n in range(81):
+        row = np.array([(100 + n % 2) * SCALE] * 3)
+        history.fold_close(row, np.array([True, n > 20, n % 2 == 0]))
+    lost = 99.01
+    book = book_of({0: 10_000.0, 2: -30.0})
+    for entry in (500, -500):
+        assert kept.over(book, 1, entry * SCALE * SCALE, lost + 529.9) == Over(round(lost + 530, 2), (1, 2))
+        assert kept.over(book, 1, entry * SCALE * SCALE, lost + 530.1) is None
+    assert kept.over(book, 1, SCALE * SCALE, lost - 1) == Over(lost)
+
+
+def test_of_names_without_enough_sessions_in_common_the_ones_with_the_fewest_count_whole():
+    """A has all 80, B the last 70, C the first 65: B and C have 55 in common, so C counts whole."""
+    history = SessionHistory(3, 80)
+    kept = VarLimit(history, RiskLimits(max_var=0.01, var_sessions=80))
+    for n in range(81):
+        history.fold_close(np.array([(100 + n % 2) * SCALE] * 3), np.array([True, n >= 10, n <= 65]))
+    book = book_of({0: 1_000.0, 1: 1_000.0})
+    found = kept.over(book, 2, 400 * SCALE * SCALE, 1.0)
+    assert found == Over(19.8)
+    assert kept.over(book, 2, 400 * SCALE * SCALE, 100.0) == Over(419.8, (2,))

@@ -14,6 +14,7 @@ from actors.risk import measures, var
 from actors.risk.limits import compiled
 from actors.risk.measures import Basis, Facts, Measures, basis, measure, rolling_sharpe
 from actors.risk.params import RiskLimits
+from actors.risk.stress import Scenario
 from actors.risk.track import Day
 from actors.values.fixed import SCALE
 from actors.values.universe import Universe
@@ -33,7 +34,7 @@ LIMITS = RiskLimits(
     max_heat=0.1,
     utilization_warn=0.9,
 )
-SCENARIOS = load_scenarios()
+SCENARIOS = (*load_scenarios(), Scenario("by-beta", "All by their beta", market=-0.1))
 
 
 def history(sessions: int = 300, seed: int = 4) -> np.ndarray:
@@ -149,8 +150,7 @@ def test_a_history_that_is_too_short_is_unknown() -> None:
     assert (short.components, short.beta) == ((), None)
     together = next(s for s in short.stress if s.scenario == "correlation-one")
     assert together.loss is None
-    crisis = next(s for s in short.stress if s.scenario == "pandemic-2020")
-    assert crisis.assumed == 4
+    assert next(s for s in short.stress if s.scenario == "by-beta").assumed == 4
     enough = measured(facts(MIXED), history(60))
     assert enough.beta is not None
     assert enough.tail(var.HISTORICAL, 0.99) is not None

@@ -7,12 +7,16 @@ import math
 import msgspec
 import pytest
 
+from actors.messages.control import Reload
 from actors.messages.market import CorporateAction
 from actors.messages.orders import BUY, SELL, OrderType, TimeInForce
+from actors.risk.price_limits import Walks
 from actors.values.fixed import SCALE
+from tests.actors.risk.conftest import DAY
 from tests.actors.risk.feeding import MINUTE, SECOND, quote, show, trade
 
 LIMIT = OrderType.LIMIT
+HOUR = 60 * MINUTE
 
 
 def limits(base, **changes):
@@ -147,6 +151,42 @@ def test_bars_with_quotes_are_quotes_until_the_next_bar_has_none(world, wide):
     assert [w.submit(BUY, 1, symbol=n, **order) for n in (0, 2)] == ["STALE_PRICE", "NBBO"]
 
 
+def test_a_bar_that_quotes_others_is_no_quote(world, wide):
+    """Of A to D, quoted are B and D: neither A in front of them nor C between them is, and behind D there is nobody."""
+    w = world(limits(wide, nbbo_tolerance=0.05), symbols=5)
+    show(w, [100.0] * 2, bids=[99.0] * 2, asks=[101.0] * 2, ids=[1, 3])
+    answers = [w.submit(BUY, 1, symbol=n, type=LIMIT, limit_px=107) for n in range(5)]
+    assert answers == ["ok", "NBBO", "ok", "NBBO", "ok"]
+
+
+@pytest.mark.parametrize(("age", "verdict"), [(65 * SECOND, "NBBO"), (65 * SECOND + 1, "ok")])
+def test_a_bars_quote_may_be_a_bar_older_and_no_more(world, wide, age, verdict):
+    """Five seconds and the minute of the bar; a print has kept the price itself fresh."""
+    w = world(limits(wide, nbbo_tolerance=0.05, stale_ns=5 * SECOND))
+    show(w, [100.0] * 3, bids=[99.0] * 3, asks=[101.0] * 3)
+    trade(w, 0, 100.0, after=age)
+    assert w.submit(BUY, 1, type=LIMIT, limit_px=107) == verdict
+
+
+def test_a_quote_of_the_bars_own_end_is_newer_than_the_bar(world, wide):
+    """The bar ends quoted 99 to 101, and in the same instant the quote is 109 to 111: 107 is below that."""
+    w = world(limits(wide, nbbo_tolerance=0.05))
+    show(w, [100.0] * 3, bids=[99.0] * 3, asks=[101.0] * 3)
+    quote(w, 0, 109.0, 111.0)
+    assert w.submit(BUY, 1, type=LIMIT, limit_px=107) == "ok"
+
+
+def test_without_an_age_a_quote_lasts_for_its_session_from_the_open_itself_on(quoted):
+    """``stale_ms`` of 0: an hour later it still counts, and one of the instant of the open is today's."""
+    w = quoted(stale_ns=0)
+    w.clock.advance_to(w.clock.now() + 60 * MINUTE)
+    assert w.submit(BUY, 1, type=LIMIT, limit_px=107) == "NBBO"
+    w.close()
+    w.open()
+    quote(w, 0, 99.0, 101.0)
+    assert w.submit(BUY, 1, type=LIMIT, limit_px=107) == "NBBO"
+
+
 def test_behind_a_split_the_old_quote_says_nothing(quoted):
     """99 to 101 were quotes of the old shares."""
     w = quoted()
@@ -223,6 +263,58 @@ def test_the_next_fill_begins_the_next_period(walking):
     w.hold(1, px=150.0)
     trade(w, 0, 166.0, after=SECOND)
     assert w.submit(BUY, 1) == "COLLAR_PERIOD"
+
+
+@pytest.mark.parametrize("period", [20 * SECOND, 10 * SECOND])
+def test_a_period_that_a_reload_makes_longer_lasts_longer(walking, period):
+    """Fifteen seconds behind the fill at 100, at 120: within twenty, not within ten."""
+    w = walking()
+    w.process(Reload("d", "anna", limits(w.limits, collar_period_ns=period)))
+    trade(w, 0, 120.0, after=15 * SECOND)
+    assert w.submit(BUY, 1) == ("COLLAR_PERIOD" if period > 15 * SECOND else "ok")
+
+
+def test_a_collar_that_a_reload_switches_off_ends_the_period(walking):
+    """At 120, a second behind the fill at 100."""
+    w = walking()
+    trade(w, 0, 120.0, after=SECOND)
+    assert w.submit(BUY, 1) == "COLLAR_PERIOD"
+    w.process(Reload("d", "anna", limits(w.limits, price_collar=0.0)))
+    assert w.submit(BUY, 1) == "ok"
+
+
+def test_a_period_may_last_over_a_night(world, wide):
+    """A day from a fill in the afternoon: tomorrow at the open it is under way, an hour behind it not."""
+    w = world(limits(wide, price_collar=0.1, collar_period_ns=DAY))
+    w.clock.advance_to(w.session.close_ts - 6 * HOUR)
+    w.hold(1)
+    w.close()
+    w.open()
+    trade(w, 0, 120.0)
+    assert w.submit(BUY, 1) == "COLLAR_PERIOD"
+    w.clock.advance_to(w.session.close_ts - 6 * HOUR)
+    assert w.submit(BUY, 1) == "ok"
+
+
+def test_a_fill_where_no_price_was_known_begins_no_period(wide):
+    """There is nothing to measure from; the next fill begins it."""
+    walks = Walks()
+    walks.adopt(limits(wide, price_collar=0.1, collar_period_ns=10))
+    walks.fold(0, 0, 1)
+    assert walks.why(0, "A", 500, 2, SCALE // 10) is None
+    walks.fold(0, 100, 3)
+    assert walks.why(0, "A", 500, 4, SCALE // 10) is not None
+
+
+# -- a price at all ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("price", [0.0, -100.0])
+def test_a_bar_of_everything_with_a_price_that_is_none_is_no_price(world, wide, price):
+    """In the very instant of a bar of every symbol, too, when nothing else can be stale."""
+    w = world(limits(wide, require_reference=True), price=None)
+    show(w, [price, 100.0, 100.0])
+    assert [w.submit(BUY, 1, symbol=n) for n in (0, 1)] == ["NO_REF_PRICE", "ok"]
 
 
 # -- near the close ------------------------------------------------------------------------------------------------

@@ -150,6 +150,19 @@ def test_only_stops_within_the_sessions_looked_back_on_count(protected, sessions
     assert bool(locks(w.state(trade(-1, lot="c", reason="stop_loss")))) is locked
 
 
+def test_a_guard_that_is_off_locks_nobody_and_one_that_has_locked_is_not_asked_again_by_other_exits(protected):
+    """Off beside a cooldown, a stop rests its symbol alone; behind two of two stops a target locks nothing anew."""
+    w = protected(cooldown_sessions=1)
+    found = locks(w.state(trade(-1, reason="stop_loss")))
+    assert [(e.rule, e.symbol) for e in found] == [("cooldown", 0)]
+    assert w.submit(BUY, 1, symbol=1) == "ok"
+    w = protected(stop_guard=2, stop_guard_sessions=5)
+    assert locks(w.state(trade(-1, reason="stop_loss", lot="a"))) == []
+    assert [e.rule for e in locks(w.state(trade(-1, reason="stop_loss", lot="b")))] == ["stop_guard"]
+    for reason in ("take_profit", "signal"):
+        assert locks(w.state(trade(-1, reason=reason, lot=reason))) == []
+
+
 def test_pieces_of_one_lot_are_one_stop_and_a_lock_counts_anew(protected):
     """A stop filled in three parts is one; behind a lock three more are needed."""
     w = protected(stop_guard=2)

@@ -95,3 +95,19 @@ def test_limits_of_what_the_run_does_not_have_are_refused_at_the_start_and_at_a_
     (refused,) = w.process(Reload("d", "anna", limits(wide, **changes)))
     assert (type(refused), refused.code) == (CommandRejected, "BAD_LIMITS")
     assert w.submit(BUY, 11) == "MAX_QTY"
+
+
+@pytest.mark.parametrize("again", ["", "split", "refold"])
+def test_the_configuration_restricts_what_a_name_is_called_by_now(world, wide, again):
+    """A is C by now, and is put on the list by a reload: entries in C are denied until a reload takes A from it."""
+    w = world(wide)
+    w.process(CorporateAction(w.clock.now(), w.session.date, 0, "rename", 0, None, 2))
+    listed = msgspec.structs.replace(wide, restricted=("A",))
+    w.process(Reload("d", "anna", listed))
+    if again:
+        getattr(w, again)()
+    assert (w.submit(BUY, 1, symbol=2), w.submit(BUY, 1, symbol=1)) == ("RESTRICTED", "ok")
+    (refused,) = w.process(RestrictSymbol(2, False, "over", "anna"))
+    assert refused.code == "RESTRICTED_BY_CONFIG"
+    w.process(Reload("e", "anna", wide))
+    assert w.submit(BUY, 1, symbol=2) == "ok"

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.messages.orders import BUY, SELL, CancelOrder, OrderTriggered, OrderType, TimeInForce
+from actors.messages.orders import BUY, SELL, CancelOrder, OrderRestated, OrderTriggered, OrderType, TimeInForce
+from actors.values.fixed import to_fixed
 
 LIMIT = OrderType.LIMIT
 
@@ -92,6 +93,18 @@ def test_what_waits_for_a_trigger_rests_from_its_trigger_on(pair):
     assert w.submit(BUY, 1, type=LIMIT, limit_px=102, portfolio="other") == "SELF_MATCH"
     w.split()
     assert w.submit(BUY, 1, type=LIMIT, limit_px=102, portfolio="other") == "SELF_MATCH"
+
+
+@pytest.mark.parametrize("again", ["", "split"])
+def test_behind_a_split_our_orders_rest_at_their_new_prices(pair, again):
+    """A sale at 110 is one at 55 behind two for one: what buys at 54.99 does not meet it, what buys at 55 does."""
+    w = pair()
+    assert w.submit(SELL, 10, client_order_id="a", type=LIMIT, limit_px=110) == "ok"
+    w.state(OrderRestated("o", "a", 0, to_fixed(20), 0, to_fixed(55), None, None, "split"))
+    if again:
+        getattr(w, again)()
+    for px, verdict in ((54.99, "ok"), (55, "SELF_MATCH")):
+        assert w.submit(BUY, 1, type=LIMIT, limit_px=px, portfolio="other") == verdict
 
 
 def test_it_can_be_switched_off_and_on_while_orders_rest(pair):

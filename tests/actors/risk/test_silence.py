@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from actors.messages.control import ResetBreaker, ReviewRisk
+from actors.messages.control import ResetBreaker, ReviewRisk, SetLimits
 from actors.messages.limits import BreakerRule
 from actors.messages.market import FeedConnected, FeedLost, FeedStale, SessionOpened, TradePanel
 from actors.messages.orders import BUY, SELL, OrderType
@@ -326,3 +326,72 @@ def test_off_means_off_but_what_is_known_of_a_feed_is_kept(quiet):
     w = quiet(stale=BreakerRule(), lost=BreakerRule())
     assert len(w.process(FeedLost(w.clock.now(), "live", "cut"))) == 1
     assert due(w) is None
+
+
+# -- limits that change ------------------------------------------------------------------------------------------------
+
+
+def rule_of(w, **rules):
+    """Take over other rules at once, as a reload or a limit set by hand does."""
+    breakers = {**w.risk.limits.breakers, **rules}
+    return w.process(SetLimits(msgspec.structs.replace(w.risk.limits, breakers=breakers), (), "changed", "anna"))
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize(
+    ("before", "at", "trips_at"),
+    [
+        (3600.0, 10, 120 * SECOND + 1),  # heard at 0; a bar's minute and the new one
+        (3600.0, 300, 300 * SECOND + 1),  # it has lasted too long already
+        (0.0, 10, 130 * SECOND + 1),  # nobody has listened before
+        (60.0, 10, 120 * SECOND + 1),  # as it was
+    ],
+)
+def test_a_limit_of_silence_that_is_set_within_a_session_holds_from_then_on(quiet, before, at, trips_at, cut):
+    """Lowered, switched on or the same: it does not wait for the timer of the old one, or for the next session."""
+    w = quiet(stale=BreakerRule(limit=before, action="reduce", reset="cooling"))
+    heard = w.clock.now()
+    w.until(heard + at * SECOND)
+    rule_of(w, stale_data=STALE)
+    if cut:
+        w.split()
+    assert trips(w.until(heard + trips_at - 1)) == []
+    assert [e.breaker for e in trips(w.until(heard + trips_at))] == ["stale_data"]
+    assert trips(w.until(heard + 4000 * SECOND)) == []
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize(
+    ("before", "at", "trips_at"),
+    [(3600.0, 10, 30 * SECOND + 1), (3600.0, 100, 100 * SECOND + 1), (0.0, 10, 30 * SECOND + 1)],
+)
+def test_a_limit_of_feeds_that_is_set_while_one_is_lost_holds_for_it(quiet, before, at, trips_at, cut):
+    """Lowered or switched on: the feed is away since it was lost."""
+    w = quiet(lost=BreakerRule(limit=before, action="reduce", reset="cooling"), stale=BreakerRule())
+    gone = w.clock.now()
+    w.process(FeedLost(gone, "alpaca", "closed"))
+    w.until(gone + at * SECOND)
+    rule_of(w, connectivity=LOST)
+    if cut:
+        w.split()
+    assert trips(w.until(gone + trips_at - 1)) == []
+    assert [(e.breaker, e.subject) for e in trips(w.until(gone + trips_at))] == [("connectivity", "alpaca")]
+    assert trips(w.until(gone + 4000 * SECOND)) == []
+
+
+def test_limits_that_change_while_nobody_trades_or_a_breaker_stands_set_no_timer(quiet):
+    """Between sessions, and behind a trip; where the rule is switched off, too."""
+    w = quiet()
+    heard = w.clock.now()
+    w.until(heard + 2 * MINUTE + 1)
+    rule_of(w, stale_data=BreakerRule(limit=30.0, action="reduce", reset="cooling"))
+    assert trips(w.until(heard + 600 * SECOND)) == []
+    w = quiet()
+    w.until(w.clock.now() + 10 * SECOND)
+    rule_of(w, stale_data=BreakerRule())
+    assert trips(w.until(w.clock.now() + 600 * SECOND)) == []
+    w = quiet()
+    w.close()
+    w.until(w.clock.now() + 600 * SECOND)
+    rule_of(w, stale_data=BreakerRule(limit=30.0, action="reduce", reset="cooling"))
+    assert trips(w.until(w.clock.now() + 3600 * SECOND)) == []

@@ -9,7 +9,7 @@ import pytest
 
 from actors.messages.limits import SymbolLimits
 from actors.messages.market import CorporateAction
-from actors.messages.orders import BUY, SELL, OrderType
+from actors.messages.orders import BUY, SELL, CancelOrder, OrderType
 from actors.values.fixed import SCALE, to_fixed
 from tests.actors.risk.feeding import day, show
 
@@ -66,6 +66,18 @@ def test_where_nobody_trades_nothing_is_entered(known):
     """C's volume is known to be zero; 5 % of that are no shares."""
     denied = known().denial(BUY, 1, symbol=2)
     assert (denied.code, denied.limit) == ("MAX_ADV", "0")
+
+
+@pytest.mark.parametrize("again", ["", "split"])
+def test_volumes_that_come_later_make_averages_unknown_at_once(world, wide, again):
+    """Bars had no volumes, so the rule was off; from the first volume on it is not, with a restart and without."""
+    w = world(limits(wide, max_order_adv=0.05, deny_unknown_adv=True), price=None)
+    show(w, [100.0] * 3)
+    assert w.submit(BUY, 1) == "ok"
+    show(w, [100.0] * 3, [1_000.0] * 3)
+    if again:
+        getattr(w, again)()
+    assert w.submit(BUY, 1) == "UNKNOWN_ADV"
 
 
 @pytest.mark.parametrize(("deny", "verdict"), [(False, "ok"), (True, "UNKNOWN_ADV")])
@@ -139,6 +151,16 @@ def test_behind_a_split_averages_are_in_the_new_shares(known):
     assert w.submit(BUY, 201) == "MAX_ADV"
 
 
+def test_behind_a_reverse_split_less_is_allowed_at_once(world, wide):
+    """One for four: 1,000 old shares a day are 250 new ones, of which 12.5 are 5 %; before, 50 were, of all."""
+    w = world(limits(wide, max_order_adv=0.05), daily=True)
+    day(w, [100.0] * 3, [1_000.0] * 3)
+    show(w, [100.0] * 3, [1_000.0] * 3)
+    assert w.submit(BUY, 50) == "ok"
+    w.process(CorporateAction(w.clock.now(), w.session.date, 0, "split", SCALE // 4, None, None, 1, 4))
+    assert (w.submit(BUY, 12), w.submit(BUY, 13)) == ("ok", "MAX_ADV")
+
+
 def test_a_restart_keeps_the_averages(known):
     """Snapshot, fresh actors."""
     w = known()
@@ -170,6 +192,25 @@ def test_ten_times_what_is_normal_is_unusual_on_new_and_on_replace(world, wide, 
     assert w.replace("a", qty) == verdict
     w.split()
     assert w.submit(BUY, qty, **order) == verdict
+
+
+@pytest.mark.parametrize("again", ["", "split"])
+def test_what_is_unusual_of_one_who_trades_little_is_found_beside_others_who_trade_much(world, wide, again):
+    """Nine of ten of s had 1 share, so 11 are too many; those of t had 50, and u, with one order, has no normal."""
+    w = world(limits(wide, unusual_size=10.0, unusual_size_orders=10))
+    for strategy, sizes in (("s", [1] * 9 + [60]), ("t", [50] * 10), ("u", [1])):
+        for qty in sizes:
+            fields = {"strategy": strategy, "reason": "signal", "decision": w.n}
+            for side in (BUY, SELL):
+                assert w.submit(side, qty, **fields) == "ok"
+                w.fill((f"c{w.n}", qty, 100))
+        if again:
+            getattr(w, again)()
+    for strategy, qty, verdict in (("s", 11, "UNUSUAL_SIZE"), ("t", 500, "ok"), ("u", 11, "ok")):
+        order = {"strategy": strategy, "reason": "signal", "type": LIMIT, "limit_px": 100}
+        assert w.submit(BUY, qty, client_order_id=strategy, **order) == verdict
+        if verdict == "ok":
+            w.process(CancelOrder(strategy, "test"))
 
 
 def test_the_denial_says_what_is_normal(world, wide):
@@ -243,3 +284,17 @@ def test_limits_by_symbol_and_portfolio_bind_beside_the_general_ones(world, wide
         assert w.submit(BUY, 1, symbol=symbol, client_order_id=name_of, type=LIMIT, limit_px=100) == "ok"
         assert w.replace(name_of, at) == "ok"
         assert w.replace(name_of, over) == verdict
+
+
+def test_a_limit_of_its_own_binds_at_itself_where_the_general_one_has_grown(world, wide):
+    """1,000, or a fifth of 100,000 where that is more; 5,000 for A: 20 and 50 shares pass, 51 do not."""
+    own = {"A": SymbolLimits(max_order_value=5_000 * SCALE)}
+    w = world(limits(wide, max_order_value=1_000 * SCALE, max_order_fraction=0.2, symbols=own))
+    assert [w.submit(BUY, qty) for qty in (20, 50, 51)] == ["ok", "ok", "MAX_NOTIONAL"]
+    assert [w.submit(BUY, qty, symbol=1) for qty in (200, 201)] == ["ok", "MAX_NOTIONAL"]
+
+
+def test_without_a_price_an_order_is_neither_too_large_nor_too_small_in_value(world, wide):
+    """Where no reference is asked for: its shares alone are counted."""
+    w = world(limits(wide, min_order_value=100 * SCALE, max_order_qty=10 * SCALE), price=None)
+    assert [w.submit(BUY, qty) for qty in (1, 10, 11)] == ["ok", "ok", "MAX_QTY"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from actors.risk.stress import Impact, Scenario, parse_scenario, prepare, stress
+from actors.risk.stress import Impact, Scenario, parse_scenario, prepare, stress, unmatched
 from daemon.kernel.errors import OperatorError
 from daemon.system.scenarios import FOLDER, load_scenarios
 
@@ -59,6 +61,55 @@ def test_the_worst_sector_is_told() -> None:
     assert (found.loss, found.sector, found.worst) == (pytest.approx(0.06), "Financials", "JPM")
     alone = impact_of(Scenario("s", "S", each_sector=-0.2), [0.0, 0.0, 0.6])
     assert (alone.loss, alone.sector) == (pytest.approx(0.12), "none")
+
+
+def test_where_nothing_has_a_sector_what_needs_them_is_unknown_and_says_so() -> None:
+    """A fall of one sector is unknown, not one of everything; shocks of sectors touch none, and all fall by beta.
+
+    0.5 x 20 % + 0.5 x 1.5 x 20 % = 25 %.
+    """
+    held = prepare(NAMES[:2], ["", ""], np.array([1.0, 1.5]), np.array([0.01, 0.02]), [
+        Scenario("each", "E", each_sector=-0.2), Scenario("by", "B", market=-0.2, sectors={"Energy": -0.9})
+    ])  # fmt: skip
+    each, by = stress(held, np.array([0.5, 0.5]), 0.01)
+    assert (each.loss, each.sector, each.note) == (None, "", "no symbol held has a sector")
+    assert (by.loss, by.by_sector) == (pytest.approx(0.25), 0)
+    assert by.note == "no symbol held has a sector: those of the scenario touch none"
+
+
+def test_symbols_without_a_sector_beside_others_count_as_one_and_that_is_said() -> None:
+    """AMD has none and is the largest."""
+    found = impact_of(Scenario("s", "S", each_sector=-0.2), [0.2, 0.3, 0.6])
+    assert (found.loss, found.sector) == (pytest.approx(0.12), "none")
+    assert found.note == "symbols without a sector count as one"
+    assert impact_of(Scenario("s", "S", each_sector=-0.2), [0.2, 0.3, 0.1]).note == ""
+
+
+def test_without_a_market_no_beta_is_used_or_assumed() -> None:
+    """AMD's is not known, and nobody asks for it."""
+    found = impact_of(Scenario("s", "S", sectors={"Energy": -0.1}), [0.5, 0.5, 0.5])
+    assert (found.by_sector, found.by_beta, found.assumed) == (1, 0, 0)
+
+
+def test_a_shock_of_a_single_symbol_may_be_a_squeeze() -> None:
+    """A short of 5 % in what rises to four times its price loses 15 % of equity."""
+    scenario = parse_scenario("squeeze", {"symbols": {"AMD": 3.0}})
+    assert impact_of(scenario, [0.0, 0.0, -0.05]).loss == pytest.approx(0.15)
+
+
+def test_names_that_nothing_held_has_are_told() -> None:
+    """Sectors are compared without regard to case and blanks around, symbols as they are."""
+    scenario = Scenario("s", "S", sectors={" ENERGY": -0.1, "Enegry": -0.1}, symbols={"XOM": -0.1, "amd": -0.1})
+    assert unmatched(scenario, NAMES, SECTORS) == ["sectors.Enegry", "symbols.amd"]
+
+
+def test_why_a_loss_is_unknown_is_said() -> None:
+    """A weight, or deviations."""
+    assert (
+        impact_of(Scenario("s", "S", market=-0.1), [0.1, NAN, 0.1]).note == "the value of something held is not known"
+    )
+    together = impact_of(Scenario("s", "S", correlation=1.0, deviations=2.0), [0.2, 0.3, 0.1], spread=None)
+    assert together.note == "deviations are not known: too few sessions"
 
 
 def test_without_diversification_deviations_add_up() -> None:
@@ -121,7 +172,15 @@ def test_a_users_file_is_added_and_one_of_the_same_name_replaces(tmp_path: Any) 
         ({}, "it needs one of"),
         ({"market": -0.1, "each_sector": -0.1}, "it needs one of"),
         ({"market": -1.01}, "market = -1.01 is no shock"),
-        ({"market": 11}, "is no shock"),
+        ({"market": -1.0000001}, "market = -1.0000001 is no shock: nothing falls by more than everything"),
+        ({"market": 3.0}, "market = 3 is no shock: market may rise by 1 at most (0.03 is 3 %)"),
+        ({"each_sector": 1.01}, "is no shock"),
+        ({"sectors": {"Energy": 3}}, "sectors.Energy = 3 is no shock"),
+        ({"symbols": {"A": 10.5}}, "symbols.A = 10.5 is no shock: symbols.A may rise by 10 at most"),
+        ({"sectors": {"Energy": -0.1, " energy ": 0.1}}, "are one sector"),
+        ({"market": -0.1, "title": 5}, "title = 5 is not text"),
+        ({"market": -0.1, "title": "a\x1b[31m"}, "title is not one line"),
+        ({"market": -0.1, "title": "a" * 101}, "title is not one line"),
         ({"market": NAN}, "is not a finite number"),
         ({"market": math.inf}, "is not a finite number"),
         ({"market": True}, "is not a finite number"),
@@ -154,5 +213,24 @@ def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(tmp_path: Any, cont
     path.write_bytes(content)
     with pytest.raises(OperatorError, match=what):
         load_scenarios([path])
-    with pytest.raises(OperatorError, match="cannot be read"):
+    with pytest.raises(OperatorError, match="cannot be read") as caught:
         load_scenarios([tmp_path / "none.toml"])
+    assert caught.value.remedy
+
+
+def test_a_pipe_that_nobody_writes_to_does_not_hold_up_the_start(tmp_path: Any) -> None:
+    """It is refused at once, as a folder and a device are."""
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "folder.toml").mkdir()
+    for path in (tmp_path / "pipe.toml", tmp_path / "folder.toml", Path("/dev/zero")):
+        with pytest.raises(OperatorError, match=r"is no regular file|Is a directory"):
+            load_scenarios([path])
+
+
+def test_the_programs_alone_can_be_left_out(tmp_path: Any) -> None:
+    """Also then two may not share a name."""
+    path = tmp_path / "mine.toml"
+    path.write_text("market = -0.1\n")
+    assert [scenario.name for scenario in load_scenarios([path], own_only=True)] == ["mine"]
+    with pytest.raises(OperatorError, match="two scenarios are called mine"):
+        load_scenarios([path, path], own_only=True)

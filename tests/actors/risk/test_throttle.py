@@ -5,11 +5,25 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from actors.messages.control import DisableStrategy, Halt, Kill
+from actors.messages.control import DisableStrategy, Halt, Kill, Reload
 from actors.messages.inference import StrategyDisabled, StrategyEnabled
-from actors.messages.orders import BUY, SELL, CancelOrder, OrderAccepted, OrderDenied, OrderRejected, OrderType
+from actors.messages.orders import (
+    BUY,
+    SELL,
+    CancelOrder,
+    OrderAccepted,
+    OrderCanceled,
+    OrderCancelRequested,
+    OrderDenied,
+    OrderRejected,
+    OrderReplaced,
+    OrderReplaceRequested,
+    OrderTerms,
+    OrderType,
+)
 from actors.values.fixed import to_fixed
-from tests.actors.risk.feeding import SECOND
+from tests.actors.risk.conftest import DAY
+from tests.actors.risk.feeding import MINUTE, SECOND
 
 LIMIT = OrderType.LIMIT
 
@@ -141,12 +155,51 @@ def test_an_order_that_the_venue_refused_was_sent_all_the_same(world, wide):
     assert [w.submit(BUY, 1) for _ in range(2)] == ["ok", "ORDER_RATE"]
 
 
+def test_orders_with_terms_are_sent_as_others_are_and_exits_of_a_bracket_by_nobody(world, wide):
+    """One of a group takes its place; what the broker brings to life behind an entry takes none."""
+    w = world(limits(wide, order_rate=1.0, order_burst=3))
+    assert w.submit(BUY, 1, type=LIMIT, limit_px=90, terms=OrderTerms(oco_group="g")) == "ok"
+    child = w.order(SELL, 1, type=LIMIT, limit_px=110, reduce_only=True, terms=OrderTerms(bracket_of="x"))
+    w.state(OrderAccepted("o", child, 0, w.clock.now()))
+    assert [w.submit(BUY, 1) for _ in range(3)] == ["ok", "ok", "ORDER_RATE"]
+
+
 def test_new_limits_count_what_was_sent_before(world, wide):
     """Turned on by a reload, the bucket begins full; turned down, what was sent stays sent."""
     w = world(limits(wide, order_rate=1.0, order_burst=10))
     assert [w.submit(BUY, 1) for _ in range(5)] == ["ok"] * 5
     w.risk._adopt(limits(wide, order_rate=1.0, order_burst=5))
     assert w.submit(BUY, 1) == "ORDER_RATE"
+
+
+def test_a_reload_that_says_the_same_holds_nobody_back_longer(world, wide):
+    """Two of a burst of three are sent: the third passes, the fourth does not."""
+    w = world(limits(wide, symbol_order_rate=1.0, symbol_order_burst=3))
+    assert [w.submit(BUY, 1) for _ in range(2)] == ["ok"] * 2
+    w.process(Reload("d", "anna", limits(w.limits, max_order_qty=to_fixed(50))))
+    assert [w.submit(BUY, 1) for _ in range(2)] == ["ok", "SYMBOL_ORDER_RATE"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "done"),
+    [
+        (OrderReplaceRequested("a", 2, None, None, 0, 9), OrderReplaced("o", "a", 2, None, None, 0)),
+        (OrderCancelRequested("a", "no more", 9), OrderCanceled("o", "a", 0, "no more")),
+    ],
+    ids=["replace", "cancel"],
+)
+@pytest.mark.parametrize("again", ["", "split", "refold"])
+def test_what_is_on_its_way_was_sent_when_it_was_asked_for_and_once(world, wide, asked, done, again):
+    """An order and the request empty a bucket of two; a second later its effect takes nothing of what came back."""
+    w = world(limits(wide, message_rate=1.0, message_burst=2))
+    assert w.submit(BUY, 1, client_order_id="a") == "ok"
+    w.state(asked)
+    assert w.submit(BUY, 1) == "MESSAGE_RATE"
+    if again:
+        getattr(w, again)()
+    wait(w, SECOND)
+    w.state(done)
+    assert [w.submit(BUY, 1) for _ in range(2)] == ["ok", "MESSAGE_RATE"]
 
 
 # -- executions ----------------------------------------------------------------------------------------------------
@@ -200,6 +253,49 @@ def test_executions_count_within_the_window(world, wide, pause, verdict):
     for side in (SELL, BUY, SELL):
         execute(w, side)
     assert w.submit(BUY, 1, strategy="s", decision=99) == verdict
+
+
+def test_what_is_out_of_the_window_goes_one_by_one(world, wide):
+    """Two in 60 s: at 0, 30 and 70 s there are never more; at 75 s there are those of 30, 70 and 75."""
+    w = world(limits(wide, max_executions=2, executions_window_ns=60 * SECOND))
+    for pause in (0, 30, 40, 5):
+        assert w.books.disabled == []
+        wait(w, pause * SECOND)
+        execute(w, BUY)
+    assert [command.strategy for command in w.books.disabled] == ["s"]
+
+
+@pytest.mark.parametrize("again", ["", "split", "refold"])
+def test_a_strategy_that_was_enabled_is_counted_anew_and_switched_off_again(world, wide, again):
+    """Two of one allowed; enabled, the next one passes and the one behind it switches it off a second time."""
+    w = world(limits(wide, max_executions=1))
+    execute(w, BUY)
+    execute(w, SELL)
+    w.state(StrategyDisabled("s", "too many", "risk"))
+    assert execute(w, BUY) == "STRATEGY_DISABLED"
+    w.state(StrategyEnabled("s", "looked at", "anna"))
+    if again:
+        getattr(w, again)()
+    asked = len(w.books.disabled)
+    execute(w, BUY)
+    assert len(w.books.disabled) == asked
+    execute(w, SELL)
+    assert [command.strategy for command in w.books.disabled[asked:]] == ["s"]
+
+
+def test_a_window_may_last_over_a_night(world, wide):
+    """One within a day: today's and tomorrow's at the open are two; a symbol with one alone is forgotten by then."""
+    w = world(limits(wide, max_executions=1, executions_window_ns=DAY))
+    execute(w, BUY, symbol=1)
+    w.clock.advance_to(w.session.close_ts)
+    execute(w, BUY)
+    w.close()
+    w.open()
+    wait(w, 2 * MINUTE)  # of symbol 1 it is a day and a minute
+    execute(w, BUY, symbol=1)
+    assert w.books.disabled == []
+    execute(w, BUY)
+    assert [command.strategy for command in w.books.disabled] == ["s"]
 
 
 def test_executions_are_of_one_strategy_in_one_symbol(world, wide):

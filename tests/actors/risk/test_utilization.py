@@ -9,6 +9,7 @@ from actors.messages.limits import BreakerRule, PortfolioLimits
 from actors.messages.orders import BUY
 from actors.messages.portfolio import DepositCash
 from actors.messages.risk import LimitBreached
+from actors.risk.utilization import CALM_SESSIONS, Utilization
 from actors.values.fixed import to_fixed
 
 
@@ -78,10 +79,37 @@ def test_names_are_told_when_an_order_passes_and_again_only_behind_fewer(used):
         w.hold(-1, symbol=1)
         w.hold(1, symbol=1)
         assert told(w.close()) == []  # within one session it is told once
-        w.hold(-1, symbol=1)
+        for sessions, said in ((CALM_SESSIONS - 1, []), (CALM_SESSIONS, [("max_positions", 2.0)])):
+            w.hold(-1, symbol=1)
+            for _ in range(sessions):  # the last of these evenings is looked at when the next session opens
+                w.open()
+                w.split()
+                assert told(w.close()) == []
+            w.hold(1, symbol=1)
+            assert told(w.process(w.order(BUY, 1, symbol=0))) == said
+
+
+@pytest.mark.parametrize(("calm", "said"), [(84_000, []), (84_000.01, [("max_drawdown", 0.18)])])
+def test_what_hovers_at_the_level_is_told_once(used, calm, said):
+    """Told at 18 % of 20 %, a drawdown may be told again behind less than 16 %, which is 80 % of the limit."""
+    w = used(max_drawdown=0.2)
+    w.mark(82_000)
+    assert told(w.close()) == [("max_drawdown", 0.18)]
+    for equity, expected in ((83_000, []), (82_000, []), (calm, []), (82_000, said)):
         w.open()
-        w.hold(1, symbol=1)
-        assert told(w.close()) == [("max_positions", 2.0)]
+        w.split()
+        w.mark(equity)
+        assert told(w.close()) == expected
+
+
+def test_what_was_told_before_sessions_were_counted_is_not_told_anew():
+    """A snapshot of an older version."""
+    used = Utilization()
+    used.restore([["main", "max_positions"]])
+    assert used.was_told("main", "max_positions")
+    again = Utilization()
+    again.restore(used.snapshot())
+    assert again.snapshot() == used.snapshot() == [["main", "max_positions", 0]]
 
 
 @pytest.mark.parametrize(("shares", "said"), [(1349, []), (1350, [("max_leverage", 1.35)])])

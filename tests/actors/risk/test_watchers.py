@@ -29,13 +29,19 @@ SECOND = 10**9
 MINUTE = 60 * SECOND
 
 
-@pytest.fixture
-def watched(world, wide):
-    """Return a builder of worlds with the given rules and nothing else."""
+@pytest.fixture(params=["start", "reload"])
+def watched(world, wide, request):
+    """Return a builder of worlds with the given rules and nothing else, from the start or by a reload."""
 
     def build(*, limits=None, **rules):
         made = {name: rule if isinstance(rule, BreakerRule) else BreakerRule(**rule) for name, rule in rules.items()}
-        return world(msgspec.structs.replace(wide, breakers=made, **(limits or {})))
+        given = msgspec.structs.replace(wide, breakers=made, **(limits or {}))
+        if request.param == "start":
+            return world(given)
+        w = world(wide)
+        w.process(Reload("d", "anna", given))
+        w.limits = given
+        return w
 
     return build
 
@@ -143,6 +149,22 @@ def test_outcomes_leave_the_window_and_are_restored():
     assert again.share() == 0.0
     again.clear()
     assert again.share() is None
+
+
+def test_what_passed_leaves_the_window_too_and_those_of_one_instant_are_counted_each():
+    """Three orders and a denial at 0 s are a quarter; a minute later two denials are all there is."""
+    rate, again = RejectRate(), RejectRate()
+    for one in (rate, again):
+        one.adopt(BreakerRule(limit=0.5, window_ns=MINUTE))
+    for _ in range(3):
+        rate.fold_taken(0)
+    rate.fold_refused(0)
+    assert rate.share() == 0.25
+    again.restore(rate.snapshot())
+    for one in (rate, again):
+        one.fold_refused(MINUTE)
+        one.fold_refused(MINUTE)
+        assert one.share() == 1.0
 
 
 def test_a_window_is_bounded():

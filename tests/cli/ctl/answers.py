@@ -226,6 +226,9 @@ RESULTS: Final[dict[str, str]] = {
     "cash.deposit": '{"schema":"tradingd.cash/1","portfolio":"main","amount":10000,"cash":61234.5,"equity":111234.56}',
     "breaker.reset": '{"schema":"tradingd.breaker/1","portfolio":"main","breaker":"daily_loss","state":"armed",'
     '"changed":true,"trading_state":"halted"}',
+    "breaker.reset-none": '{"schema":"tradingd.breaker/1","portfolio":"","breaker":"connectivity","state":"armed",'
+    '"changed":false,"detail":"no breaker connectivity (here) has tripped, so there was none to reset",'
+    '"trading_state":"active"}',
     "strategy.enable": '{"schema":"tradingd.strategy/1","strategy":"momentum","enabled":true,"changed":false}',
     "strategy.disable": '{"schema":"tradingd.strategy/1","strategy":"momentum","enabled":false,"changed":true}',
     "alert.ack": '{"schema":"tradingd.alert/1","alert_id":"9f3c","state":"acknowledged"}',

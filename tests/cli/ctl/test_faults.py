@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from daemon.cli.ctl import places
 from tests.cli.ctl.answers import ANSWERS
 from tests.cli.ctl.conftest import ROOT, Run, environ
 from tests.cli.ctl.stub import HangUp, Raw, Refuse, Stub
@@ -233,6 +236,19 @@ def test_a_closed_stdout_is_no_error_and_a_full_one_is(socket_path: Path) -> Non
             assert done.returncode == code, done.stderr
             assert ("could not be written: No space left on device" in done.stderr) is (code == 1)
             assert "Traceback" not in done.stderr
+
+
+def test_who_may_not_connect_is_told_whose_the_socket_is(tmp_path: Path) -> None:
+    """Members of the operators' group have to be in the socket's, too; a folder closed to all tells nothing."""
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX) as link:
+        link.bind(str(path))
+        path.chmod(0o660)
+        group = grp.getgrgid(path.stat().st_gid).gr_name
+        assert f"ask for membership in the group {group}, whose the socket is" in places._may_not(str(path)).remedy
+        path.chmod(0o600)
+        for hidden in (path, tmp_path / "none"):
+            assert "in the group [control] viewer_group" in places._may_not(str(hidden)).remedy
 
 
 def test_lists_say_when_they_were_cut(call: Run, socket_path: Path) -> None:

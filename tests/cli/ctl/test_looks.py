@@ -230,6 +230,16 @@ def test_a_story_tells_what_sizing_cut(alike: str, heat: str, words: str | None)
     assert words is None or words in sized[0]
 
 
+@pytest.mark.parametrize(("alike", "rest"), [("0", "the position aimed at"), ("0.4", "what that left")])
+def test_a_story_tells_which_limit_left_no_room(alike: str, rest: str) -> None:
+    """With the key that a person would change."""
+    cuts = f'"cut_correlation":{alike},"cut_heat":0,"cut_room":0.25,"cut_limit":"max_sector"'
+    targets = f'"ts":"2026-11-20T15:11:58.000Z","weight":0.1,{cuts}'
+    story = wire.loads(f'{{"order": {{"client_order_id": "x"}}, "targets": {{{targets}}}}}')
+    (sized,) = [line for line in calls.rendered(METHODS["why"], story, {}, PLAIN, None) if "  size  " in line]
+    assert f"25.00 % of {rest} because no more room was left (risk.max_sector)" in sized
+
+
 @pytest.mark.parametrize(
     ("held", "said"),
     [(0, "value at risk: nothing is held"), (2, "value at risk: unknown, too few sessions of what is")],

@@ -29,6 +29,7 @@ from actors.messages.orders import (
 from actors.messages.portfolio import (
     DividendAccrued,
     DividendPaid,
+    EntriesCut,
     FinancingCharged,
     PositionAdjusted,
     TargetsProposed,
@@ -232,6 +233,15 @@ def test_targets_name_what_sizing_made_smaller() -> None:
     assert said.startswith("AAPL 0.200, META 0.100  made smaller: META by 60.00 %, FB by 100.00 %  portfolio=main")
     assert "cut_ids" not in said
     broken = {"type": "TargetsProposed", "cut_ids": ["AAPL"], "cut_correlation": [None], "cut_heat": [None]}
+    assert "made smaller" not in what(broken, Paint())
+
+
+def test_entries_without_room_are_named_with_their_limit() -> None:
+    """What is left of a sector, nothing of a cluster."""
+    limits = ("max_sector", "max_cluster")
+    said = shown(EntriesCut("main", "m", 3, pack_i32([1, 2]), pack_f64([0.25, 1.0]), limits))
+    assert said.startswith("made smaller: META by 25.00 % (max_sector), FB by 100.00 % (max_cluster)  portfolio=main")
+    broken = {"type": "EntriesCut", "ids": ["AAPL"], "parts": [None], "limits": ["max_net"]}
     assert "made smaller" not in what(broken, Paint())
 
 
