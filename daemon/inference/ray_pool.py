@@ -176,7 +176,7 @@ class RayWorkers:
             "RAY_COLOR_PREFIX": "0",
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         }
-        if not ray.address:
+        if ray.address.rpartition(":")[0] in {"", "127.0.0.1", "localhost", "[::1]"}:
             # Ray's own word for "this machine only", whatever its name says: node and services bind 127.0.0.1.
             extra["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         if not ray.token_file:

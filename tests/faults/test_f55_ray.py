@@ -11,6 +11,8 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -25,9 +27,9 @@ from actors.messages.sentiment import SentimentReady
 from actors.predictor.models.manifest import SHIPPED, ModelManifest
 from actors.predictor.pool.inprocess import InProcessPool
 from actors.predictor.text.lexicon import Lexicon
-from daemon.inference.contain import session_of
+from daemon.inference.contain import kill_session, scrubbed, session_of, write_token
 from tests.faults.test_f55_inference import close, degraded, numbered, timed
-from tests.inference.support import MODEL, Elsewhere, Host, asking, reachable, running, table, until
+from tests.inference.support import MODEL, ROOT, Elsewhere, Host, asking, reachable, running, table, until
 from tests.inference.test_host import (
     SIZES,
     load_takes_longer_than_a_request_may,
@@ -272,3 +274,40 @@ def test_f55_nothing_outlives_a_killed_host(tmp_path: Path) -> None:
         one.host.start()
         close(pool)
         assert one.host.kill(signal.SIGTERM) == 0
+
+
+@pytest.mark.long
+def test_workers_of_a_cluster_that_is_somebody_elses_answer_the_same(tmp_path: Path) -> None:
+    """``address`` and ``token_file``: connected to, used, left running; no second Ray is started."""
+    token, session = tmp_path / "token", Path(tempfile.mkdtemp(prefix="rc-"))
+    write_token(token)
+    environ = scrubbed(
+        os.environ,
+        {
+            "HOME": str(session),
+            "PYTHONPATH": str(ROOT),
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(token),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        },
+    )
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--port=0", "--num-cpus=2", "--block"]
+    command += ["--include-dashboard=false", f"--temp-dir={session}/s", "--node-ip-address=127.0.0.1"]
+    with (session / "log").open("wb") as log:
+        cluster = subprocess.Popen(command, env=environ, stdout=log, stderr=log, start_new_session=True)
+    try:
+        place = session / "s" / "ray_current_cluster"
+        until(lambda: place.exists() and bool(place.read_text("ascii")), "a cluster")
+        address = {"address": place.read_text("ascii").strip(), "token_file": str(token)}
+        with world(tmp_path, **address) as one, asking(one.host, deadline_s=60.0) as pool:
+            close(pool)
+            assert pool.predict(table(65)) == InProcessPool([MODEL]).predict(table(65))
+            assert not one.processes("raylet/raylet")
+            assert one.host.kill(signal.SIGTERM) == 0
+        assert cluster.poll() is None
+    finally:
+        cluster.kill()
+        kill_session(cluster.pid)
+        cluster.wait(20)
+        shutil.rmtree(session, ignore_errors=True)

@@ -124,7 +124,7 @@ def test_f56_steps_of_the_wall_clock_move_nothing(tmp_path: Path, library: Path)
     """
     around = world(tmp_path, 5, "around").settings.replace('speed = "max"', "speed = 3000\nfree_running = true")
     settings = around.replace('calendar = "always"', 'calendar = "XNYS"').replace(
-        "[risk]\n", "[risk]\nprice_collar = 0\nbreakers.clock_skew.limit = 0\n"
+        "[risk]\n", "[risk]\nprice_collar = 0\nbreakers.clock_skew.limit = 0\nbreakers.stale_data.limit = 0\n"
     )
     with daemon(tmp_path, settings) as d, wall_clock(tmp_path, library) as clock:
         d.start(env=clock.env)

@@ -16,7 +16,7 @@ def render(result: dict[str, Any], paint: Paint, room: int | None) -> list[str]:
     told = [{name: value for name, value in row.items() if value not in (None, "")} for row in rows]
     lines = show.rows("models", told, paint, room=room) if told else [paint("dim", "no models")]
     pool = result.get("pool")
-    if isinstance(pool, dict):
+    if isinstance(pool, dict) and pool.get("pool") != "none":  # nobody asks a model
         lines += ["", *text.pairs(_pool(pool, paint), paint)]
         if pool.get("reason"):
             lines.append(paint("yellow", f"! {clean(pool['reason'])}"))
