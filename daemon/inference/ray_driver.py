@@ -49,6 +49,8 @@ TRIES: Final = 2
 """A call whose worker died is computed once more, by another worker."""
 LOADING_S: Final = 0.02
 """So long before its time is over a call is told that its model is being loaded."""
+FAIR_S: Final = 0.25
+"""What a worker gets to compute in before it counts as hung, however little was left of the time of the call."""
 SHUTDOWN_S: Final = 5.0
 CHUNK_BYTES: Final = 1 << 18
 
@@ -262,14 +264,16 @@ class Keeper:
         try:
             if not call.models <= self._loaded and not self._load(call):
                 return
-            left = max(0.001, call.deadline - time.monotonic())
-            data, self.models = ray.get(self._actor.answer.remote(call.data), timeout=left)
+            began = time.monotonic()
+            answer = self._actor.answer.remote(call.data)
+            data, self.models = ray.get(answer, timeout=max(0.001, call.deadline - began))
         except ray.exceptions.GetTimeoutError:
             self.call = None
-            self._end_worker()
             self._driver.finish(
                 call, Called(call.number, (), OVERDUE, "the model did not come back with an answer in time")
             )
+            if not self._comes_back(answer, began + FAIR_S):
+                self._end_worker()
         except ray.exceptions.RayError as error:
             self.call = None
             with self._lock:
@@ -280,6 +284,19 @@ class Keeper:
             (called,) = Unpacker().feed(data)
             if isinstance(called, Called):
                 self._driver.finish(call, called)
+
+    def _comes_back(self, answer: Any, until: float) -> bool:
+        """Wait for an overdue answer as long as a worker may take; a call that had little time costs no worker."""
+        left = until - time.monotonic()
+        if left <= 0:
+            return False
+        self._be_well(False)  # meanwhile nobody waits for it
+        try:
+            self._ray.get(answer, timeout=left)
+        except self._ray.exceptions.RayError:  # not in time, or its worker died meanwhile
+            return False
+        self._be_well(True)
+        return True
 
     def _load(self, call: _Call) -> bool:
         """Have the worker load a call's models; tell whether there is time left to compute it.

@@ -114,7 +114,7 @@ def load_takes_longer_than_a_request_may(host: Host, seconds: float = 0.1) -> No
         reachable(pool)
         first = pool.sentiment(request)
         assert isinstance(first, PredictionUnavailable)
-        assert "being loaded" in first.reason
+        assert "being loaded" in first.reason or "in time" in first.reason  # on a busy machine the clock may be first
         until(lambda: isinstance(pool.sentiment(request), SentimentReady), "an answer once it is loaded")
 
 
