@@ -126,8 +126,11 @@ class Heat:
         if total is None or holding is None or not (holding.qty or holding.orders):
             return None if total is None else total + risk
         before = holding.risk
-        if before is not None and own is None and holding.qty * order.side >= 0 and not _may_flip(holding):
-            return total + risk  # what most are
+        if before is not None and holding.qty * order.side >= 0 and not _may_flip(holding):  # what most are
+            if own is None:
+                return total + risk
+            last = max(0, self._prices.last(order.symbol))
+            return total + risk - self._of_working(own, last) * own.leaves
         sides = self._sides(holding, max(0, self._prices.last(order.symbol)), own)
         if sides is None or before is None:
             return None
@@ -202,8 +205,9 @@ class Heat:
 
 
 def _may_flip(holding: Holding) -> bool:
-    """Tell whether something that works may open the other side of what is held."""
-    return bool(holding.sells if holding.qty > 0 else holding.buys if holding.qty < 0 else 0)
+    """Tell whether what works against a position may open the other side: whether it is more than what is held."""
+    against = holding.sells if holding.qty > 0 else holding.buys if holding.qty < 0 else 0
+    return against > abs(holding.qty) - holding.cuts
 
 
 def _of_position(holding: Holding, px: int) -> int:

@@ -199,6 +199,24 @@ def test_a_flip_whose_new_side_risks_less_risks_what_is_held(hot):
     assert w.risk.heat.of_portfolio("main") == (200 + 1_500) * SCALE * SCALE
 
 
+@pytest.mark.parametrize("sold", [0, 60, 100])
+@pytest.mark.parametrize(("qty", "verdict"), [(150, "ok"), (151, "MAX_HEAT")])
+def test_more_of_what_is_held_risks_its_own_share_whatever_sales_rest_beside_it(hot, sold, qty, verdict):
+    """1,500 are left: at 10 a share 150 shares of A, on new and on replace; sales of what is held open nothing."""
+    w = hot()
+    if sold:
+        assert w.submit(SELL, sold, type=LIMIT, limit_px=105) == "ok"
+    terms = {"type": LIMIT, "limit_px": 100, "terms": bracket(stop_px=90)}
+    assert w.submit(BUY, qty, **terms) == verdict
+    w.process(CancelOrder(f"c{w.n}", "test"))
+    assert w.submit(BUY, 1, client_order_id="a", **terms) == "ok"
+    w.split()
+    assert w.replace("a", qty) == verdict
+    assert w.replace("a", 150) == "ok"
+    assert w.risk.heat.of_portfolio("main") == 2_000 * SCALE * SCALE
+    assert w.submit(BUY, 1, **terms) == "MAX_HEAT"
+
+
 def test_orders_that_close_open_nothing_however_many_of_a_group_do(hot):
     """A limit and a stop of one group each sell the 100 that are held: one of them fills."""
     w = hot(stop=False)
