@@ -22,6 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from actors.predictor.pool.frames import (
+    CHUNK_BYTES,
     DIED,
     OVERDUE,
     QUEUED,
@@ -52,7 +53,6 @@ LOADING_S: Final = 0.02
 FAIR_S: Final = 0.25
 """What a worker gets to compute in before it counts as hung, however little was left of the time of the call."""
 SHUTDOWN_S: Final = 5.0
-CHUNK_BYTES: Final = 1 << 18
 
 
 class _Call:

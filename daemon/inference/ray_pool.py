@@ -24,6 +24,7 @@ import msgspec
 import structlog
 
 from actors.predictor.pool.frames import (
+    CHUNK_BYTES,
     DOWN,
     OVERDUE,
     Call,
@@ -54,7 +55,6 @@ AGAIN_S: Final = 0.5
 AGAIN_MAX_S: Final = 10.0
 FOLDER_CHARS_MAX: Final = 40
 """Ray makes sockets some sixty characters below its folder, and a socket's path has 107."""
-CHUNK_BYTES: Final = 1 << 18
 PACKAGES: Final = Path(__file__).resolve().parents[2]
 
 

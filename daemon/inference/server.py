@@ -17,6 +17,7 @@ import structlog
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from actors.predictor.pool.frames import (
+    CHUNK_BYTES,
     VERSION,
     Answered,
     Ask,
@@ -36,7 +37,6 @@ CONNECTIONS_MAX: Final = 16
 UNREAD_MAX: Final = 4_096
 """Frames that wait for a client to read them; a client that reads nothing is hung up on."""
 HELLO_S: Final = 5.0
-CHUNK_BYTES: Final = 1 << 18
 BUDGET_MS_MAX: Final = 600_000
 
 

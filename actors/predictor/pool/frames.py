@@ -22,6 +22,8 @@ VERSION: Final = 1
 """Of this language. A host and a client that have none in common part with a sentence."""
 FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 """A request for 10,000 symbols of 64 features is 5 MB."""
+CHUNK_BYTES: Final = 1 << 18
+"""How much is read of a connection at a time."""
 _LENGTH: Final = struct.Struct(">I")
 
 Request = InferenceRequested | SentimentRequested

@@ -17,6 +17,7 @@ from typing import Final
 
 from actors.predictor.pool.breaker import Breaker, BreakerState
 from actors.predictor.pool.frames import (
+    CHUNK_BYTES,
     VERSION,
     Answered,
     Ask,
@@ -45,7 +46,6 @@ SILENT_S: Final = 2.0
 """A question after its health that has waited so long opens the breaker, without a request having had to."""
 DEAD_S: Final = 15.0
 """A connection on which nothing has come for so long while something was due is made anew."""
-CHUNK_BYTES: Final = 1 << 18
 
 
 class LinkError(Exception):
