@@ -241,12 +241,13 @@ class Supervisor:
                 raise self.crew.hook_error
             if self._stop_asked:
                 return
-            self._start_due(host)
+            now = self.crew.now()
+            self._start_due(host, now)
             if self._own.state is Lifecycle.STARTING and all(child.been_up or child.over for child in self._children):
                 self._own.move("started", self._ts())
                 task_status.started()
             if not self._notes:
-                due = self._next_due()
+                due = self._next_due(now)
                 with CancelScope(deadline=due):
                     await self._wake.wait()
                 if self.crew.now() - due > LATE_S:
@@ -268,8 +269,7 @@ class Supervisor:
 
     # -------------------------------------------------------------------------------------------------------- starting
 
-    def _start_due(self, host: TaskGroup) -> None:
-        now = self.crew.now()
+    def _start_due(self, host: TaskGroup, now: float) -> None:
         for at, child in enumerate(self._children):
             if child.due is None or child.due > now or not self._may_start(at):
                 continue
@@ -286,11 +286,10 @@ class Supervisor:
             return self._children[at].been_up or all(child.been_up or child.over for child in before)
         return all(child.up or child.over for child in before)
 
-    def _next_due(self) -> float:
-        dues = [child.due for child in self._children if child.due is not None]
-        now = self.crew.now()
-        # What is due and still waits for others is woken by their notes, not by the clock.
-        dues = [due for due in dues if due > now]
+    def _next_due(self, now: float) -> float:
+        # What was due and still waits for others is woken by their notes, not by the clock. ``now`` is when it was
+        # looked for who is due: by a later clock, a child that came due in between would wait for ever.
+        dues = [child.due for child in self._children if child.due is not None and child.due > now]
         running = (child.instance.due() for child in self._children if child.instance is not None)
         return min([*dues, *(due for due in running if due is not None)], default=math.inf)
 

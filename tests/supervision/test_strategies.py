@@ -8,7 +8,8 @@ import pytest
 from daemon.supervision.child import ChildSpec, StartContext
 from daemon.supervision.events import ActorFailed, ActorRestarted
 from daemon.supervision.policy import Backoff, Restart, RestartIntensity, Strategy
-from daemon.supervision.supervisor import EscalatedError
+from daemon.supervision.supervisor import EscalatedError, Supervisor
+from daemon.testing.virtual_time import VirtualTimeLoop
 from tests.supervision.world import FOREVER, Told, children, lives, play, steady, supervisor
 
 FLAT = Backoff(jitter=0.0)
@@ -70,6 +71,41 @@ def test_one_for_one_children_do_not_wait_for_each_others_backoff() -> None:
     assert told.of("b", "restarted") == [3.6]
     assert [round(t, 3) for t in told.of("a", "restarted")] == [0.2, 0.5, 1.0, 1.9, 3.6, 6.9]
     assert told.of("c", "restarted") == []
+
+
+class TickingLoop(VirtualTimeLoop):
+    """A loop on which time goes on with every look at the clock, as it does outside tests, only far more."""
+
+    def __init__(self) -> None:
+        """Begin at zero."""
+        self.looks = 0
+        super().__init__()
+
+    def time(self) -> float:
+        """Return a time later than any before, seconds."""
+        self.looks += 1
+        return super().time() + 1e-6 * self.looks
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_a_child_that_comes_due_between_two_looks_at_the_clock_is_started(strategy: Strategy) -> None:
+    """Wherever in the supervisor's turn its time comes: one that nobody saw would wait for ever."""
+    for wait_us in range(1, 60):
+        told = Told()
+        wait = Backoff(first_s=wait_us * 1e-6, jitter=0.0)
+        root = supervisor(
+            told, [*children(a=lives(0.0)), ChildSpec("last", steady, Restart.TEMPORARY)], strategy, backoff=wait
+        )
+
+        async def until_it_is_back(root: Supervisor = root, told: Told = told) -> None:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(root.run)
+                while not told.of("a", "restarted"):
+                    await anyio.sleep(1.0)
+                    assert anyio.current_time() < 5.0, "nobody started it"
+                root.stop()
+
+        anyio.run(until_it_is_back, backend_options={"loop_factory": TickingLoop})
 
 
 def test_backoff_begins_anew_after_a_stable_time() -> None:
