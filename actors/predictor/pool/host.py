@@ -267,7 +267,10 @@ class _Fallback:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._free = threading.Lock()
-        self._hangs = False
+        self._under_way: queue.SimpleQueue[Answer] | None = None
+        """Whose request the thread has; None where it has none."""
+        self._given_up: queue.SimpleQueue[Answer] | None = None
+        """Who has gone without an answer last: nothing to worry about where it came in the same moment."""
         self._asked: queue.SimpleQueue[tuple[Request, queue.SimpleQueue[Answer]] | None] = queue.SimpleQueue()
 
     def start(self, warm: Callable[[], None] | None) -> None:
@@ -279,14 +282,17 @@ class _Fallback:
     def answer(self, request: Request, reason: str, within_s: float) -> Answer:
         """Return its answer, or a refusal that names both reasons."""
         deadline = time.monotonic() + within_s
-        if self._hangs or not self._free.acquire(timeout=within_s):
+        under_way = self._under_way
+        hangs = under_way is not None and under_way is self._given_up
+        if hangs or not self._free.acquire(timeout=within_s):
             return _refusal(request, f"{reason}; the daemon's own pool is busy")
         mine: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._under_way = mine
         self._asked.put((request, mine))
         try:
             answer = mine.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
-            self._hangs = True  # until its thread comes back
+            self._given_up = mine  # nobody waits behind it until the thread comes back
             return _refusal(request, f"{reason}; the daemon's own pool gave no answer in time")
         if isinstance(answer, PredictionUnavailable):
             return _refusal(request, f"{reason}; here: {answer.reason}")
@@ -299,7 +305,7 @@ class _Fallback:
         while (item := self._asked.get()) is not None:
             request, mine = item
             mine.put(self._computed(request))
-            self._hangs = False
+            self._under_way = None
             self._free.release()
 
     def _computed(self, request: Request) -> Answer:
