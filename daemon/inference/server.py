@@ -92,12 +92,14 @@ class Server:
         client = _Client(crew, send)
         try:
             async with anyio.create_task_group() as group:
+                client.deaf = group.cancel_scope.cancel
                 group.start_soon(_write, stream, receive)
                 for frame in first[1:]:
                     client.heard(frame)
                 while True:
                     for frame in unpacker.feed(await stream.receive(CHUNK_BYTES)):
                         client.heard(frame)
+            self._log.warning("client hung up on", detail=f"{UNREAD_MAX:,} frames wait for it to be read")
         except BaseExceptionGroup as group_error:
             raise _only(group_error) from None
         finally:
@@ -112,6 +114,8 @@ class _Client:
         self._crew = crew
         self._send = send
         self.answer = self._answer  # one object, by which the crew knows the client
+        self.deaf: Callable[[], object] = lambda: None
+        """Ends the conversation with a client that reads nothing; whoever writes to it waits for it, for ever."""
 
     def heard(self, frame: Frame) -> None:
         """Act on a frame.
@@ -134,7 +138,7 @@ class _Client:
         try:
             self._send.send_nowait(frame)
         except anyio.WouldBlock:
-            self._send.close()  # it reads nothing: the writer ends, and with it the connection
+            self.deaf()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             pass  # it has gone meanwhile
 

@@ -234,6 +234,20 @@ def test_a_stranger_is_refused_and_nobody_else_hears_of_it(host: Host, name: str
         assert isinstance(pool.predict(table(1)), PredictionReady)
 
 
+def test_a_client_that_reads_nothing_is_hung_up_on(host: Host) -> None:
+    """It would keep its place for ever, and there are not many; what it has asked is in nobody's way."""
+    with asking(host) as pool, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        reachable(pool)
+        link.settimeout(20)
+        link.connect(str(host.socket))
+        link.sendall(pack(Hello((VERSION,), "deaf")))
+        with pytest.raises(ConnectionError):
+            for n in range(200):  # many more answers than wait for anybody
+                link.sendall(b"".join(pack(Look(1000 * n + i)) for i in range(1000)))
+        reachable(pool)
+        assert isinstance(pool.predict(table(1)), PredictionReady)
+
+
 def test_two_hosts_do_not_share_a_socket(host: Host) -> None:
     """The second says who is in its way and ends with 75; the first is untouched."""
     with asking(host) as pool:
