@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import queue
+import select
+import socket
 import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +16,10 @@ import pytest
 
 from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
 from actors.messages.sentiment import SentimentReady, SentimentRequested
-from actors.predictor.pool import host
-from tests.inference.support import Elsewhere, table
+from actors.predictor.pool import host, link
+from actors.predictor.pool.breaker import Breaker, BreakerState
+from actors.predictor.pool.frames import VERSION, Hello, Look, Standing, Unpacker, Welcome, pack
+from tests.inference.support import Elsewhere, table, until
 
 WAIT_S = 20.0
 
@@ -61,3 +68,69 @@ def test_who_gives_up_in_the_moment_of_the_answer_leaves_a_pool_that_is_free(mon
     for number in (2, 3):
         assert isinstance(fallback.answer(table(1, number), "away", WAIT_S), PredictionReady)
     fallback.close()
+
+
+class Paused:
+    """The clock and the wait of a process that is stopped for a while: right behind a wait in which nothing came."""
+
+    def __init__(self, answer: Callable[[], None]) -> None:
+        """Begin by running; ``answer`` is what the host does while we are stopped."""
+        self.pauses = 0
+        self._answer = answer
+        self._away_s = 0.0
+        self._armed = False
+
+    def monotonic(self) -> float:
+        """Return seconds that go on while we are stopped."""
+        return time.monotonic() + self._away_s
+
+    def arm(self) -> None:
+        """Be stopped behind the next wait."""
+        self._armed = True
+
+    def select(self, read: list[Any], write: list[Any], error: list[Any], wait_s: float) -> tuple[Any, Any, Any]:
+        """Wait; nothing has come by the end of it."""
+        if not self._armed or write or not wait_s:
+            return select.select(read, write, error, wait_s)
+        self._armed = False
+        self.pauses += 1
+        self._away_s += 20.0
+        self._answer()
+        assert select.select(read, [], [], WAIT_S)[0]  # it lies there
+        return [], [], []
+
+
+def test_a_daemon_that_was_stopped_hears_what_the_host_said_before_it_calls_it_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its question after the host's health is 20 seconds old, and answered: the breaker stays closed."""
+    standing = Standing(0, "threads", "up", "", 1, 0, 0, 0, 0, 0, 0, 0.0, 0.0)
+    ends: list[socket.socket] = []
+    paused = Paused(lambda: ends[0].sendall(pack(standing)))
+    monkeypatch.setattr(link, "select", paused)
+    monkeypatch.setattr(link, "time", paused)
+    breaker = Breaker()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        listener.settimeout(WAIT_S)
+        ours = link.Link(str(tmp_path / "s"), breaker, "a test")
+        ours.start()
+        ends.append(listener.accept()[0])
+        with ends[0] as end:
+            end.settimeout(WAIT_S)
+            unpacker = Unpacker()
+            looks = (frame for data in iter(lambda: end.recv(65536), b"") for frame in unpacker.feed(data))
+            assert isinstance(next(looks), Hello)
+            end.sendall(pack(Welcome(VERSION, "a test", "threads", 1, 1)))
+            assert isinstance(next(looks), Look)
+            end.sendall(pack(standing))
+            assert isinstance(next(looks), Look)  # the next question
+            assert breaker.admit()
+            breaker.success()
+            assert breaker.state is BreakerState.CLOSED
+            paused.arm()
+            until(lambda: paused.pauses == 1, "it was not stopped", WAIT_S)
+            assert isinstance(next(looks), Look)  # it has gone on
+            assert (breaker.state, breaker.opened) == (BreakerState.CLOSED, 0)
+        ours.close()

@@ -239,7 +239,7 @@ class Link:
     def _serve(self, link: socket.socket) -> None:
         """Read until the other end hangs up."""
         while not self._stop.is_set():
-            self._look_after()
+            self._look_after(link)
             readable, _, _ = select.select([link], [], [], KNOCK_S)
             if not readable:
                 continue
@@ -253,7 +253,7 @@ class Link:
             for frame in self._unpacker.feed(data):
                 self._heard(frame)
 
-    def _look_after(self) -> None:
+    def _look_after(self, link: socket.socket) -> None:
         """Ask how the host is, often while the breaker is not closed; notice that it does not answer."""
         now = time.monotonic()
         if self._look is None:
@@ -265,6 +265,8 @@ class Link:
                     self._send(Look(number), self._taken_s)
             return
         waited = now - self._look[1]
+        if waited > SILENT_S and select.select([link], [], [], 0)[0]:
+            return  # we were stopped ourselves: what it has said meanwhile comes first
         if waited > SILENT_S:
             self._breaker.lost("the inference host is silent")
         if waited > DEAD_S and now - self._heard_at > DEAD_S:
