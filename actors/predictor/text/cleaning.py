@@ -22,6 +22,9 @@ MARKS_MAX: Final = 4
 _HIDDEN: Final = re.compile(r"<(/?)(script|style)\b[^<>]{0,1000}>", re.IGNORECASE)
 _COMMENT: Final = re.compile(r"<!--|-->")
 _TAG: Final = re.compile(r"</?[A-Za-z!?][^<>]{0,1000}>")
+_NUMBER: Final = re.compile(r"&#([0-9]{100,})")
+"""A character by a number of more digits than any has: Python refuses to read numbers of thousands of them."""
+_NUMBER_DIGITS: Final = 8
 _ADDRESS: Final = re.compile(r"(?:https?://|www\.)\S{1,2000}", re.IGNORECASE)
 _LATIN_END: Final = 0x0250
 _LATIN_MORE: Final = (0x1E00, 0x1F00)
@@ -35,7 +38,7 @@ def clean_text(text: str) -> str:
     """
     raw = text[:RAW_MAX]
     if "&" in raw:
-        raw = html.unescape(raw)
+        raw = html.unescape(_NUMBER.sub(_shortened, raw))
     if "<" in raw:
         raw = _without(_without(raw, _COMMENT, _opens_comment), _HIDDEN, _opens_hidden)
         raw = _TAG.sub(" ", raw)
@@ -56,6 +59,11 @@ def says_something(cleaned: str) -> bool:
             else:
                 other += 1
     return latin > 0 and latin >= other
+
+
+def _shortened(number: re.Match[str]) -> str:
+    """Return a character's number without the digits that say nothing, still beyond all characters where it was."""
+    return f"&#{number.group(1).lstrip('0')[:_NUMBER_DIGITS] or '0'}"
 
 
 def _opens_comment(mark: re.Match[str]) -> bool:

@@ -61,6 +61,23 @@ def test_what_comes_out_can_be_asked_about(raw: str) -> None:
     found.encode("utf-8")
 
 
+@pytest.mark.parametrize(
+    ("number", "clean"),
+    [
+        ("9" * 5_000, "\ufffd"),  # beyond the last character, as &#1114112; is
+        ("0" * 5_000 + "65", "A"),
+        ("0" * 5_000 + "1114112", "\ufffd"),
+        ("0" * 150_000, "\ufffd"),  # no character has the number 0
+        ("0" * 98 + "66", "B"),
+    ],
+)
+@pytest.mark.parametrize("end", [";", "", ";;"])
+def test_a_character_may_be_named_by_a_number_of_any_length(number: str, clean: str, end: str) -> None:
+    """Python refuses to read more than 4,300 digits at once; no headline may raise for that."""
+    rest = end.removeprefix(";")
+    assert clean_text(f"Profit &#{number}{end} rose") == f"Profit {clean}{rest} rose"
+
+
 def test_only_so_much_of_a_text_is_looked_at() -> None:
     """What lies behind it is as good as unread."""
     assert clean_text(" " * RAW_MAX + "profit") == ""
