@@ -64,6 +64,8 @@ class Host:
         self.options = options
         self.log = folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.preexec: Callable[[], None] | None = None
+        """Called in the child before it becomes the host."""
 
     def start(self, **environ: str) -> subprocess.Popen[bytes]:
         """Start it without waiting."""
@@ -79,7 +81,12 @@ class Host:
         env = {k: v for k, v in os.environ.items() if not k.startswith("TRADINGD_")}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, env=env | {"PYTHONPATH": str(ROOT)} | environ, stdout=log, stderr=log, cwd=self.folder
+                command,
+                env=env | {"PYTHONPATH": str(ROOT)} | environ,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                preexec_fn=self.preexec,  # noqa: PLW1509 - confine the child
             )
         return self.process
 
