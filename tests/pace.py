@@ -3,6 +3,9 @@
 The promise is a tenth of a second. Where it took longer, a reference says what the machine is worth at that moment: a
 program that does nothing but what any kill needs (a byte over a socket, a sync to the disk) on a thread beside one that
 spins. A kill that waits for something takes many times as long as that, on a busy machine and on an idle one.
+
+Where a kill has much to compute first, as behind a crowd of connections, a reference that computes nothing says little:
+then the kernel says what the process itself had of the processors, and how long it stood in line for one.
 """
 
 from __future__ import annotations
@@ -65,6 +68,24 @@ def reference_ms(folder: Path) -> float:
             process.kill()
     (folder / "pace").unlink()
     return worst * 1e3
+
+
+def processors_ns(pid: int) -> tuple[int, int]:
+    """Return what all threads of a process have had of the processors, and how long they stood in line for one."""
+    had = waited = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        ran, delayed, _ = (task / "schedstat").read_text("ascii").split()
+        had, waited = had + int(ran), waited + int(delayed)
+    return had, waited
+
+
+def slowed(before: tuple[int, int], after: tuple[int, int]) -> float:
+    """Return how many times as long as on a machine of its own a process took between two :func:`processors_ns`.
+
+    Waiting for a lock, a disk or somebody's answer is no standing in line: it slows nobody in this sense.
+    """
+    had, waited = after[0] - before[0], after[1] - before[1]
+    return 1.0 + waited / had if had > 0 else 1.0
 
 
 def is_prompt(took_ms: float, folder: Path) -> bool:

