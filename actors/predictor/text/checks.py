@@ -7,13 +7,12 @@ inputs and outputs. Each refusal is one sentence that names the file and the fie
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import numpy as np
 
@@ -89,22 +88,22 @@ def read_plain(path: Path, limit: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         if path.is_symlink():
-            _refuse(path, "is a link; a model's files lie in its own folder", "MODEL_LINK", "copy it with: cp -rL")
+            refuse(path, "is a link; a model's files lie in its own folder", "MODEL_LINK", "copy it with: cp -rL")
         raise OperatorError(
             f"{path} cannot be read: {error.strerror}", code="NO_MODEL", remedy="import or fetch the model again"
         ) from None
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
-        _refuse(path, "is no plain file", "MODEL_LINK")
+        refuse(path, "is no plain file", "MODEL_LINK")
     with os.fdopen(descriptor, "rb") as file:
         if found.st_size > limit:
-            _refuse(path, f"has {found.st_size:,} bytes; at most {limit:,} are read", "MODEL_SIZE")
+            refuse(path, f"has {found.st_size:,} bytes; at most {limit:,} are read", "MODEL_SIZE")
         data = file.read(limit + 1)
     if not data:
-        _refuse(path, "is empty", "MODEL_SIZE")
+        refuse(path, "is empty", "MODEL_SIZE")
     if len(data) > limit:
-        _refuse(path, f"grows beyond the {limit:,} bytes that are read", "MODEL_SIZE")
+        refuse(path, f"grows beyond the {limit:,} bytes that are read", "MODEL_SIZE")
     return data
 
 
@@ -120,8 +119,8 @@ def check_model(data: bytes, path: Path) -> Graph:
     except WireError as error:
         for start, what in _FORMATS.items():
             if data.startswith(start):
-                _refuse(path, f"is {what}, no ONNX model", "MODEL_FORMAT", "only ONNX and safetensors are read")
-        _refuse(path, f"is no ONNX model that can be checked: {error}", "MODEL_FORMAT")
+                refuse(path, f"is {what}, no ONNX model", "MODEL_FORMAT", "only ONNX and safetensors are read")
+        refuse(path, f"is no ONNX model that can be checked: {error}", "MODEL_FORMAT")
     for tensor in _tensors(graph):
         _check_tensor(tensor, path)
     _check_operators(graph, path)
@@ -137,30 +136,30 @@ def check_schema(graph: Graph, manifest: TextManifest, path: Path) -> None:
     """
     opset = opset_of(graph)
     if opset != manifest.opset:
-        _refuse(path, f"is written in opset {opset}, but opset of its manifest says {manifest.opset}", "MODEL_OPSET")
+        refuse(path, f"is written in opset {opset}, but opset of its manifest says {manifest.opset}", "MODEL_OPSET")
     inputs = inputs_of(graph)
     if sorted(value.name for value in inputs) != sorted(manifest.inputs):
         names = ", ".join(value.name for value in inputs)
-        _refuse(path, f"takes {names}, but inputs of its manifest says {', '.join(manifest.inputs)}", "MODEL_SCHEMA")
+        refuse(path, f"takes {names}, but inputs of its manifest says {', '.join(manifest.inputs)}", "MODEL_SCHEMA")
     for value in inputs:
         check_input(value, path)
     found = [value for value in graph.outputs if value.name == manifest.output]
     if not found:
         names = ", ".join(value.name for value in graph.outputs)
-        _refuse(path, f"gives {names}, but output of its manifest says {manifest.output}", "MODEL_SCHEMA")
+        refuse(path, f"gives {names}, but output of its manifest says {manifest.output}", "MODEL_SCHEMA")
     check_output(found[0], path)
 
 
 def check_input(value: Value, path: Path) -> None:
     """Refuse an input that is not ``int64 [n, tokens]`` with both sizes free."""
     if value.type != INT64 or value.dims != (None, None):
-        _refuse(path, f"takes {_shown(value)}, not int64 [n, tokens] with both sizes free", "MODEL_SCHEMA")
+        refuse(path, f"takes {_shown(value)}, not int64 [n, tokens] with both sizes free", "MODEL_SCHEMA")
 
 
 def check_output(value: Value, path: Path) -> None:
     """Refuse an output that is not ``float32 [n, 3]``."""
     if value.type != FLOAT or len(value.dims) != 2 or value.dims[0] is not None or value.dims[1] not in {None, 3}:
-        _refuse(path, f"gives {_shown(value)}, not float32 [n, 3]: one logit for each of three tones", "MODEL_SCHEMA")
+        refuse(path, f"gives {_shown(value)}, not float32 [n, 3]: one logit for each of three tones", "MODEL_SCHEMA")
 
 
 def inputs_of(graph: Graph) -> list[Value]:
@@ -174,88 +173,43 @@ def opset_of(graph: Graph) -> int:
     return max((version for domain, version in graph.opsets if domain in {"", "ai.onnx"}), default=0)
 
 
-def check_tokenizer(data: bytes, path: Path) -> None:
-    """Refuse a ``tokenizer.json`` of parts whose running time a hostile text or file could drive up.
-
-    Raises:
-        OperatorError: ``TOKENIZER``, no JSON, or a part that is not of the short list (patterns of one's own above
-            all: they can take exponential time).
-    """
-    try:
-        root = json.loads(data)
-    except (ValueError, RecursionError):
-        _refuse(path, "is no JSON", "TOKENIZER")
-    if not isinstance(root, dict) or not isinstance(root.get("model"), dict):
-        _refuse(path, "has no model, so it is no tokenizer", "TOKENIZER")
-    for field, known in _PARTS.items():
-        for part in _parts(root.get(field)):
-            kind = part.get("type")
-            if kind not in known:
-                _refuse(path, f"has {field} of the type {str(kind)[:40]}; known are {', '.join(known)}", "TOKENIZER")
-    if root["model"].get("dropout"):
-        _refuse(path, "says dropout of its model: the same text would be cut in another way each time", "TOKENIZER")
-    longest = root["model"].get("max_input_chars_per_word", 100)
-    if not isinstance(longest, int) or longest > 1000:
-        _refuse(path, f"says max_input_chars_per_word {str(longest)[:20]}; at most 1000", "TOKENIZER")
-
-
-_DEPTH_MAX: Final = 4
-_PARTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "model": ("WordPiece", "BPE"),
-    "normalizer": ("BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents", "Sequence"),
-    "pre_tokenizer": ("BertPreTokenizer", "ByteLevel", "Whitespace", "WhitespaceSplit", "Sequence"),
-    "post_processor": ("BertProcessing", "RobertaProcessing", "TemplateProcessing", "Sequence", "ByteLevel"),
-    "decoder": ("WordPiece", "ByteLevel", "BPEDecoder"),
-}
-
-
-def _parts(found: Any, depth: int = 0) -> list[dict[str, Any]]:
-    """Return a part of a tokenizer and all that it is a sequence of."""
-    if found is None:
-        return []
-    if not isinstance(found, dict) or depth > _DEPTH_MAX:
-        return [{"type": type(found).__name__}]
-    inner = [part for key in ("normalizers", "pretokenizers", "processors") for part in found.get(key) or ()]
-    return [found, *(deeper for part in inner for deeper in _parts(part or "", depth + 1))]
-
-
 def _tensors(graph: Graph) -> list[Tensor]:
     return [*graph.constants, *(tensor for node in graph.nodes for tensor in node.tensors)]
 
 
 def _check_tensor(tensor: Tensor, path: Path) -> None:
     if tensor.external:
-        _refuse(
+        refuse(
             path,
             f"keeps the tensor {tensor.name!r} in a file of its own (external_data)",
             "MODEL_EXTERNAL",
             "export it as one file",
         )
     if tensor.size > ELEMENTS_MAX:
-        _refuse(path, f"has the tensor {tensor.name!r} of {tensor.size:,} elements", "MODEL_SIZE")
+        refuse(path, f"has the tensor {tensor.name!r} of {tensor.size:,} elements", "MODEL_SIZE")
     values = tensor.values()
     if values.dtype.kind != "f":
         return
     # A mask may be one constant of minus infinity; in a table of weights infinity is as broken as NaN.
     fine = np.isfinite(values).all() if values.size > 1 else not np.isnan(values).any()
     if not fine:
-        _refuse(path, f"has weights that are no numbers in the tensor {tensor.name!r}", "MODEL_WEIGHTS")
+        refuse(path, f"has weights that are no numbers in the tensor {tensor.name!r}", "MODEL_WEIGHTS")
 
 
 def _check_operators(graph: Graph, path: Path) -> None:
     opset = opset_of(graph)
     if not OPSETS[0] <= opset <= OPSETS[1]:
-        _refuse(path, f"is written in opset {opset}; {OPSETS[0]} to {OPSETS[1]} are known", "MODEL_OPSET")
+        refuse(path, f"is written in opset {opset}; {OPSETS[0]} to {OPSETS[1]} are known", "MODEL_OPSET")
     if len(graph.nodes) > NODES_MAX:
-        _refuse(path, f"has {len(graph.nodes):,} nodes; at most {NODES_MAX:,}", "MODEL_SIZE")
+        refuse(path, f"has {len(graph.nodes):,} nodes; at most {NODES_MAX:,}", "MODEL_SIZE")
     for node in graph.nodes:
         known = OPERATORS.get(node.domain)
         if known is None:
-            _refuse(path, f"uses the operator {node.op} of the foreign domain {node.domain[:60]!r}", "MODEL_OPERATOR")
+            refuse(path, f"uses the operator {node.op} of the foreign domain {node.domain[:60]!r}", "MODEL_OPERATOR")
         if node.op not in known:
-            _refuse(path, f"uses the operator {node.op[:60]!r}, which no text model needs", "MODEL_OPERATOR")
+            refuse(path, f"uses the operator {node.op[:60]!r}, which no text model needs", "MODEL_OPERATOR")
         if np.isnan(node.numbers).any():
-            _refuse(path, f"has an attribute that is no number in the node {node.name!r}", "MODEL_WEIGHTS")
+            refuse(path, f"has an attribute that is no number in the node {node.name!r}", "MODEL_WEIGHTS")
 
 
 def _check_sizes(graph: Graph, path: Path) -> None:
@@ -269,11 +223,11 @@ def _check_sizes(graph: Graph, path: Path) -> None:
         for name in node.inputs[_SHAPE_AT.get(node.op, len(node.inputs)) :]:
             sizes = constant.get(name, [])
             if math.prod(max(abs(size), 1) for size in sizes) > ELEMENTS_MAX:
-                _refuse(path, f"tells the node {node.name or node.op!r} to make {sizes}", "MODEL_SIZE")
+                refuse(path, f"tells the node {node.name or node.op!r} to make {sizes}", "MODEL_SIZE")
     for value in (*graph.inputs, *graph.outputs, *graph.values):
         elements = float(np.prod([float(size or 1) for size in value.dims]))
         if elements > ELEMENTS_MAX or any(size is not None and size < 0 for size in value.dims):
-            _refuse(path, f"declares {_shown(value)}", "MODEL_SIZE")
+            refuse(path, f"declares {_shown(value)}", "MODEL_SIZE")
 
 
 _RANK: Final = 16
@@ -291,5 +245,6 @@ def _shown(value: Value) -> str:
     return f"{value.name} {TYPE_NAMES.get(value.type, 'no tensor')} [{sizes}]"
 
 
-def _refuse(path: Path, what: str, code: str, remedy: str = "") -> NoReturn:
+def refuse(path: Path, what: str, code: str, remedy: str = "") -> NoReturn:
+    """Refuse a file in one sentence that begins with its name."""
     raise OperatorError(f"{path} {what}", code=code, remedy=remedy or "it is not loaded")

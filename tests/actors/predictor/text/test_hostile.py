@@ -16,10 +16,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from actors.predictor.text.checks import check_model, check_tokenizer, read_plain
+from actors.predictor.text.checks import check_model, read_plain
 from actors.predictor.text.graph import Graph, _bytes, _number
 from actors.predictor.text.manifest import LABELS
 from actors.predictor.text.model import load_text_model
+from actors.predictor.text.parts import check_tokenizer
 from daemon.kernel.errors import OperatorError
 from tests.text_support import ORDER, config, model_onnx, network, tokenizer_json, weights, write_bert, write_model
 
