@@ -121,9 +121,7 @@ class TickStream:
         filtered = sum(survey.filtered for survey in self._surveys)
         rejected = sum(survey.rejected for survey in self._surveys)
         self.n_ticks = used = sum(survey.used for survey in self._surveys)
-        known: dict[str, set[str]] = {}
-        for file in self._news:
-            rows, bad = self._headlines(file, table, known)
+        for file, (rows, bad) in zip(self._news, self._headlines(table), strict=True):
             self._played.append((file, rows))
             self.n_inputs += len(rows)
             self.last_ts = max(self.last_ts, int(file.ts[rows[-1]]) if len(rows) else 0)
@@ -135,30 +133,38 @@ class TickStream:
         self.quality = QualityReport(self._read, filtered, rejected, used, tuple(rejects))
         self.notices += self.quality.sentences()
 
-    def _headlines(self, file: NewsFile, table: SessionTable, known: dict[str, set[str]]) -> tuple[I64, list[Reject]]:
-        """Return which rows of a file are played, and what was rejected.
+    def _headlines(self, table: SessionTable) -> list[tuple[I64, list[Reject]]]:
+        """Return which rows of each file are played, and what was rejected.
 
-        A headline that came before is one again only for symbols it was not about: some vendors give each a row.
+        A headline that came before, in any of the files, is one again only for symbols it was not about: some vendors
+        give each a row.
         """
-        inside = np.flatnonzero((file.day >= table.days[0]) & (file.ts <= table.close_ts[-1]))
-        rows: list[int] = []
-        bad: dict[str, list[int]] = {}
-        for row, (news_id, symbols, headline, _, _) in zip(inside.tolist(), file.items(inside), strict=True):
+        first, last = table.days[0], table.close_ts[-1]
+        inside = [(file, np.flatnonzero((file.day >= first) & (file.ts <= last))) for file in self._news]
+        rows: list[list[int]] = [[] for _ in inside]
+        bad: list[dict[str, list[int]]] = [{} for _ in inside]
+        known: dict[str, set[str]] = {}
+        for _, which, row, (news_id, symbols, headline, _, _) in _by_time(inside):
             ours = {symbol for symbol in symbols if symbol in self._index}
             if symbols and not ours:
                 continue
             if not headline:
-                bad.setdefault("no_headline", []).append(row)
+                bad[which].setdefault("no_headline", []).append(row)
             elif news_id in known and ours <= known[news_id]:
-                bad.setdefault("duplicate", []).append(row)
+                bad[which].setdefault("duplicate", []).append(row)
             else:
                 known.setdefault(news_id, set()).update(ours)
-                rows.append(row)
-        rejects = [
-            Reject(kind, "", len(found), file.path, file.unit, int(file.line[found].min()))
-            for kind, found in bad.items()
+                rows[which].append(row)
+        return [
+            (
+                np.array(kept, dtype=np.int64),
+                [
+                    Reject(kind, "", len(found), file.path, file.unit, int(file.line[found].min()))
+                    for kind, found in kinds.items()
+                ],
+            )
+            for (file, _), kept, kinds in zip(inside, rows, bad, strict=True)
         ]
-        return np.array(rows, dtype=np.int64), rejects
 
     def streams(self, since: int | None) -> list[Iterator[Market]]:
         """Return one stream a kind, in the order they have at one instant: quotes, trades, headlines.
@@ -279,20 +285,29 @@ class TickStream:
         return found
 
     def _items(self, since: int | None) -> Iterator[Market]:
-        """Merge the files by time; within an instant files follow each other."""
-        files: list[I64] = []
-        stamps: list[I64] = []
-        for file, rows in self._played:
-            kept = rows if since is None else rows[file.ts[rows] >= since]
-            files.append(kept)
-            stamps.append(file.ts[kept])
-        order = np.argsort(np.concatenate(stamps), kind="stable")
-        owner = np.repeat(np.arange(len(files)), [len(rows) for rows in files])
-        sources = [file.items(rows) for (file, _), rows in zip(self._played, files, strict=True)]
-        for ts, which in zip(np.concatenate(stamps)[order].tolist(), owner[order].tolist(), strict=True):
-            news_id, symbols, headline, summary, source = next(sources[which])
+        kept = [(file, rows if since is None else rows[file.ts[rows] >= since]) for file, rows in self._played]
+        for ts, _, _, (news_id, symbols, headline, summary, source) in _by_time(kept):
             ids = tuple(dict.fromkeys(self._index[symbol] for symbol in symbols if symbol in self._index))
             yield NewsItem(ts, news_id, ids, headline, summary, source)
+
+
+def _by_time(
+    files: Sequence[tuple[NewsFile, I64]],
+) -> Iterator[tuple[int, int, int, tuple[str, tuple[str, ...], str, str, str]]]:
+    """Merge some rows of files of headlines by time; within an instant files follow each other.
+
+    Yields:
+        When it is known, which file, which row, and what it says.
+    """
+    if not files:
+        return
+    stamps = np.concatenate([file.ts[rows] for file, rows in files])
+    order = np.argsort(stamps, kind="stable")
+    owner = np.repeat(np.arange(len(files)), [len(rows) for _, rows in files])
+    sources = [zip(rows.tolist(), file.items(rows), strict=True) for file, rows in files]
+    for ts, which in zip(stamps[order].tolist(), owner[order].tolist(), strict=True):
+        row, item = next(sources[which])
+        yield ts, which, row, item
 
 
 def open_ticks(

@@ -147,3 +147,15 @@ def test_a_headline_in_a_row_for_each_symbol_reaches_each_of_them(write) -> None
     recording = with_news(write, HEAD.replace("\n", ",id\n") + "".join(map(row.format, ("A", "B", "A", "A|B"))))
     assert [(i.news_id, i.symbols) for i in items(recording)] == [("m1", (0,)), ("m1", (1,))]
     assert recording.quality.by_kind() == {"duplicate": 2}
+
+
+def test_of_a_headline_in_several_files_the_earliest_is_the_one(write) -> None:
+    """Whatever the order of the files: one that comes later, anywhere, takes nothing from what was known before."""
+    head = HEAD.replace("\n", ",id\n")
+    late, early = head + "2013-10-08T15:00:00Z,A,late,x\n", head + "2013-10-07T15:00:00Z,A|B,early,x\n"
+    assert [i.headline for i in items(with_news(write, early))] == ["early"]
+    for texts in ((late, early), (early, late)):
+        recording = with_news(write, *texts)
+        assert [(i.headline, i.symbols) for i in items(recording)] == [("early", (0, 1))]
+        (reject,) = recording.quality.rejects
+        assert (reject.kind, Path(reject.file).name) == ("duplicate", f"{texts.index(late)}n.csv")
