@@ -91,14 +91,14 @@ class SentimentMeasured(Event, tag=145, frozen=True):
 
     Attributes:
         session: exchange date YYYYMMDD.
-        ids: int32 column of the symbols with a headline within the window, ascending.
+        ids: int32 column of the symbols with a headline within the window, or since the end before, ascending.
         score: weighted mean tone in [-1, 1], NaN where too few headlines are scored.
         change: score less the one at the session's end before; NaN where either is unknown.
         dispersion: weighted standard deviation of the headlines' tones; NaN below two.
         divergence: score less the price move of the last sessions on the same scale; NaN where either is unknown.
         n: how many scored headlines stand behind the score (float64).
         volume: how many headlines there were within the window, scored or not (float64).
-        today: how many of them came in since the session's end before (float64).
+        today: how many came in since the session's end before (float64).
         norm: mean of that over earlier sessions, NaN where there are too few of them.
         unusual: 1 where ``today`` is far above the symbol's own norm, else 0 (float64).
         flags: of each symbol's headlines within the window.

@@ -486,7 +486,7 @@ class PredictorActor(CorporateDesk, SentimentDesk):
         if action.renamed_to is None:
             self._book.split(action.symbol, action.numerator, action.denominator)
         else:
-            self._book.move(action.symbol, action.renamed_to)
+            self._book.move(action.symbol, action.renamed_to, self.frame_ts)
 
     def rearm(self, ctx: Context) -> None:
         """Set the timer that headlines wait for; nothing else of this room waits for one."""

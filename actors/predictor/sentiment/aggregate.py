@@ -28,6 +28,8 @@ MOVE_SESSIONS: Final = 5
 """Sessions over which the price move is taken that a score is held against."""
 VOLATILITY_SESSIONS: Final = 20
 """Daily returns behind the volatility a move is measured in, at most; at least half of them."""
+FLAT: Final = 1e-9
+"""A standard deviation below this is that of a price that stood still, and of roundings: no scale for a move."""
 FULL_SCALE: Final = 2.0
 """A move of so many deviations counts as much as a tone of 1."""
 
@@ -146,10 +148,10 @@ def past_of(closes: Sequence[float], back: int) -> Past:
     if len(returns) < VOLATILITY_SESSIONS // 2:
         return Past()
     mean = math.fsum(returns) / len(returns)
-    variance = math.fsum((r - mean) ** 2 for r in returns) / (len(returns) - 1)
-    if not variance > 0.0:
+    deviation = math.sqrt(math.fsum((r - mean) ** 2 for r in returns) / (len(returns) - 1))
+    if not deviation > FLAT:
         return Past()
-    return Past(closes[-back], math.sqrt(variance * MOVE_SESSIONS) * FULL_SCALE)
+    return Past(closes[-back], deviation * math.sqrt(MOVE_SESSIONS) * FULL_SCALE)
 
 
 def move_of(past: Past, price: float) -> float:

@@ -109,10 +109,17 @@ class NewsBook:
         renamed = self.renamed
         return tuple(dict.fromkeys(renamed.get(symbol, symbol) for symbol in symbols))
 
-    def unknown(self, news_id: str, symbols: Iterable[int]) -> tuple[int, ...]:
-        """Return those symbols, under their names of today, whose book does not have a headline yet."""
-        books = self.items
-        return tuple(s for s in self.called(symbols) if all(item.news_id != news_id for item in books.get(s, ())))
+    def unknown(self, news_id: str, symbols: Iterable[int], now: int) -> tuple[int, ...]:
+        """Return those symbols, under their names of today, whose book at ``now`` does not have a headline yet.
+
+        What has left the window is not in it any more, whether or not it has been cleared away.
+        """
+        books, since = self.items, now - self._window_ns
+        return tuple(
+            symbol
+            for symbol in self.called(symbols)
+            if all(item.news_id != news_id or item.seen <= since for item in books.get(symbol, ()))
+        )
 
     def counts_of(self, symbol: int) -> list[int]:
         """Return a symbol's headlines in earlier sessions, oldest first."""
@@ -189,15 +196,20 @@ class NewsBook:
         for row in self.closes:
             row[symbol] *= denominator / numerator
 
-    def move(self, old: int, new: int) -> None:
-        """Let a renamed symbol take its book along; headlines that call it by its old name are the new one's."""
+    def move(self, old: int, new: int, now: int) -> None:
+        """Let a renamed symbol take its book along; headlines that call it by its old name are the new one's.
+
+        One that both names had is one, as old as it was first seen under either, with the score it has under either.
+        """
         self.found.clear()
         self.past.clear()
-        merged = {item.news_id: item for item in self.items.pop(old, [])}
-        for item in self.items.pop(new, []):
-            merged.setdefault(item.news_id, item)
+        both = self._young((*self.items.pop(old, ()), *self.items.pop(new, ())), now)
+        merged: dict[str, Item] = {}
+        for item in sorted(both, key=lambda item: item.seen):
+            first = merged.setdefault(item.news_id, item)
+            first.p = first.p or item.p
         if merged:
-            self.items[new] = sorted(merged.values(), key=lambda item: item.seen)[-HEADLINES_MAX:]
+            self.items[new] = list(merged.values())[-HEADLINES_MAX:]
         for counted in (self.today, *self.counts):
             if old in counted:
                 counted[new] = counted.get(new, 0) + counted.pop(old)

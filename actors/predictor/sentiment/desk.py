@@ -137,7 +137,7 @@ class SentimentDesk(CoreActor):
         book = self._book
         if book is None:
             return
-        symbols = book.unknown(message.news_id, message.symbols)
+        symbols = book.unknown(message.news_id, message.symbols, ctx.now)
         if not symbols:
             return
         if not book.pending:
@@ -234,8 +234,8 @@ class SentimentDesk(CoreActor):
         book, newsroom = self._book, self.newsroom
         if book is None or newsroom is None or not book.totals.seen:
             return
-        found = {symbol: newsroom.sentiment(symbol) for symbol in sorted(book.items)}
-        found = {symbol: sentiment for symbol, sentiment in found.items() if sentiment.volume}
+        found = {symbol: newsroom.sentiment(symbol) for symbol in sorted({*book.items, *book.today})}
+        found = {symbol: sentiment for symbol, sentiment in found.items() if sentiment.volume or sentiment.today}
 
         def column(name: str) -> bytes:
             return pack_f64([float(getattr(sentiment, name)) for sentiment in found.values()], DIGITS)

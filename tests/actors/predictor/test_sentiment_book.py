@@ -20,10 +20,10 @@ DAY = 24 * HOUR
 def test_what_a_symbol_is_called_follows_every_rename() -> None:
     """A became B and B became C: whoever says A or B means C; and one that takes its old name back has it."""
     book = NewsBook(DAY)
-    book.move(0, 1)
-    book.move(1, 2)
+    book.move(0, 1, 1)
+    book.move(1, 2, 2)
     assert book.called((0, 1, 2, 3)) == (2, 3)
-    book.move(2, 0)
+    book.move(2, 0, 3)
     assert book.called((0, 1, 2)) == (0,)
 
 
@@ -35,12 +35,52 @@ def test_headlines_of_both_names_become_one_book() -> None:
     book.last_score = {0: 0.25}
     book.close(1, np.array([10.0, 7.0, 3.0]))
     book.close(2, np.array([math.nan, 8.0, 3.0]))
-    book.move(0, 1)
+    book.move(0, 1, 9)
     assert [(entry.seen, entry.news_id) for entry in book.items[1]] == [(1, "a"), (2, "b"), (3, "c"), (4, "d")]
     assert 0 not in book.items
     assert (book.today, book.last_score) == ({1: 5}, {1: 0.25})
     closes = np.array(book.closes)
     assert np.array_equal(closes, [[math.nan, 10.0, 3.0], [math.nan, 8.0, 3.0]], equal_nan=True)
+
+
+def test_a_headline_of_both_names_is_as_old_as_it_was_first_seen() -> None:
+    """B had "x" at 1 and it was scored there, A had it at 5 and at 7 what B had seen last before the window of ten."""
+    book = NewsBook(10)
+    for ts, name, symbol in ((1, "x", 1), (2, "old", 1), (5, "x", 0), (7, "old", 0)):
+        book.see(NewsSeen(name, (symbol,), name), ts)
+    book.items[1][0].p = (0.1, 0.2, 0.7)
+    book.move(0, 1, 10)
+    assert [(entry.seen, entry.news_id, entry.p) for entry in book.items[1]] == [
+        (1, "x", (0.1, 0.2, 0.7)),
+        (2, "old", None),
+    ]
+    later = NewsBook(10)
+    later.see(NewsSeen("old", (1,), "old"), 2)
+    later.see(NewsSeen("old", (0,), "old"), 7)
+    later.move(0, 1, 12)  # what was seen at 2 has left the window: what counts is the headline of 7
+    assert [(entry.seen, entry.news_id) for entry in later.items[1]] == [(7, "old")]
+
+
+def test_a_score_under_one_name_is_that_of_both() -> None:
+    """The headline under the new name is the older one and was never scored."""
+    book = NewsBook(10)
+    book.see(NewsSeen("x", (1,), "x"), 1)
+    book.see(NewsSeen("x", (0,), "x"), 5)
+    book.items[0][0].p = (0.1, 0.2, 0.7)
+    book.move(0, 1, 9)
+    assert [(entry.seen, entry.p) for entry in book.items[1]] == [(1, (0.1, 0.2, 0.7))]
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_the_same_id_is_news_again_once_it_has_left_the_window(feeds, between: bool) -> None:
+    """Whether or not another headline came in between and the book was cleared: twenty minutes of a window of ten."""
+    at, minute = feeds.session(0).open_ts, HOUR // 60
+    inputs = [*feeds.daily(np.full((1, 3), 5.0)), item(at, GOOD, 0, news_id="x")]
+    inputs += [item(at + 9 * minute, GOOD, 0, news_id="x"), item(at + 20 * minute, BAD, 0, news_id="x")]
+    inputs += [item(at + 15 * minute, GOOD, 0, news_id="other")] if between else []
+    run = News(window_ns=10 * minute).play(inputs)
+    seen = [(event.news_id, event.text) for event in run.events(NewsSeen) if event.news_id == "x"]
+    assert seen == [("x", GOOD), ("x", BAD)]
 
 
 def test_what_was_computed_is_forgotten_when_it_no_longer_holds(feeds) -> None:

@@ -269,6 +269,23 @@ def test_headlines_over_the_window_are_forgotten(feeds) -> None:
     assert run.actor.book.items == {}
 
 
+def test_a_session_is_measured_by_what_came_in_though_it_has_left_the_window(feeds) -> None:
+    """A window of half an hour, a session of one: a headline of its first minutes is no score at the close but counted.
+
+    So is one that came in under a name that was given up since; where none came in there is nothing to state.
+    """
+    first = feeds.session(0)
+    inputs = [*days(feeds, 2), item(first.open_ts, GOOD, 0), item(first.open_ts + 1, GOOD, 1)]
+    rename = CorporateAction(first.close_ts - 9, 20241001, 1, "rename", 0, renamed_to=2)
+    run = News(window_ns=HOUR // 2).play([*inputs, rename])
+    found, after = run.measured()
+    assert list(found) == ["A", "C"]
+    assert [(found[name]["volume"], found[name]["n"], found[name]["today"]) for name in found] == [(0, 0, 1)] * 2
+    assert math.isnan(found["A"]["score"])
+    assert found["A"]["flags"] == ()
+    assert after == {}
+
+
 def test_a_symbol_keeps_the_newest_headlines(feeds) -> None:
     """However many come in."""
     at = opened(feeds, 0)
