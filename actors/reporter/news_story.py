@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -75,7 +77,9 @@ class NewsStory:
         """Start with nothing told."""
         self.headlines: list[HeadlineRow] = []
         self.measured: list[Measured] = []
-        self._waiting: dict[str, list[HeadlineRow]] = {}
+        self._unasked: dict[str, list[HeadlineRow]] = {}
+        self._asked: dict[str, list[list[HeadlineRow]]] = {}
+        """Rows of each headline of a request that was not answered yet."""
 
     def __bool__(self) -> bool:
         """Whether there were any."""
@@ -85,24 +89,24 @@ class NewsStory:
         """Take a headline."""
         row = HeadlineRow(ts, event.news_id, event.text, event.source, event.flags, event.symbols)
         self.headlines.append(row)
-        self._waiting.setdefault(event.news_id, []).append(row)
+        self._unasked.setdefault(event.news_id, []).append(row)
 
     def asked(self, _ts: int, event: SentimentRequested) -> None:
         """Note who was asked."""
-        for news_id in event.news_ids:
-            for row in self._waiting.get(news_id, ()):
-                row.model_id = event.model_id
+        rows = [self._unasked.pop(news_id, []) for news_id in event.news_ids]
+        for row in itertools.chain.from_iterable(rows):
+            row.model_id = event.model_id
+        self._asked[event.request_id] = rows
 
     def scored(self, _ts: int, event: NewsScored) -> None:
         """Note what became of headlines; one that was asked about for several symbols counts each time it came in."""
-        rows = unpack_f64(event.p).reshape(-1, 3).tolist()
-        for news_id, (negative, neutral, positive) in zip(event.news_ids, rows, strict=True):
-            for row in self._waiting.pop(news_id, ()):
-                row.model_id = event.model_id
-                if math.isnan(negative):
+        asked = self._asked.pop(event.request_id, [])
+        for rows, p in zip(asked, unpack_f64(event.p).reshape(-1, 3).tolist(), strict=False):
+            for row in rows:
+                if math.isnan(p[0]):
                     row.status = event.reason.partition(":")[0] or ABSTAINED
                 else:
-                    row.status, row.p = SCORED, (negative, neutral, positive)
+                    row.status, row.p = SCORED, (p[0], p[1], p[2])
 
     def session(self, ts: int, event: SentimentMeasured) -> None:
         """Take a session's figures."""
@@ -123,7 +127,7 @@ def document(record: RunRecord, news: NewsStory, sessions: I64) -> dict[str, Any
     status = Counter(row.status for row in news.headlines)
     tradable = [i for i in range(len(record.universe)) if record.universe.is_tradable(i)]
     told = {symbol for row in news.headlines for symbol in row.symbols}
-    with_news, with_score = _cells(news, "today"), _cells(news, "n")
+    with_news, with_score = _cells(news, "today", _some), _cells(news, "score", math.isfinite)
     cells = len(tradable) * int(sessions.size)
     known = set(sessions.tolist())
     days = {session for session, _ in with_news if session in known}
@@ -148,13 +152,17 @@ def document(record: RunRecord, news: NewsStory, sessions: I64) -> dict[str, Any
     }
 
 
-def _cells(news: NewsStory, name: str) -> set[tuple[int, int]]:
-    """Return (session, symbol) of every session's end at which a figure was above zero."""
+def _some(value: float) -> bool:
+    return value > 0
+
+
+def _cells(news: NewsStory, name: str, holds: Callable[[float], bool]) -> set[tuple[int, int]]:
+    """Return (session, symbol) of every session's end at which something holds of a figure."""
     return {
         (found.session, symbol)
         for found in news.measured
         for symbol, value in zip(found.ids.tolist(), found.columns[name].tolist(), strict=True)
-        if value > 0
+        if holds(value)
     }
 
 
@@ -193,8 +201,8 @@ def _by_symbol(record: RunRecord, news: NewsStory) -> list[dict[str, Any]]:
     for row in news.headlines:
         for symbol in row.symbols:
             rows.setdefault(symbol, []).append(row)
-    sessions: Counter[int] = Counter(symbol for _, symbol in _cells(news, "today"))
-    unusual: Counter[int] = Counter(symbol for _, symbol in _cells(news, "unusual"))
+    sessions: Counter[int] = Counter(symbol for _, symbol in _cells(news, "today", _some))
+    unusual: Counter[int] = Counter(symbol for _, symbol in _cells(news, "unusual", _some))
     last: dict[int, float] = {}
     for found in news.measured:
         scores = zip(found.ids.tolist(), found.columns["score"].tolist(), strict=True)

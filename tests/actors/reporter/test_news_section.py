@@ -108,6 +108,38 @@ def test_coverage_counts_what_was_told_of_whom_and_when() -> None:
     assert [row["symbol"] for row in found["by_symbol"]] == ["AAA", "BBB", "^IDX"]
 
 
+def test_a_score_is_one_where_enough_headlines_are_scored() -> None:
+    """With two asked for, one scored headline is no score: one cell of twelve has one, two have a headline."""
+    news = NewsStory()
+    news.seen(BEGIN, NewsSeen("n", (0, 1), "x"))
+    columns = {"score": [0.2, NAN], "n": [2.0, 1.0], "today": [1.0, 1.0]}
+    news.session(BEGIN + 1, measured(20240102, ids=[0, 1], **columns))
+    found = document(record(), news, SESSIONS)
+    assert found is not None
+    assert found["coverage"]["symbol_sessions"]["count"] == 2
+    assert found["coverage"]["symbol_sessions_scored"]["count"] == 1
+
+
+def test_an_answer_is_about_the_headlines_it_was_asked_about() -> None:
+    """The same id came in again, of another symbol, while the first question was open: each has its own answer.
+
+    And one that came in between question and answer, and was never asked about, still waits.
+    """
+    news = NewsStory()
+    for n, symbol in ((0, 0), (1, 1)):
+        news.seen(BEGIN + n, NewsSeen("x", (symbol,), "x"))
+        news.asked(BEGIN + n, SentimentRequested(f"r{n}", MODEL, ("x",), ("x",), 0))
+    news.seen(BEGIN + 2, NewsSeen("x", (2,), "x"))
+    news.scored(BEGIN + 3, NewsScored("r1", MODEL, ("x",), ((1,),), ("",), pack_f64([0.1, 0.2, 0.7])))
+    news.scored(BEGIN + 4, NewsScored("r0", MODEL, ("x",), ((0,),), ("",), pack_f64([NAN] * 3), "late: 1 ms"))
+    told = [(row.symbols, row.status, row.p, row.model_id) for row in news.headlines]
+    assert told == [
+        ((0,), "late", None, MODEL),
+        ((1,), "scored", (0.1, 0.2, 0.7), MODEL),
+        ((2,), "waiting", None, ""),
+    ]
+
+
 def test_a_run_without_news_says_nothing_of_them() -> None:
     """Its folder is what it was before there were any."""
     nothing = NewsStory()
