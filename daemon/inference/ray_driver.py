@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -134,7 +135,7 @@ class Driver:
             with self._sending:
                 self._link.sendall(pack(frame))
         except OSError:
-            os._exit(0)
+            self.end()
 
     # -- the host's side ---------------------------------------------------------------------------------------------
 
@@ -154,7 +155,7 @@ class Driver:
     def run(self) -> None:
         """Serve until the host hangs up."""
         for keeper in self._keepers:
-            threading.Thread(target=keeper.run, name=f"keeper-{keeper.number}", daemon=True).start()
+            threading.Thread(target=self.keep, args=(keeper,), name=f"keeper-{keeper.number}", daemon=True).start()
         vital = [os.pidfd_open(pid) for pid in self._vital()]
         unpacker = Unpacker()
         link = self._link.fileno()
@@ -171,12 +172,23 @@ class Driver:
                 elif fd == self._bell:
                     os.read(self._bell, 4096)
                 elif fd in vital:
-                    # Raylet or GCS: nothing works any more, and the host starts it all again. It hears of it now, and
-                    # not when the last of our many threads has ended.
-                    self._link.shutdown(socket.SHUT_RDWR)
-                    os._exit(EXIT_RAY)
+                    self.end()  # raylet or GCS: nothing works any more
                 else:
-                    watched[fd].died()
+                    watched[fd].died(fd)
+
+    def keep(self, keeper: Keeper) -> None:
+        """Run a keeper; a worker without one would never be used, nor started again."""
+        try:
+            keeper.run()
+        except BaseException:  # noqa: BLE001 - told, and everything ends with it
+            traceback.print_exc()
+            self.end()
+
+    def end(self) -> None:
+        """End, so that the host starts it all again; it hears of it now, not when the last of our threads has ended."""
+        with suppress(OSError):  # it has gone before us
+            self._link.shutdown(socket.SHUT_RDWR)
+        os._exit(EXIT_RAY)
 
     def _vital(self) -> list[int]:
         """Return the processes of Ray itself; none where the cluster is another's."""
@@ -221,13 +233,14 @@ class Keeper:
             while (call := self._driver.take(self)) is not None:
                 self._compute(call)
 
-    def died(self) -> None:
-        """The kernel says that the worker's process has ended."""
+    def died(self, pidfd: int) -> None:
+        """The kernel says that a worker's process has ended; not of interest where another has its place by now."""
         with self._lock:
-            fd, self.pidfd = self.pidfd, None
+            if self.pidfd != pidfd:
+                return
+            self.pidfd = None
             self.well = False
-        if fd is not None:
-            os.close(fd)
+        os.close(pidfd)
         call = self.call
         if call is not None:
             self._driver.failed(call, "its worker died")
@@ -254,7 +267,10 @@ class Keeper:
         with self._lock:
             if self._pid and pid != self._pid:
                 self._driver.restarts += 1
-            self._pid, self.pidfd, self.well, self.models, self._loaded = pid, fd, True, (), frozenset()
+            before, self.pidfd = self.pidfd, fd
+            self._pid, self.well, self.models, self._loaded = pid, True, (), frozenset()
+        if before is not None:  # Ray knew of its end before the kernel told us
+            os.close(before)
         self._driver.turned()
 
     def _compute(self, call: _Call) -> None:
@@ -311,7 +327,12 @@ class Keeper:
         except ray.exceptions.GetTimeoutError:
             self._driver.finish(call, Called(call.number, (), QUEUED, "its model is being loaded"))
             self._be_well(False)  # meanwhile nobody waits for it
-            ray.get(loading, timeout=READY_S)
+            try:
+                ray.get(loading, timeout=READY_S)
+            except ray.exceptions.GetTimeoutError:
+                self.call = None
+                self._end_worker()
+                return False
             self._be_well(True)
         self._loaded |= call.models
         self.call = None if call.finished else call
@@ -330,7 +351,7 @@ class Keeper:
         if pid:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        else:
+        elif self._driver.options.ray.address:  # here one that has ended by itself is on its way back
             with suppress(self._ray.exceptions.RayError):
                 self._ray.kill(self._actor, no_restart=False)
 
