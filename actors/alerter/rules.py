@@ -489,7 +489,7 @@ def machine_trouble(event: MachineTrouble) -> Draft:
         title=title(event.sentence),
         facts=(("what", event.what), ("sentence", event.sentence)),
         action_taken="none",
-        next_command="tradingctl health",
+        next_command="tradingctl model" if event.what.startswith("inference") else "tradingctl health",
     )
 
 

@@ -250,7 +250,8 @@ class Board(msgspec.Struct, frozen=True):
 
     def _model(self) -> dict[str, Any]:
         models = self.model_rows()
-        short = pool_in_short(self.facts.inference)
+        text = {"text_model": self.facts.text_model} if self.facts.text_model else {}
+        short = {**text, **pool_in_short(self.facts.inference)}
         if not models:
             return short
         others = {"others": models[1:]} if len(models) > 1 else {}

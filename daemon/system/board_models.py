@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from actors.predictor.pool.host import PoolFacts
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def pool_row(facts: PoolFacts) -> dict[str, Any]:
             "size": facts.cache_size,
         },
         "host": None,
+        "refused": [msgspec.to_builtins(refused) for refused in facts.refused],
     }
     standing = facts.standing
     if standing is not None:

@@ -20,7 +20,7 @@ from actors.messages.alerts import AlertDelivered, AlertFailed, AlertRaised, Sev
 from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
 from actors.messages.market import SessionClosed, SessionOpened
 from actors.messages.sentiment import SentimentReady, SentimentRequested
-from actors.predictor.pool.host import HostPool, PoolFacts, quantile
+from actors.predictor.pool.host import HostPool, PoolFacts, RefusedModel, quantile
 from actors.predictor.pool.inprocess import InProcessPool
 from daemon.journal.batch import OutboxRow
 from daemon.kernel.message import Market
@@ -175,14 +175,18 @@ class Inference:
         pool: Pool | None,
         answered: Callable[[Answer], None],
         troubled: Callable[[str], None] = lambda _: None,
+        refused: Callable[[RefusedModel], None] = lambda _: None,
     ) -> None:
         """Answer through ``answered``; without a pool every question is answered with "unavailable".
 
-        ``troubled`` is told why the inference host cannot be used, and "" when it can again.
+        ``troubled`` is told why the inference host cannot be used, and "" when it can again; ``refused`` once of each
+        model that a host which can be used does not compute, and again if it did in between.
         """
         self._pool = pool
         self._parallel = int(getattr(pool, "parallel", 1))
         self._troubled = troubled
+        self._tell_refused = refused
+        self._refused: set[str] = set()
         self._trouble: tuple[float, str] | None = None
         self._under_way: dict[str, None] = {}
         self._latencies: deque[float] = deque(maxlen=KEPT)
@@ -278,8 +282,12 @@ class Inference:
                     await self._wake.wait()
 
     def _look(self) -> None:
-        """Tell of a host that cannot be used for longer than a moment, and when it can again."""
+        """Tell of a host that cannot be used for longer than a moment, when it can again, and what it refuses."""
         facts, now = self.facts(), time.monotonic()
+        for refused in facts.refused:
+            if refused.model_id not in self._refused:
+                self._tell_refused(refused)
+        self._refused = {refused.model_id for refused in facts.refused}
         if facts.breaker == "closed":
             if self._trouble is not None and self._trouble[1]:
                 self._troubled("")

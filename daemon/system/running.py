@@ -16,6 +16,7 @@ from actors.messages.control import DisableStrategy, Halt, Reduce
 from actors.messages.market import GapDetected
 from actors.messages.risk import TradingStateChanged
 from actors.messages.runtime import MachineTrouble
+from actors.predictor.pool.host import RefusedModel
 from actors.reporter.actor import ReporterActor
 from actors.values.time import format_ts
 from daemon.journal.journal import Manifest
@@ -87,7 +88,8 @@ class Running:
         data = prepared.data
         models = [binding.model for binding in data.spec.bindings]
         texts = text_models(settings, data.spec.sentiment)
-        self.inference = Inference(live_pool(settings, models, texts), self._answered, self._host_trouble)
+        pool = live_pool(settings, models, texts)
+        self.inference = Inference(pool, self._answered, self._host_trouble, self._host_refuses)
         self.deliveries = Deliveries(channels, prepared.opened.outbox_pending(), self._keep)
         self.reporter = ReporterActor()
         self.overruns = Overruns(settings.predictor.call_budget_ms, settings.predictor.call_overruns_max, self._disable)
@@ -312,6 +314,11 @@ class Running:
             self.trouble("inference_host", f"{reason}; the daemon computes what it can itself, and holds elsewhere")
         else:
             self.log.info("the inference host answers again")
+
+    def _host_refuses(self, refused: RefusedModel) -> None:
+        """Tell people of a model that the inference host does not compute: it may have been installed here alone."""
+        who = "the daemon computes it itself" if refused.here else "nobody computes it, which means hold"
+        self.trouble("inference_model", f"the inference host refuses {refused.model_id}, so {who}: {refused.reason}")
 
     def _keep(self, rows: list[Any]) -> None:
         self.loop.keep(rows)

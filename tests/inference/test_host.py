@@ -21,6 +21,7 @@ from actors.messages.columns import pack_f64, unpack_f64
 from actors.messages.inference import PredictionReady, PredictionUnavailable
 from actors.messages.sentiment import SentimentReady, SentimentRequested
 from actors.predictor.pool.frames import VERSION, Frame, Hello, Look, Refused, Standing, Unpacker, Welcome, pack
+from actors.predictor.pool.host import RefusedModel
 from actors.predictor.pool.inprocess import InProcessPool
 from actors.predictor.text.lexicon import Lexicon
 from actors.predictor.text.manifest import read_text_manifest
@@ -174,6 +175,23 @@ def test_a_model_the_host_does_not_have_is_computed_here(host: Host) -> None:
             assert isinstance(pool.predict(request), PredictionReady)
         assert len(elsewhere.asked) == 5
         assert (pool.facts().breaker, pool.facts().degraded) == ("closed", 5)
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_model_the_host_refuses_is_named_until_it_answers(host: Host, *, here: bool) -> None:
+    """Its breaker stays closed, so without this nobody would hear that a model is only in the daemon's store."""
+    request = msgspec.structs.replace(table(2), model_id="nothing@1")
+    with asking(host, fallback=Elsewhere() if here else None) as pool:
+        reachable(pool)
+        assert pool.facts().refused == ()
+        pool.predict(request)
+        said = RefusedModel("nothing@1", "the inference host has no model 'nothing'", here)
+        assert pool.facts().refused == (said,)
+        few = msgspec.structs.replace(table(2), features=b"\0" * 8)
+        pool.predict(few)
+        assert [refused.model_id for refused in pool.facts().refused] == ["nothing@1", MODEL.model_id]
+        assert isinstance(pool.predict(table(2, 1)), PredictionReady)
+        assert pool.facts().refused == (said,)
 
 
 # -- the socket --------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 
 from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
 from actors.predictor.models.manifest import load_manifest
-from actors.predictor.pool.host import HostPool
+from actors.predictor.pool.host import HostPool, RefusedModel
 from actors.predictor.pool.inprocess import InProcessPool
 from config.settings import Settings
 from config.sources import load_settings
@@ -20,7 +20,7 @@ from daemon.system import edges
 from daemon.system.board_models import pool_row
 from daemon.system.edges import Inference
 from daemon.system.pools import live_pool, socket_path
-from tests.inference.support import MODEL, running, table
+from tests.inference.support import MODEL, reachable, running, table
 
 
 def settings(*sets: str) -> Settings:
@@ -152,5 +152,35 @@ def test_trouble_with_the_host_is_told_once_and_its_end_too(monkeypatch: pytest.
             assert (row["pool"], row["breaker"], row["host"]["backend"]) == ("host", "closed", "threads")
             assert row["headline_cache"] == {"hit_rate": None, "hits": 0, "misses": 0, "size": 0}
             assert any(isinstance(answer, PredictionReady) and answer.model_id == MODEL.model_id for answer in answers)
+
+    anyio.run(main)
+
+
+def test_a_model_the_host_does_not_have_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host is well and its breaker closed; silence would leave a run without predictions and nobody the wiser."""
+    monkeypatch.setattr(edges, "LOOK_S", 0.05)
+
+    async def main() -> None:
+        with running("inference.workers=1") as host:
+            pool = HostPool(str(host.socket), deadline_s=20.0, fallback=None, taken_s=5.0)
+            pool.start()
+            reachable(pool)
+            told, answers = Heard(), Heard()
+            inference = Inference(pool, answers.append, refused=told.append)
+            async with anyio.create_task_group() as group:
+                group.start_soon(inference.run, lambda: None)
+                for number in range(1, 4):
+                    inference.ask(table(1, number, model_id="nothing@1"))
+                    await answers.reach(number)
+                await told.reach(1)
+                inference.ask(table(1, 4, model_id="nothing@1"))
+                await answers.reach(4)
+                row = pool_row(inference.facts())
+                group.cancel_scope.cancel()
+            inference.close()
+            sentence = "the inference host has no model 'nothing'"
+            assert told == [RefusedModel("nothing@1", sentence, here=False)]
+            assert row["refused"] == [{"model_id": "nothing@1", "reason": sentence, "here": False}]
+            assert (row["breaker"], row["reason"]) == ("closed", None)
 
     anyio.run(main)

@@ -49,6 +49,19 @@ class Pool(Protocol):
         ...
 
 
+class RefusedModel(msgspec.Struct, frozen=True):
+    """A model the host is well enough to be asked for and does not compute, such as one it does not have.
+
+    Attributes:
+        model_id: which; reason: what the host said of the latest request.
+        here: whether the daemon computed that one itself; else nobody did.
+    """
+
+    model_id: str
+    reason: str
+    here: bool
+
+
 class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
     """How a pool does; what ``tradingctl model`` shows of it.
 
@@ -63,6 +76,7 @@ class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
         cache_hits, cache_misses, cache_size: of the headlines asked about, how many were known, how many were not, and
             how many are remembered.
         standing: what the host last said of itself.
+        refused: models it does not compute, by name, until it does.
     """
 
     pool: str
@@ -81,6 +95,7 @@ class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
     cache_misses: int = 0
     cache_size: int = 0
     standing: Standing | None = None
+    refused: tuple[RefusedModel, ...] = ()
 
 
 class HostPool:
@@ -117,6 +132,7 @@ class HostPool:
         self._latencies: deque[float] = deque(maxlen=KEPT)
         self._counts = {"answered": 0, "degraded": 0, "unavailable": 0}
         self._last_degraded_ms = 0.0
+        self._refused: dict[str, RefusedModel] = {}
 
     def start(self, warm: Callable[[], None] | None = None) -> None:
         """Look for the host; ``warm`` loads what the fallback will need, on its thread."""
@@ -135,6 +151,7 @@ class HostPool:
         with self._lock:
             latencies = sorted(self._latencies)
             counts, last = dict(self._counts), self._last_degraded_ms
+            refused = tuple(self._refused[model_id] for model_id in sorted(self._refused))
         closed = self._breaker.state is BreakerState.CLOSED
         return PoolFacts(
             pool="host",
@@ -149,6 +166,7 @@ class HostPool:
             cache_misses=self.cache.misses,
             cache_size=len(self.cache),
             standing=self._link.standing,
+            refused=refused,
             **counts,
         )
 
@@ -188,14 +206,19 @@ class HostPool:
         return SentimentReady(request.request_id, model_id, request.news_ids, packed)
 
     def _answer(self, request: Request) -> Answer:
-        began = time.monotonic()
+        began, refused = time.monotonic(), ""
         try:
             answer, who = self._ask(request, began)
         except _NoHostError as error:
             answer = self._degrade(request, error.reason, began)
             who = "unavailable" if isinstance(answer, PredictionUnavailable) else "degraded"
+            refused = error.reason if error.refused else ""
         took_ms = (time.monotonic() - began) * 1e3
         with self._lock:
+            if refused:
+                self._refused[request.model_id] = RefusedModel(request.model_id, refused, who == "degraded")
+            elif who == "answered":
+                self._refused.pop(request.model_id, None)
             self._counts[who] += 1
             self._latencies.append(took_ms)
             if who != "answered":
@@ -232,7 +255,7 @@ class HostPool:
             said = f"the inference host answered {answer.request_id} of {answer.model_id}"
             return _refusal(request, said), "unavailable"
         if isinstance(answer, PredictionUnavailable):
-            raise _NoHostError(answer.reason)  # it may not have the model
+            raise _NoHostError(answer.reason, refused=True)  # it may not have the model
         return answer, "answered"
 
     def _exchange(self, request: Request, began: float) -> Answered:
@@ -254,11 +277,12 @@ class HostPool:
 
 
 class _NoHostError(Exception):
-    """The host does not answer this request, and has not tried to compute it."""
+    """The host does not answer this request, and has not tried to compute it; ``refused``: it is well and says no."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, refused: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.refused = refused
 
 
 class _Fallback:

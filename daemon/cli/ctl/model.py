@@ -17,9 +17,10 @@ def render(result: dict[str, Any], paint: Paint, room: int | None) -> list[str]:
     lines = show.rows("models", told, paint, room=room) if told else [paint("dim", "no models")]
     pool = result.get("pool")
     if isinstance(pool, dict) and pool.get("pool") != "none":  # nobody asks a model
-        lines += ["", *text.pairs(_pool(pool, paint), paint)]
-        if pool.get("reason"):
-            lines.append(paint("yellow", f"! {clean(pool['reason'])}"))
+        lines += ["", *text.pairs(_pool(pool, paint), paint, room=room)]
+        said = [clean(pool["reason"])] if pool.get("reason") else []
+        said += [_refused(row) for row in pool.get("refused") or [] if isinstance(row, dict)]
+        lines += [paint("yellow", line) for told in said for line in text.wrapped(f"! {told}", room)]
     return lines
 
 
@@ -41,6 +42,11 @@ def _pool(pool: dict[str, Any], paint: Paint) -> list[tuple[str, str]]:
         known = "nothing asked yet" if rate is None else f"{percent(rate)} known"
         found.append(("headlines", f"{known}, {_n(cache, 'size')} remembered"))
     return found
+
+
+def _refused(row: dict[str, Any]) -> str:
+    who = "the daemon computes it itself" if row.get("here") else "nobody computes it"
+    return f"the host refuses {clean(row.get('model_id', '?'))}, {who}: {clean(row.get('reason', '?'))}"
 
 
 def _by(pool: dict[str, Any], paint: Paint) -> str:

@@ -131,7 +131,8 @@ def parts(status: dict[str, Any], paint: Paint, *, room: int | None = None) -> l
         else:
             lines += ["", f"  {paint('bold', name)}  {paint('dim', 'none')}"]
     lines += ["", f"  {paint('bold', 'actors')}  {'   '.join(actors(status, paint))}"]
-    lines += ["", *text.pairs([("model", model(status)), ("journal", journal(status))], paint, indent="  ")]
+    last = [("model", model(status)), ("journal", journal(status))]
+    lines += ["", *text.pairs(last, paint, indent="  ", room=room)]
     return lines
 
 
@@ -165,9 +166,11 @@ def model(status: dict[str, Any]) -> str:
         return text.listed(value)
     others = value.get("others")
     named = [_model(one) for one in (value, *_objects(others)) if one.get("model") not in (None, "")]
+    if value.get("text_model"):
+        named.append(f"{text.clean(value['text_model'])} (text)")
     said = ", ".join(named) or "none"
     breaker = value.get("breaker")
-    return f"{said}; inference host: {text.clean(breaker)}" if breaker not in (None, "closed") else said
+    return f"{said}; inference host: breaker {text.clean(breaker)}" if breaker not in (None, "closed") else said
 
 
 def _model(value: dict[str, Any]) -> str:

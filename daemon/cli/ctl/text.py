@@ -319,10 +319,30 @@ def _squeezed(columns: Sequence[Column], widths: Sequence[int], room: int) -> li
     return fitted
 
 
-def pairs(items: Sequence[tuple[str, str]], paint: Paint, *, indent: str = "") -> list[str]:
-    """Return ``name  value`` lines with the values under each other."""
-    room = max((width(name) for name, _ in items), default=0)
-    return [f"{indent}{paint('dim', pad(name, room))}{GAP}{value}".rstrip() for name, value in items]
+def pairs(items: Sequence[tuple[str, str]], paint: Paint, *, indent: str = "", room: int | None = None) -> list[str]:
+    """Return ``name  value`` lines with the values under each other, broken between words within ``room`` columns."""
+    names = max((width(name) for name, _ in items), default=0)
+    before = len(indent) + names + len(GAP)
+    lines = []
+    for name, value in items:
+        first, *others = wrapped(value, None if room is None else room - before)
+        lines.append(f"{indent}{paint('dim', pad(name, names))}{GAP}{first}".rstrip())
+        lines += [f"{' ' * before}{line}" for line in others]
+    return lines
+
+
+def wrapped(sentence: str, room: int | None) -> list[str]:
+    """Return a text as lines of at most ``room`` columns where its words allow it; at least one line."""
+    if room is None or width(sentence) <= room:
+        return [sentence]
+    lines = [""]
+    for word in sentence.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and width(longer) > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def listed(value: Any) -> str:

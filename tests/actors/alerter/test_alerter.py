@@ -558,6 +558,8 @@ def test_trouble_of_the_machine_is_told_as_loud_as_the_shell_says():
     assert (mild.severity, mild.title) == (Severity.WARNING, "the disk has 1 GB left")
     assert grave.severity is Severity.CRITICAL
     assert len(feeder.alerter.unresolved(feeder.ts)) == 1
+    (host,) = outside(feeder, MachineTrouble("inference_host", "no inference host at /run/x"))
+    assert (mild.next_command, host.next_command) == ("tradingctl health", "tradingctl model")
 
 
 def test_a_flatten_that_cannot_end_wakes_someone_and_one_that_did_does_not():

@@ -22,7 +22,8 @@ STATUS: Final = """{"schema":"tradingd.status/1","version":"0.1.0","run_id":"202
 "limits":[{"limit":"max_position","portfolio":"main","bound":0.2,"value":0.1863,"utilization":0.9315,"unit":"share",
 "subject":"SPY","warn":true,"by_hand":false},{"limit":"max_leverage","portfolio":"main","bound":2,"value":0.634,
 "utilization":0.317,"unit":"multiple","subject":null,"warn":false,"by_hand":true}],
-"model":{"model":"momentum@3","strategy":"momentum","state":"active","horizon":"1d"},
+"model":{"model":"momentum@3","strategy":"momentum","state":"active","horizon":"1d",
+"text_model":"finbert@0123456789ab","pool":"host","breaker":"half_open"},
 "journal":{"seq":184229,"commit_age_s":0.012,"wal_bytes":4120032},"alerts_pending":1,"alerts_unacknowledged":0,
 "notices":["SQLite 3.40.1 has the WAL-reset bug; one writer is enforced"],"uptime_s":11532.4,"board_age_s":0.080}
 """.replace("\n", "")
@@ -197,7 +198,8 @@ MODEL: Final = """{"schema":"tradingd.model/1","rows":[{"model":"price_5d@c6996c
 "kind":"text","served_by_host":null}],"pool":{"pool":"host","breaker":"open","reason":"the inference host is silent",
 "opened":2,"queue":3,"answered":41,"degraded":7,"unavailable":1,"late":2,"p50_ms":1.25,"p99_ms":31.5,
 "headline_cache":{"hit_rate":0.75,"hits":30,"misses":10,"size":10},"host":{"backend":"ray","state":"unreachable",
-"workers":2,"busy":1,"queue":0,"served":41,"failed":1,"late":0,"restarts":1,"p50_ms":0.8,"p99_ms":20.0}}}
+"workers":2,"busy":1,"queue":0,"served":41,"failed":1,"late":0,"restarts":1,"p50_ms":0.8,"p99_ms":20.0},
+"refused":[{"model_id":"finbert@0123456789ab","reason":"there is no text model 'finbert'","here":false}]}}
 """.replace("\n", "")
 
 MODELS: Final = """{"schema":"tradingd.models/1","rows":[{"model":"momentum@3","strategy":"momentum","state":"active",

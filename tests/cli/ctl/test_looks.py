@@ -39,7 +39,10 @@ def test_lists_and_looks(name: str) -> None:
     compare(name, calls.rendered(METHODS[name], wire.loads(ANSWERS[name]), {}, PLAIN, None))
 
 
-@pytest.mark.parametrize("name", ["status", "orders", "trades", "alerts", "config.show", "risk", "limits", "breakers"])
+ON_80 = ["status", "orders", "trades", "alerts", "config.show", "risk", "limits", "breakers", "model"]
+
+
+@pytest.mark.parametrize("name", ON_80)
 def test_on_a_terminal_of_80_columns(name: str) -> None:
     """Text is cut, numbers and times never; what does not fit is left out and the heading says so."""
     lines = calls.rendered(METHODS[name], wire.loads(ANSWERS[name]), {}, PLAIN, 80)
