@@ -76,7 +76,6 @@ class RayWorkers:
         self._state = BackendState(STARTING, "Ray is being started")
         self._restarts = 0
         self._worker_restarts = 0
-        self._heard_at = 0.0
         self._refused = ""
 
     def state(self) -> BackendState:
@@ -186,8 +185,7 @@ class RayWorkers:
     async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
         """Take the child's frames until it ends or says nothing any more."""
         unpacker = Unpacker()
-        self._heard_at = time.monotonic()
-        patience = START_S
+        patience, silent = START_S, 0.0  # by waits and not by a clock: while we were stopped nobody waited
         while True:
             data = b""
             try:
@@ -197,13 +195,12 @@ class RayWorkers:
                         return "its process has ended"
             except ConnectionError:
                 return "its process has ended"
-            silent = time.monotonic() - self._heard_at
+            silent = 0.0 if data else silent + LOOK_S
             if silent > patience:
                 return f"nothing was heard of it for {silent:.0f} s"
             if self._writer is not None and not data and not writer.is_closing():
                 writer.write(pack(Look(0)))
             for frame in unpacker.feed(data):
-                self._heard_at = time.monotonic()
                 if isinstance(frame, Welcome):
                     self._writer, patience = writer, SILENT_S
                 self._heard(frame)

@@ -1,0 +1,61 @@
+"""Ray's child process as the host hears it, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import anyio
+import pytest
+
+from actors.predictor.pool.frames import VERSION, Standing, Welcome, pack
+from daemon.inference import ray_pool
+from daemon.inference.options import HostOptions
+from daemon.testing.virtual_time import VirtualTimeLoop
+
+WELCOME = pack(Welcome(VERSION, "ray", "ray", 1, 1))
+WELL = pack(Standing(0, "ray", "up", "", 1, 0, 0, 0, 0, 0, 0, 0.0, 0.0))
+
+
+class Writer:
+    """What is said to the child."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def write(self, _: bytes) -> None:
+        """Count."""
+        self.looks += 1
+
+    def is_closing(self) -> bool:
+        """Stay open."""
+        return False
+
+
+def test_a_host_that_was_stopped_does_not_hold_its_own_silence_against_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the child has said something meanwhile or not; one that says nothing for ten seconds is replaced."""
+    loop = VirtualTimeLoop()
+    monkeypatch.setattr(ray_pool, "time", SimpleNamespace(monotonic=loop.time))
+
+    def stopped(seconds: float) -> None:
+        loop._jumping.now += seconds
+
+    async def main() -> tuple[str, float]:
+        workers, reader, writer = ray_pool.RayWorkers(HostOptions(socket=""), 1, {}), asyncio.StreamReader(), Writer()
+        listening = asyncio.ensure_future(workers._listen(reader, writer))  # type: ignore[arg-type]
+        reader.feed_data(WELCOME + WELL)
+        await anyio.sleep(0.5)
+        stopped(60.0)
+        reader.feed_data(WELL)
+        await anyio.sleep(0.5)
+        stopped(60.0)
+        await anyio.sleep(5.0)
+        assert not listening.done()
+        assert workers.state().state == "up"
+        assert writer.looks >= 4
+        began = anyio.current_time()
+        return await listening, anyio.current_time() - began
+
+    why, took_s = anyio.run(main, backend_options={"loop_factory": lambda: loop})
+    assert why == "nothing was heard of it for 11 s"
+    assert took_s == pytest.approx(6.0, abs=1.01)  # of eleven waits of a second, the ones in which nothing was heard
