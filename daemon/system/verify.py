@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from actors.messages.catalogue import codec
+from actors.reporter.news_section import headlines_csv, sentiment_csv
 from actors.reporter.performance import curve
 from actors.reporter.runfolder import UNSEALED, sha256
 from actors.reporter.story import Story, gather
@@ -236,7 +237,7 @@ def _derive(run: RunRow, frames: list[StoredFrame]) -> dict[str, str]:
     story: Story = gather(frames)
     several = len(story.opening) > 1
     marks = story.combined_marks() if written["config"]["reporter"]["equity"] == "bar" else None
-    return {
+    derived = {
         "equity.csv": equity_csv(curve(story), marks),
         "orders.csv": orders_csv(story, symbols, several),
         "fills.csv": fills_csv(story, symbols, several),
@@ -244,6 +245,10 @@ def _derive(run: RunRow, frames: list[StoredFrame]) -> dict[str, str]:
         "predictions.csv": predictions_csv(story, symbols),
         "signals.csv": signals_csv(story, symbols, gates),
     }
+    if story.news:
+        derived["headlines.csv"] = headlines_csv(story.news, symbols)
+        derived["sentiment.csv"] = sentiment_csv(story.news, symbols)
+    return derived
 
 
 def _check_table(path: Path, text: str) -> Check:

@@ -11,6 +11,7 @@ import pytest
 
 from actors.predictor.text.lexicon import Lexicon
 from actors.predictor.text.store import DEFAULT, ModelStore
+from actors.reporter.runfolder import sealed, sha256
 from daemon.cli.tradingd import main
 from daemon.kernel.errors import ConfigError, OperatorError
 from daemon.system.replay import ReplayResult
@@ -89,6 +90,29 @@ def test_the_folder_tells_of_every_headline_and_every_session(tmp_path: Path) ->
     assert (scored["symbols"], len(scored["p"])) == ([["A"], ["A", "B"]], 6)
     measured = next(event for event in events if event["type"] == "SentimentMeasured")
     assert (measured["ids"], measured["session"], measured["today"]) == (["A", "B"], 20240103, [2.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "was", "now"),
+    [("sentiment.csv", ",A,", ",B,"), ("headlines.csv", ",scored,", ",late,"), ("sentiment.csv", "", "")],
+)
+def test_tables_of_the_news_are_derived_again_from_the_ledger(tmp_path: Path, name: str, was: str, now: str) -> None:
+    """One that was changed, or taken away, and sealed anew is told by its name."""
+    folder = with_news(tmp_path).folder
+    checks = {check.name: check.ok for check in verify_path(folder).checks}
+    assert (checks["table:sentiment.csv"], checks["table:headlines.csv"]) == (True, True)
+    text = (folder / name).read_text("utf-8")
+    manifest = json.loads((folder / "run.json").read_text("utf-8"))
+    if was:
+        (folder / name).write_text(text.replace(was, now, 1), "utf-8")
+        manifest["files"][name] = sha256(folder / name)
+    else:
+        (folder / name).unlink()
+        del manifest["files"][name]
+    (folder / "run.json").write_bytes(sealed(manifest))
+    wrong = {check.name: check.detail for check in verify_path(folder).checks if not check.ok}
+    assert list(wrong) == [f"table:{name}"]
+    assert wrong[f"table:{name}"] == ("differs from what the ledger says at line 2" if was else "there is no such file")
 
 
 def test_a_headline_dated_by_its_day_is_first_seen_in_the_next_session(tmp_path: Path) -> None:
