@@ -24,6 +24,8 @@ FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 """A request for 10,000 symbols of 64 features is 5 MB."""
 CHUNK_BYTES: Final = 1 << 18
 """How much is read of a connection at a time."""
+SAID_MAX: Final = 300
+"""Characters of a sentence of the other end that are kept."""
 _LENGTH: Final = struct.Struct(">I")
 
 Request = InferenceRequested | SentimentRequested
@@ -222,3 +224,9 @@ class Unpacker:
                 yield frame
         finally:
             del self._buffer[:at]
+
+
+def short(said: str) -> str:
+    """Return what the other end said as one line of bounded length: it stands in the ledger, in alerts and in logs."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in said[: 2 * SAID_MAX]).split())
+    return line if len(said) <= SAID_MAX else f"{line[:SAID_MAX]} …"

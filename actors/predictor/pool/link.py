@@ -32,6 +32,7 @@ from actors.predictor.pool.frames import (
     Unpacker,
     Welcome,
     pack,
+    short,
 )
 
 TAKEN_S: Final = 0.03
@@ -116,14 +117,19 @@ class Link:
 
     # -- asking (any thread) -----------------------------------------------------------------------------------------
 
-    def ask(self, request: Request, budget_s: float) -> Answered:
+    def ask(self, request: Request, budget_s: float, grace_s: float = 0.0) -> Answered:
         """Return the host's answer.
 
+        Args:
+            request: what is asked.
+            budget_s: how long the host may take, as it is told.
+            grace_s: how much longer its word is waited for.
+
         Raises:
-            LinkError: there is none within the budget, or not even a sign that the request was read.
+            LinkError: there is none by then, or not even a sign that the request was read.
         """
         slot = _Slot(next(self._numbers))
-        deadline = time.monotonic() + budget_s
+        deadline = time.monotonic() + budget_s + grace_s
         with self._lock:
             self._slots[slot.number] = slot
         try:
@@ -152,16 +158,16 @@ class Link:
     def _send(self, frame: Frame, within_s: float) -> None:
         data = memoryview(pack(frame))
         deadline = time.monotonic() + within_s
-        with self._sending:
+        if not self._sending.acquire(timeout=within_s):  # whoever is writing waits for the host himself
+            raise LinkError("the inference host does not read")
+        try:
             link = self._socket
             if link is None:
                 raise LinkError("there is no connection to the inference host", lost=True)
             sent = 0
             try:
                 while sent < len(data):
-                    left = deadline - time.monotonic()
-                    _, writable, _ = select.select([], [link], [], max(0.0, left))
-                    if not writable:
+                    if not _ready(link, select.POLLOUT, max(0.0, deadline - time.monotonic())):
                         break
                     with suppress(BlockingIOError):
                         sent += link.send(data[sent:])
@@ -172,6 +178,8 @@ class Link:
                 if sent:  # half a frame: what follows could not be understood
                     self._drop()
                 raise LinkError("the inference host does not read")
+        finally:
+            self._sending.release()
 
     # -- the link's own thread ---------------------------------------------------------------------------------------
 
@@ -180,10 +188,11 @@ class Link:
             try:
                 link = self._connect()
             except (OSError, FrameError, LinkError) as error:
-                said = error.strerror if isinstance(error, OSError) else str(error)
-                self._breaker.lost(f"no inference host at {self._path}: {said or type(error).__name__}")
+                said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+                self._breaker.lost(f"no inference host at {self._path}: {said}")
                 self._stop.wait(KNOCK_S)
                 continue
+            since = time.monotonic()
             reason = "it hung up"
             try:
                 self._serve(link)
@@ -193,6 +202,7 @@ class Link:
                 reason = str(error)
             self._drop()
             self._breaker.lost(f"the inference host was lost: {reason}")
+            self._stop.wait(max(0.0, since + KNOCK_S - time.monotonic()))  # one that hangs up on everybody is no host
 
     def _connect(self) -> socket.socket:
         link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -231,7 +241,7 @@ class Link:
             frames += self._unpacker.feed(data)
         first = frames[0]
         if isinstance(first, Refused):
-            raise LinkError(f"it refuses: {first.reason}")
+            raise LinkError(f"it refuses: {short(first.reason)}")
         if not isinstance(first, Welcome) or first.version != VERSION:
             raise LinkError("it does not speak our language")
         return first
@@ -240,8 +250,7 @@ class Link:
         """Read until the other end hangs up."""
         while not self._stop.is_set():
             self._look_after(link)
-            readable, _, _ = select.select([link], [], [], KNOCK_S)
-            if not readable:
+            if not _ready(link, select.POLLIN, KNOCK_S):
                 continue
             try:
                 data = link.recv(CHUNK_BYTES)
@@ -265,7 +274,7 @@ class Link:
                     self._send(Look(number), self._taken_s)
             return
         waited = now - self._look[1]
-        if waited > SILENT_S and select.select([link], [], [], 0)[0]:
+        if waited > SILENT_S and _ready(link, select.POLLIN, 0.0):
             return  # we were stopped ourselves: what it has said meanwhile comes first
         if waited > SILENT_S:
             self._breaker.lost("the inference host is silent")
@@ -286,9 +295,9 @@ class Link:
             if frame.state == "up":
                 self._breaker.life()
             else:
-                self._breaker.lost(f"the inference host is {frame.state}: {frame.detail}")
+                self._breaker.lost(f"the inference host is {short(frame.state)}: {short(frame.detail)}")
         elif isinstance(frame, Refused):
-            raise FrameError(frame.reason, code=frame.code)
+            raise FrameError(short(frame.reason), code="REFUSED")
         else:
             raise FrameError(f"a {type(frame).__name__} is nothing that a host says", code="FRAME")
 
@@ -305,3 +314,14 @@ class Link:
             slots = list(self._slots.values())
         for slot in slots:
             slot.heard.put(None)
+
+
+def _ready(link: socket.socket, what: int, within_s: float) -> bool:
+    """Wait until there is something to do for a connection; not by select, which knows no descriptor above 1,023.
+
+    Raises:
+        ValueError: it was closed meanwhile, by another thread.
+    """
+    waiting = select.poll()
+    waiting.register(link, what)
+    return bool(waiting.poll(within_s * 1000))
