@@ -53,6 +53,8 @@ class Subscriber:
         self._wanted = wanted
         self._lock = threading.Lock()
         self._held: list[dict[str, Any]] | None = []
+        self._has = 0
+        """Up to which input it was given what is in the ledger: some of that is published only later."""
         self.cut = False
 
     def send(self, lines: list[dict[str, Any]]) -> None:
@@ -68,11 +70,12 @@ class Subscriber:
         with self._lock:
             self._out(lines)
             held, self._held = self._held or [], None
-            self._out([line for line in held if line["seq"] > last_seq])
+            self._has = last_seq
+            self._out(held)
 
     def _out(self, lines: list[dict[str, Any]]) -> None:
         for line in lines:
-            if not self.cut and self._wanted(line) and not self._push(line):
+            if not self.cut and line["seq"] > self._has and self._wanted(line) and not self._push(line):
                 self.cut = True
 
 

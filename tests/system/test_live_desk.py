@@ -405,6 +405,17 @@ async def test_older_lines_come_first_and_none_twice(tmp_path: Path) -> None:
         assert not one.desk.listening
 
 
+async def test_what_is_in_the_ledger_and_published_only_behind_the_look_comes_once(tmp_path: Path) -> None:
+    """A commit is durable a moment before its lines are sent; a subscriber that read the ledger in between has them."""
+    async with control(tmp_path) as (one, _):
+        listener = Listener()
+        one.past = lambda seq: ([line(n) for n in range(seq, 8)], 7)
+        one.desk.subscribe(make_call("subscribe", from_seq=5), listener.push)
+        one.desk.publish([line(6), line(7)])
+        one.desk.publish([line(8)])
+        assert listener.lines == [5, 6, 7, 8]
+
+
 async def test_a_subscriber_hears_what_it_asked_for_until_it_is_too_slow(tmp_path: Path) -> None:
     """By type and symbol; one that does not keep up is cut off and forgotten, and holds up nobody."""
     async with control(tmp_path) as (one, _):
