@@ -6,7 +6,12 @@ like a price model's prediction, and is folded as the event beside it.
 
 from __future__ import annotations
 
+from typing import Final
+
 from daemon.kernel.message import Command, Event
+
+SUM_OFF: Final = 1e-3
+"""How far the probabilities of a text may be from adding up to 1."""
 
 
 class SentimentRequested(Event, tag=140, frozen=True):

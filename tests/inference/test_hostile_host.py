@@ -6,24 +6,45 @@ import os
 import resource
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from actors.messages.columns import pack_f64, unpack_f64
 from actors.messages.inference import PredictionReady, PredictionUnavailable
-from actors.predictor.pool.breaker import Breaker
+from actors.messages.sentiment import SentimentReady, SentimentRequested
+from actors.predictor.pool import host as pool_module
+from actors.predictor.pool.breaker import Breaker, BreakerState
 from actors.predictor.pool.frames import (
+    BUSY,
+    DIED,
+    DOWN,
+    OVERDUE,
+    QUEUED,
     SAID_MAX,
     Answered,
+    Ask,
+    Frame,
     Refused,
+    Taken,
     pack,
     short,
 )
 from actors.predictor.pool.link import KNOCK_S, Link, LinkError
-from tests.inference.support import reachable, table, until
+from tests.inference.support import Elsewhere, reachable, table, until
 from tests.inference.test_link import WELCOME, Pretender, answered, pretending, silent
+
+NEWS = SentimentRequested("s", "m@1", ("a", "b"), ("one", "two"), 0)
+
+
+def scores(ask: Ask, p: bytes) -> Frame:
+    """Return an answer to a question about headlines."""
+    assert isinstance(ask.request, SentimentRequested)
+    return Answered(ask.number, SentimentReady("s", "m@1", ask.request.news_ids, p))
+
 
 # -- the connection ----------------------------------------------------------------------------------------------------
 
@@ -111,6 +132,23 @@ def test_an_endless_refusal_is_a_line_of_bounded_length(tmp_path: Path) -> None:
             assert "[2J no words words" in said
 
 
+@pytest.mark.parametrize("fault", ["", BUSY, DIED])
+def test_an_endless_reason_is_a_line_of_bounded_length(tmp_path: Path, fault: str) -> None:
+    """Of a request, whether the host is to blame or not."""
+
+    def reply(ask: Ask) -> list[Frame]:
+        no = PredictionUnavailable(ask.request.request_id, ask.request.model_id, ENDLESS)
+        return [Answered(ask.number, no, fault)]
+
+    with pretending(tmp_path, pack(WELCOME), reply) as (_, pool):
+        reachable(pool)
+        answer = pool.predict(table(1))
+        assert isinstance(answer, PredictionUnavailable)
+        assert len(answer.reason) <= SAID_MAX + 200
+        assert answer.reason.isprintable()
+        assert "no words words" in answer.reason
+
+
 SAID = {
     "": "",
     "all is well": "all is well",
@@ -125,3 +163,129 @@ SAID = {
 def test_what_the_other_end_says_is_one_line(said: str) -> None:
     """300 characters of it; what a terminal would act on is a space."""
     assert short(said) == SAID[said]
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+def asked(reply: Callable[[Ask], list[Frame]], folder: Path, fallback: Elsewhere | None = None) -> object:
+    """Return what comes of a request for two symbols."""
+    with pretending(folder, pack(WELCOME), reply, fallback=fallback) as (_, pool):
+        reachable(pool)
+        answer = pool.predict(table(2))
+        facts = pool.facts()
+        assert (facts.answered, facts.degraded, facts.unavailable) == (0, 0, 1)
+        return answer
+
+
+def test_a_refusal_of_another_request_refuses_this_one(tmp_path: Path) -> None:
+    """The question that is open is the one that gets an answer."""
+    no = PredictionUnavailable("b-9", "other@1", "died of it")
+    answer = asked(lambda ask: [Answered(ask.number, no, DIED)], tmp_path)
+    assert isinstance(answer, PredictionUnavailable)
+    assert (answer.request_id, answer.model_id) == ("a-0", table(2).model_id)
+
+
+@pytest.mark.parametrize("fault", [OVERDUE, DIED, "of a later version"])
+def test_an_answer_beside_a_fault_is_none(tmp_path: Path, fault: str) -> None:
+    """A fault that may be the request's own, or that nobody here knows: it is not computed in the daemon either."""
+    elsewhere = Elsewhere()
+    answer = asked(lambda ask: [Answered(ask.number, answered(ask), fault)], tmp_path, elsewhere)
+    assert isinstance(answer, PredictionUnavailable)
+    assert elsewhere.asked == []
+
+
+def test_an_answer_that_does_not_fit_is_not_counted_as_one(tmp_path: Path) -> None:
+    """For three symbols where two were asked: nobody answered."""
+    answer = asked(lambda ask: [Answered(ask.number, answered(ask, ids=b"\0" * 12))], tmp_path)
+    assert isinstance(answer, PredictionUnavailable)
+    assert "does not fit" in answer.reason
+
+
+@pytest.mark.parametrize("fault", [BUSY, DOWN, QUEUED])
+def test_a_host_that_says_at_its_deadline_that_nobody_was_free_is_believed(
+    tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told to answer within the deadline, and heard a little longer: the request is innocent, and computed here.
+
+    A deadline of 0.3 s, a word that comes 0.3 s after the host has read the request, and five seconds of grace.
+    """
+    monkeypatch.setattr(pool_module, "GRACE_S", 5.0)
+    elsewhere, budgets = Elsewhere(), []
+
+    def reply(ask: Ask) -> list[Frame]:
+        budgets.append(ask.budget_ms)
+        time.sleep(ask.budget_ms / 1000)
+        no = PredictionUnavailable(ask.request.request_id, ask.request.model_id, "no worker was free in time")
+        return [Answered(ask.number, no, fault)]
+
+    class Prompt(Pretender):
+        """Says at once that it has read a request."""
+
+        def _serve(self, link: socket.socket) -> None:
+            self._reply = lambda ask: (link.sendall(pack(Taken(ask.number))), reply(ask))[1]
+            super()._serve(link)
+
+    host = Prompt(tmp_path / "s", pack(WELCOME), silent)
+    pool = pool_module.HostPool(str(tmp_path / "s"), deadline_s=0.3, fallback=elsewhere)
+    pool.start()
+    try:
+        reachable(pool)
+        assert isinstance(pool.predict(table(2)), PredictionReady)
+        assert elsewhere.asked == ["a-0"]
+        assert 200 <= budgets[0] <= 300
+        assert pool.facts().late == 0
+    finally:
+        pool.close()
+        host.close()
+
+
+BAD_SCORES = {
+    "more than one": [0.5, 0.5, 0.5, 0.2, 0.3, 0.5],
+    "below none": [-0.1, 0.6, 0.5, 0.2, 0.3, 0.5],
+    "above one": [1.1, -0.05, -0.05, 0.2, 0.3, 0.5],
+    "endless": [np.inf, 0.0, 0.0, 0.2, 0.3, 0.5],
+    "half abstained": [np.nan, 0.5, 0.5, 0.2, 0.3, 0.5],
+    "half a number": [0.2, 0.3, 0.5],
+}
+
+
+@pytest.mark.parametrize("name", BAD_SCORES)
+def test_scores_that_are_no_probabilities_are_not_remembered(tmp_path: Path, name: str) -> None:
+    """A host that is mended is asked again, and its answer stands: nobody has to start the daemon anew."""
+    bad = pack_f64(BAD_SCORES[name]) + (b"\0" * 21 if name == "half a number" else b"")
+    good = [0.1, 0.2, 0.7, np.nan, np.nan, np.nan]
+    answers = iter([bad, pack_f64(good)])
+    with pretending(tmp_path, pack(WELCOME), lambda ask: [scores(ask, next(answers))]) as (_, pool):
+        reachable(pool)
+        first = pool.sentiment(NEWS)
+        assert isinstance(first, PredictionUnavailable)
+        assert "does not fit" in first.reason
+        assert (pool.facts().cache_size, pool.facts().answered, pool.facts().unavailable) == (0, 0, 1)
+        second = pool.sentiment(NEWS)
+        assert isinstance(second, SentimentReady)
+        assert np.array_equal(unpack_f64(second.p), np.array(good), equal_nan=True)
+        assert pool.facts().cache_size == 2
+
+
+# -- the request on trial ----------------------------------------------------------------------------------------------
+
+
+def test_a_request_that_cannot_be_written_does_not_use_the_trial_up(tmp_path: Path) -> None:
+    """Half of a surrogate pair is no text, 18 MB are no frame: the host is neither well nor ill, and is asked next."""
+    half = SentimentRequested("s", "m@1", ("a",), ("\ud800",), 0)
+
+    def reply(ask: Ask) -> list[Frame]:
+        return [Answered(ask.number, answered(ask))]
+
+    with pretending(tmp_path, pack(WELCOME), reply) as (_, pool):
+        until(lambda: pool.facts().breaker == BreakerState.HALF_OPEN, "a host that lives", 20)
+        with pytest.raises(UnicodeEncodeError):
+            pool.sentiment(half)
+        assert pool.facts().breaker == BreakerState.HALF_OPEN
+        huge = pool.predict(table(250_000))
+        assert isinstance(huge, PredictionUnavailable)
+        assert "longer than" in huge.reason
+        assert pool.facts().breaker == BreakerState.HALF_OPEN
+        assert isinstance(pool.predict(table(2)), PredictionReady)
+        assert pool.facts().breaker == BreakerState.CLOSED

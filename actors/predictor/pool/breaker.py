@@ -107,6 +107,11 @@ class Breaker:
             elif self.state is BreakerState.CLOSED and self._failures >= self._failures_max:
                 self._move(BreakerTrigger.TRIP, reason)
 
+    def unasked(self) -> None:
+        """Take note that a request that was let through could not be asked: it says nothing of the host."""
+        with self._lock:
+            self._trying = False
+
     def lost(self, reason: str) -> None:
         """Take note that nobody is there any more."""
         with self._lock:

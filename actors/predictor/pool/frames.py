@@ -166,8 +166,9 @@ OVERDUE: Final = "overdue"
 DIED: Final = "died"
 """A worker died over it."""
 FAULTS: Final = (BUSY, DOWN, QUEUED, OVERDUE, DIED)
-SUSPECT: Final = (OVERDUE, DIED)
-"""Faults that the request itself may have caused: it is not computed in the daemon, which must not die of it."""
+INNOCENT: Final = (BUSY, DOWN, QUEUED)
+"""Faults that the request cannot have caused: nobody has begun with it. Any other is not computed in the daemon, which
+must not die of it."""
 
 Any = Hello | Welcome | Refused | Ask | Taken | Answered | Look | Standing | Call | Called
 

@@ -23,9 +23,9 @@ from actors.messages.columns import pack_f64, unpack_f64
 from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
 from actors.messages.sentiment import SentimentReady, SentimentRequested
 from actors.predictor.pool.breaker import Breaker, BreakerState
-from actors.predictor.pool.frames import SUSPECT, Answer, Answered, FrameError, Request, Standing
+from actors.predictor.pool.frames import INNOCENT, Answer, Answered, FrameError, Request, Standing, short
 from actors.predictor.pool.link import TAKEN_S, Link, LinkError
-from actors.predictor.pool.texts import DIGITS, HeadlineCache, Row
+from actors.predictor.pool.texts import DIGITS, HeadlineCache, Row, are_scores
 
 LEAST_S: Final = 0.045
 """What the in-process pool gets where the host has used the deadline up."""
@@ -175,9 +175,7 @@ class HostPool:
     def predict(self, request: InferenceRequested) -> PredictionReady | PredictionUnavailable:
         """Return a price model's answer, or why there is none; never later than deadline and fallback allow."""
         answer = self._answer(request)
-        if isinstance(answer, PredictionReady) and answer.ids == request.ids:
-            return answer
-        return _unavailable(request, answer)
+        return answer if isinstance(answer, PredictionReady) else _unavailable(request, answer)
 
     def sentiment(self, request: SentimentRequested) -> SentimentReady | PredictionUnavailable:
         """Return a text model's answer, or why there is none; as :meth:`predict`. What is remembered is not asked."""
@@ -190,14 +188,10 @@ class HostPool:
         if missing:
             asked = msgspec.structs.replace(request, texts=tuple(missing), news_ids=tuple(missing.values()))
             answer = self._answer(asked)
-            if not isinstance(answer, SentimentReady) or answer.news_ids != asked.news_ids:
+            if not isinstance(answer, SentimentReady):
                 return _unavailable(request, answer)
-            p = unpack_f64(answer.p)
-            if p.size != 3 * len(missing):
-                return _unavailable(request, answer)
-            found = {
-                text: (row[0], row[1], row[2]) for text, row in zip(missing, p.reshape(-1, 3).tolist(), strict=True)
-            }
+            p = unpack_f64(answer.p).reshape(-1, 3)
+            found = {text: (row[0], row[1], row[2]) for text, row in zip(missing, p.tolist(), strict=True)}
             with self._lock:
                 for text, row in found.items():
                     self.cache.put(model_id, text, row)
@@ -241,21 +235,26 @@ class HostPool:
                 return _refusal(request, f"{error.reason}; it may have died of this request"), "unavailable"
             raise _NoHostError(error.reason) from None
         except FrameError as error:
-            self._breaker.success()  # nothing was asked; the host is not to blame for a request that is too long
+            self._breaker.unasked()  # the host is not to blame for a request that is too long
             return _refusal(request, str(error)), "unavailable"
+        except BaseException:
+            self._breaker.unasked()
+            raise
         answer = answered.answer
         if answered.fault:
-            said = answer.reason if isinstance(answer, PredictionUnavailable) else answered.fault
+            said = short(answer.reason if isinstance(answer, PredictionUnavailable) else answered.fault)
             self._breaker.failure(said)
-            if answered.fault in SUSPECT:
-                return answer, "unavailable"
+            if answered.fault not in INNOCENT:
+                return _refusal(request, said), "unavailable"
             raise _NoHostError(said)
         self._breaker.success()
         if (answer.request_id, answer.model_id) != (request.request_id, request.model_id):
             said = f"the inference host answered {answer.request_id} of {answer.model_id}"
-            return _refusal(request, said), "unavailable"
+            return _refusal(request, short(said)), "unavailable"
         if isinstance(answer, PredictionUnavailable):
-            raise _NoHostError(answer.reason, refused=True)  # it may not have the model
+            raise _NoHostError(short(answer.reason), refused=True)  # it may not have the model
+        if not _fits(request, answer):
+            return _refusal(request, "the inference host gave an answer that does not fit the question"), "unavailable"
         return answer, "answered"
 
     def _exchange(self, request: Request, began: float) -> Answered:
@@ -263,7 +262,7 @@ class HostPool:
         while True:
             left = self._deadline_s - (time.monotonic() - began)
             try:
-                return self._link.ask(request, max(0.001, left) + GRACE_S)
+                return self._link.ask(request, max(0.001, left), GRACE_S)
             except LinkError as error:
                 patience = AGAIN_S - (time.monotonic() - began)
                 if error.taken or not error.lost or patience <= 0 or not self._link.up.wait(patience):
@@ -348,7 +347,18 @@ def _refusal(request: Request, reason: str) -> PredictionUnavailable:
 def _unavailable(request: Request, answer: Answer) -> PredictionUnavailable:
     if isinstance(answer, PredictionUnavailable):
         return answer
-    return _refusal(request, "the inference host gave an answer that does not fit the question")
+    return _refusal(request, "an answer that does not fit the question")
+
+
+def _fits(request: Request, answer: Answer) -> bool:
+    """Whether an answer is about what was asked. Scores of texts are kept, so they must be probabilities as well."""
+    if isinstance(request, InferenceRequested):
+        return isinstance(answer, PredictionReady) and answer.ids == request.ids
+    return (
+        isinstance(answer, SentimentReady)
+        and answer.news_ids == request.news_ids
+        and are_scores(answer.p, len(request.texts))
+    )
 
 
 def quantile(ordered: list[float], share: float) -> float:

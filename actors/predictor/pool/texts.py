@@ -14,9 +14,9 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from actors.messages.columns import pack_f64
+from actors.messages.columns import pack_f64, unpack_f64
 from actors.messages.inference import PredictionUnavailable
-from actors.messages.sentiment import SentimentReady, SentimentRequested
+from actors.messages.sentiment import SUM_OFF, SentimentReady, SentimentRequested
 from daemon.kernel.errors import OperatorError
 
 F64 = npt.NDArray[np.float64]
@@ -146,3 +146,12 @@ class TextPool:
 
 def _key(model_id: str, text: str) -> tuple[str, bytes]:
     return model_id, hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:_KEY_BYTES]
+
+
+def are_scores(p: bytes, n: int) -> bool:
+    """Whether a column is ``[n, 3]`` probabilities, each row adding up to 1 or, where the model abstained, all NaN."""
+    if len(p) != 24 * n:
+        return False
+    rows = unpack_f64(p).reshape(-1, 3)
+    given = rows[~np.isnan(rows).all(axis=1)]
+    return bool(((given >= 0.0) & (given <= 1.0)).all() and (np.abs(given.sum(axis=1) - 1.0) <= SUM_OFF).all())

@@ -18,6 +18,7 @@ from actors.messages.columns import pack_f64, pack_i32, unpack_f64
 from actors.messages.inference import PredictionUnavailable
 from actors.messages.market import NewsItem
 from actors.messages.sentiment import (
+    SUM_OFF,
     NewsScored,
     NewsSeen,
     ScoreNews,
@@ -51,8 +52,6 @@ TEXT_MAX: Final = 600
 """Characters of headline and summary that the model is asked about; it reads some sixty words."""
 BATCH: Final = 64
 """Headlines in a request at most."""
-SUM_OFF: Final = 1e-3
-"""How far the probabilities of a text may be from adding up to 1."""
 
 
 class Newsroom:
