@@ -13,6 +13,8 @@ from daemon.cli.render import note, one_line, pairs, progress, say, say_json, ta
 from daemon.kernel.errors import OperatorError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from actors.predictor.text.store import Found, ModelStore
 
 app = typer.Typer(help="List, fetch, import, export and verify models.", no_args_is_help=True, rich_markup_mode=None)
@@ -48,10 +50,10 @@ def show(reference: Reference, *, config: ConfigFile = None, sets: Sets = None, 
     """Show what a model was made from, what its outputs mean and how good it was on data it had not seen."""
     import msgspec
 
-    if reference in _price_names():
+    if (name := _price_name(reference)) is not None:
         from actors.predictor.models.manifest import load_manifest
 
-        price = load_manifest(reference)
+        price = load_manifest(name)
         found = {"model": price.model_id, **msgspec.to_builtins(price)}
     else:
         from actors.predictor.text.manifest import read_text_manifest
@@ -64,12 +66,7 @@ def show(reference: Reference, *, config: ConfigFile = None, sets: Sets = None, 
         return
     say(pairs({name: _shown(value) for name, value in found.items() if name not in {"confidence", "metrics"}}))
     metrics = found["metrics"]
-    parts = metrics if all(isinstance(value, dict) for value in metrics.values()) else {"out of sample": metrics}
-    if parts:
-        measures = dict.fromkeys(measure for values in parts.values() for measure in values)
-        rows = [[one_line(m), *(_figure(values.get(m, "")) for values in parts.values())] for m in measures]
-        names = [one_line(name) for name in parts]
-        say("\n" + table(["measure", *names], rows, right=names))
+    _say_metrics(metrics if all(isinstance(value, dict) for value in metrics.values()) else {"out of sample": metrics})
 
 
 @app.command("import", short_help="Bring in a model: a folder, an .onnx or a .safetensors file.")
@@ -166,6 +163,9 @@ def export_(
     """Copy a verified model into a folder that tradingd model import reads on another machine."""
     from actors.predictor.text.importing import export_model
 
+    if (name := _price_name(reference)) is not None:
+        message = f"{name} is a price model, which ships with the package"
+        raise OperatorError(message, code="NO_MODEL", remedy=f"tradingd model show {name} tells what made it")
     manifest = export_model(_store(config, sets).find(reference), folder)
     if as_json:
         files = [str(folder / name) for name in ("manifest.json", *manifest.files)]
@@ -177,8 +177,8 @@ def export_(
 @app.command(short_help="Check a model's files, labels and answers; exit 0 only if all hold.")
 def verify(reference: Reference, *, config: ConfigFile = None, sets: Sets = None, as_json: AsJson = False) -> None:
     """Check a model: digests, structure, schema, label order, odd texts, independence, eight bits against float32."""
-    if reference in _price_names():
-        checks = _verify_price(reference)
+    if (name := _price_name(reference)) is not None:
+        checks = _verify_price(name)
     else:
         from actors.predictor.text.verify import verify_text_model
 
@@ -206,7 +206,8 @@ def _say_installed(found: Found, *, as_json: bool) -> None:
     if as_json:
         say_json({"schema": "tradingd.model-import/1", **facts})
         return
-    say(pairs({name: _shown(value) for name, value in facts.items() if value}))
+    say(pairs({name: _shown(value) for name, value in facts.items() if value and name != "metrics"}))
+    _say_metrics(found.manifest.metrics)
     say(f'next: tradingd sentiment --model {found.name} "Profit rose sharply"')
 
 
@@ -242,6 +243,32 @@ def _price_names() -> list[str]:
     from actors.predictor.models.manifest import list_models
 
     return list_models()
+
+
+def _price_name(reference: str) -> str | None:
+    """Return the name of the price model that is meant, None where none is."""
+    from actors.predictor.models.manifest import load_manifest
+
+    name, at, _ = reference.partition("@")
+    if name not in _price_names() or (at and load_manifest(name).model_id != reference):
+        return None
+    return name
+
+
+def _say_metrics(metrics: Mapping[str, Mapping[str, object]]) -> None:
+    """Print a table for each group of data sets that were measured alike."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for name, values in metrics.items():
+        alike.setdefault(tuple(values), []).append(name)
+    for measures, sets in alike.items():
+        if len(sets) > len(measures):  # the longer side runs down
+            rows = [[name, *(_figure(metrics[name][measure]) for measure in measures)] for name in sets]
+            head = ["measured on", *measures]
+        else:
+            rows = [[measure, *(_figure(metrics[name][measure]) for name in sets)] for measure in measures]
+            head = ["measure", *sets]
+        head = [one_line(cell) for cell in head]
+        say("\n" + table(head, [[one_line(row[0]), *row[1:]] for row in rows], right=head[1:]))
 
 
 def _price_rows() -> list[dict[str, Any]]:

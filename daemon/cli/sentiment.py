@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 import typer
 
 from daemon.cli.options import AsJson, ConfigFile, Sets
-from daemon.cli.render import note, one_line, say, table
+from daemon.cli.render import counting, note, one_line, say, table
 from daemon.kernel.errors import OperatorError, UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def sentiment(
         typer.Argument(metavar="[TEXT]...", help="Texts; default: lines of stdin.", show_default=False),
     ] = None,
     *,
-    file: Annotated[Path | None, typer.Option(metavar="FILE", help="Texts, one a line, UTF-8.")] = None,
+    file: Annotated[Path | None, typer.Option(metavar="FILE", help="Texts, one a line, UTF-8; - is stdin.")] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -58,9 +58,9 @@ def sentiment(
     lines: Iterable[str]
     if texts:
         lines = texts
-    elif file is not None:
+    elif file is not None and str(file) != "-":
         lines = _lines_of(file)
-    elif not sys.stdin.isatty():
+    elif file is not None or not sys.stdin.isatty():
         lines = _lines_in(sys.stdin.buffer)
     else:
         message = "there is no text"
@@ -73,7 +73,11 @@ def sentiment(
             say(without_exponents(json.dumps(answer, ensure_ascii=False, allow_nan=False)))
             sys.stdout.flush()
         return
-    rows = [_cells(answer) for answer in _answers(asked, lines)]
+    rows = []
+    with counting("judged") as count:
+        for answer in _answers(asked, lines):
+            rows.append(_cells(answer))
+            count("texts", len(rows))
     say(table(["tone", "negative", "neutral", "positive", "text"], rows, right=["negative", "neutral", "positive"]))
     note(f"by {asked.model_id}")
 

@@ -115,6 +115,12 @@ def test_a_file_is_read_line_by_line(installed: Path, tmp_path: Path, ask) -> No
     assert ask("sentiment", "text", "--file", path)[0] == 2
 
 
+def test_a_dash_is_stdin(tmp_path: Path) -> None:
+    """As everywhere."""
+    piped = run("sentiment", "--model", "lexicon", "--file", "-", "--json", state=tmp_path, stdin=b"Profit rose\n")
+    assert (piped.returncode, [answer["label"] for answer in answers(piped.stdout)]) == (0, ["positive"])
+
+
 def test_a_line_without_end_is_one_text(tmp_path: Path, ask) -> None:
     """Three megabytes in a line, and the next line is still the next text."""
     path = tmp_path / "long.txt"
@@ -227,6 +233,50 @@ def test_a_refused_import_is_one_sentence(tmp_path: Path, ask) -> None:
     assert "tiny" not in ask("model", "list")[1]
     code, _, err = ask("model", "import", source, "--labels", "positive,negative,neutral", "--name", "tiny")
     assert (code, err) == (0, "")
+
+
+def test_what_is_no_model_is_told_before_what_its_labels_are(tmp_path: Path, ask) -> None:
+    """Of a folder without a model, or a file that is none, it is no use to say that labels are missing."""
+    (tmp_path / "notes.txt").write_text("no model\n")
+    code, _, err = ask("model", "import", tmp_path)
+    assert (code, err.count("\n")) == (1, 1)
+    assert f"{tmp_path} holds no .onnx and no model.safetensors" in err
+    code, _, err = ask("model", "import", tmp_path / "notes.txt")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "notes.txt" in err
+    assert "id2label" not in err
+
+
+def test_figures_are_tables_a_terminal_has_room_for(tmp_path: Path, ask) -> None:
+    """One for each group of sets that were measured alike, longer side down; the same at import as when shown."""
+    metrics = {"tweets": {"n": 3.0, "accuracy": 0.75}, "prose": {"n": 4.0, "accuracy": 0.5}, "int8": {"same": 1.0}}
+    folder = write_model(tmp_path / "m", metrics=metrics)
+    code, out, _ = ask("model", "import", folder, "--name", "measured")
+    tables = """
+measure   tweets  prose
+--------  ------  -----
+n              3      4
+accuracy    0.75    0.5
+
+measure  int8
+-------  ----
+same        1
+"""
+    assert code == 0
+    assert tables in out
+    assert tables in ask("model", "show", "measured")[1]
+    assert max(len(line) for line in ask("model", "show", "sentiment")[1].partition("\nmeasure")[2].splitlines()) <= 90
+
+
+def test_a_price_model_is_meant_by_its_version_too(ask) -> None:
+    """As tradingctl and the list name it; it is not exported, and says so."""
+    model = json.loads(ask("model", "show", "price_5d", "--json")[1])["model"]
+    assert ask("model", "show", model) == ask("model", "show", "price_5d")
+    assert ask("model", "verify", model)[0] == 0
+    assert "no text model 'price_5d@0'" in ask("model", "show", "price_5d@0")[2]
+    code, _, err = ask("model", "export", model, "out")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "price_5d is a price model" in err
 
 
 def test_an_exported_model_is_imported_elsewhere(installed: Path, tmp_path: Path, ask) -> None:

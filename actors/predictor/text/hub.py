@@ -28,6 +28,10 @@ _TIMEOUT: Final = httpx2.Timeout(30.0, connect=10.0)
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _PARTIAL: Final = 206
 _RANGE_REFUSED: Final = 416
+_AGAIN: Final = "try again; what has come so far is kept"
+_ELSEWHERE: Final = (
+    "try again, name a mirror with --hub, or import what tradingd model export wrote where there is a network"
+)
 
 
 class Known(NamedTuple):
@@ -132,10 +136,12 @@ def _fetch(client: httpx2.Client, url: httpx2.URL, path: Path, digest: str, prog
             break
         except httpx2.TransportError as error:
             if attempt == TRIES:
+                reached = not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+                told = f"breaks off while sending {path.name}" if reached else "cannot be reached"
                 raise OperatorError(
-                    f"{url.host} breaks off while sending {path.name}: {str(error) or type(error).__name__}",
+                    f"{url.host} {told}: {str(error) or type(error).__name__}",
                     code="HUB",
-                    remedy="try again; what has come so far is kept",
+                    remedy=_AGAIN if reached else _ELSEWHERE,
                 ) from None
     found = _digest(part)
     if found != digest:

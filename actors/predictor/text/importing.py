@@ -140,15 +140,17 @@ def _copy(source: Path, stage: Path, asked: Asked) -> TextManifest:
 
 def _assemble(source: Path, folder: Path, stage: Path, asked: Asked) -> TextManifest:
     """Make a model folder of files without a manifest."""
+    found = source if source.is_file() else _choose(folder)
+    files, schema = {}, {}
+    if found.suffix != ".safetensors":  # first: of a file that is no model nothing else is worth saying
+        files[MODEL] = read_plain(found, SIZES_MAX[MODEL])
+        schema = _schema(files[MODEL], found)
     config = _config(folder / CONFIG)
     labels = parse_labels(asked.labels, "--labels") if asked.labels else read_labels(config, str(folder / CONFIG))
-    found = source if source.is_file() else _choose(folder)
-    files = {TOKENIZER: _tokenizer(folder)}
-    if found.suffix == ".safetensors":
+    files[TOKENIZER] = _tokenizer(folder)
+    if not schema:
         files |= _convert(found, config, len(labels), asked)
-    else:
-        files[MODEL] = read_plain(found, SIZES_MAX[MODEL])
-    schema = _schema(files[MODEL], found)
+        schema = _schema(files[MODEL], found)
     for name, data in files.items():
         (stage / name).write_bytes(data)
     return TextManifest(

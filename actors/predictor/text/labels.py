@@ -61,12 +61,14 @@ def read_labels(config: Mapping[str, Any], where: str) -> tuple[Label, ...]:
     """Return what the columns mean, in their order, from a model's configuration (``id2label``).
 
     Args:
-        config: a parsed ``config.json``.
+        config: a parsed ``config.json``; empty where there is none.
         where: what the sentence calls the file.
 
     Raises:
         OperatorError: ``MODEL_LABELS``, there is no ``id2label``, or it does not name each of the three tones once.
     """
+    if not config:
+        raise OperatorError(f"there is no {where} with an id2label, so nobody knows what the outputs mean", **_REFUSED)
     found = config.get("id2label")
     if not isinstance(found, dict) or not found:
         raise OperatorError(f"{where} has no id2label, so nobody knows what the outputs mean", **_REFUSED)

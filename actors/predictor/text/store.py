@@ -90,10 +90,11 @@ class ModelStore:
                 if found.version == version if at else found.active:
                     return found.folder
         known = ", ".join(dict.fromkeys(found.name for found in self.models())) or "none"
+        where = self.root.parents[1]
         raise OperatorError(
             f"there is no text model {reference[:100]!r}",
             code="NO_MODEL",
-            remedy=f"known are: {known}; get one with tradingd model fetch or import",
+            remedy=f"with state_dir {where} known are: {known}; get one with tradingd model fetch or import",
         )
 
     def has(self, name: str) -> bool:
@@ -145,9 +146,9 @@ class ModelStore:
         known = re.match(NAME_PATTERN, name) and _VERSION.match(version)
         if not known or not (self.root / name / version / MANIFEST).is_file():
             raise OperatorError(
-                f"there is no installed model {name[:60]}@{version[:60]}",
+                f"there is no installed model {f'{name[:60]}@{version[:60]}'.removesuffix('@')}",
                 code="NO_MODEL",
-                remedy="tradingd model list has the versions",
+                remedy="say NAME@VERSION, as tradingd model list has them",
             )
         with self._locked():
             self._activate(name, version)

@@ -223,6 +223,8 @@ def test_nobody_there_is_told(store: ModelStore, catalogue, hub: Hub) -> None:
     with pytest.raises(OperatorError) as caught:
         fetch_model("tiny", store, hub.url, None, catalogue)
     assert caught.value.code == "HUB"
+    assert "127.0.0.1 cannot be reached: " in caught.value.message
+    assert "--hub" in caught.value.remedy
 
 
 def test_what_is_pinned_is_pinned() -> None:
