@@ -25,6 +25,8 @@ HEADLINES: Final = "ts,news_id,source,symbols,status,negative,neutral,positive,f
 SENTIMENT: Final = f"ts,session,symbol,{','.join(FIGURES)},flags"
 PICTURES: Final = 24
 ROWS: Final = 12
+NEUTRAL: Final = 0.05
+"""A score nearer to 0 is drawn as a tick across it: a stroke so short would not be seen."""
 WIDTH: Final = 336
 HEIGHT: Final = 104
 _LEFT: Final = 6
@@ -85,6 +87,7 @@ def context(
         "sources": document["by_source"][:ROWS],
         "more_sources": max(0, len(document["by_source"]) - ROWS),
         "flags": document["by_flag"][:ROWS],
+        "more_flags": max(0, len(document["by_flag"]) - ROWS),
         "settings": record.config.get("predictor", {}).get("sentiment", {}),
     }
 
@@ -108,7 +111,8 @@ def small(row: dict[str, Any], score: F64, today: F64, unusual: F64, sessions: I
     """
     name = row["symbol"]
     canvas = Canvas(WIDTH, HEIGHT, f"Sentiment of {name} by session")
-    tone = "" if row["tone"] is None else f", mean {row['tone']:+.2f}".replace("-", svg.MINUS)
+    # What rounds to zero is none below it.
+    tone = "" if row["tone"] is None else f", mean {round(row['tone'], 2) + 0.0:+.2f}".replace("-", svg.MINUS)
     canvas.text(_LEFT, 14, name, weight=600)
     canvas.text(WIDTH - _RIGHT, 14, f"{row['headlines']:,} headlines{tone}", "end", svg.MUTED, 11)
     x = svg.scale(0, max(sessions.size, 1), _LEFT, WIDTH - _RIGHT)
@@ -121,8 +125,9 @@ def small(row: dict[str, Any], score: F64, today: F64, unusual: F64, sessions: I
     wide = max(0.8, (WIDTH - _LEFT - _RIGHT) / max(sessions.size, 1))
     base, level = np.full(sessions.size, zero), y(score)
     with np.errstate(invalid="ignore"):
-        _strokes(canvas, at, base, level, score >= 0, svg.GREEN, wide)
-        _strokes(canvas, at, base, level, score < 0, svg.RED, wide)
+        _strokes(canvas, at, base, level, score >= NEUTRAL, svg.GREEN, wide)
+        _strokes(canvas, at, base, level, score <= -NEUTRAL, svg.RED, wide)
+        _strokes(canvas, at, base - 1.5, base + 1.5, np.abs(score) < NEUTRAL, svg.SLATE, wide)
         some, odd = today > 0, unusual > 0
     most = float(today[some].max()) if some.any() else 1.0
     ground, high = np.full(sessions.size, float(_BOTTOM)), _BOTTOM - (_BOTTOM - _MIDDLE - 3) * today / most

@@ -78,6 +78,7 @@ def test_the_folder_tells_of_every_headline_and_every_session(tmp_path: Path) ->
     assert '<section id="news">' in report
     assert '<a href="#news">' in report
     assert "a list of words and no model" in report
+    assert "weighted by source and recency (half-life 24 hours, window 120 hours)" in report
     assert "Sentiment of A by session" in report
     manifest = json.loads((result.folder / "run.json").read_text("utf-8"))
     assert manifest["data"]["digests"][f"text model {model}"] == model.partition("@")[2]

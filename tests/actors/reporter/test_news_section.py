@@ -172,7 +172,10 @@ def test_a_series_has_a_place_for_every_session() -> None:
 
 
 def test_a_picture_shows_scores_headlines_and_what_is_unusual() -> None:
-    """A stroke up for a good session, down for a bad one, none where nothing is known; amber for the unusual."""
+    """A stroke up for a good session, down for a bad one, a grey tick at about 0, none where nothing is known.
+
+    Amber for the unusual.
+    """
     row = {"symbol": "A<B", "headlines": 1234, "tone": -0.25}
     score, today, unusual = (
         np.array([0.5, -1.0, NAN, 0.0]),
@@ -183,11 +186,18 @@ def test_a_picture_shows_scores_headlines_and_what_is_unusual() -> None:
     assert "A&lt;B" in drawn
     assert "1,234 headlines, mean \N{MINUS SIGN}0.25" in drawn
     # Four sessions of 81 units: middles at 46.5, 127.5 ...; zero at 47, a score of 1 is 23 high.
-    assert 'd="M46.5 47V35.5M289.5 47V47" fill="none" stroke="#15803d"' in drawn
+    assert 'd="M46.5 47V35.5" fill="none" stroke="#15803d"' in drawn
+    assert 'd="M289.5 45.5V48.5" fill="none" stroke="#64748b"' in drawn
     assert 'd="M127.5 47V70" fill="none" stroke="#b4232a"' in drawn
     # Headlines stand on 86, the most of them 13 high.
     assert 'd="M46.5 86V79.5" fill="none" stroke="#64748b"' in drawn
     assert 'd="M127.5 86V73" fill="none" stroke="#d97706"' in drawn
+    rounded = small(row | {"tone": -0.004}, np.array([0.06, -0.06, 0.049, -0.049]), today, unusual, SESSIONS)
+    assert "mean +0.00" in rounded
+    # Middles at 46.5, 127.5, 208.5, 289.5: 0.06 is a stroke of 1.38, below 0.05 there is a tick.
+    assert 'd="M46.5 47V45.6" fill="none" stroke="#15803d"' in rounded
+    assert 'd="M127.5 47V48.4" fill="none" stroke="#b4232a"' in rounded
+    assert 'd="M208.5 45.5V48.5M289.5 45.5V48.5" fill="none" stroke="#64748b"' in rounded
     nothing = np.full(4, NAN)
     assert "<path" not in small(row | {"tone": None}, nothing, nothing, nothing, SESSIONS)
 
@@ -200,6 +210,11 @@ def test_the_section_shows_the_symbols_that_are_told_most_of() -> None:
     assert shown is not None
     assert len(shown["pictures"]) == 3
     assert shown["more_symbols"] == 0
+    assert (len(shown["flags"]), shown["more_flags"]) == (2, 0)
+    many = found | {"by_flag": [found["by_flag"][0] | {"name": f"f{n}"} for n in range(14)]}
+    crowded = context(record(), news, many, SESSIONS)
+    assert crowded is not None
+    assert (len(crowded["flags"]), crowded["more_flags"]) == (12, 2)
     short = context(record(), news, found, SESSIONS[:1])
     assert short is not None
     assert (short["pictures"], short["more_symbols"]) == ([], 3)
