@@ -23,6 +23,7 @@ from daemon.system.order_form import FieldError
 
 OLDER_MAX: Final = 10_000
 """Frames of the past that one subscriber is given."""
+TOO_FAR_BACK: Final = "TOO_FAR_BACK"
 
 
 def wanted_lines(types: Iterable[str], symbol: str) -> Callable[[dict[str, Any]], bool]:
@@ -84,14 +85,23 @@ class PastEvents:
         self._codec = codec()
 
     def since(self, from_seq: int, limit: int = OLDER_MAX) -> tuple[list[dict[str, Any]], int]:
-        """Return the lines of at most ``limit`` frames behind ``from_seq``, and the seq of the last of them.
+        """Return the lines of all frames behind ``from_seq``, and the seq of the last of them.
 
         Raises:
-            OperatorError: the ledger cannot be read.
+            OperatorError: the ledger cannot be read; or there are more than ``limit`` frames: what comes next would
+                follow behind a gap that nobody sees.
         """
         lines: list[dict[str, Any]] = []
         last = from_seq
-        for frame in self._frames(from_seq, limit):
+        frames = list(self._frames(from_seq, limit + 1))
+        if len(frames) > limit:
+            raise FieldError(
+                f"more than {limit:,} inputs with events lie behind {from_seq:,}, and no more are sent at once",
+                field="from_seq",
+                code=TOO_FAR_BACK,
+                remedy="name a later one",
+            )
+        for frame in frames:
             lines += self._lines(frame)
             last = frame.seq
         return lines, last

@@ -209,17 +209,21 @@ def test_a_kernels_frame_and_the_stored_one_give_the_same_lines(told: Asked) -> 
     assert accepted["reserved"] == 1021  # 10 x 100 x 1.02 and fees, a number and no text
 
 
-def test_the_past_is_given_in_bounded_pieces(told: Asked) -> None:
-    """From any frame on; a ledger that is not there is one sentence."""
+def test_the_past_is_given_as_a_whole_or_not_at_all(told: Asked) -> None:
+    """From any frame on that is not too far back; a ledger that is not there is one sentence."""
     house = told.house
     for _ in range(5):
         house.bar(100, 200, 300)
     past = PastEvents(told.folder / "ledger.db", house.universe)
-    first, seq = past.since(0, limit=2)
-    rest, last = past.since(seq)
     every, end = past.since(0)
-    assert decoded(first + rest) == decoded(every)
-    assert last == end > seq
+    frames = [frame.envelope.seq for frame in house.frames]
+    rest, last = past.since(frames[1])
+    assert decoded(rest) == [line for line in decoded(every) if line["seq"] > frames[1]]
+    assert last == end == frames[-1]
     assert past.since(end) == ([], end)
+    assert past.since(0, limit=len(frames)) == (every, end)
+    with pytest.raises(OperatorError, match=f"more than {len(frames) - 1} inputs with events lie behind 0") as refused:
+        past.since(0, limit=len(frames) - 1)
+    assert refused.value.code == "TOO_FAR_BACK"
     with pytest.raises(OperatorError, match="there is no ledger"):
         PastEvents(told.folder / "none.db", house.universe).since(0)

@@ -18,6 +18,7 @@ from daemon.kernel.errors import RefusedError
 LAST: Final = 20
 _SPAN_MAX: Final = 10_000  # sequence numbers looked back at most; the daemon sends no more of its past at once
 _TOO_SLOW: Final = "TOO_SLOW"  # the daemon's word for: more events than are kept for one subscriber
+_TOO_FAR_BACK: Final = "TOO_FAR_BACK"  # and for: more than are looked up for one
 _SETTLE_S: Final = 0.1  # of silence, after which older events have all been sent
 _ANSWER_S: Final = 10.0
 _AGAIN_S: Final = 0.5
@@ -136,6 +137,9 @@ class Tail:
                     self._skip(began)
                     continue
             except client.RemoteError as error:
+                if error.code == _TOO_FAR_BACK:
+                    self._skip(began)
+                    continue
                 if error.exit_code != UnreachableError.exit_code:
                     raise
             except (NotRunningError, UnreachableError) as error:
@@ -202,7 +206,12 @@ def behind(
     """
     found: list[dict[str, Any]] = []
     with client.Connection(path, timeout_s) as connection:
-        connection.call("subscribe", {**params, "from_seq": wire.Number(str(seq))}, timeout_s)
+        try:
+            connection.call("subscribe", {**params, "from_seq": wire.Number(str(seq))}, timeout_s)
+        except client.RemoteError as error:
+            if error.code == _TOO_FAR_BACK:
+                return found, True
+            raise
         with contextlib.suppress(
             ConnectionBrokenError, client.RemoteError
         ):  # told it had too many, perhaps: read below

@@ -14,17 +14,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
+
 from tests.cli.ctl.conftest import ROOT, Run, environ
 from tests.cli.ctl.stub import Refuse, Stub
 
 
 class Journal:
-    """Events by sequence number, sent behind ``from_seq`` as the daemon does; at most ``most`` at once."""
+    """Events by number, sent behind ``from_seq`` ``most`` at most, none further back than ``kept``."""
 
-    def __init__(self, last: int, most: int = 1000) -> None:
+    def __init__(self, last: int, most: int = 1000, kept: int = 1_000_000) -> None:
         """Have an event for each number up to ``last``."""
         self.last = last
         self.most = most
+        self.kept = kept
         self.stub: Stub | None = None
         self.wanted: list[int] = []
         self.asked = threading.Semaphore(0)
@@ -42,6 +45,8 @@ class Journal:
         self.asked.release()
         kinds = params.get("types")
         lines = [e for e in map(self.event, range(start + 1, self.last + 1)) if not kinds or e["type"] in kinds]
+        if self.last - start > self.kept:
+            raise Refuse(-32004, "TOO_FAR_BACK", "more than that lie behind it")
         if len(lines) > self.most:
             self.stub.later("end", [{"subscription": 1, "reason": "TOO_SLOW", "message": "too many"}])
         else:
@@ -102,9 +107,10 @@ def test_a_young_journal_is_shown_whole(call: Run, socket_path: Path) -> None:
         assert call("tail").stdout == ""
 
 
-def test_from_a_number_on_and_what_is_too_much(call: Run, socket_path: Path) -> None:
+@pytest.mark.parametrize("bound", ["most", "kept"])
+def test_from_a_number_on_and_what_is_too_much(call: Run, socket_path: Path, bound: str) -> None:
     """--from-seq shows what lies behind; more than the daemon sends at once is refused with a way out."""
-    with served(socket_path, Journal(5000)):
+    with served(socket_path, Journal(5000, **{bound: 1000})):
         assert seqs(call("tail", "--from-seq", "4990", "--json").stdout) == list(range(4991, 5001))
         done = call("tail", "--from-seq", "0")
     assert done.returncode == 5
@@ -181,9 +187,10 @@ def test_following_goes_on_over_a_restart_and_misses_nothing(socket_path: Path) 
             assert follower.process.wait(10) == 130
 
 
-def test_a_reader_too_slow_goes_on_behind_what_it_has(socket_path: Path) -> None:
+@pytest.mark.parametrize("bound", ["most", "kept"])
+def test_a_reader_too_slow_goes_on_behind_what_it_has(socket_path: Path, bound: str) -> None:
     """Cut off with something shown: subscribe again there. Cut off with nothing shown: go on from now, and say so."""
-    journal = Journal(10, most=50)
+    journal = Journal(10, **{bound: 50})
     with served(socket_path, journal) as stub, Follower(socket_path, "subscribe", "--json") as follower:
         journal.subscriptions(1)
         stub.push("event", journal.event(11))
