@@ -188,6 +188,9 @@ class Inference:
         self._tell_refused = refused
         self._refused: set[str] = set()
         self._trouble: tuple[float, str] | None = None
+        """Since when the host cannot be used, and what was told of it."""
+        self._bad_at = 0.0
+        self._opened = 0
         self._under_way: dict[str, None] = {}
         self._latencies: deque[float] = deque(maxlen=KEPT)
         self._given_up = False
@@ -288,15 +291,20 @@ class Inference:
             if refused.model_id not in self._refused:
                 self._tell_refused(refused)
         self._refused = {refused.model_id for refused in facts.refused}
-        if facts.breaker == "closed":
+        # It may have opened and shown life again since: a host that answers after its health, and nothing else.
+        bad = facts.breaker == "open" or facts.opened != self._opened
+        self._opened = facts.opened
+        if facts.breaker == "closed" or (not bad and self._trouble is not None and now - self._bad_at >= TROUBLE_S):
             if self._trouble is not None and self._trouble[1]:
                 self._troubled("")
             self._trouble = None
-        elif self._trouble is None:
-            self._trouble = (now, "")
-        elif not self._trouble[1] and now - self._trouble[0] >= TROUBLE_S and facts.breaker == "open":
-            self._trouble = (now, facts.reason)
-            self._troubled(facts.reason)
+        elif bad:
+            self._bad_at = now
+            if self._trouble is None:
+                self._trouble = (now, "")
+            elif not self._trouble[1] and now - self._trouble[0] >= TROUBLE_S:
+                self._trouble = (now, facts.reason)
+                self._troubled(facts.reason)
 
     def facts(self) -> PoolFacts:
         """Return how the pool does, for people."""

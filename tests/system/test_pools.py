@@ -124,6 +124,86 @@ def test_several_questions_are_under_way_and_each_is_answered_once() -> None:
     anyio.run(main)
 
 
+class Hours:
+    """A clock that a test moves."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        """Return seconds."""
+        return self.now
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Hours, HostPool, list[str], Inference]]:
+    """Give a watch over a host whose breaker a test moves: signs of life, losses, and the looks at it."""
+    clock, told = Hours(), []
+    monkeypatch.setattr(edges, "time", clock)
+    pool = HostPool(str(tmp_path / "nobody"), deadline_s=1.0, fallback=None)
+    inference = Inference(pool, lambda _: None, told.append)
+    yield clock, pool, told, inference
+    inference.close()
+
+
+def test_a_host_nobody_has_asked_yet_may_be_started_again(
+    watched: tuple[Hours, HostPool, list[str], Inference],
+) -> None:
+    """It has shown life for an hour, is gone for a second: no alert. Gone for 1.6: an alert, and the next time as well.
+
+    The breaker closes by an answer only, and a strategy of daily bars asks once a day.
+    """
+    clock, pool, told, inference = watched
+    for at, happens in (
+        (0.0, ""),  # not reached yet
+        (1.0, "life"),
+        (2.0, ""),
+        (2.5, ""),
+        (3_600.0, "lost"),
+        (3_601.0, "life"),
+        (3_602.0, ""),
+        (3_602.5, ""),
+        (7_200.0, "lost"),
+        (7_201.0, ""),
+    ):
+        look(clock, pool, inference, at, happens)
+    assert told == []
+    look(clock, pool, inference, 7_201.6, "")
+    assert told == ["gone"]
+    look(clock, pool, inference, 7_202.0, "life")
+    look(clock, pool, inference, 7_203.0, "")
+    assert told == ["gone"]
+    look(clock, pool, inference, 7_203.1, "")  # 1.5 s after it was last seen away
+    assert told == ["gone", ""]
+    look(clock, pool, inference, 9_000.0, "lost")
+    look(clock, pool, inference, 9_001.5, "")
+    assert told == ["gone", "", "gone"]
+
+
+def test_a_host_that_shows_life_and_answers_nothing_is_told_of(
+    watched: tuple[Hours, HostPool, list[str], Inference],
+) -> None:
+    """Every look finds it half open, and every time it had opened again since."""
+    clock, pool, told, inference = watched
+    look(clock, pool, inference, 0.0, "life")
+    for at in (1.0, 2.0):
+        pool._breaker.failure("gone")
+        look(clock, pool, inference, at, "life")
+    assert told == []
+    pool._breaker.failure("gone")
+    look(clock, pool, inference, 2.5, "life")
+    assert told == ["gone"]
+
+
+def look(clock: Hours, pool: HostPool, inference: Inference, at: float, happens: str) -> None:
+    """Let something happen to the host and look at it."""
+    clock.now = at
+    if happens == "life":
+        pool._breaker.life()
+    elif happens == "lost":
+        pool._breaker.lost("gone")
+    inference._look()
+
+
 def test_trouble_with_the_host_is_told_once_and_its_end_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not at once: a host that comes a moment later is normal."""
     monkeypatch.setattr(edges, "TROUBLE_S", 0.2)
