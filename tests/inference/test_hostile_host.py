@@ -70,6 +70,19 @@ def test_a_host_that_hangs_up_on_everybody_is_called_no_more_often_than_one_that
         host.close()
 
 
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o702])
+def test_a_folder_into_which_others_may_write_is_not_looked_into(tmp_path: Path, mode: int) -> None:
+    """Whoever could put a socket there would say what is traded; once the folder is its owner's, the host is used."""
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pretending(folder, pack(WELCOME), silent) as (host, pool):
+        until(lambda: "others may write into" in pool.facts().reason, "the reason", 20)
+        assert host.connected == 0
+        folder.chmod(0o750)
+        reachable(pool)
+
+
 @contextmanager
 def many_open() -> Iterator[None]:
     """Have more than 1,024 descriptors open."""

@@ -10,9 +10,11 @@ import itertools
 import queue
 import select
 import socket
+import stat
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from actors.predictor.pool.breaker import Breaker, BreakerState
@@ -205,6 +207,7 @@ class Link:
             self._stop.wait(max(0.0, since + KNOCK_S - time.monotonic()))  # one that hangs up on everybody is no host
 
     def _connect(self) -> socket.socket:
+        _check_place(self._path)
         link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             link.settimeout(CONNECT_S)
@@ -314,6 +317,18 @@ class Link:
             slots = list(self._slots.values())
         for slot in slots:
             slot.heard.put(None)
+
+
+def _check_place(path: str) -> None:
+    """Refuse a folder in which somebody else could put a socket of his own: what answers there decides what is traded.
+
+    Raises:
+        LinkError: others than its owner may write there.
+        OSError: it is not there.
+    """
+    folder = Path(path).parent
+    if folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise LinkError(f"others may write into {folder}, and could put their own socket there")
 
 
 def _ready(link: socket.socket, what: int, within_s: float) -> bool:
