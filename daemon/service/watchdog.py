@@ -54,24 +54,44 @@ def judge(checks: Sequence[Check]) -> Verdict:
     return Verdict()
 
 
-class Freshness:
-    """A check by age: something must be seen at least every ``limit_s`` seconds."""
+class Backlog:
+    """A check by progress: while something waits, something must get done at least every ``limit_s`` seconds.
 
-    def __init__(self, name: str, limit_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin fresh."""
-        self.name = name
-        self.limit_s = limit_s
+    Counted from the look at which it was first seen to wait: what has just come in behind an hour of peace is not late.
+
+    Args:
+        what: of what there is none, such as "no commit".
+        limit_s: how long there may be none.
+        waiting: whether anything waits.
+        done: how much was done so far.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        limit_s: float,
+        waiting: Callable[[], bool],
+        done: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin with nothing seen to wait."""
+        self._what = what
+        self._limit_s = limit_s
+        self._waiting = waiting
+        self._done = done
         self._clock = clock
-        self._seen = clock()
-
-    def seen(self) -> None:
-        """Note progress."""
-        self._seen = self._clock()
+        self._since: tuple[int, float] | None = None
 
     def complaint(self) -> str:
-        """Return "" while fresh."""
-        age = self._clock() - self._seen
-        return "" if age <= self.limit_s else f"no progress for {age:.1f} s"
+        """Return "" while nothing waits, or has not for too long."""
+        now, done = self._clock(), self._done()
+        if not self._waiting():
+            self._since = None
+        elif self._since is None or self._since[0] != done:
+            self._since = (done, now)
+        elif now - self._since[1] > self._limit_s:
+            return f"{self._what} for {now - self._since[1]:.1f} s"
+        return ""
 
 
 class CorePing:

@@ -25,7 +25,7 @@ from daemon.kernel.errors import InvariantError
 from daemon.kernel.mailbox import Lane
 from daemon.kernel.message import Market, Message
 from daemon.service.systemd import Notifier
-from daemon.service.watchdog import Check, CorePing
+from daemon.service.watchdog import Backlog, Check, CorePing
 from daemon.supervision.errors import EscalatedError
 from daemon.supervision.events import ActorFailed, ActorStuck, Escalated, SupervisionEvent
 from daemon.supervision.supervisor import StartContext, Supervisor
@@ -57,7 +57,6 @@ FIRST_S: Final = 2.0
 PING_S: Final = 2.0
 """How long the core may leave the watchdog's question unanswered before pings stop; WatchdogSec is on top."""
 COMMIT_STUCK_S: Final = 20.0
-_SECOND: Final = 1_000_000_000
 
 
 class Running:
@@ -429,18 +428,18 @@ class Running:
     def checks(self) -> list[Check]:
         """Return what must hold for the watchdog to be fed."""
         ping = CorePing(lambda number: self.loop.ping(partial(ping.answered, number)), PING_S)
+        # A ledger that takes nothing although somebody waits is worth a restart; a full disk is not cured by one.
+        ledger = Backlog(
+            "no commit",
+            COMMIT_STUCK_S,
+            lambda: bool(self.loop.depth) and not self.loop.stalled,
+            lambda: self.loop.batches_committed,
+        )
         return [
             Check("core", ping.complaint),
-            Check("ledger", self._ledger_complaint),
+            Check("ledger", ledger.complaint),
             Check("tree", lambda: ", ".join(self.root.neglected()) and f"{', '.join(self.root.neglected())} down"),
         ]
-
-    def _ledger_complaint(self) -> str:
-        """A ledger that takes nothing although somebody waits is worth a restart; a full disk is not cured by one."""
-        if self.loop.stalled or not self.loop.depth:
-            return ""
-        age = (time.monotonic_ns() - self.loop.last_commit_ns) / _SECOND
-        return f"no commit for {age:.0f} s" if age > COMMIT_STUCK_S else ""
 
     def state_changed(self, event: TradingStateChanged) -> None:
         """Tell the service manager."""

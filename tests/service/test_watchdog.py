@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from daemon.service.systemd import Notifier
-from daemon.service.watchdog import Check, CorePing, Freshness, Watchdog, judge
+from daemon.service.watchdog import Backlog, Check, CorePing, Watchdog, judge
 from tests.service.conftest import Hands, Lines, Manager
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,15 +43,26 @@ def test_the_first_check_that_fails_is_named() -> None:
     assert asked == ["a", "b", "c", "d", "f"]
 
 
-def test_a_thing_is_fresh_until_its_limit(hands: Hands) -> None:
-    """At the limit still, beyond it not, and again once it is seen."""
-    fresh = Freshness("feed", 5.0, hands)
+def test_what_waits_is_late_only_once_it_has_waited(hands: Hands) -> None:
+    """At the limit still not; nothing done for an hour in which nothing waited is no complaint, nor is any progress."""
+    waits, done = [False], [7]
+    ledger = Backlog("no commit", 5.0, lambda: waits[0], lambda: done[0], hands)
+    assert ledger.complaint() == ""
+    hands.now += 3600
+    waits[0] = True
+    assert ledger.complaint() == ""
     hands.now += 5
-    assert fresh.complaint() == ""
+    assert ledger.complaint() == ""
     hands.now += 0.5
-    assert fresh.complaint() == "no progress for 5.5 s"
-    fresh.seen()
-    assert fresh.complaint() == ""
+    assert ledger.complaint() == "no commit for 5.5 s"
+    done[0] += 1
+    assert ledger.complaint() == ""
+    hands.now += 5.5
+    assert ledger.complaint() == "no commit for 5.5 s"
+    waits[0] = False
+    assert ledger.complaint() == ""
+    waits[0] = True
+    assert ledger.complaint() == ""
 
 
 def test_the_core_is_asked_again_only_after_it_answered(hands: Hands) -> None:
@@ -74,20 +86,23 @@ def test_f53_one_child_that_hangs_stops_the_pings_though_the_loop_lives(
     manager: Manager, lines: Lines, hands: Hands
 ) -> None:
     """F53: status and log name the child; one line when it begins, one when it is over."""
-    outreach, core = Freshness("outreach", 5.0, hands), Freshness("core", 5.0, hands)
+    done = {"core": 0, "outreach": 0}
     notifier = Notifier(manager.address)
-    checks = [Check(f.name, f.complaint) for f in (core, outreach)]
+    checks = [
+        Check(name, Backlog("no progress", 5.0, lambda: True, partial(done.get, name, 0), hands).complaint)
+        for name in done
+    ]
     watchdog = Watchdog(notifier, 10.0, checks, status=lambda: "active", log=lines)
     assert watchdog.period_s == 2.5
     assert watchdog.turn().healthy
     assert manager.waiting() == [{"WATCHDOG": "1"}, {"STATUS": "active"}]
     hands.now += 6
-    core.seen()
+    done["core"] += 1
     for _ in range(3):
         assert watchdog.turn().failed == "outreach"
     assert manager.waiting() == [{"STATUS": "not healthy: outreach: no progress for 6.0 s"}] * 3
     assert lines.lines == [("error", "watchdog not fed", {"check": "outreach", "reason": "no progress for 6.0 s"})]
-    outreach.seen()
+    done["outreach"] += 1
     assert watchdog.turn().healthy
     assert manager.waiting() == [{"WATCHDOG": "1"}, {"STATUS": "active"}]
     assert lines.lines[1:] == [("warning", "watchdog fed again", {"check": "outreach"})]
