@@ -35,6 +35,7 @@ KINDS: Final = (
     "empty_quote",
     "bad_size",
     "no_headline",
+    "same_headline",
     "jump",
     "not_last",
 )
@@ -57,6 +58,7 @@ DESCRIPTIONS: Final = {
     "empty_quote": "neither a bid nor an ask",
     "bad_size": "a size that is missing, not positive or unreadable",
     "no_headline": "no headline",
+    "same_headline": "a headline that came before: the same id or, without one, the same time, source and text",
     "jump": "a price too far from the one before to be believed, see feed.max_jump",
     "not_last": "prints that do not move the last price, by their condition",
 }

@@ -151,7 +151,7 @@ class TickStream:
             if not headline:
                 bad[which].setdefault("no_headline", []).append(row)
             elif news_id in known and ours <= known[news_id]:
-                bad[which].setdefault("duplicate", []).append(row)
+                bad[which].setdefault("same_headline", []).append(row)
             else:
                 known.setdefault(news_id, set()).update(ours)
                 rows[which].append(row)

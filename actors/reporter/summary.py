@@ -41,6 +41,7 @@ def summary_lines(result: RunResult, width: int = 100, color: bool = False) -> l
         ("costs", _cost_text(doc)),
         ("exposure", f"{_pct(m['exposure_gross'])} mean gross, {_pct(m['time_in_market'])} of sessions in the market"),
         *_prediction_rows(doc),
+        *_news_row(doc),
         *(_idle_row(doc) or _refused_row(doc)),
         ("vs random", _random_text(doc)),
         ("scoreboard", _scoreboard_text(doc)),
@@ -188,6 +189,23 @@ def _prediction_rows(doc: dict[str, Any]) -> list[tuple[str, str]]:
             bounds = f"95 %: {_pct(low)} to {_pct(high)}, n {hit['n']:,}"
             rows.append(("predictions", f"{model} {horizon}: {_pct(hit['value'])} right ({bounds})"))
     return rows[:3] or [("predictions", "none matured")]
+
+
+def _news_row(doc: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say how many headlines came in, what became of them and how far they reach, in a run with news."""
+    news = doc.get("sentiment")
+    if news is None:
+        return []
+    symbols, scored = news["coverage"]["symbols"], news["coverage"]["symbol_sessions_scored"]
+    by = f" by {', '.join(news['models'])}" if news["models"] else ""
+    counts = [f"{news['scored']:,} scored{by}"]
+    counts += [
+        f"{count:,} {name}"
+        for name, count in (("abstained from", news["abstained"]), *news["unanswered"].items())
+        if count
+    ]
+    told = f"{news['headlines']:,} headlines ({', '.join(counts)}) of {symbols['count']:,} of {symbols['of']:,} symbols"
+    return [("news", f"{told}; a tone at {_pct(scored['share'])} of their session ends")]
 
 
 def _random_text(doc: dict[str, Any]) -> str:

@@ -56,7 +56,8 @@ def rehearse(settings: Settings) -> list[str]:
         error.exit_code = ConfigError.exit_code
         raise
     noticed = [*map(in_keys, data.recording.notices), *tick_notices(settings, data.recording)]
-    return [*noticed, *_of_scenarios(settings, data)]
+    told = news_notices(settings, data.spec, "feed.playback.news")
+    return [*noticed, *told, *_of_scenarios(settings, data)]
 
 
 def playing(settings: Settings, data: Data, core: LiveCore) -> str:

@@ -26,3 +26,16 @@ def test_a_scenario_that_names_what_the_run_does_not_have_is_told(tmp_path: Path
     path.write_text("market = -0.1\n[sectors]\nEnegry = -0.3\n[symbols]\nbbb = -0.5\n")
     (said,) = [said for said in rehearse(settings) if "scenario" in said]
     assert said == "scenario mine: no symbol of this run is sectors.Enegry, symbols.bbb"
+
+
+def test_a_text_model_that_is_not_installed_is_told_before_a_start(tmp_path: Path) -> None:
+    """A list of words would judge in its place: the start says so, and by then somebody may count on the model."""
+    bars = minute_bars(tmp_path / "bars.csv", ("AAA", "BBB"), minutes=5)
+    news = tmp_path / "news.csv"
+    news.write_text("ts,symbols,headline\n2024-01-02T15:00:00Z,AAA,Profit rose\n")
+    sets = (f"feed.playback.bars={bars}", "feed.playback.adjustment=split", "predictor.strategies=buy_and_hold")
+    sets += (f"feed.playback.news={news}", f"paths.state_dir={tmp_path}", "predictor.sentiment.model=finbert")
+    told = rehearse(load_settings(file=None, profile=None, environ={}, sets=sets).settings)
+    assert [said.partition(":")[0] for said in told if "text model" in said] == [
+        "the text model finbert is not installed"
+    ]

@@ -12,6 +12,7 @@ import pytest
 from actors.predictor.text.lexicon import Lexicon
 from actors.predictor.text.store import DEFAULT, ModelStore
 from actors.reporter.runfolder import sealed, sha256
+from actors.reporter.summary import summary_lines
 from daemon.cli.tradingd import main
 from daemon.kernel.errors import ConfigError, OperatorError
 from daemon.system.replay import ReplayResult
@@ -78,6 +79,8 @@ def test_the_folder_tells_of_every_headline_and_every_session(tmp_path: Path) ->
     assert '<section id="news">' in report
     assert '<a href="#news">' in report
     assert "a list of words and no model" in report
+    (said,) = [line for line in summary_lines(result.run, 200) if line.startswith("news")]
+    assert said.split(maxsplit=1)[1].startswith(f"3 headlines (3 scored by {model}) of 2 of 2 symbols; a tone at ")
     assert "weighted by source and recency (half-life 24 hours, window 120 hours)" in report
     assert "Sentiment of A by session" in report
     manifest = json.loads((result.folder / "run.json").read_text("utf-8"))

@@ -82,11 +82,11 @@ def test_ids_are_given_or_follow_from_what_an_item_says(write) -> None:
     assert [i.headline for i in found] == ["one", "other", "two"]
     assert found[0].news_id == "x1"
     assert found[2].news_id == items(with_news(write, plain + "2013-10-07T16:00:00Z,A,two,,S\n"))[0].news_id
-    assert recording.quality.by_kind() == {"duplicate": 2, "no_headline": 1}
+    assert recording.quality.by_kind() == {"same_headline": 2, "no_headline": 1}
     rejects = {(r.kind, Path(r.file).name): (r.count, r.line) for r in recording.quality.rejects}
     assert rejects == {
-        ("duplicate", "0n.csv"): (1, 3),
-        ("duplicate", "1n.csv"): (1, 2),
+        ("same_headline", "0n.csv"): (1, 3),
+        ("same_headline", "1n.csv"): (1, 2),
         ("no_headline", "1n.csv"): (1, 4),
     }
 
@@ -146,7 +146,7 @@ def test_a_headline_in_a_row_for_each_symbol_reaches_each_of_them(write) -> None
     row = "2013-10-07T15:00:00Z,{},Movers,m1\n"
     recording = with_news(write, HEAD.replace("\n", ",id\n") + "".join(map(row.format, ("A", "B", "A", "A|B"))))
     assert [(i.news_id, i.symbols) for i in items(recording)] == [("m1", (0,)), ("m1", (1,))]
-    assert recording.quality.by_kind() == {"duplicate": 2}
+    assert recording.quality.by_kind() == {"same_headline": 2}
 
 
 def test_of_a_headline_in_several_files_the_earliest_is_the_one(write) -> None:
@@ -158,4 +158,4 @@ def test_of_a_headline_in_several_files_the_earliest_is_the_one(write) -> None:
         recording = with_news(write, *texts)
         assert [(i.headline, i.symbols) for i in items(recording)] == [("early", (0, 1))]
         (reject,) = recording.quality.rejects
-        assert (reject.kind, Path(reject.file).name) == ("duplicate", f"{texts.index(late)}n.csv")
+        assert (reject.kind, Path(reject.file).name) == ("same_headline", f"{texts.index(late)}n.csv")
