@@ -87,6 +87,7 @@ def open_model(reference: str | None, config: Path | None, sets: list[str] | Non
     from actors.predictor.text.lexicon import NAME, Lexicon
     from actors.predictor.text.model import load_text_model
     from actors.predictor.text.store import DEFAULT, ModelStore
+    from actors.predictor.text.trial import try_model
     from config.sources import load_settings
 
     if reference == NAME:
@@ -97,7 +98,10 @@ def open_model(reference: str | None, config: Path | None, sets: list[str] | Non
         lexicon = Lexicon()
         note(f"no model is installed: judged by {lexicon.model_id}, a list of words; tradingd model fetch finbert")
         return lexicon
-    return load_text_model(store.find(reference or DEFAULT))
+    folder = store.find(reference or DEFAULT)
+    if not store.holds(folder):
+        try_model(folder, judge=False)  # nobody has: what was imported was tried then
+    return load_text_model(folder)
 
 
 def _lines_of(path: Path) -> Iterator[str]:

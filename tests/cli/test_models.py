@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from actors.predictor.text.graph import Graph
 from actors.predictor.text.labels import PROBES
 from daemon.cli.tradingd import main
 from tests.text_support import write_model, write_source
@@ -195,6 +198,30 @@ def test_models_are_listed_and_shown(installed: Path, ask) -> None:
         code, out, _ = ask("model", "show", name)
         assert code == 0
         assert name in out
+
+
+def test_a_folder_nobody_has_tried_is_tried_before_it_is_asked(tmp_path: Path, ask) -> None:
+    """It asks for ten gigabytes a token, which no check of the file can see; the program that was asked takes none."""
+    g = Graph()
+    size = g.op("Mul", g.op("Shape", "input_ids", start=1, end=2), g.const("many", np.array([2_500_000_000])))
+    row = g.op("Expand", g.const("one", np.ones(1, np.float32)), size)
+    total = g.op("ReduceSum", row, g.const("axis", np.array([0])), keepdims=1)
+    g.op("Mul", total, g.const("three", np.ones((1, 3), np.float32)), output="logits")
+    folder = write_model(tmp_path / "bomb", g.write(("input_ids",), "logits", 3, 20), inputs=["input_ids"])
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for command in (("sentiment", "Profit rose", "--model"), ("model", "verify")):
+        code, out, err = ask(*command, folder)
+        assert code != 0
+        assert "model.onnx" in out + err
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - held < 512 * 1024  # KiB
+
+
+def test_a_good_folder_is_asked_where_it_lies(tmp_path: Path, ask) -> None:
+    """With a slash it is a folder; nothing is installed."""
+    folder = write_model(tmp_path / "m")
+    code, out, _ = ask("sentiment", "Profit rose sharply", "--model", folder, "--json")
+    assert (code, answers(out)[0]["label"]) == (0, "positive")
+    assert ask("model", "verify", folder)[0] == 0
 
 
 def test_verify_tells_each_check_and_fails_on_a_damaged_file(installed: Path, tmp_path: Path, ask) -> None:

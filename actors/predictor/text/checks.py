@@ -10,14 +10,15 @@ import hashlib
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
 import numpy as np
 
+from actors.predictor.text.flow import check_flow
 from actors.predictor.text.manifest import MODEL, TOKENIZER, TextManifest
-from actors.predictor.text.wire import FLOAT, INT64, TYPE_NAMES, Graph, Tensor, Value, WireError, read_graph
+from actors.predictor.text.wire import FLOAT, INT64, TYPE_NAMES, Graph, Tensor, Value, WireError, read_graph, shown
 from daemon.kernel.errors import OperatorError
 
 MIB: Final = 1024 * 1024
@@ -125,6 +126,9 @@ def check_model(data: bytes, path: Path) -> Graph:
         _check_tensor(tensor, path)
     _check_operators(graph, path)
     _check_sizes(graph, path)
+    wrong = check_flow(graph)
+    if wrong:
+        refuse(path, wrong, "MODEL_OPERATOR")
     return graph
 
 
@@ -139,14 +143,17 @@ def check_schema(graph: Graph, manifest: TextManifest, path: Path) -> None:
         refuse(path, f"is written in opset {opset}, but opset of its manifest says {manifest.opset}", "MODEL_OPSET")
     inputs = inputs_of(graph)
     if sorted(value.name for value in inputs) != sorted(manifest.inputs):
-        names = ", ".join(value.name for value in inputs)
-        refuse(path, f"takes {names}, but inputs of its manifest says {', '.join(manifest.inputs)}", "MODEL_SCHEMA")
+        refuse(
+            path,
+            f"takes {names_of(inputs)}, but inputs of its manifest says {', '.join(manifest.inputs)}",
+            "MODEL_SCHEMA",
+        )
     for value in inputs:
         check_input(value, path)
     found = [value for value in graph.outputs if value.name == manifest.output]
     if not found:
-        names = ", ".join(value.name for value in graph.outputs)
-        refuse(path, f"gives {names}, but output of its manifest says {manifest.output}", "MODEL_SCHEMA")
+        said = f"but output of its manifest says {manifest.output}"
+        refuse(path, f"gives {names_of(graph.outputs)}, {said}", "MODEL_SCHEMA")
     check_output(found[0], path)
 
 
@@ -168,6 +175,15 @@ def inputs_of(graph: Graph) -> list[Value]:
     return [value for value in graph.inputs if value.name not in constant]
 
 
+def names_of(values: Iterable[Value]) -> str:
+    """Return what values are called, as a sentence says it."""
+    names = [shown(value.name)[1:-1] for value in values]
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "") or "nothing"
+
+
+_NAMED: Final = 8
+
+
 def opset_of(graph: Graph) -> int:
     """Return the version of the standard operators."""
     return max((version for domain, version in graph.opsets if domain in {"", "ai.onnx"}), default=0)
@@ -181,19 +197,19 @@ def _check_tensor(tensor: Tensor, path: Path) -> None:
     if tensor.external:
         refuse(
             path,
-            f"keeps the tensor {tensor.name!r} in a file of its own (external_data)",
+            f"keeps the tensor {shown(tensor.name)} in a file of its own (external_data)",
             "MODEL_EXTERNAL",
             "export it as one file",
         )
     if tensor.size > ELEMENTS_MAX:
-        refuse(path, f"has the tensor {tensor.name!r} of {tensor.size:,} elements", "MODEL_SIZE")
+        refuse(path, f"has the tensor {shown(tensor.name)} of {tensor.size:,} elements", "MODEL_SIZE")
     values = tensor.values()
     if values.dtype.kind != "f":
         return
     # A mask may be one constant of minus infinity; in a table of weights infinity is as broken as NaN.
     fine = np.isfinite(values).all() if values.size > 1 else not np.isnan(values).any()
     if not fine:
-        refuse(path, f"has weights that are no numbers in the tensor {tensor.name!r}", "MODEL_WEIGHTS")
+        refuse(path, f"has weights that are no numbers in the tensor {shown(tensor.name)}", "MODEL_WEIGHTS")
 
 
 def _check_operators(graph: Graph, path: Path) -> None:
@@ -205,11 +221,13 @@ def _check_operators(graph: Graph, path: Path) -> None:
     for node in graph.nodes:
         known = OPERATORS.get(node.domain)
         if known is None:
-            refuse(path, f"uses the operator {node.op} of the foreign domain {node.domain[:60]!r}", "MODEL_OPERATOR")
+            refuse(
+                path, f"uses the operator {shown(node.op)} of the foreign domain {shown(node.domain)}", "MODEL_OPERATOR"
+            )
         if node.op not in known:
-            refuse(path, f"uses the operator {node.op[:60]!r}, which no text model needs", "MODEL_OPERATOR")
+            refuse(path, f"uses the operator {shown(node.op)}, which no text model needs", "MODEL_OPERATOR")
         if np.isnan(node.numbers).any():
-            refuse(path, f"has an attribute that is no number in the node {node.name!r}", "MODEL_WEIGHTS")
+            refuse(path, f"has an attribute that is no number in the node {shown(node.name)}", "MODEL_WEIGHTS")
 
 
 def _check_sizes(graph: Graph, path: Path) -> None:
@@ -223,7 +241,7 @@ def _check_sizes(graph: Graph, path: Path) -> None:
         for name in node.inputs[_SHAPE_AT.get(node.op, len(node.inputs)) :]:
             sizes = constant.get(name, [])
             if math.prod(max(abs(size), 1) for size in sizes) > ELEMENTS_MAX:
-                refuse(path, f"tells the node {node.name or node.op!r} to make {sizes}", "MODEL_SIZE")
+                refuse(path, f"tells the node {shown(node.name or node.op)} to make {sizes}", "MODEL_SIZE")
     for value in (*graph.inputs, *graph.outputs, *graph.values):
         elements = float(np.prod([float(size or 1) for size in value.dims]))
         if elements > ELEMENTS_MAX or any(size is not None and size < 0 for size in value.dims):
@@ -242,7 +260,7 @@ def _integers(tensor: Tensor) -> list[int]:
 
 def _shown(value: Value) -> str:
     sizes = ", ".join("free" if size is None else str(size) for size in value.dims)
-    return f"{value.name} {TYPE_NAMES.get(value.type, 'no tensor')} [{sizes}]"
+    return f"{shown(value.name)[1:-1]} {TYPE_NAMES.get(value.type, 'no tensor')} [{sizes}]"
 
 
 def refuse(path: Path, what: str, code: str, remedy: str = "") -> NoReturn:

@@ -15,6 +15,8 @@ MANIFEST: Final = "manifest.json"
 MODEL: Final = "model.onnx"
 TOKENIZER: Final = "tokenizer.json"
 MANIFEST_BYTES_MAX: Final = 256 * 1024
+OUTPUT_MAX: Final = 200
+"""Characters of an output's name."""
 FORMAT: Final = 1
 """Counts changes of how a text is cleaned and laid before a graph: another count, another answer, another id."""
 
@@ -143,6 +145,8 @@ def _wrong_files(files: dict[str, str]) -> str:
 
 
 def _wrong_schema(manifest: TextManifest) -> str:
+    if not manifest.output.isprintable() or not 0 < len(manifest.output) <= OUTPUT_MAX:
+        return f"output is {manifest.output[:OUTPUT_MAX]!a}, which is no name of an output"
     if sorted(manifest.labels) != sorted(LABELS):
         return f"labels is {', '.join(manifest.labels)}; it must name negative, neutral and positive once each"
     inputs = manifest.inputs

@@ -80,6 +80,32 @@ class TextModel:
         ids = np.array([0, self._tokenizer.size - 1], dtype=np.int64)
         self._run(ids, np.zeros_like(ids))
 
+    def check_lengths(self) -> None:
+        """Ask about rows of every length there can be: a graph may have one at which it asks for all memory there is.
+
+        Raises:
+            OperatorError: ``MODEL_OUTPUT``.
+        """
+        for length in range(1, self.manifest.max_tokens + 1):
+            ids = np.zeros(length, dtype=np.int64)
+            self._run(ids, ids)
+
+    def check_independence(self) -> int:
+        """Ask sentences together and alone, in another order; return how many.
+
+        Raises:
+            OperatorError: ``MODEL_OUTPUT``, an answer depends on what else is asked, or on chance.
+        """
+        texts = [text for group in PROBES.values() for text in group]
+        together = self.score(texts)
+        alone = np.concatenate([self.score([text]) for text in reversed(texts)])[::-1]
+        if together.tobytes() != np.ascontiguousarray(alone).tobytes():
+            raise OperatorError(
+                f"{MODEL} of {self.model_id} answers the same text in another way with others than alone",
+                code="MODEL_OUTPUT",
+            )
+        return len(texts)
+
     def _run(self, ids: npt.NDArray[np.int64], segments: npt.NDArray[np.int64]) -> F64:
         """Return the logits of one row, float64, in the graph's order."""
         given = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": segments}

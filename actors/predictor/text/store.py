@@ -97,6 +97,10 @@ class ModelStore:
             remedy=f"with state_dir {where} known are: {known}; get one with tradingd model fetch or import",
         )
 
+    def holds(self, folder: Path) -> bool:
+        """Whether a folder is one of the store's own or ships: tried before it came there."""
+        return any(folder.resolve().is_relative_to(own.resolve()) for own in (self.root, self._shipped))
+
     def has(self, name: str) -> bool:
         """Whether a name alone means a model."""
         return any(found.active for found in self._versions(name))

@@ -4,7 +4,7 @@ The checks before a load are strict, but the file is a stranger's all the same: 
 there is, or compute for ever. Here that ends a child with bounded memory and time, not the program that was asked to
 import it.
 
-    python -m actors.predictor.text.trial FOLDER    prints one line of JSON; 0: it holds, 3: it does not
+    python -m actors.predictor.text.trial FOLDER MEMORY CPU_S JUDGE    one line of JSON; 0: it holds, 3: it does not
 """
 
 from __future__ import annotations
@@ -25,23 +25,31 @@ from daemon.kernel.errors import OperatorError
 MEMORY_MAX: Final = 8 * 1024**3
 """Bytes of address space: FinBERT in float32 and eight bits, one after the other, take about three."""
 CPU_S: Final = 300
+BASE_TOKENS: Final = 64
+"""Tokens of a row for which these seconds are meant."""
 WAIT: Final = 10
 """Seconds waited for one of computing: other work of the machine comes in between."""
 _HOLDS, _FAILS = 0, 3
 
 
-def try_model(folder: Path, *, memory: int = MEMORY_MAX, cpu_s: int = CPU_S) -> dict[str, dict[str, float]]:
+def try_model(
+    folder: Path, *, memory: int = MEMORY_MAX, cpu_s: int = CPU_S, judge: bool = True
+) -> dict[str, dict[str, float]]:
     """Load a model in a child process, ask it the sentences nobody doubts, and return what was measured.
+
+    How much memory and time a text takes depends on the number of its tokens alone (``flow``), so every number is
+    tried: what passed here does not end the program that uses it.
 
     Args:
         folder: of the model; beside ``model.onnx`` may lie ``model_fp32.onnx``, which is then compared.
         memory: most bytes of address space the child may take.
-        cpu_s: most seconds it may compute.
+        cpu_s: most seconds it may compute, for each 64 tokens of its longest row.
+        judge: refuse wrong answers, too; else it is only seen whether the model can be loaded and asked.
 
     Raises:
         OperatorError: what ``load_text_model`` says, or ``MODEL_TRIAL``: the child died of it.
     """
-    command = [sys.executable, "-m", __name__, str(folder), str(memory), str(cpu_s)]
+    command = [sys.executable, "-m", __name__, str(folder), str(memory), str(cpu_s), str(int(judge))]
     environ = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR") if key in os.environ}
     environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     try:
@@ -74,14 +82,20 @@ def _ended(folder: Path, how: str, said: str) -> OperatorError:
     )
 
 
-def _main(folder: str, memory: str, cpu_s: str) -> int:
+def _main(folder: str, memory: str, cpu_s: str, judge: str) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_s), int(cpu_s)))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_s), WAIT * int(cpu_s)))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answer: Any
     try:
-        model = load_text_model(Path(folder))
-        answer = compare(Path(folder), model) if FULL in model.manifest.files else {}
+        model = load_text_model(Path(folder), probe=judge == "1")
+        times = -(-model.manifest.max_tokens // BASE_TOKENS)
+        resource.setrlimit(resource.RLIMIT_CPU, (times * int(cpu_s), WAIT * int(cpu_s)))
+        model.check_lengths()
+        answer = {}
+        if judge == "1":
+            model.check_independence()
+            answer = compare(Path(folder), model) if FULL in model.manifest.files else {}
         code = _HOLDS
     except OperatorError as error:
         answer = {"message": error.message, "code": error.code, "remedy": error.remedy}

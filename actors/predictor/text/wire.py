@@ -12,7 +12,7 @@ below are those of ``onnx.proto``, which may never change once published.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,7 +20,11 @@ import numpy.typing as npt
 
 FIELDS_MAX: Final = 2_000_000
 """Fields of a whole file: a graph of BERT size has some fifty thousand."""
+NUMBERS_MAX: Final = 8_000_000
+"""Numbers of a whole file that come in packed forms, which are read one by one: weights come raw, as bytes."""
 RANK_MAX: Final = 8
+_SHOWN: Final = 80
+"""Characters of a stranger's name that a sentence repeats."""
 _VARINT_BYTES: Final = 10
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -99,7 +103,7 @@ class Tensor(NamedTuple):
 
 
 class Node(NamedTuple):
-    """One operation of the graph."""
+    """One operation of the graph; ``numbers`` and ``integers`` are those of all its attributes, ``told`` by name."""
 
     domain: str
     op: str
@@ -109,6 +113,7 @@ class Node(NamedTuple):
     tensors: tuple[Tensor, ...]
     numbers: tuple[float, ...]
     integers: tuple[int, ...]
+    told: Mapping[str, tuple[int, ...]]
 
 
 class Value(NamedTuple):
@@ -136,6 +141,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self._fields = 0
+        self._numbers = 0
 
     def fields(self, data: memoryview, known: _Known, where: str) -> Iterator[tuple[int, int, memoryview]]:
         """Yield (field, number, bytes) of a message: a number for varints, bytes for all else."""
@@ -213,31 +219,57 @@ class _Reader:
         ends: dict[int, list[str]] = {1: [], 2: []}
         tensors: list[Tensor] = []
         numbers: list[float] = []
-        integers: list[int] = []
+        told: dict[str, tuple[int, ...]] = {}
         for field, _, part in self.fields(data, _NODE, "a node"):
             if field in texts:
                 texts[field] = _text(part, "a node")
             elif field in ends:
                 ends[field].append(_text(part, "a node"))
             elif field == 5:
-                self._attribute(part, tensors, numbers, integers)
+                name, integers = self._attribute(part, tensors, numbers)
+                if name in told:
+                    raise WireError(f"a node has the attribute {shown(name)} twice")
+                told[name] = integers
         return Node(
             texts[7], texts[4], texts[3], tuple(ends[1]), tuple(ends[2]), tuple(tensors), tuple(numbers),
-            tuple(integers),
+            tuple(number for integers in told.values() for number in integers), told,
         )  # fmt: skip
 
-    def _attribute(self, data: memoryview, tensors: list[Tensor], numbers: list[float], integers: list[int]) -> None:
+    def _attribute(self, data: memoryview, tensors: list[Tensor], numbers: list[float]) -> tuple[str, tuple[int, ...]]:
+        """Return an attribute's name and integers; its tensors and other numbers go into the lists."""
+        name, integers = "", []
         for field, number, part in self.fields(data, _ATTRIBUTE, "an attribute"):
-            if field in {5, 10}:
+            if field == 1:
+                name = _text(part, "an attribute")
+            elif field in {5, 10}:
                 tensors.append(self._tensor(part, "an attribute"))
             elif field in {6, 11}:
                 raise WireError("a node carries a graph of its own")
             elif field in {22, 23}:
                 raise WireError("a node carries a sparse tensor")
             elif field in {2, 7}:
+                self._count(len(part) // 4)
                 numbers += np.frombuffer(_whole(part, 4, "an attribute"), "<f4").tolist()
             elif field in {3, 8}:
-                integers += _integers(number, part, "an attribute")
+                integers += self._integers(number, part, "an attribute")
+        return name, tuple(integers)
+
+    def _integers(self, number: int, data: memoryview, where: str) -> list[int]:
+        """Return the numbers of a field that came alone or as a run."""
+        if number != _RUN:
+            return [_signed(number)]
+        self._count(len(data))
+        numbers, at = [], 0
+        while at < len(data):
+            number, at = _varint(data, at, where)
+            numbers.append(_signed(number))
+        return numbers
+
+    def _count(self, packed: int) -> None:
+        """Count bytes of packed integers, and other numbers that are read one by one."""
+        self._numbers += packed
+        if self._numbers > NUMBERS_MAX:
+            raise WireError(f"the file has more than {NUMBERS_MAX:,} bytes of packed numbers; weights come raw")
 
     def _tensor(self, data: memoryview, where: str) -> Tensor:
         name, kind, external = "", 0, False
@@ -246,7 +278,7 @@ class _Reader:
         parts: dict[int, list[npt.NDArray[np.generic]]] = {}
         for field, number, part in self.fields(data, _TENSOR, where):
             if field == 1:
-                dims += _integers(number, part, where)
+                dims += self._integers(number, part, where)
             elif field == 2:
                 kind = number
             elif field == 8:
@@ -261,10 +293,10 @@ class _Reader:
                 form = "<f4" if field == 4 else "<f8"
                 parts.setdefault(field, []).append(np.frombuffer(_whole(part, int(form[2]), where), form))
             elif field in {5, 7, 11}:
-                parts.setdefault(field, []).append(np.array(_integers(number, part, where), np.int64))
+                parts.setdefault(field, []).append(np.array(self._integers(number, part, where), np.int64))
             elif field in {3, 6}:
-                raise WireError(f"{where} {name!r} is a segment or holds strings")
-        where = f"the tensor {name!r}" if name else where
+                raise WireError(f"{where} {shown(name)} is a segment or holds strings")
+        where = f"the tensor {shown(name)}" if name else where
         if external:
             return Tensor(name, tuple(dims), kind, memoryview(b""), None, external=True)
         return _checked(name, tuple(dims), kind, raw, parts, where)
@@ -357,19 +389,6 @@ def _varint(data: memoryview, at: int, where: str) -> tuple[int, int]:
     raise WireError(f"{where} ends in the middle of a number")
 
 
-def _integers(number: int, data: memoryview, where: str) -> list[int]:
-    """Return the numbers of a field that came alone or as a run."""
-    if number != _RUN:
-        return [_signed(number)]
-    if len(data) > FIELDS_MAX:
-        raise WireError(f"{where} holds a run of more than {FIELDS_MAX:,} bytes of packed integers")
-    numbers, at = [], 0
-    while at < len(data):
-        number, at = _varint(data, at, where)
-        numbers.append(_signed(number))
-    return numbers
-
-
 def _signed(number: int) -> int:
     return number - (1 << 64) if number >= 1 << 63 else number
 
@@ -378,6 +397,11 @@ def _whole(data: memoryview, item: int, where: str) -> memoryview:
     if len(data) % item:
         raise WireError(f"{where} holds {len(data)} bytes of numbers of {item} bytes")
     return data
+
+
+def shown(name: str) -> str:
+    """Return a stranger's name as a sentence repeats it: in quotes, of bounded length, nothing in it to obey."""
+    return ascii(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}...")
 
 
 def _text(data: memoryview, where: str) -> str:

@@ -170,6 +170,9 @@ def test_files_are_of_bounded_size(tmp_path: Path) -> None:
         ("kind", "price", "kind"),
         ("surprise", 1, "surprise"),
         ("opset", "twenty", "opset"),
+        ("output", "", "output"),
+        ("output", "logits\n\x1b[2J", "output"),
+        ("output", "l" * 201, "output"),
     ],
 )
 def test_a_manifest_that_cannot_be_is_refused_by_its_field(
@@ -258,6 +261,40 @@ def test_graphs_of_too_many_nodes_or_declared_sizes_are_refused() -> None:
             check_model(data, Path("model.onnx"))
         assert caught.value.code == "MODEL_SIZE"
         assert said in caught.value.message
+
+
+LONG = "\x1b[2J\n" + "n" * 1_000_000
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda g: g.op("NaN" + LONG, "x", output="logits"),
+        lambda g: g.op("Tile", g.const(LONG, np.array([10**12])), LONG, output=LONG),
+        lambda g: g.op("Identity", g.const(LONG, np.array([np.nan, 1], np.float32)), output="logits"),
+    ],
+)
+def test_what_a_file_calls_its_parts_makes_no_sentence_long(changed: Callable[[Graph], str]) -> None:
+    """A name of a megabyte went to the terminal, the log and the ledger whole."""
+    with pytest.raises(OperatorError) as caught:
+        check_model(answering(changed), Path("model.onnx"))
+    assert len(caught.value.message) < 300
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_what_a_graph_takes_and_gives_makes_no_sentence_long(tmp_path: Path, side: str) -> None:
+    """Neither one name without end nor a thousand names."""
+    for names in ([LONG], [f"x{i}" for i in range(1_000)]):
+        g = Graph()
+        g.op("Identity", "x", output="logits")
+        data = g.write(names if side == "inputs" else INPUTS, "logits" if side == "inputs" else names[0], 3, 20)
+        error = refused(write_model(tmp_path / side, data))
+        assert error.code == "MODEL_SCHEMA"
+        assert len(error.message) < 500 + len(str(tmp_path))
+        assert error.message.isprintable()
+        if side == "inputs" and len(names) > 1:
+            assert "x7 and 992 more" in error.message
 
 
 def test_an_attribute_that_is_no_number_is_refused() -> None:

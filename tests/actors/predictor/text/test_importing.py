@@ -347,6 +347,47 @@ def test_a_graph_that_computes_too_long_ends_a_child_only(tmp_path: Path) -> Non
     assert "model.onnx" in caught.value.message
 
 
+def at_length(length: int, *, times: int) -> bytes:
+    """Return the hand-written model, which makes a row of ``times`` numbers more where a text has so many tokens."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_from_string(model_onnx(int8=False))
+    helper, like = onnx.helper, onnx.numpy_helper.from_array
+    for node in model.graph.node:
+        node.output[:] = ["plain" if name == "logits" else name for name in node.output]
+    model.graph.initializer.extend(
+        like(np.asarray(value), name)
+        for name, value in (("at", [length]), ("times", [times]), ("least", [1]), ("nil", np.zeros(1, np.float32)))
+    )
+    for op, inputs, output, told in (
+        ("Shape", ["input_ids"], "now", {"start": 1, "end": 2}),
+        ("Equal", ["now", "at"], "there", {}),
+        ("Cast", ["there"], "so_many", {"to": 7}),
+        ("Mul", ["so_many", "times"], "many", {}),
+        ("Max", ["many", "least"], "size", {}),
+        ("Expand", ["nil", "size"], "row", {}),
+        ("ReduceSum", ["row"], "nothing", {"keepdims": 1}),
+        ("Add", ["plain", "nothing"], "logits", {}),
+    ):
+        model.graph.node.append(helper.make_node(op, inputs, [output], **told))
+    return model.SerializeToString()
+
+
+def test_a_graph_that_waits_for_a_text_of_one_length_is_found_out(tmp_path: Path) -> None:
+    """No sentence of the trial has 47 tokens: every length is asked about."""
+    folder = write_model(tmp_path / "m", at_length(47, times=10**10))
+    load_text_model(folder)  # it would have come in
+    with pytest.raises(OperatorError) as caught:
+        try_model(folder, memory=4 * 1024**3)
+    assert caught.value.code in {"MODEL_TRIAL", "MODEL_OUTPUT"}
+    try_model(write_model(tmp_path / "n", at_length(47, times=10)))
+    write_model(tmp_path / "m", at_length(65, times=10**10))  # longer than a row can be
+    try_model(folder, memory=4 * 1024**3)
+    told = {
+        check.name: check.ok for check in verify_text_model(write_model(tmp_path / "v", at_length(47, times=10**11)))
+    }
+    assert told == {"manifest": True, "digests": True, "structure": True, "trial": False}
+
+
 def test_the_old_model_is_in_use_until_the_new_one_is_whole(tmp_path: Path, store: ModelStore, tiny: Path) -> None:
     """A refused import changes nothing; a good one takes over, and the old version can still be named."""
     first = import_model(tiny, store, Asked(name="tone"))

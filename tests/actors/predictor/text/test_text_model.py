@@ -163,7 +163,7 @@ def test_a_real_model_means_what_it_says(reference: Path) -> None:
     """MiniLM trained on PhraseBank: every check holds, label order among them."""
     checks = verify_text_model(reference)
     assert {check.name: check.ok for check in checks} == dict.fromkeys(
-        ("manifest", "digests", "structure", "load", "labels", "odd texts", "independence"), True
+        ("manifest", "digests", "structure", "trial", "load", "labels", "odd texts", "independence"), True
     )
     model = load_text_model(reference)
     said = model.score(["Net loss widened and the company filed for bankruptcy.", "Operating profit doubled."])

@@ -106,6 +106,33 @@ def test_what_is_not_of_the_standard_is_refused(data: bytes, said: str) -> None:
         read_graph(data)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        of_tensor(*[_bytes(5, b"\1" * 2_000_000)] * 5),
+        of_tensor(*[_bytes(1, b"\1" * 2_000_000)] * 5),
+        _bytes(7, _bytes(1, _bytes(5, _bytes(8, b"\1" * 4_000_001))) * 2),
+        _bytes(7, _bytes(1, _bytes(5, _bytes(7, bytes(4 * 8_000_001))))),
+    ],
+)
+def test_numbers_that_are_read_one_by_one_are_few(data: bytes) -> None:
+    """A file of 512 MiB of them took minutes and ten times its size in memory before anything else was looked at."""
+    with pytest.raises(WireError, match="8,000,000 bytes of packed numbers"):
+        read_graph(data)
+
+
+def test_a_name_is_repeated_in_part_and_as_text() -> None:
+    """Five megabytes of it are no sentence, and nothing in it is for a terminal to obey."""
+    name = b"\x1b[2J\n" + "\u202e\u00e9".encode() + b"n" * 5_000_000
+    with pytest.raises(WireError) as caught:
+        read_graph(of_tensor(_bytes(8, name), _number(1, 2), _number(2, 1)))
+    message = str(caught.value)
+    assert len(message) < 250
+    assert message.isascii()
+    assert message.isprintable()
+    assert "'\\x1b[2J\\n\\u202e\\xe9nnn" in message
+
+
 @given(st.integers(0, len(DATA) - 1))
 @settings(max_examples=200, deadline=None)
 def test_a_file_cut_anywhere_is_refused(end: int) -> None:
