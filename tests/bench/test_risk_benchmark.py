@@ -9,7 +9,10 @@ import importlib
 import json
 import subprocess
 import sys
-from types import ModuleType
+from collections.abc import Callable
+from functools import partial
+from types import FrameType, ModuleType
+from typing import Any
 
 import msgspec
 import pytest
@@ -104,6 +107,89 @@ def test_twelve_comparisons_compare_twelve_times(bench) -> None:
 
     assert not bench["risk"].twelve(Counting(1), Counting(2), Counting(3), 10)
     assert Counting.compared == 12
+
+
+MOST: dict[str, dict[str, tuple[float, int]]] = {
+    "cash": {
+        "market entry": (42.0, 33),  # counted: 37.5 and 29
+        "limit entry": (43.0, 33),  # 38.2 and 29
+        "exit": (9.0, 7),  # 7.9 and 6
+        "replace": (44.5, 38),  # 39.6 and 34
+        "behind a quote": (109.0, 125),  # 96.6 and 111
+        "behind an acceptance": (102.0, 104),  # 90.2 and 92
+    },
+    "margin": {
+        "market entry": (44.0, 36),  # 39.2 and 32
+        "limit entry": (45.0, 36),  # 39.9 and 31
+        "exit": (9.0, 7),  # 7.9 and 6
+        "replace": (46.5, 40),  # 41.3 and 36
+        "behind a quote": (186.0, 264),  # 165.9 and 235
+        "behind an acceptance": (104.0, 107),  # 92.0 and 95
+    },
+}
+"""Of an order's judgement: steps of the interpreter, in as many as twelve comparisons take, and calls into C."""
+
+
+class Steps:
+    """Counts steps of the interpreter and calls of functions that are written in C."""
+
+    def __init__(self) -> None:
+        """Begin at nothing."""
+        self.steps = self.calls = 0
+
+    def _called(self, frame: FrameType, event: str, arg: object) -> Any:
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return self._went_on
+
+    def _went_on(self, frame: FrameType, event: str, arg: object) -> Any:
+        self.steps += event == "opcode"
+        return self._went_on
+
+    def _profiled(self, frame: FrameType, event: str, arg: object) -> None:
+        self.calls += event == "c_call"
+
+    def of(self, call: Callable[[], object]) -> tuple[int, int]:
+        """Return how many a call takes."""
+        self.steps, self.calls = 0, -1  # the last one ends the counting
+        before = sys.gettrace()
+        sys.settrace(self._called)
+        sys.setprofile(self._profiled)
+        try:
+            call()
+        finally:
+            sys.setprofile(None)
+            sys.settrace(before)
+        return self.steps, self.calls
+
+
+@pytest.mark.parametrize("account", MOST)
+def test_an_order_takes_no_more_steps_than_it_took(bench: dict[str, ModuleType], account: str) -> None:
+    """The gate has not become dearer by more than an eighth, whatever the machine does: nothing here is timed.
+
+    A check that looks at everything for every order once made an entry twice as dear, and only a quiet machine showed
+    it. Steps of the interpreter and calls into C are the same in every run. They are no time: numpy counts as one call
+    whatever it does, and so does arithmetic with large integers. But who sums over positions, working orders or
+    sessions for each order anew takes many times the steps, and who calls numpy for it takes calls. Steps are told in
+    units of twelve comparisons, so that another version of Python changes both sides. Whoever makes the gate do more
+    for a good reason counts anew, and says so in ops/bench/README.md.
+    """
+    risk = bench["risk"]
+    world = bench["risk_world"].World(account)
+    count = Steps()
+    twelve, _ = count.of(partial(risk.twelve, 1, 2, 3, 1000))
+    found: dict[str, list[tuple[int, int]]] = {}
+    for kind, calls in risk.calls_of(world, 40).items():
+        found[kind] = [count.of(call) for call in calls]
+    for what, happens in risk.disturbances(world).items():
+        found[what] = []
+        for order in world.market(40):
+            happens()
+            found[what].append(count.of(partial(world.gate.judge_new, order, world.now)))
+    dearest = {kind: (max(s for s, _ in pairs) / twelve, max(c for _, c in pairs)) for kind, pairs in found.items()}
+    assert sorted(dearest) == sorted(MOST[account])
+    bounds = MOST[account]
+    dearer = [kind for kind, (steps, calls) in dearest.items() if steps > bounds[kind][0] or calls > bounds[kind][1]]
+    assert dearer == [], dearest
 
 
 def test_one_command_prints_gate_and_measures() -> None:
