@@ -130,6 +130,9 @@ class TickStream:
             rejected, used, self._read = rejected + count, used + len(rows), self._read + file.rows_read
             filtered += file.rows_read - count - len(rows)
             self.notices += file.notices
+            if not len(rows):
+                told = "none about the universe in its sessions"
+                self.notices.append(f"{file.path} has no headline that is played: {told}")
         self.quality = QualityReport(self._read, filtered, rejected, used, tuple(rejects))
         self.notices += self.quality.sentences()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from actors.feed.ports.tables import read_table
 from actors.feed.ports.ticks import TIMES
 from actors.feed.ports.times import read_times
 from actors.values.time import DAY_NS
+from daemon.kernel.errors import OperatorError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -58,7 +59,8 @@ class NewsFile:
             zone: the exchange's zone.
 
         Raises:
-            OperatorError: the file cannot be read, lacks a column or has a time that cannot be read.
+            OperatorError: the file cannot be read, lacks a column, has one of another type, or a
+                time that cannot be read.
         """
         import polars as pl  # noqa: PLC0415 - 0.3 s
 
@@ -67,6 +69,7 @@ class NewsFile:
         table = read_table(path, ALIASES, required, "news need at least ts, symbols and headline", "headline")
         self.unit, self.digest, frame = table.unit, table.digest, table.frame
         self.notices: list[str] = []  # what else vendors say of a headline is many things: none on their columns
+        _check_types(frame, path)
         ts, day = self._times(frame, tz, zone)
         order = np.argsort(ts, kind="stable")
         self.ts, self.day = ts[order], day[order]
@@ -115,15 +118,39 @@ def _midnights(days: I64, zone: str) -> I64:
     return midnights
 
 
+def _check_types(frame: pl.DataFrame, path: str) -> None:
+    """Refuse columns that hold what no text can be made of: a number is no headline, and a list no name."""
+    import polars as pl  # noqa: PLC0415
+
+    def is_text(dtype: Any) -> bool:
+        return isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Null)
+
+    def refuse(name: str, what: str, remedy: str) -> None:
+        message = f"{path}: the column {name} holds {frame[name].dtype}, not {what}"
+        raise OperatorError(message, code="BAD_COLUMN", remedy=remedy)
+
+    for name in ("headline", "summary", "source", "time_precision"):
+        if name in frame.columns and not is_text(frame[name].dtype):
+            refuse(name, "text", "store it as text")
+    if "id" in frame.columns and not (is_text(frame["id"].dtype) or frame["id"].dtype.is_numeric()):
+        refuse("id", "names", "store ids as text or numbers")
+    symbols = frame["symbols"].dtype
+    names: Any = symbols.inner if isinstance(symbols, pl.List | pl.Array) else symbols
+    if not (is_text(names) or names.is_integer()):
+        refuse("symbols", "names", "store symbols as text, or as lists of texts")
+
+
 def _cells(frame: pl.DataFrame) -> pl.DataFrame:
     """Return (id, symbols, headline, summary, source) without nulls but of symbols, with ids for all."""
     import polars as pl  # noqa: PLC0415
 
     symbols = frame["symbols"]
-    if isinstance(symbols.dtype, pl.List):
+    if isinstance(symbols.dtype, pl.List | pl.Array):
         lists = symbols.cast(pl.List(pl.String))
     else:
         lists = symbols.cast(pl.String).str.extract_all(r"[^\s,;|\[\]'\x22]+")
+    if "id" in frame.columns and frame["id"].dtype.is_float():
+        frame = frame.with_columns(pl.col("id").fill_nan(None))  # how data frames store a column with holes
     texts = {
         name: (
             frame[name].cast(pl.String).str.strip_chars() if name in frame.columns else pl.Series([""] * frame.height)

@@ -149,6 +149,69 @@ def test_a_headline_in_a_row_for_each_symbol_reaches_each_of_them(write) -> None
     assert recording.quality.by_kind() == {"same_headline": 2}
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "what"),
+    [
+        ("headline", [["x"]], "List(String), not text"),
+        ("headline", [{"a": "x"}], "Struct({'a': String}), not text"),
+        ("headline", [b"\xff"], "Binary, not text"),
+        ("headline", [float("nan")], "Float64, not text"),
+        ("summary", [["x"]], "List(String), not text"),
+        ("source", [b"\xff"], "Binary, not text"),
+        ("time_precision", [["day"]], "List(String), not text"),
+        ("id", [[7]], "List(Int64), not names"),
+        ("id", [b"\xff"], "Binary, not names"),
+        ("symbols", [b"A"], "Binary, not names"),
+        ("symbols", [1.5], "Float64, not names"),
+        ("symbols", [[["A"]]], "List(List(String)), not names"),
+        ("symbols", [[{"t": "A"}]], "List(Struct({'t': String})), not names"),
+    ],
+)
+def test_a_column_of_another_type_is_refused(write, tmp_path: Path, column: str, value: list, what: str) -> None:
+    """In a sentence with file, column and what it holds."""
+    good = {"ts": ["2013-10-07T15:00:00Z"], "symbols": [["A"]], "headline": ["x"]}
+    pl.DataFrame(good | {column: value}).write_parquet(tmp_path / "n.parquet")
+    with pytest.raises(OperatorError) as caught:
+        with_file(write, tmp_path / "n.parquet")
+    assert caught.value.code == "BAD_COLUMN"
+    assert caught.value.message == f"{tmp_path / 'n.parquet'}: the column {column} holds {what}"
+
+
+def with_file(write, *paths: Path) -> Recording:
+    """Open a recording with files of headlines as they are."""
+    return open_recording(RecordingSpec(trades=(write(TRADES, "t.csv"),), news=tuple(map(str, paths))))
+
+
+def test_columns_of_a_data_frame_are_read_as_what_they_mean(write, tmp_path: Path) -> None:
+    """Numbers as ids, with holes where there are none; categories; arrays of a fixed size; columns of nothing."""
+    frame = pl.DataFrame(
+        {
+            "ts": ["2013-10-07T15:00:00Z"] * 3,
+            "symbols": pl.Series([["A", "B"], ["A", None], ["A", ""]], dtype=pl.Array(pl.String, 2)),
+            "headline": pl.Series(["x", "y", "z"], dtype=pl.Categorical),
+            "id": [7.0, float("nan"), None],
+            "source": pl.Series([None] * 3, dtype=pl.Null),
+        }
+    )
+    frame.write_parquet(tmp_path / "a.parquet")
+    found = items(with_file(write, tmp_path / "a.parquet"))
+    assert [(i.symbols, i.headline, i.source) for i in found] == [((0, 1), "x", ""), ((0,), "y", ""), ((0,), "z", "")]
+    assert found[0].news_id == "7.0"
+    assert len({i.news_id for i in found}) == 3
+    frame.with_columns(pl.Series("id", [7, None, 8]), pl.Series("symbols", [1, 2, None])).write_parquet(
+        tmp_path / "b.parquet"
+    )
+    assert [i.symbols for i in items(with_file(write, tmp_path / "b.parquet"))] == [()]
+
+
+def test_a_file_without_a_headline_that_is_played_is_told_of(write) -> None:
+    """Of symbols that are not there, written otherwise, or before the sessions: silence would look like no news."""
+    told = "has no headline that is played: none about the universe in its sessions"
+    for text in ("2013-10-07T15:00:00Z,a,x\n", "2013-10-01T15:00:00Z,A,x\n", "2013-10-07T15:00:00Z,A,\n"):
+        assert any(notice.endswith(told) for notice in with_news(write, HEAD + text).notices), text
+    assert not any(told in notice for notice in with_news(write, HEAD + "2013-10-07T15:00:00Z,A,x\n").notices)
+
+
 def test_of_a_headline_in_several_files_the_earliest_is_the_one(write) -> None:
     """Whatever the order of the files: one that comes later, anywhere, takes nothing from what was known before."""
     head = HEAD.replace("\n", ",id\n")
