@@ -153,10 +153,7 @@ class Running:
 
     def _new_loop(self, core: LiveCore) -> None:
         """Build a core loop around a core, at the start and whenever the core child is started again."""
-        if self._feed_scope is not None:
-            self._feed_scope.cancel()  # what it read ahead belongs behind a place that is no more
-        self.queue.items.clear()
-        self.queue.ended = False
+        self._read_anew()
         latency_ns = self.settings.predictor.latency_ms * 1_000_000
         if self.free_running:
             self.intake = FreeIntake(core, self.queue, core.clock)
@@ -177,6 +174,17 @@ class Running:
             faults=self.prepared.options.faults,
         )
         self.overruns.watch(core.core.predictor)
+
+    def _read_anew(self) -> None:
+        """Let go of what the feed has read ahead: it belongs behind a place that is no more.
+
+        Into a new queue: a reader that is just being woken may put once more before it hears that it has ended.
+        """
+        if self._feed_scope is not None:
+            self._feed_scope.cancel()
+        last_taken_ns = self.queue.last_taken_ns
+        self.queue = MarketQueue()
+        self.queue.last_taken_ns = last_taken_ns
 
     def rebuild(self) -> LiveCore:
         """Fold a new core from what is durable now."""
