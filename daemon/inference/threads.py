@@ -73,8 +73,12 @@ class ThreadWorkers:
             return Called(0, (), QUEUED, f"the model {missing[0].model_id} is being loaded")
         done: list[tuple[Answer, ...]] = []
         ended = threading.Event()
+        begun = threading.Lock()  # taken by who is first: the thread that computes, or the loop whose time is over
+        never = False
 
         def compute() -> None:
+            if not begun.acquire(blocking=False):
+                return
             _be_nice()
             try:
                 done.append(shelf.answer(requests))
@@ -85,12 +89,15 @@ class ThreadWorkers:
             with anyio.move_on_after(budget_s - (time.monotonic() - began)):
                 await anyio.to_thread.run_sync(compute, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
         finally:  # also where the host ends meanwhile
-            if done:
+            never = begun.acquire(blocking=False)
+            if done or never:
                 self._idle.append(shelf)
             else:
                 self._leave(shelf, ended)
         if done:
             return Called(0, done[0])
+        if never:
+            return Called(0, (), QUEUED, "no worker was free in time")
         return Called(0, (), OVERDUE, "the model did not come back with an answer in time")
 
     async def _load(self, shelf: Shelf, requests: tuple[Request, ...], budget_s: float) -> bool:
