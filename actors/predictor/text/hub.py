@@ -7,9 +7,12 @@ refused. A connection that breaks is taken up where it ended, now or by the next
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,6 +26,9 @@ HUB: Final = "https://huggingface.co"
 FILE_MAX: Final = 1024**3
 """Bytes of one file; more is not what was asked for."""
 TRIES: Final = 4
+SLOW_S: Final = 60.0
+SLOW_BYTES: Final = 16 * 1024
+"""A connection that brings less than these bytes in that many seconds is as good as broken."""
 REDIRECTS_MAX: Final = 5
 _TIMEOUT: Final = httpx2.Timeout(30.0, connect=10.0)
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
@@ -101,11 +107,10 @@ def fetch_model(
             code="NO_MODEL",
             remedy=f"known are: {', '.join(catalogue)}; others come in with tradingd model import",
         )
-    base = httpx2.URL(hub or HUB)
-    _check_address(base)
+    base = _address(hub or HUB)
     folder = fetched_folder(name, store)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with httpx2.Client(timeout=_TIMEOUT, follow_redirects=False) as client:
+    with _alone(name, folder), httpx2.Client(timeout=_TIMEOUT, follow_redirects=False) as client:
         for file, digest in known.files.items():
             url = base.join(f"{base.path.rstrip('/')}/{known.repository}/resolve/{known.revision}/{file}")
             _fetch(client, url, folder / file, digest, progress)
@@ -118,6 +123,22 @@ def fetch_model(
 def fetched_folder(name: str, store: ModelStore) -> Path:
     """Return where files of a known model are gathered."""
     return store.root / ".fetch" / name
+
+
+@contextmanager
+def _alone(name: str, folder: Path) -> Iterator[None]:
+    """Let nobody else gather the same files: two that append to one file make neither's.
+
+    Raises:
+        OperatorError: ``HUB``, somebody does.
+    """
+    with folder.with_name(f".{name}.lock").open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"another process fetches {name} into {folder}"
+            raise OperatorError(message, code="HUB", remedy="wait until it has ended") from None
+        yield
 
 
 def discard_fetched(name: str, store: ModelStore) -> None:
@@ -136,10 +157,11 @@ def _fetch(client: httpx2.Client, url: httpx2.URL, path: Path, digest: str, prog
             break
         except httpx2.TransportError as error:
             if attempt == TRIES:
+                asked = _host_of(error, url)
                 reached = not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
                 told = f"breaks off while sending {path.name}" if reached else "cannot be reached"
                 raise OperatorError(
-                    f"{url.host} {told}: {str(error) or type(error).__name__}",
+                    f"{asked} {told}: {str(error) or type(error).__name__}",
                     code="HUB",
                     remedy=_AGAIN if reached else _ELSEWHERE,
                 ) from None
@@ -161,8 +183,7 @@ def _receive(client: httpx2.Client, url: httpx2.URL, part: Path, progress: Progr
         headers = {"Range": f"bytes={have}-"} if have else {}
         with client.stream("GET", url, headers=headers | {"Accept-Encoding": "identity"}) as answer:
             if answer.has_redirect_location:
-                url = url.join(answer.headers["Location"])
-                _check_address(url)
+                url = _address(answer.headers["Location"], url)
                 continue
             if answer.status_code == _RANGE_REFUSED and have:  # it has no more: either whole or of something else
                 return
@@ -179,25 +200,54 @@ def _receive(client: httpx2.Client, url: httpx2.URL, part: Path, progress: Progr
 def _write(answer: httpx2.Response, part: Path, have: int, progress: Progress | None) -> None:
     length = answer.headers.get("Content-Length", "")
     total = have + int(length) if length.isdigit() else 0
+    begun, came = time.monotonic(), 0
     with part.open("ab" if have else "wb") as file:
         for chunk in answer.iter_raw():  # as it comes: what a break leaves in a buffer is lost
             have += len(chunk)
             if have > FILE_MAX:
+                part.unlink()  # it is not what was asked for, and nothing to go on from
                 raise OperatorError(f"{answer.url.host} sends more than {FILE_MAX:,} bytes", code="HUB")
             file.write(chunk)
+            came += len(chunk)
+            if (now := time.monotonic()) - begun >= SLOW_S:
+                if came < SLOW_BYTES:
+                    file.flush()
+                    raise httpx2.ReadTimeout(f"{came:,} bytes in {now - begun:.0f} s")
+                begun, came = now, 0
             if progress is not None:
                 progress(have, total)
+
+
+def _host_of(error: httpx2.TransportError, url: httpx2.URL) -> str:
+    """Return who did not answer: a redirect may have led elsewhere."""
+    try:
+        return error.request.url.host
+    except RuntimeError:  # not the library's own
+        return url.host
 
 
 def _starts_at(content_range: str, offset: int) -> bool:
     return content_range.startswith(f"bytes {offset}-")
 
 
-def _check_address(url: httpx2.URL) -> None:
-    if url.scheme == "https" or (url.scheme == "http" and url.host in _LOOPBACK):
-        return
+def _address(told: str, before: httpx2.URL | None = None) -> httpx2.URL:
+    """Return an address, of a person or (``before``: who sends there) of a redirect, that may be asked.
+
+    Raises:
+        OperatorError: ``HUB_ADDRESS``, it is none, or leaves HTTPS.
+    """
+    try:
+        url = httpx2.URL(told) if before is None else before.join(told)
+    except (httpx2.InvalidURL, ValueError) as error:
+        sent = "" if before is None else f" to which {before.host} sends"
+        message = f"{told[:100]!a}{sent} is no address: {error}"
+        raise OperatorError(message, code="HUB_ADDRESS", remedy="models are fetched over HTTPS only") from None
+    # Plain HTTP is for a mirror on this very machine, not for whom a hub would like to have asked here.
+    near = url.host in _LOOPBACK and (before is None or before.scheme == "http")
+    if url.host and (url.scheme == "https" or (url.scheme == "http" and near)):
+        return url
     raise OperatorError(
-        f"{url.scheme}://{url.host} is no HTTPS address",
+        f"{ascii(f'{url.scheme}://{url.host}'[:100])[1:-1]} is no HTTPS address",
         code="HUB_ADDRESS",
         remedy="models are fetched over HTTPS only",
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx2
 import pytest
 
-from actors.predictor.text.hub import KNOWN, Known, discard_fetched, fetch_model, fetched_folder
+from actors.predictor.text.hub import KNOWN, Known, _address, discard_fetched, fetch_model, fetched_folder
 from actors.predictor.text.importing import Asked, import_model
 from actors.predictor.text.store import ModelStore
 from daemon.kernel.errors import OperatorError
@@ -31,6 +34,8 @@ class Hub(ThreadingHTTPServer):
         self.ranges = True
         self.redirect = ""
         self.status = 0
+        self.drop_s = 0.0
+        """Seconds between two bytes."""
         self.asked: list[tuple[str, str]] = []
         super().__init__(("127.0.0.1", 0), _Handler)
 
@@ -75,6 +80,13 @@ class _Handler(BaseHTTPRequestHandler):
         end = len(data)
         if path.name == "model.safetensors" and hub.breaks_after:
             end = start + hub.breaks_after.pop(0)
+        if hub.drop_s:
+            with suppress(OSError):  # who waits has enough
+                for at in range(start, end):
+                    self.wfile.write(data[at : at + 1])
+                    time.sleep(hub.drop_s)
+            self.close_connection = True
+            return
         self.wfile.write(data[start:end])
         self.wfile.flush()
         if end < len(data):
@@ -198,6 +210,75 @@ def test_redirects_are_followed_as_long_as_they_stay_safe(hub: Hub, store: Model
         fetch_model("tiny", other, hub.url, None, catalogue)
 
 
+@pytest.mark.parametrize(
+    "location",
+    ["http://[::1", "https://127.0.0.1:abc/", "/" + "x" * 100_000, "https://", "javascript:alert(1)", "data:,x"],
+)
+def test_a_redirect_that_is_no_address_is_told(hub: Hub, store: ModelStore, catalogue, location: str) -> None:
+    """It was a fault of the program."""
+    hub.redirect = location
+    with pytest.raises(OperatorError) as caught:
+        fetch_model("tiny", store, hub.url, None, catalogue)
+    assert caught.value.code == "HUB_ADDRESS"
+    assert len(caught.value.message) < 300
+    assert caught.value.message.isprintable()
+
+
+def test_a_hub_sends_nobody_to_this_machine() -> None:
+    """From HTTPS only HTTPS is gone to; from a mirror of this machine its own paths as well."""
+    far, near = httpx2.URL("https://hub.example/x"), httpx2.URL("http://127.0.0.1:8080/x")
+    for address in ("http://127.0.0.1:8080/", "http://localhost/x", "http://[::1]/", "http://hub.example/x"):
+        with pytest.raises(OperatorError) as caught:
+            _address(address, far)
+        assert caught.value.code == "HUB_ADDRESS"
+    assert str(_address("/y", far)) == "https://hub.example/y"
+    assert str(_address("https://cdn.example/y", far)) == "https://cdn.example/y"
+    assert str(_address("/y", near)) == "http://127.0.0.1:8080/y"
+    assert str(_address("https://cdn.example/y", near)) == "https://cdn.example/y"
+
+
+def test_what_comes_drop_by_drop_is_a_broken_connection(hub: Hub, store: ModelStore, catalogue, monkeypatch) -> None:
+    """Else a hub keeps who asks it for years; what has come is kept, and the next try goes on from there."""
+    monkeypatch.setattr("actors.predictor.text.hub.SLOW_S", 0.2)
+    hub.drop_s = 0.02
+    with pytest.raises(OperatorError, match=r"breaks off while sending config.json: [\d,]+ bytes in 0 s") as caught:
+        fetch_model("tiny", store, hub.url, None, catalogue)
+    assert caught.value.code == "HUB"
+    part = fetched_folder("tiny", store) / "config.json.part"
+    have = part.stat().st_size
+    assert part.read_bytes() == (hub.folder / "config.json").read_bytes()[:have]
+    assert have > 0
+    hub.drop_s = 0.0
+    hub.asked.clear()
+    fetch_model("tiny", store, hub.url, None, catalogue)
+    assert hub.asked[0][1] == f"bytes={have}-"
+
+
+def test_what_is_larger_than_any_model_is_not_gone_on_from(hub: Hub, store: ModelStore, catalogue, monkeypatch) -> None:
+    """A hub that sends without end fills the disk once; the next try, of one that does not, begins anew."""
+    monkeypatch.setattr("actors.predictor.text.hub.FILE_MAX", 100)
+    with pytest.raises(OperatorError, match="more than 100 bytes"):
+        fetch_model("tiny", store, hub.url, None, catalogue)
+    assert list(fetched_folder("tiny", store).iterdir()) == []
+    monkeypatch.undo()
+    fetch_model("tiny", store, hub.url, None, catalogue)
+
+
+def test_one_at_a_time_gathers_the_files_of_a_model(hub: Hub, store: ModelStore, catalogue) -> None:
+    """Two that appended to one file would throw away what the other has brought."""
+
+    def meanwhile(_have: int, _total: int) -> None:
+        if not told:
+            with pytest.raises(OperatorError, match="another process fetches tiny") as caught:
+                fetch_model("tiny", ModelStore(store.root.parents[1], shipped=Path("none")), hub.url, None, catalogue)
+            told.append(caught.value.code)
+
+    told: list[str] = []
+    fetch_model("tiny", store, hub.url, meanwhile, catalogue)
+    assert told == ["HUB"]
+    fetch_model("tiny", store, hub.url, None, catalogue)
+
+
 @pytest.mark.parametrize("status", [401, 404, 429, 500, 503])
 def test_a_refusal_of_the_hub_is_told(hub: Hub, store: ModelStore, catalogue, status: int) -> None:
     """With its number."""
@@ -208,7 +289,21 @@ def test_a_refusal_of_the_hub_is_told(hub: Hub, store: ModelStore, catalogue, st
     assert str(status) in caught.value.message
 
 
-@pytest.mark.parametrize("address", ["http://example.invalid", "ftp://127.0.0.1", "example.invalid", "file:///tmp"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://example.invalid",
+        "ftp://127.0.0.1",
+        "example.invalid",
+        "file:///tmp",
+        "https://",
+        "https://:443",
+        "http://[",
+        "http://127.0.0.1:abc",
+        "https://hub\n.example",
+        "\x00",
+    ],
+)
 def test_only_https_is_asked(store: ModelStore, address: str) -> None:
     """But for this very machine."""
     with pytest.raises(OperatorError) as caught:
