@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 import threading
@@ -30,6 +31,7 @@ from actors.predictor.pool.frames import (
     pack,
 )
 from actors.predictor.pool.host import HostPool
+from actors.predictor.pool.link import why
 from tests.inference.support import Elsewhere, reachable, table, until
 
 WELCOME = Welcome(VERSION, "a test", "threads", 1, 1)
@@ -131,6 +133,13 @@ def test_a_host_that_is_none_is_not_asked_and_said(tmp_path: Path, name: str) ->
         answer = pool.predict(table(1))
         assert isinstance(answer, PredictionUnavailable)
         assert reason in answer.reason
+
+
+def test_why_there_is_no_connection_is_said_with_what_to_do() -> None:
+    """As the kernel has it; a host that is there and lets in others alone is none that has to be started."""
+    assert why(ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")) == "Connection refused"
+    assert why(PermissionError(errno.EACCES, "Permission denied")).startswith("Permission denied for this user; [inf")
+    assert why(TimeoutError()) == "TimeoutError"
 
 
 def answered(ask: Ask, **changes: object) -> PredictionReady:

@@ -190,8 +190,7 @@ class Link:
             try:
                 link = self._connect()
             except (OSError, FrameError, LinkError) as error:
-                said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-                self._breaker.lost(f"no inference host at {self._path}: {said}")
+                self._breaker.lost(f"no inference host at {self._path}: {why(error)}")
                 self._stop.wait(KNOCK_S)
                 continue
             since = time.monotonic()
@@ -340,3 +339,11 @@ def _ready(link: socket.socket, what: int, within_s: float) -> bool:
     waiting = select.poll()
     waiting.register(link, what)
     return bool(waiting.poll(within_s * 1000))
+
+
+def why(error: Exception) -> str:
+    """Return why there is no connection, with what to do where it is not plain."""
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    if isinstance(error, PermissionError):
+        said += " for this user; [inference] group of the host names who may"
+    return said

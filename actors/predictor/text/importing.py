@@ -95,7 +95,7 @@ def import_model(source: Path, store: ModelStore, asked: Asked) -> Found:
                 f"a model named {manifest.name} ships with the package", code="MODEL_NAME", remedy="say --name OTHER"
             )
         _write_manifest(stage, manifest)
-        measured = _tried(stage, folder)
+        measured = _tried(stage, source)
         files = manifest.files
         if not (asked.keep_fp32 or (source / MANIFEST).is_file()):  # it was there to be compared with
             files = {name: digest for name, digest in files.items() if name != FULL}
@@ -104,12 +104,15 @@ def import_model(source: Path, store: ModelStore, asked: Asked) -> Found:
         return store.add(stage)
 
 
-def _tried(stage: Path, folder: Path) -> dict[str, dict[str, float]]:
+def _tried(stage: Path, source: Path) -> dict[str, dict[str, float]]:
     """Try a model; what is wrong with it is wrong with the files it was made of, which a person can find."""
     try:
         return try_model(stage)
     except OperatorError as error:
-        message = error.message.replace(str(stage), str(folder))
+        folder = source if source.is_dir() else source.parent
+        whole = source.is_dir() and (source / MANIFEST).is_file()
+        found = source / MODEL if whole else source if source.is_file() else _choose(source)
+        message = error.message.replace(str(stage / MODEL), str(found)).replace(str(stage), str(folder))
         raise OperatorError(message, code=error.code, remedy=error.remedy) from None
 
 
@@ -248,16 +251,23 @@ def _tokenizer(folder: Path) -> bytes:
     path = folder / TOKENIZER
     if path.exists() or path.is_symlink():
         return read_plain(path, SIZES_MAX[TOKENIZER])
+    vocabulary_file = folder / VOCABULARY
+    if not vocabulary_file.exists() and not vocabulary_file.is_symlink():
+        raise OperatorError(
+            f"{folder} holds neither {TOKENIZER} nor {VOCABULARY}, so nobody knows how its texts are cut",
+            code="TOKENIZER",
+            remedy="put the one beside it that the model was trained with",
+        )
     try:
-        text = read_plain(folder / VOCABULARY, SIZES_MAX[TOKENIZER]).decode()
+        text = read_plain(vocabulary_file, SIZES_MAX[TOKENIZER]).decode()
     except UnicodeDecodeError:
-        raise OperatorError(f"{folder / VOCABULARY} is no UTF-8", code="TOKENIZER") from None
+        raise OperatorError(f"{vocabulary_file} is no UTF-8", code="TOKENIZER") from None
     # Not splitlines: separators of other scripts are words here.
     words = [word.removesuffix("\r") for word in text.removesuffix("\n").split("\n")]
     vocabulary = {word: i for i, word in enumerate(words)}
     missing = [word for word in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]") if word not in vocabulary]
     if missing:
-        raise OperatorError(f"{folder / VOCABULARY} lacks {missing[0]}", code="TOKENIZER")
+        raise OperatorError(f"{vocabulary_file} lacks {missing[0]}", code="TOKENIZER")
     told = _config(folder / "tokenizer_config.json").get("do_lower_case")
     # Where nobody says: a vocabulary without one capital letter is of a model that reads small letters.
     lower = told if isinstance(told, bool) else not any(w != w.lower() for w in words if not w.startswith("["))

@@ -197,7 +197,7 @@ def _try(model: TextModel, path: Path, *, probe: bool) -> None:
     wrong = try_labels(model.score) if probe else ""
     if wrong:
         raise OperatorError(
-            f"{path} does not mean what labels of its manifest says ({', '.join(model.manifest.labels)}): {wrong}",
+            f"{path} does not mean what its labels say ({', '.join(model.manifest.labels)}): {wrong}",
             code="MODEL_LABELS",
             remedy="read the order of its labels from where the model comes from; it is not used",
         )

@@ -230,7 +230,10 @@ def test_labels_exchanged_in_a_config_are_found_out(tmp_path: Path, store: Model
     source = write_source(tmp_path / "m", id2label={"0": "Neutral", "1": "Positive", "2": "Negative"})
     error = refused(source, store)
     assert error.code == "MODEL_LABELS"
-    assert "neutral, positive, negative" in error.message
+    assert (
+        f"{source / 'model.safetensors'} does not mean what its labels say (neutral, positive, negative)"
+        in error.message
+    )
 
 
 @pytest.mark.parametrize(
@@ -239,7 +242,7 @@ def test_labels_exchanged_in_a_config_are_found_out(tmp_path: Path, store: Model
         (lambda s: (s / "config.json").unlink(), "MODEL_LABELS", "config.json"),
         (lambda s: (s / "config.json").write_text("{"), "MODEL_CONFIG", "config.json"),
         (lambda s: (s / "config.json").write_text("[]"), "MODEL_CONFIG", "config.json"),
-        (lambda s: (s / "vocab.txt").unlink(), "NO_MODEL", "vocab.txt"),
+        (lambda s: (s / "vocab.txt").unlink(), "TOKENIZER", "holds neither tokenizer.json nor vocab.txt"),
         (lambda s: (s / "vocab.txt").write_bytes(b"\xff\n"), "TOKENIZER", "vocab.txt"),
         (lambda s: (s / "vocab.txt").write_text("a\nb\n"), "TOKENIZER", "[PAD]"),
         (lambda s: (s / "model.safetensors").unlink(), "NO_MODEL", "model.safetensors"),
