@@ -82,10 +82,15 @@ def lay_over(loaded: Loaded, before: Mapping[str, str], wanted: Sequence[Assignm
         wanted: what is to be set now.
 
     Raises:
-        ConfigError: a value does not hold, or a key is none that can change while the daemon runs.
+        ConfigError: a value does not hold, a key is none that can change while the daemon runs, or stands there twice.
     """
+    said: dict[str, str] = {}
     for one in wanted:
         _check_leaf(one)
+        if one.key in said:  # which of the two was meant nobody can tell
+            message = f"{ORIGIN}: {one.key} is set twice, to {said[one.key]} and to {one.value}"
+            raise ConfigError(message, code="CONFIG_SET", remedy="set it once")
+        said[one.key] = one.value
     earlier = assignments(f"{key}={value}" for key, value in before.items())
     old = laid_over(loaded, [(one.path, one.value) for one in earlier], ORIGIN)
     new = laid_over(loaded, [(one.path, one.value) for one in (*earlier, *wanted)], ORIGIN)
@@ -94,7 +99,7 @@ def lay_over(loaded: Loaded, before: Mapping[str, str], wanted: Sequence[Assignm
     if fixed:
         raise needs_restart(fixed)
     changes = []
-    for one in {one.key: one for one in wanted}.values():
+    for one in wanted:
         texts = _text(old, one.path), _text(new, one.path)
         if texts[0] != texts[1]:
             changes.append((one.key, *texts))

@@ -42,14 +42,29 @@ def test_each_kind_of_key_is_read_and_told_as_the_configuration_writes_it(
     assert (again.settings, again.changes) == (laid.settings, ())
 
 
-def test_what_was_set_before_lies_below_and_the_last_word_counts() -> None:
-    """Over the configuration, and over each other."""
+def test_what_was_set_before_lies_below() -> None:
+    """Over the configuration, and below what is set now."""
     base = loaded("risk.max_order_qty=50", "risk.max_positions=4")
-    laid = lay_over(base, {"risk.max_order_qty": "20"}, assignments(["max_positions=3", "max_positions=2"]))
+    laid = lay_over(base, {"risk.max_order_qty": "20"}, assignments(["max_positions=2"]))
     assert (laid.settings.risk.max_order_qty, laid.settings.risk.max_positions) == (20, 2)
     assert laid.changes == (("risk.max_positions", "4", "2"),)
     laid = lay_over(base, {"risk.max_order_qty": "20"}, assignments(["max_order_qty=10"]))
     assert laid.changes == (("risk.max_order_qty", "20", "10"),)
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        (("max_positions=30", "max_positions=20"), "risk.max_positions is set twice, to 30 and to 20"),
+        (("max_positions=30", "max_order_qty=5", "risk.max_positions = 30"), "risk.max_positions is set twice, to 30"),
+        (("symbols.BRK.B.max_position=0.1", "risk.symbols.BRK.B.max_position=0.2"), "risk.symbols.BRK.B.max_position"),
+    ],
+)
+def test_a_key_that_stands_there_twice_is_refused(texts: tuple[str, ...], says: str) -> None:
+    """However it is written, and whatever the values: which was meant nobody can tell."""
+    with pytest.raises(ConfigError, match=says.replace(".", r"\.")) as refused:
+        lay_over(loaded(), {"risk.max_positions": "4"}, assignments(texts))
+    assert (refused.value.code, refused.value.remedy) == ("CONFIG_SET", "set it once")
 
 
 @pytest.mark.parametrize(
