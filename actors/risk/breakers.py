@@ -87,7 +87,6 @@ class Guard:
         "blocked",
         "closed",
         "daily",
-        "daily_session",
         "day_base",
         "drawdown",
         "drawdown_session",
@@ -113,7 +112,6 @@ class Guard:
         self.blocked = False
         self.daily = ARMED
         self.drawdown = ARMED
-        self.daily_session = 0
         self.drawdown_session = 0
         self.floor = _NEVER
         self.adopt(limits)
@@ -173,7 +171,6 @@ class Guard:
         if event.breaker == DAILY_LOSS:
             self.warned = self.blocked = True
             self.daily = BREAKER.table.get((self.daily, trigger), self.daily)
-            self.daily_session = session
         elif event.breaker == DRAWDOWN:
             self.drawdown = BREAKER.table.get((self.drawdown, trigger), self.drawdown)
             self.drawdown_session = session
@@ -298,7 +295,7 @@ class Guard:
             self.blocked,
             self.daily.value,
             self.drawdown.value,
-            self.daily_session,
+            0,  # what older versions kept here was never asked for
             self.drawdown_session,
             self.prior_base,
             self.closed,
@@ -310,7 +307,7 @@ class Guard:
         self.equity, self.day_base, self.mark, self.base_session, self.warned, self.blocked = state[:6]
         self.daily = BreakerState(state[6])
         self.drawdown = BreakerState(state[7])
-        self.daily_session, self.drawdown_session = state[8:10]
+        self.drawdown_session = state[9]
         # A snapshot of an older version has less: then the day's baseline is the last close, and weeks and months are
         # unknown until the next one begins.
         self.prior_base = state[10] if len(state) > 10 else 0

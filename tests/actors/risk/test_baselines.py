@@ -167,6 +167,17 @@ def test_a_snapshot_keeps_baselines_and_states(guard):
     assert again.floor == g.floor == to_fixed(99_000)
 
 
+def test_what_an_older_version_kept_beside_it_is_read_over(guard):
+    """The session of the last daily trip, which nothing ever asked for, keeps its place and no value."""
+    g = guard(weekly_loss=0.1)
+    close(g, 20200108, 110_000)
+    state = g.snapshot()
+    assert state[8] == 0
+    old = guard(weekly_loss=0.1)
+    old.restore([*state[:8], 20200108, *state[9:]])
+    assert old.snapshot() == state
+
+
 def test_a_snapshot_of_an_older_version_knows_no_week_until_the_next(guard):
     """Without a baseline nothing trips, and a flow makes none; the next week has the last close."""
     g = guard(weekly_loss=0.1)
