@@ -29,7 +29,10 @@ def backup(
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write ledger, tapes and kill latch of the state directory to one checked file; the daemon may run meanwhile."""
+    """Write ledger, tapes and kill latch of the state directory to one checked file; the daemon may run meanwhile.
+
+    Models that were fetched or imported are not in it: tradingd model export copies one.
+    """
     import msgspec
 
     from daemon.journal.backup import back_up
@@ -56,6 +59,8 @@ def backup(
     )
     if made.archived:
         note(f"{len(made.archived)} older runs are in the archive folder, which a backup leaves out: copy it as well")
+    if models := _models(state_dir):
+        note(f"text models are left out: {', '.join(models)}; tradingd model export copies one")
 
 
 def restore(
@@ -104,6 +109,13 @@ def _days(days: Sequence[int]) -> str:
         return "none"
     first, last = min(days), max(days)
     return f"{len(days):,}, {first} to {last}" if len(days) > 1 else str(first)
+
+
+def _models(state_dir: Path) -> list[str]:
+    from actors.predictor.text.store import ModelStore
+
+    found = ModelStore(state_dir).models()
+    return [f"{one.name}@{one.version}" for one in found if one.origin == "installed" and one.active]
 
 
 def _state_dir(config: Path | None, sets: list[str] | None) -> Path:

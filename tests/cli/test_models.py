@@ -14,6 +14,7 @@ import pytest
 
 from actors.predictor.text.graph import Graph
 from actors.predictor.text.labels import PROBES
+from daemon.cli import backup
 from daemon.cli.tradingd import main
 from tests.text_support import write_model, write_source
 
@@ -331,6 +332,16 @@ def test_an_older_version_is_taken_back_into_use(installed: Path, ask) -> None:
         code, _, err = ask("model", "use", reference)
         assert code == 1
         assert "there is no installed model" in err
+
+
+def test_a_backup_names_the_models_it_leaves_out(installed: Path, tmp_path: Path, ask) -> None:
+    """Only what lies in the state directory and is in use: what ships is in the package."""
+    model = json.loads(ask("model", "show", "tiny", "--json")[1])["model"]
+    assert ask("model", "import", installed, "--name", "tiny", "--fp32")[0] == 0
+    assert ask("model", "use", model)[0] == 0
+    assert backup._models(tmp_path / "state") == [model]
+    assert backup._models(tmp_path / "elsewhere") == []
+    assert "not in it" in ask("backup", "--help")[1]
 
 
 def test_fetching_what_nobody_knows_or_where_nobody_should_is_refused(ask) -> None:
