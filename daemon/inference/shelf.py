@@ -39,23 +39,23 @@ class Shelf:
         self._tables = tables
         self._store = ModelStore(state_dir)
         self._probe = probe
-        self._pools: dict[str, InProcessPool] = {}
-        self._served: dict[str, tuple[str, int]] = {}
-        self._tried: dict[str, None] = {}
+        self._pools: dict[tuple[str, str], InProcessPool] = {}
+        self._served: dict[tuple[str, str], int] = {}
+        self._tried: dict[tuple[str, str], None] = {}
 
     def missing(self, requests: Iterable[Request]) -> tuple[Request, ...]:
         """Return one request for each model that is not loaded yet, nor known to be none."""
-        found = {request.model_id: request for request in requests if request.model_id not in self._tried}
-        return tuple(found.values())
+        asked = {_key(request): request for request in requests}
+        return tuple(request for key, request in asked.items() if key not in self._tried)
 
     def load(self, requests: Iterable[Request]) -> None:
         """Load the models of requests; what keeps one from it is told to whoever asks for it."""
         for request in requests:
             with suppress(Exception):
-                self._pool(request.model_id, kind_of(request)).warm()
+                self._pool(request).warm()
             if len(self._tried) >= TRIED_MAX:  # somebody asks for models that nobody has
                 self._tried.clear()
-            self._tried[request.model_id] = None
+            self._tried[_key(request)] = None
 
     def answer(self, requests: Iterable[Request]) -> tuple[Answer, ...]:
         """Answer each request; one that cannot be answered does not touch the others."""
@@ -63,12 +63,11 @@ class Shelf:
 
     def facts(self) -> tuple[ModelFact, ...]:
         """Return the models loaded so far, and how many requests each has answered."""
-        return tuple(ModelFact(model_id, kind, n) for model_id, (kind, n) in sorted(dict(self._served).items()))
+        return tuple(ModelFact(model_id, kind, n) for (model_id, kind), n in sorted(dict(self._served).items()))
 
     def _answer(self, request: Request) -> Answer:
-        kind = kind_of(request)
         try:
-            pool = self._pool(request.model_id, kind)
+            pool = self._pool(request)
             if isinstance(request, InferenceRequested):
                 answer: Answer = pool.predict(request)
             else:
@@ -76,14 +75,15 @@ class Shelf:
         except Exception as error:  # noqa: BLE001 - whatever a model raises is told: hold, never guess
             said = str(error) if isinstance(error, OperatorError) else f"{type(error).__name__}: {error}"
             return PredictionUnavailable(request.request_id, request.model_id, said)
-        _, n = self._served.get(request.model_id, ("", 0))
-        self._served[request.model_id] = (kind, n + 1)
+        if not isinstance(answer, PredictionUnavailable):
+            self._served[_key(request)] = self._served.get(_key(request), 0) + 1
         return answer
 
-    def _pool(self, model_id: str, kind: str) -> InProcessPool:
-        pool = self._pools.get(model_id)
+    def _pool(self, request: Request) -> InProcessPool:
+        key = model_id, kind = _key(request)
+        pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[model_id] = self._table(model_id) if kind == TABLE else self._text(model_id)
+            pool = self._pools[key] = self._table(model_id) if kind == TABLE else self._text(model_id)
         return pool
 
     def _table(self, model_id: str) -> InProcessPool:
@@ -99,8 +99,10 @@ class Shelf:
         if model_id.partition("@")[0] == "lexicon":
             from actors.predictor.text.lexicon import Lexicon  # noqa: PLC0415 - only who has news needs it
 
+            if model_id != (mine := Lexicon().model_id):
+                raise OperatorError(f"the inference host has {mine}, no text model {model_id!r}", code="MODEL_VERSION")
             return InProcessPool([], texts={model_id: Lexicon}, cache=HeadlineCache(0))
-        if "/" in model_id:  # a folder of the host's disk is nobody else's business
+        if "/" in model_id or "@" not in model_id:  # a folder of the host's disk is nobody else's business
             raise OperatorError(f"the inference host has no text model {model_id!r}", code="NO_MODEL")
         folder = self._store.find(model_id)
 
@@ -109,3 +111,7 @@ class Shelf:
 
         # What was asked before is remembered where it is asked, in the daemon.
         return InProcessPool([], texts={model_id: load}, cache=HeadlineCache(0))
+
+
+def _key(request: Request) -> tuple[str, str]:
+    return request.model_id, kind_of(request)
