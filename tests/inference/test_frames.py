@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.messages.inference import PredictionReady, PredictionUnavailable
+from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
 from actors.predictor.pool.frames import (
     FRAME_BYTES_MAX,
+    VERSION,
     Answered,
     Ask,
+    Call,
+    Called,
     Frame,
     FrameError,
     Hello,
@@ -105,3 +108,47 @@ def test_any_bytes_are_taken_or_refused(data: bytes) -> None:
     except FrameError:
         return
     assert all(isinstance(frame, Frame) for frame in frames)
+
+
+HALF_AND_NONE = "cb 3f e0 00 00 00 00 00 00 cb 00 00 00 00 00 00 00 00 "
+WRITTEN = {
+    "hello": (Hello((1, 2), "x"), "93 01 92 01 02 a1 78"),
+    "welcome": (Welcome(1, "x", "ray", 4, 77), "96 02 01 a1 78 a3 72 61 79 04 4d"),
+    "refused": (Refused("B", "n"), "93 03 a1 42 a1 6e"),
+    "ask": (Ask(7, 9, InferenceRequested("r", "m", "s", 2, b"i", b"f", 3)),
+            "94 04 07 09 98 14 a1 72 a1 6d a1 73 02 c4 01 69 c4 01 66 03"),
+    "taken": (Taken(7), "92 05 07"),
+    "answered": (Answered(7, PredictionUnavailable("r", "m", "n"), "died", 5),
+                 "95 06 07 94 16 a1 72 a1 6d a1 6e a4 64 69 65 64 05"),
+    "look": (Look(9), "92 07 09"),
+    "standing": (Standing(9, "b", "u", "", 1, 2, 3, 4, 5, 6, 7, 0.5, 0.0, (ModelFact("m", "k", 3),)),
+                 "9f 08 09 a1 62 a1 75 a0 01 02 03 04 05 06 07 " + HALF_AND_NONE + "91 94 14 a1 6d a1 6b 03"),
+    "call": (Call(7, 9, ()), "94 09 07 09 90"),
+    "called": (Called(7, (), "died", "n"), "95 0a 07 90 a4 64 69 65 64 a1 6e"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_the_language_is_what_another_version_of_the_program_speaks(name: str) -> None:
+    """Msgpack by hand, an array (9n) of the frame's number and its fields: another one needs another ``VERSION``."""
+    frame, text = WRITTEN[name]
+    body = bytes.fromhex(text)
+    assert pack(frame) == struct.pack(">I", len(body)) + body
+    assert list(Unpacker().feed(pack(frame))) == [frame]
+    assert VERSION == 1
+
+
+def test_a_frame_as_long_as_one_may_be_is_sent_and_read() -> None:
+    """16 MiB with array, number, code and the reason's own head: 1 + 1 + 2 + 5 bytes."""
+    frame = Refused("X", "a" * (FRAME_BYTES_MAX - 9))
+    data = pack(frame)
+    assert len(data) == 4 + FRAME_BYTES_MAX
+    assert list(Unpacker().feed(data)) == [frame]
+    with pytest.raises(FrameError):
+        pack(Refused("X", "a" * (FRAME_BYTES_MAX - 8)))
+
+
+def test_frames_are_values() -> None:
+    """Nobody changes one on its way."""
+    with pytest.raises(AttributeError):
+        FRAMES[0].program = "another"  # type: ignore[attr-defined, misc]

@@ -34,6 +34,7 @@ from actors.predictor.pool.frames import (
     short,
 )
 from actors.predictor.pool.link import KNOCK_S, Link, LinkError
+from actors.predictor.pool.texts import are_scores
 from tests.inference.support import Elsewhere, reachable, table, until
 from tests.inference.test_link import WELCOME, Pretender, answered, pretending, silent
 
@@ -279,6 +280,25 @@ def test_scores_that_are_no_probabilities_are_not_remembered(tmp_path: Path, nam
         assert isinstance(second, SentimentReady)
         assert np.array_equal(unpack_f64(second.p), np.array(good), equal_nan=True)
         assert pool.facts().cache_size == 2
+
+
+SCORES = {
+    "certain": ([1.0, 0.0, 0.0, 0.0, 0.0, 1.0], True),
+    "a thousandth too much": ([0.2, 0.3, 0.501, 0.2, 0.3, 0.4991], True),
+    "two thousandths too much": ([0.2, 0.3, 0.502, 0.2, 0.3, 0.5], False),
+    "two thousandths too little": ([0.2, 0.3, 0.5, 0.2, 0.3, 0.498], False),
+    "abstained": ([np.nan] * 6, True),
+    "of one text": ([0.2, 0.3, 0.5], False),
+    "of three texts": ([0.2, 0.3, 0.5] * 3, False),
+    "of none": ([], False),
+}
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_scores_are_probabilities_within_a_thousandth(name: str) -> None:
+    """Of two texts: the bounds are those by which the predictor judges them."""
+    values, holds = SCORES[name]
+    assert are_scores(np.array(values).tobytes(), 2) is holds
 
 
 # -- the request on trial ----------------------------------------------------------------------------------------------
