@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -11,6 +12,9 @@ import typer
 
 from actors.predictor.text import checks, cleaning, lexicon, parity, trial
 from actors.predictor.text.labels import PROBES
+from actors.predictor.text.manifest import LABELS
+from actors.predictor.text.model import load_text_model
+from actors.predictor.text.store import ModelStore
 from daemon.cli.tradingd import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +46,17 @@ def test_the_numbers_on_the_page_are_those_of_the_program() -> None:
     assert f"more than {trial.MEMORY_MAX // 1024**3} GiB of memory or {trial.CPU_S} seconds" in PAGE
     assert sum(len(texts) for texts in PROBES.values()) == 18
     assert 180 < len(lexicon._STEMS.split()) < 220
+
+
+def test_the_line_on_the_page_is_what_is_printed() -> None:
+    """Word for word; the last digits are the processor's."""
+    told = json.loads(next(line for line in PAGE.splitlines() if line.startswith("{")))
+    model = load_text_model(ModelStore(ROOT / "nowhere").find("sentiment"))
+    row = model.score([told["text"]])[0].tolist()
+    assert (told["schema"], told["model"]) == ("tradingd.sentiment/1", model.model_id)
+    assert told["label"] == LABELS[row.index(max(row))]
+    assert list(told["p"]) == list(LABELS)
+    assert list(told["p"].values()) == pytest.approx(row, abs=0.002)
 
 
 def command_lines() -> list[str]:
