@@ -43,7 +43,7 @@ def test_the_numbers_on_the_page_are_those_of_the_program() -> None:
     assert f"first {cleaning.RAW_MAX:,} characters" in PAGE
     assert f"less than {parity.SAME_MIN:.0%} of the labels".replace("%", " %") in PAGE
     assert f"more than {parity.DIFFERENCE_MAX} on average" in PAGE
-    assert f"more than {trial.MEMORY_MAX // 1024**3} GiB of memory or {trial.CPU_S} seconds" in PAGE
+    assert f"more than {trial.MEMORY_MAX // 1024**3} GiB of memory, or {trial.CPU_S} seconds" in PAGE
     assert sum(len(texts) for texts in PROBES.values()) == 18
     assert 180 < len(lexicon._STEMS.split()) < 220
 
