@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +92,12 @@ def write_source(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-def tokenizer_json() -> bytes:
-    """Return the tokenizer of the vocabulary, as transformers lays it out."""
-    special = {word: i for i, word in enumerate(SPECIAL)}
+def tokenizer_of(vocabulary: Sequence[str]) -> dict[str, Any]:
+    """Return the tokenizer of a vocabulary, as transformers lays it out."""
+    ids = {word: i for i, word in enumerate(vocabulary)}
     added = [
         {
-            "id": i,
+            "id": ids[word],
             "content": word,
             "single_word": False,
             "lstrip": False,
@@ -104,7 +105,7 @@ def tokenizer_json() -> bytes:
             "normalized": False,
             "special": True,
         }
-        for word, i in special.items()
+        for word in SPECIAL
     ]
     single = [
         {"SpecialToken": {"id": "[CLS]", "type_id": 0}},
@@ -112,38 +113,39 @@ def tokenizer_json() -> bytes:
         {"SpecialToken": {"id": "[SEP]", "type_id": 0}},
     ]
     pair = [*single, {"Sequence": {"id": "B", "type_id": 1}}, {"SpecialToken": {"id": "[SEP]", "type_id": 1}}]
-    return json.dumps(
-        {
-            "version": "1.0",
-            "truncation": None,
-            "padding": None,
-            "added_tokens": added,
-            "normalizer": {
-                "type": "BertNormalizer",
-                "clean_text": True,
-                "handle_chinese_chars": True,
-                "strip_accents": None,
-                "lowercase": True,
-            },
-            "pre_tokenizer": {"type": "BertPreTokenizer"},
-            "post_processor": {
-                "type": "TemplateProcessing",
-                "single": single,
-                "pair": pair,
-                "special_tokens": {
-                    word: {"id": word, "ids": [special[word]], "tokens": [word]} for word in ("[CLS]", "[SEP]")
-                },
-            },
-            "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
-            "model": {
-                "type": "WordPiece",
-                "unk_token": "[UNK]",
-                "continuing_subword_prefix": "##",
-                "max_input_chars_per_word": 100,
-                "vocab": {word: i for i, word in enumerate(words())},
-            },
-        }
-    ).encode()
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "normalizer": {
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "handle_chinese_chars": True,
+            "strip_accents": None,
+            "lowercase": True,
+        },
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": single,
+            "pair": pair,
+            "special_tokens": {word: {"id": word, "ids": [ids[word]], "tokens": [word]} for word in ("[CLS]", "[SEP]")},
+        },
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        "model": {
+            "type": "WordPiece",
+            "unk_token": "[UNK]",
+            "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100,
+            "vocab": ids,
+        },
+    }
+
+
+def tokenizer_json() -> bytes:
+    """Return the tokenizer of the hand-written network."""
+    return json.dumps(tokenizer_of(words())).encode()
 
 
 def model_onnx(*, int8: bool = True) -> bytes:

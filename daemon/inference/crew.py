@@ -20,6 +20,7 @@ from actors.predictor.pool.frames import (
     BUSY,
     DOWN,
     OVERDUE,
+    OVERDUE_SAID,
     QUEUED,
     Answered,
     Called,
@@ -185,7 +186,7 @@ class Crew:
         """Answer what is not answered when its time is over."""
         self._over(job)
         if job.started:
-            self._refuse(job, OVERDUE, "the model did not come back with an answer in time")
+            self._refuse(job, OVERDUE, OVERDUE_SAID)
         else:
             self._refuse(job, QUEUED, "no worker was free in time")
 

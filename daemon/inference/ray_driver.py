@@ -26,6 +26,7 @@ from actors.predictor.pool.frames import (
     CHUNK_BYTES,
     DIED,
     OVERDUE,
+    OVERDUE_SAID,
     QUEUED,
     VERSION,
     Call,
@@ -41,6 +42,7 @@ from actors.predictor.pool.frames import (
 from daemon.inference.contain import die_with_parent, exposed, guard_session, private_network, session_of
 from daemon.inference.options import HostOptions
 from daemon.inference.ray_worker import Worker
+from daemon.inference.threads import LOADING_S
 from daemon.kernel.errors import OperatorError
 
 EXIT_RAY: Final = 70
@@ -49,8 +51,6 @@ READY_S: Final = 60.0
 """What a worker gets to start in; then another is started."""
 TRIES: Final = 2
 """A call whose worker died is computed once more, by another worker."""
-LOADING_S: Final = 0.02
-"""So long before its time is over a call is told that its model is being loaded."""
 FAIR_S: Final = 0.25
 """What a worker gets to compute in before it counts as hung, however little was left of the time of the call."""
 SHUTDOWN_S: Final = 5.0
@@ -285,9 +285,7 @@ class Keeper:
             data, self.models = ray.get(answer, timeout=max(0.001, call.deadline - began))
         except ray.exceptions.GetTimeoutError:
             self.call = None
-            self._driver.finish(
-                call, Called(call.number, (), OVERDUE, "the model did not come back with an answer in time")
-            )
+            self._driver.finish(call, Called(call.number, (), OVERDUE, OVERDUE_SAID))
             if not self._comes_back(answer, began + FAIR_S):
                 self._end_worker()
         except ray.exceptions.RayError as error:

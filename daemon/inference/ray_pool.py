@@ -27,6 +27,7 @@ from actors.predictor.pool.frames import (
     CHUNK_BYTES,
     DOWN,
     OVERDUE,
+    OVERDUE_SAID,
     Call,
     Called,
     Frame,
@@ -100,7 +101,7 @@ class RayWorkers:
                 return Called(number, (), DOWN, str(error))
             with anyio.move_on_after(budget_s + GRACE_S):
                 return await future
-            return Called(number, (), OVERDUE, "the model did not come back with an answer in time")
+            return Called(number, (), OVERDUE, OVERDUE_SAID)
         finally:
             del self._calls[number]
 

