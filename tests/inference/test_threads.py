@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import anyio
@@ -10,18 +13,24 @@ import pytest
 
 from actors.messages.inference import PredictionReady
 from actors.predictor.models.manifest import SHIPPED
-from actors.predictor.pool.frames import QUEUED
+from actors.predictor.pool.frames import OVERDUE, QUEUED, Answer, ModelFact, Request
 from daemon.inference import threads as module
+from daemon.inference.crew import UP, BackendState
 from daemon.inference.shelf import Shelf
 from daemon.inference.threads import ThreadWorkers
-from tests.inference.support import table
+from daemon.kernel.errors import InvariantError
+from tests.inference.support import MODEL, table
+from tests.inference.traps import ask, lay_trap
 
 
-def with_workers(act: Callable[[ThreadWorkers], Awaitable[None]], folder: Path, workers: int = 1) -> None:
-    """Run workers that watch over themselves around a test."""
+def with_workers(
+    act: Callable[[ThreadWorkers], Awaitable[None]], folder: Path, workers: int = 1, make: type[Shelf] = Shelf
+) -> None:
+    """Run workers that watch over themselves around a test; models lie in ``folder``, or ship."""
+    tables = folder if (folder / "trap.json").exists() else SHIPPED
 
     async def main() -> None:
-        crew = ThreadWorkers(workers, lambda: Shelf(SHIPPED, folder))
+        crew = ThreadWorkers(workers, lambda: make(tables, folder))
         with anyio.fail_after(60):
             async with anyio.create_task_group() as group:
                 group.start_soon(crew.run)
@@ -53,3 +62,116 @@ def test_a_call_that_comes_too_late_to_begin_hangs_nobody(
         assert isinstance(again.answers[0], PredictionReady)
 
     with_workers(act, tmp_path)
+
+
+LONG = 6e-6
+"""Of 1e12 turns: six million, which take the loop of the trap seconds."""
+
+
+async def becomes(holds: Callable[[], bool]) -> None:
+    """Look again and again until something holds that no event tells of."""
+    for _ in range(3_000):
+        if holds():
+            return
+        await anyio.sleep(0.01)
+    pytest.fail("it did not come about")
+
+
+def test_a_call_that_does_not_come_back_is_left_behind_and_another_shelf_takes_its_place(tmp_path: Path) -> None:
+    """It counts as hanging until its thread comes back, and not as a reason to end before that is long."""
+    trap = lay_trap(tmp_path)
+
+    async def act(crew: ThreadWorkers) -> None:
+        assert isinstance((await crew.call((ask(trap, 1, x=0.5),), 30.0)).answers[0], PredictionReady)
+        assert (crew.hangs, crew.state()) == (False, BackendState(UP, "", 0, (ModelFact(trap.model_id, "table", 1),)))
+        slow = await crew.call((ask(trap, 2, turns=LONG),), 0.3)
+        said = "the model did not come back with an answer in time"
+        assert (slow.answers, slow.fault, slow.reason) == ((), OVERDUE, said)
+        assert crew.state() == BackendState(UP, "", 1, ())  # what it had served is gone with its shelf
+        assert isinstance((await crew.call((ask(trap, 3, x=0.5),), 30.0)).answers[0], PredictionReady)
+        await becomes(lambda: not crew.hangs)
+        assert crew.state() == BackendState(UP, "", 1, (ModelFact(trap.model_id, "table", 1),))
+
+    with_workers(act, tmp_path)
+
+
+@pytest.mark.parametrize(("hanging", "ends"), [(1, False), (2, True)])
+def test_as_many_that_hang_as_there_are_workers_end_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hanging: int, ends: bool
+) -> None:
+    """Of two workers: one may hang. What hangs is over its time by ``HANG_S``, here at once."""
+    monkeypatch.setattr(module, "HANG_S", 0.0)
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    trap = lay_trap(tmp_path)
+    looked = False
+
+    async def act(crew: ThreadWorkers) -> None:
+        nonlocal looked
+        for number in range(2):  # both have loaded it
+            crew._idle.append(crew._idle.pop(0))
+            assert isinstance((await crew.call((ask(trap, number, x=0.5),), 30.0)).answers[0], PredictionReady)
+        async with anyio.create_task_group() as group:
+            for number in range(hanging):
+                group.start_soon(crew.call, (ask(trap, number, turns=LONG),), 0.3)
+        await anyio.sleep(0.1)  # ten looks
+        looked = True
+        assert crew.hangs
+
+    if ends:
+        with pytest.raises(BaseExceptionGroup) as ended:
+            with_workers(act, tmp_path, workers=2)
+        (error,) = ended.value.exceptions
+        assert isinstance(error, InvariantError)
+        assert error.code == "MODELS_HANG"
+        assert str(error).startswith("2 calls of models do not come back")
+    else:
+        with_workers(act, tmp_path, workers=2)
+    assert looked is not ends
+
+
+def test_a_model_that_is_being_loaded_is_told_before_the_time_is_over_and_its_shelf_comes_back(tmp_path: Path) -> None:
+    """Meanwhile there is no worker; afterwards it answers, and nobody was left behind."""
+    go = threading.Event()
+
+    class Heavy(Shelf):
+        def load(self, requests: Iterable[Request]) -> None:
+            assert go.wait(30.0)
+            super().load(requests)
+
+    async def act(crew: ThreadWorkers) -> None:
+        began = time.monotonic()
+        first = await crew.call((table(2),), 0.3)
+        assert (first.answers, first.fault) == ((), QUEUED)
+        assert first.reason == f"the model {MODEL.model_id} is being loaded"
+        assert time.monotonic() - began >= 0.28
+        second = await crew.call((table(2),), 5.0)
+        assert (second.fault, second.reason) == (QUEUED, "every worker is loading a model")
+        go.set()
+        await becomes(lambda: bool(crew._idle))
+        third = await crew.call((table(2),), 30.0)
+        assert isinstance(third.answers[0], PredictionReady)
+        assert (crew.state().restarts, crew.hangs) == (0, False)
+
+    with_workers(act, tmp_path, make=Heavy)
+
+
+def test_models_are_computed_behind_everything_else(tmp_path: Path) -> None:
+    """Loading and computing are niced by five; the loop is not."""
+    nice: list[int] = []
+
+    class Watched(Shelf):
+        def load(self, requests: Iterable[Request]) -> None:
+            nice.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+            super().load(requests)
+
+        def answer(self, requests: Iterable[Request]) -> tuple[Answer, ...]:
+            nice.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+            return super().answer(requests)
+
+    async def act(crew: ThreadWorkers) -> None:
+        await crew.call((table(2),), 30.0)
+        nice.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    with_workers(act, tmp_path, make=Watched)
+    assert nice == [max(5, before), max(5, before), before]
