@@ -64,8 +64,8 @@ def test_a_call_that_comes_too_late_to_begin_hangs_nobody(
     with_workers(act, tmp_path)
 
 
-LONG = 6e-6
-"""Of 1e12 turns: six million, which take the loop of the trap seconds."""
+LONG = 2e-6
+"""Of 1e12 turns: two million, which take the loop of the trap a second or two."""
 
 
 async def becomes(holds: Callable[[], bool]) -> None:
