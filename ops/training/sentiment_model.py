@@ -31,11 +31,12 @@ import sentiment_scores as scores  # noqa: E402
 from sentiment_data import LABELS, PHRASEBANK, TWITTER, Example, read, split  # noqa: E402
 from sentiment_own import own_sets  # noqa: E402
 
+from actors.predictor.pool.session import open_session  # noqa: E402
 from actors.predictor.text.bert import INPUTS, OPSET, OUTPUT  # noqa: E402
 from actors.predictor.text.cleaning import clean_text  # noqa: E402
 from actors.predictor.text.lexicon import Lexicon  # noqa: E402
 from actors.predictor.text.manifest import MANIFEST, MODEL, TOKENIZER, TextManifest  # noqa: E402
-from actors.predictor.text.model import load_text_model, open_session  # noqa: E402
+from actors.predictor.text.model import load_text_model  # noqa: E402
 from actors.predictor.text.tokenizer import Tokenizer  # noqa: E402
 
 SHIPPED: Final = ROOT / "actors" / "predictor" / "models" / "shipped" / "sentiment"

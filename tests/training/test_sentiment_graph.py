@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from actors.predictor.text.model import open_session
+from actors.predictor.pool.session import open_session
 from tests.text_support import tokenizer_of
 
 WIDTH, HEADS, INNER, WORDS, TOKENS = 8, 2, 16, 30, 12

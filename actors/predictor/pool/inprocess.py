@@ -17,6 +17,7 @@ from actors.messages.columns import pack_f64, unpack_f64, unpack_i32
 from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
 from actors.messages.sentiment import SentimentReady, SentimentRequested
 from actors.predictor.models.manifest import SHIPPED, ModelManifest, read_model
+from actors.predictor.pool.session import open_session
 from actors.predictor.pool.texts import HeadlineCache, Load, TextPool
 from daemon.kernel.errors import OperatorError
 
@@ -102,15 +103,7 @@ def load_session(manifest: ModelManifest, folder: Path = SHIPPED) -> Any:
         OperatorError: the file is not what the manifest says, or does not take the features it names.
     """
     data = read_model(manifest, folder)
-    import onnxruntime  # noqa: PLC0415 - 0.2 s and 50 MB that only a run with a model pays
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.use_deterministic_compute = True
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = open_session(data, folder / f"{manifest.name}.onnx")
     inputs = session.get_inputs()
     if len(inputs) != 1 or inputs[0].name != manifest.input or inputs[0].shape[-1] != len(manifest.features):
         raise OperatorError(

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from actors.predictor.pool.session import open_session
 from actors.predictor.text.checks import check_model, check_schema, read_verified
 from actors.predictor.text.cleaning import clean_text, says_something
 from actors.predictor.text.labels import PROBES, try_labels
@@ -160,29 +161,6 @@ def build_text_model(
     model = TextModel(manifest, tokenizer, open_session(model_data, path))
     _try(model, path, probe=probe)
     return model
-
-
-def open_session(data: bytes, path: Path) -> Any:
-    """Return an onnxruntime session of checked bytes: one thread, sequential, deterministic.
-
-    Given bytes and no path, it has no folder in which external data could be looked for.
-
-    Raises:
-        OperatorError: ``MODEL_FORMAT``, onnxruntime does not take it.
-    """
-    import onnxruntime  # noqa: PLC0415 - 0.2 s and 50 MB that only who has a model pays
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.use_deterministic_compute = True
-    options.log_severity_level = 4
-    try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen kinds that share no parent
-        reason = str(error).splitlines()[0][:200]
-        raise OperatorError(f"{path} is not taken by onnxruntime: {reason}", code="MODEL_FORMAT") from None
 
 
 def _try(model: TextModel, path: Path, *, probe: bool) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from actors.predictor.pool.session import open_session
 from actors.predictor.text.bert import BertConfig, quantise, random_weights, read_config, write_bert
 from actors.predictor.text.checks import check_model
-from actors.predictor.text.model import open_session
 from daemon.kernel.errors import OperatorError
 from tests.text_support import config
 
