@@ -186,6 +186,15 @@ def test_a_move_is_unknown_where_prices_are() -> None:
     assert math.isnan(move_of(past_of(closes, 6), float("nan")))
     assert math.isnan(move_of(past_of([*closes[:-6], float("nan"), *closes[-5:]], 6), 100.0))
     assert math.isnan(move_of(past_of([100.0] * 21, 6), 100.0))
+    # What a split leaves of a price that stood still is rounding; a deviation of a millionth is a price that moved.
+    still = [100.0 / 3 * (1 + 1e-15 * (i % 2)) for i in range(21)]
+    assert math.isnan(move_of(past_of(still, 6), 100.0 / 3))
+    assert math.isfinite(move_of(past_of(walk(21, 1e-6), 6), 100.0))
+    # A price of nothing is none: as the move's begin, among the returns, and now.
+    assert math.isnan(move_of(past_of([*closes[:-6], 0.0, *closes[-5:]], 6), 100.0))
+    assert past_of([0.0, *closes[1:]], 6) == past_of(closes[1:], 6)
+    assert math.isnan(move_of(past_of(closes, 6), 0.0))
+    assert math.isnan(move_of(past_of(closes, 6), float("inf")))
 
 
 def test_what_is_less_something_unknown_is_unknown() -> None:
@@ -193,3 +202,13 @@ def test_what_is_less_something_unknown_is_unknown() -> None:
     assert math.isnan(less(0.5, float("nan")))
     assert math.copysign(1.0, less(0.3, 0.3)) == 1.0
     assert np.isclose(less(0.5, -0.25), 0.75)
+
+
+def test_figures_have_six_digits() -> None:
+    """Tones of 1, 0 and 0: a third, the root of 2/9; a third as norm; and what is between two figures has no more."""
+    found = read([said(0, (0.0, 0.0, 1.0)), said(0, (0.0, 1.0, 0.0)), said(0, (0.0, 1.0, 0.0))], NOW, PARAMS)
+    assert (found.score, found.dispersion) == (0.333333, 0.471405)
+    assert norm_of([1, 0, 0, 1, 0, 0]) == 0.333333
+    assert 0.3 - 0.1 != 0.2
+    assert less(0.3, 0.1) == 0.2
+    assert less(0.333333, math.sqrt(2) / 3) == -0.138072  # 0.4714045...
