@@ -71,6 +71,10 @@ def read_config(raw: Mapping[str, Any], where: str) -> BertConfig:
     sizes = (config.hidden_size, config.num_hidden_layers, config.num_attention_heads, config.intermediate_size)
     if min(sizes) < 1 or config.hidden_size % config.num_attention_heads or max(sizes) > 16_384:
         raise OperatorError(f"{where} says sizes that fit no network: {sizes}", code="MODEL_CONFIG")
+    if not 0.0 < config.layer_norm_eps < 1.0:
+        raise OperatorError(
+            f"{where} says layer_norm_eps {config.layer_norm_eps}, not a little above 0", code="MODEL_CONFIG"
+        )
     return config
 
 
@@ -98,7 +102,8 @@ class _Writer:
                 f"{self._where}: the tensor {name} is {list(found.shape)}, but config.json says {list(shape)}",
                 code="MODEL_WEIGHTS",
             )
-        value = found.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+            value = found.astype(np.float32, copy=False)
         if not np.isfinite(value).all():
             raise OperatorError(f"{self._where}: the tensor {name} holds what is no number", code="MODEL_WEIGHTS")
         return value

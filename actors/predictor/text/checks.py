@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import numpy as np
 
 from actors.predictor.text.flow import check_flow
 from actors.predictor.text.manifest import MODEL, TOKENIZER, TextManifest
+from actors.predictor.text.plain import read_plain, refuse
 from actors.predictor.text.wire import FLOAT, INT64, TYPE_NAMES, Graph, Tensor, Value, WireError, read_graph, shown
 from daemon.kernel.errors import OperatorError
 
@@ -76,35 +75,6 @@ def read_verified(folder: Path, name: str, digest: str) -> bytes:
             code="MODEL_DIGEST",
             remedy="import or fetch it again; a file that is not what it was tested as is never loaded",
         )
-    return data
-
-
-def read_plain(path: Path, limit: int) -> bytes:
-    """Return the bytes of a plain file, no link, of at most ``limit`` bytes.
-
-    Raises:
-        OperatorError: it is none.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        if path.is_symlink():
-            refuse(path, "is a link; a model's files lie in its own folder", "MODEL_LINK", "copy it with: cp -rL")
-        raise OperatorError(
-            f"{path} cannot be read: {error.strerror}", code="NO_MODEL", remedy="import or fetch the model again"
-        ) from None
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
-        os.close(descriptor)
-        refuse(path, "is no plain file", "MODEL_LINK")
-    with os.fdopen(descriptor, "rb") as file:
-        if found.st_size > limit:
-            refuse(path, f"has {found.st_size:,} bytes; at most {limit:,} are read", "MODEL_SIZE")
-        data = file.read(limit + 1)
-    if not data:
-        refuse(path, "is empty", "MODEL_SIZE")
-    if len(data) > limit:
-        refuse(path, f"grows beyond the {limit:,} bytes that are read", "MODEL_SIZE")
     return data
 
 
@@ -261,8 +231,3 @@ def _integers(tensor: Tensor) -> list[int]:
 def _shown(value: Value) -> str:
     sizes = ", ".join("free" if size is None else str(size) for size in value.dims)
     return f"{shown(value.name)[1:-1]} {TYPE_NAMES.get(value.type, 'no tensor')} [{sizes}]"
-
-
-def refuse(path: Path, what: str, code: str, remedy: str = "") -> NoReturn:
-    """Refuse a file in one sentence that begins with its name."""
-    raise OperatorError(f"{path} {what}", code=code, remedy=remedy or "it is not loaded")

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -26,8 +27,8 @@ from actors.predictor.text.checks import (
     check_model,
     check_output,
     inputs_of,
+    names_of,
     opset_of,
-    read_plain,
     read_verified,
 )
 from actors.predictor.text.labels import parse_labels, read_labels
@@ -40,6 +41,7 @@ from actors.predictor.text.manifest import (
     read_text_manifest,
 )
 from actors.predictor.text.parity import FULL
+from actors.predictor.text.plain import read_plain, write_plain
 from actors.predictor.text.store import Found, ModelStore
 from actors.predictor.text.trial import try_model
 from daemon.kernel.errors import OperatorError
@@ -86,10 +88,7 @@ def import_model(source: Path, store: ModelStore, asked: Asked) -> Found:
     if not source.exists():
         raise OperatorError(f"{source} does not exist", code="NO_MODEL", remedy="name a folder or an .onnx file")
     with store.staging() as stage:
-        if source.is_dir() and (source / MANIFEST).is_file():
-            manifest = _copy(source, stage, asked)
-        else:
-            manifest = _assemble(source, folder, stage, asked)
+        manifest = _copy(source, stage, asked) if _has_manifest(source) else _assemble(source, folder, stage, asked)
         if store.shipped(manifest.name):
             raise OperatorError(
                 f"a model named {manifest.name} ships with the package", code="MODEL_NAME", remedy="say --name OTHER"
@@ -97,7 +96,7 @@ def import_model(source: Path, store: ModelStore, asked: Asked) -> Found:
         _write_manifest(stage, manifest)
         measured = _tried(stage, source)
         files = manifest.files
-        if not (asked.keep_fp32 or (source / MANIFEST).is_file()):  # it was there to be compared with
+        if not (asked.keep_fp32 or _has_manifest(source)):  # it was there to be compared with
             files = {name: digest for name, digest in files.items() if name != FULL}
             (stage / FULL).unlink(missing_ok=True)
         _write_manifest(stage, msgspec.structs.replace(manifest, files=files, metrics=manifest.metrics | measured))
@@ -110,8 +109,8 @@ def _tried(stage: Path, source: Path) -> dict[str, dict[str, float]]:
         return try_model(stage)
     except OperatorError as error:
         folder = source if source.is_dir() else source.parent
-        whole = source.is_dir() and (source / MANIFEST).is_file()
-        found = source / MODEL if whole else source if source.is_file() else _choose(source)
+        whole = _has_manifest(source)
+        found = source / MODEL if whole else _choose(source) if source.is_dir() else source
         message = error.message.replace(str(stage / MODEL), str(found)).replace(str(stage), str(folder))
         raise OperatorError(message, code=error.code, remedy=error.remedy) from None
 
@@ -126,24 +125,34 @@ def export_model(folder: Path, target: Path) -> TextManifest:
     if target.exists():
         raise OperatorError(f"{target} exists", code="EXISTS", remedy="name a folder that does not")
     files = {name: read_verified(folder, name, digest) for name, digest in manifest.files.items()}
-    target.mkdir(parents=True)
-    for name, data in files.items():
-        (target / name).write_bytes(data)
-    _write_manifest(target, manifest)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as beside:
+        stage = Path(beside) / target.name
+        stage.mkdir()
+        for name, data in files.items():
+            write_plain(stage / name, data)
+        _write_manifest(stage, manifest)
+        stage.rename(target)  # whole or not at all
     return manifest
+
+
+def _has_manifest(source: Path) -> bool:
+    """Whether a source says itself what it is; a link or pipe in the place of its manifest is for who reads it."""
+    path = source / MANIFEST
+    return source.is_dir() and (path.exists() or path.is_symlink())
 
 
 def _copy(source: Path, stage: Path, asked: Asked) -> TextManifest:
     """Take a folder with a manifest as it is."""
     manifest = read_text_manifest(source)
     for name, digest in manifest.files.items():
-        (stage / name).write_bytes(read_verified(source, name, digest))
+        write_plain(stage / name, read_verified(source, name, digest))
     return msgspec.structs.replace(manifest, name=_name(asked.name or manifest.name, source))
 
 
 def _assemble(source: Path, folder: Path, stage: Path, asked: Asked) -> TextManifest:
     """Make a model folder of files without a manifest."""
-    found = source if source.is_file() else _choose(folder)
+    found = _choose(source) if source.is_dir() else source
     files, schema = {}, {}
     if found.suffix != ".safetensors":  # first: of a file that is no model nothing else is worth saying
         files[MODEL] = read_plain(found, SIZES_MAX[MODEL])
@@ -155,7 +164,7 @@ def _assemble(source: Path, folder: Path, stage: Path, asked: Asked) -> TextMani
         files |= _convert(found, config, len(labels), asked)
         schema = _schema(files[MODEL], found)
     for name, data in files.items():
-        (stage / name).write_bytes(data)
+        write_plain(stage / name, data)
     return TextManifest(
         name=_name(asked.name, source),
         kind="sentiment",
@@ -211,12 +220,10 @@ def _schema(data: bytes, path: Path) -> dict[str, Any]:
     """Return what the manifest says of a graph, read from the graph."""
     graph = check_model(data, path)
     inputs = inputs_of(graph)
-    strange = [value.name for value in inputs if value.name not in INPUTS]
+    strange = [value for value in inputs if value.name not in INPUTS]
     if strange or not inputs:
-        raise OperatorError(
-            f"{path} takes {', '.join(strange) or 'nothing'}; a text model takes {', '.join(INPUTS)}",
-            code="MODEL_SCHEMA",
-        )
+        message = f"{path} takes {names_of(strange)}; a text model takes {', '.join(INPUTS)}"
+        raise OperatorError(message, code="MODEL_SCHEMA")
     for value in inputs:
         check_input(value, path)
     outputs = [value for value in graph.outputs if value.name == OUTPUT] or list(graph.outputs[:1])
@@ -238,7 +245,13 @@ def _convert(path: Path, config: Mapping[str, Any], labels: int, asked: Asked) -
     network = read_config(config, str(path.parent / CONFIG))
     try:
         weights = load(read_plain(path, OTHER_MAX))
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+    except KeyError as error:  # numpy has no such numbers
+        raise OperatorError(
+            f"{path} holds numbers of the type {str(error)[:40]}, which are not converted here",
+            code="MODEL_FORMAT",
+            remedy="save the weights in float32 or float16 where they come from",
+        ) from None
+    except (SafetensorError, ValueError, TypeError) as error:
         raise OperatorError(f"{path} is no safetensors file: {error}", code="MODEL_FORMAT") from None
     full = write_bert(weights, network, labels, str(path), int8=False)
     if asked.fp32:
@@ -289,4 +302,4 @@ def _name(asked: str, source: Path) -> str:
 
 
 def _write_manifest(folder: Path, manifest: TextManifest) -> None:
-    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    write_plain(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from actors.predictor.text.plain import read_plain
 from daemon.kernel.errors import OperatorError
 
 MANIFEST: Final = "manifest.json"
@@ -97,17 +98,14 @@ def read_text_manifest(folder: Path) -> TextManifest:
     """
     path = folder / MANIFEST
     try:
-        with path.open("rb") as file:
-            raw = file.read(MANIFEST_BYTES_MAX + 1)
-    except OSError as error:
-        raise OperatorError(
-            f"{path} cannot be read: {error.strerror}",
-            code="NO_MODEL",
-            remedy="a model folder holds manifest.json, model.onnx and tokenizer.json; make one with: tradingd model "
-            "import",
-        ) from None
-    if len(raw) > MANIFEST_BYTES_MAX:
-        raise OperatorError(f"{path} is larger than {MANIFEST_BYTES_MAX // 1024} KiB", code="BAD_MANIFEST")
+        raw = read_plain(path, MANIFEST_BYTES_MAX)
+    except OperatorError as error:
+        if error.code == "MODEL_SIZE":
+            raise OperatorError(error.message, code="BAD_MANIFEST") from None
+        remedy = (
+            "a model folder holds manifest.json, model.onnx and tokenizer.json; make one with: tradingd model import"
+        )
+        raise OperatorError(error.message, code=error.code, remedy=remedy) from None
     return decode_text_manifest(raw, str(path))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from actors.predictor.text.checks import refuse
+from actors.predictor.text.plain import refuse
 
 PARTS_MAX: Final = 16
 """Of one field, those within a sequence included: each goes over the whole text."""

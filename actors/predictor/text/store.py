@@ -21,7 +21,9 @@ from typing import Final
 
 import msgspec
 
+from actors.predictor.text.lexicon import NAME as LEXICON
 from actors.predictor.text.manifest import MANIFEST, NAME_PATTERN, TextManifest, read_text_manifest
+from actors.predictor.text.plain import read_plain
 from daemon.kernel.errors import OperatorError
 
 SHIPPED: Final = Path(__file__).parent.parent / "models" / "shipped"
@@ -30,6 +32,7 @@ DEFAULT: Final = "sentiment"
 FOLDER: Final = Path("models") / "text"
 """Below the state directory."""
 _ACTIVE: Final = "active.json"
+_ACTIVE_BYTES_MAX: Final = 4096
 _STAGE: Final = ".stage-"
 _LOCK: Final = ".lock"
 _VERSION: Final = re.compile(r"[0-9a-f]{12}\Z")
@@ -111,7 +114,9 @@ class ModelStore:
         return [found for name in sorted(names) for found in self._versions(name)]
 
     def shipped(self, name: str) -> bool:
-        """Whether a model of this name ships with the package."""
+        """Whether a model of this name ships with the package: a text model, a price model or the list of words."""
+        if name == LEXICON or (self._shipped / f"{name}.json").is_file():
+            return True
         return any(path.name == name for path in self._shipped_folders())
 
     def add(self, stage: Path) -> Found:
@@ -183,20 +188,22 @@ class ModelStore:
                 continue
 
     def _activate(self, name: str, version: str) -> None:
-        before = self._active(name)
+        try:
+            before = self._active(name)
+        except OperatorError:  # damaged: nobody knows which was in use, and this one is from now on
+            before = Active("")
         if before.active != version:
             _replace(self.root / name / _ACTIVE, msgspec.json.encode(Active(version, before.active)))
 
     def _active(self, name: str) -> Active:
         path = self.root / name / _ACTIVE
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Active)
-        except FileNotFoundError:
-            return Active("")
-        except (OSError, msgspec.DecodeError) as error:
-            raise OperatorError(
-                f"{path} cannot be used: {error}", code="BAD_MANIFEST", remedy="import or fetch the model again"
-            ) from None
+            return msgspec.json.decode(read_plain(path, _ACTIVE_BYTES_MAX), type=Active)
+        except (OperatorError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            if not path.exists() and not path.is_symlink():
+                return Active("")
+            message = error.message if isinstance(error, OperatorError) else f"{path} cannot be used: {error}"
+            raise OperatorError(message, code="BAD_MANIFEST", remedy="import or fetch the model again") from None
 
     def _versions(self, name: str) -> list[Found]:
         for path in self._shipped_folders():

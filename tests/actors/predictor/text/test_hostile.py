@@ -16,11 +16,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from actors.predictor.text.checks import check_model, read_plain
+from actors.predictor.text.checks import check_model
 from actors.predictor.text.graph import Graph, _bytes, _number
 from actors.predictor.text.manifest import LABELS
 from actors.predictor.text.model import load_text_model
 from actors.predictor.text.parts import check_tokenizer
+from actors.predictor.text.plain import read_plain
 from daemon.kernel.errors import OperatorError
 from tests.text_support import ORDER, config, model_onnx, network, tokenizer_json, weights, write_bert, write_model
 
@@ -121,7 +122,7 @@ def test_a_changed_tokenizer_is_found_too(tmp_path: Path) -> None:
     assert refused(folder).code == "MODEL_DIGEST"
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["manifest.json", "model.onnx", "tokenizer.json"])
 def test_a_link_in_a_model_folder_is_refused(tmp_path: Path, name: str) -> None:
     """Even where what it leads to has the right digest: it may be another file a moment later."""
     folder = write_model(tmp_path / "m")

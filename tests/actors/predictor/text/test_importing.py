@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -478,3 +479,122 @@ def test_a_damaged_pointer_or_manifest_is_told_not_guessed(store: ModelStore, ti
     with pytest.raises(OperatorError) as caught:
         store.find("tone")
     assert "active.json" in caught.value.message
+
+
+@pytest.mark.parametrize("broken", ["garbage", "huge", "pipe", "link"])
+def test_a_damaged_pointer_is_mended_by_importing_again(store: ModelStore, tiny: Path, broken: str) -> None:
+    """As its sentence says; and it is told, not waited for."""
+    found = import_model(tiny, store, Asked(name="tone"))
+    path = store.root / "tone" / "active.json"
+    path.unlink()
+    if broken == "pipe":
+        os.mkfifo(path)
+    elif broken == "link":
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_bytes(b"{" if broken == "garbage" else b" " * 5_000)
+    with pytest.raises(OperatorError, match=r"active\.json") as caught:
+        store.find("tone")
+    assert caught.value.code == "BAD_MANIFEST"
+    assert "import" in caught.value.remedy
+    import_model(tiny, store, Asked(name="tone"))
+    assert store.find("tone") == found.folder
+    assert sorted(file.name for file in (store.root / "tone").iterdir()) == sorted([found.version, "active.json"])
+
+
+@pytest.mark.parametrize("name", ["price_5d", "lexicon", "sentiment"])
+def test_no_stranger_takes_the_name_of_what_ships(tmp_path: Path, tiny: Path, name: str) -> None:
+    """Price models and the list of words ship as well: whoever asks for them by name gets ours."""
+    with pytest.raises(OperatorError) as caught:
+        import_model(tiny, ModelStore(tmp_path / "state"), Asked(name=name))
+    assert caught.value.code == "MODEL_NAME"
+
+
+def test_a_disk_that_is_full_is_named_and_nothing_is_left(tmp_path: Path, source: Path) -> None:
+    """A file that may not grow is as good as a full disk; the version before is in use all the same."""
+    store = ModelStore(tmp_path / "state", shipped=tmp_path / "none")
+    before = import_model(source, store, Asked(name="tone"))
+    told = subprocess.run(
+        [sys.executable, "-m", "daemon", "model", "import", str(source), "--name", "tone", "--fp32"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "STATE_DIRECTORY": str(tmp_path / "state")},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 1
+    assert "cannot be written" in told.stderr
+    assert "see to the disk" in told.stderr
+    assert store.find("tone") == before.folder
+    assert list(store.root.glob(".stage-*")) == []
+
+
+def test_a_pipe_or_link_in_the_place_of_a_manifest_is_refused(tmp_path: Path, store: ModelStore, tiny: Path) -> None:
+    """It was waited for, for ever, or taken for a folder without one."""
+    folder = write_model(tmp_path / "m")
+    (folder / "manifest.json").unlink()
+    os.mkfifo(folder / "manifest.json")
+    with pytest.raises(OperatorError, match=r"manifest\.json is no plain file"):
+        read_text_manifest(folder)
+    assert refused(folder, store).code == "MODEL_LINK"
+    (folder / "manifest.json").unlink()
+    (folder / "manifest.json").symlink_to(tiny / "manifest.json")
+    assert refused(folder, store).code == "MODEL_LINK"
+
+
+def test_a_source_that_is_no_file_is_refused(tmp_path: Path, store: ModelStore) -> None:
+    """A device, or a pipe nobody writes into."""
+    os.mkfifo(tmp_path / "model.onnx")
+    for path in (tmp_path / "model.onnx", Path("/dev/zero")):
+        error = refused(path, store)
+        assert error.code == "MODEL_LINK"
+        assert str(path) in error.message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 0.0, 1.0, 1e300])
+def test_a_step_of_the_norms_that_is_none_is_refused_by_its_field(
+    tmp_path: Path, store: ModelStore, value: float
+) -> None:
+    """It stands in the configuration, and that is where a person can look."""
+    error = refused(write_source(tmp_path / "hub", layer_norm_eps=value), store)
+    assert error.code == "MODEL_CONFIG"
+    assert "config.json says layer_norm_eps" in error.message
+
+
+def test_numbers_numpy_does_not_know_are_named(tmp_path: Path, store: ModelStore) -> None:
+    """Half of the models of a hub are in bfloat16: it is no fault of the file."""
+    folder = write_source(tmp_path / "hub")
+    head = json.dumps({"a": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}).encode()
+    (folder / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + b"\0\0")
+    error = refused(folder, store)
+    assert error.code == "MODEL_FORMAT"
+    assert "numbers of the type 'BF16'" in error.message
+    assert "float32" in error.remedy
+
+
+def test_weights_beyond_float32_are_no_numbers(tmp_path: Path, store: ModelStore) -> None:
+    """Refused by name, without a warning of numpy's before the sentence (warnings are errors in tests)."""
+    folder = write_source(tmp_path / "hub")
+    found = load_file(folder / "model.safetensors")
+    found["classifier.bias"] = np.array([1e300, 0.0, 0.0])
+    save_file(found, folder / "model.safetensors")
+    error = refused(folder, store)
+    assert error.code == "MODEL_WEIGHTS"
+    assert "classifier.bias" in error.message
+
+
+def test_an_export_is_whole_or_not_there(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk fills up in the middle, the next try finds nothing in its way."""
+
+    def full(path: Path, _data: bytes) -> None:
+        raise OperatorError(f"{path} cannot be written: No space left on device", code="MODEL_WRITE")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("actors.predictor.text.importing.write_plain", full)
+        with pytest.raises(OperatorError, match="cannot be written"):
+            export_model(tiny, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+    export_model(tiny, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert load_text_model(tmp_path / "out").model_id == load_text_model(tiny).model_id
