@@ -129,6 +129,82 @@ def test_a_path_no_socket_can_have_is_said(tmp_path: Path) -> None:
         link.close()
 
 
+class Dropping(Pretender):
+    """Hangs up on the first request, after ``before``; answers the second."""
+
+    def __init__(self, path: Path, before: Callable[[Ask], list[Frame]]) -> None:
+        """Listen."""
+        self.asked: list[Ask] = []
+        self._before = before
+        super().__init__(path, pack(WELCOME), silent)
+
+    def _serve(self, link: socket.socket) -> None:
+        def reply(ask: Ask) -> list[Frame]:
+            self.asked.append(ask)
+            if len(self.asked) > 1:
+                return [Taken(ask.number), Answered(ask.number, answered(ask))]
+            for frame in self._before(ask):
+                link.sendall(pack(frame))
+            link.shutdown(socket.SHUT_RDWR)
+            return []
+
+        self._reply = reply
+        super()._serve(link)
+
+
+@contextmanager
+def dropping(
+    folder: Path, before: Callable[[Ask], list[Frame]], fallback: Elsewhere
+) -> Iterator[tuple[Dropping, pool_module.HostPool]]:
+    """Run a host that drops the first request, and a client of it."""
+    host = Dropping(folder / "s", before)
+    pool = pool_module.HostPool(str(folder / "s"), deadline_s=20.0, fallback=fallback, taken_s=20.0)
+    pool.start()
+    try:
+        reachable(pool)
+        yield host, pool
+    finally:
+        pool.close()
+        host.close()
+
+
+def test_a_request_that_was_lost_before_it_was_read_is_sent_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is a connection again in time, here five seconds; under another number."""
+    monkeypatch.setattr(pool_module, "AGAIN_S", 5.0)
+    elsewhere = Elsewhere()
+    with dropping(tmp_path, lambda _: [], elsewhere) as (host, pool):
+        assert isinstance(pool.predict(table(2)), PredictionReady)
+        first, second = host.asked
+        assert first.request == second.request
+        assert first.number != second.number
+        assert 0 < second.budget_ms <= first.budget_ms <= 20_000
+        assert (pool.facts().answered, elsewhere.asked) == (1, [])
+
+
+def test_a_request_that_was_read_before_the_connection_was_lost_is_sent_to_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host may have died of it."""
+    monkeypatch.setattr(pool_module, "AGAIN_S", 5.0)
+    elsewhere = Elsewhere()
+    with dropping(tmp_path, lambda ask: [Taken(ask.number)], elsewhere) as (host, pool):
+        answer = pool.predict(table(2))
+        assert isinstance(answer, PredictionUnavailable)
+        assert "may have died of this request" in answer.reason
+        assert (len(host.asked), elsewhere.asked) == (1, [])
+
+
+def test_a_request_that_was_lost_for_longer_is_computed_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no connection within the time: nobody has read it, so nobody is to blame."""
+    monkeypatch.setattr(pool_module, "AGAIN_S", 0.0)
+    elsewhere = Elsewhere()
+    with dropping(tmp_path, lambda _: [], elsewhere) as (host, pool):
+        assert isinstance(pool.predict(table(2)), PredictionReady)
+        assert (len(host.asked), elsewhere.asked) == (1, ["a-0"])
+
+
 # -- what it says of itself --------------------------------------------------------------------------------------------
 
 ENDLESS = "\x1b[2J\nno " + "words " * 200_000
