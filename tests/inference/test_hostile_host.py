@@ -317,13 +317,13 @@ def test_a_host_that_says_at_its_deadline_that_nobody_was_free_is_believed(
             super()._serve(link)
 
     host = Prompt(tmp_path / "s", pack(WELCOME), silent)
-    pool = pool_module.HostPool(str(tmp_path / "s"), deadline_s=0.3, fallback=elsewhere)
+    pool = pool_module.HostPool(str(tmp_path / "s"), deadline_s=0.3, fallback=elsewhere, taken_s=5.0)
     pool.start()
     try:
         reachable(pool)
         assert isinstance(pool.predict(table(2)), PredictionReady)
         assert elsewhere.asked == ["a-0"]
-        assert 200 <= budgets[0] <= 300
+        assert 0 < budgets[0] <= 300
         assert pool.facts().late == 0
     finally:
         pool.close()
