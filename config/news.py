@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from config.fields import Bounds, Section
 
@@ -27,4 +27,13 @@ class SentimentSettings(Section):
     min_items: Annotated[int, Bounds("1", "200", decimals=0)] = 1
     """Scored headlines below which a symbol has no score."""
     source_weights: dict[str, Weight] = Field(default_factory=dict)
-    """What headlines of a source weigh, [predictor.sentiment.source_weights]; the others weigh 1."""
+    """What headlines of a source weigh, [predictor.sentiment.source_weights]; the others weigh 1. "": of no source."""
+
+    @model_validator(mode="after")
+    def _each_source_once(self) -> Self:
+        named: dict[str, str] = {}
+        for name in self.source_weights:
+            other = named.setdefault(name.strip().lower(), name)
+            if other != name:
+                raise ValueError(f"source_weights names one source twice: {other!r} and {name!r}")
+        return self

@@ -40,9 +40,7 @@ def _params(settings: Settings, model_id: str) -> SentimentParams:
         half_life_ns=int(chosen.half_life_hours * HOUR_NS),
         window_ns=int(chosen.window_hours * HOUR_NS),
         min_items=chosen.min_items,
-        weights=tuple(
-            (name.strip().lower(), float(weight)) for name, weight in sorted(chosen.source_weights.items()) if name
-        ),
+        weights=tuple((name.strip().lower(), float(weight)) for name, weight in sorted(chosen.source_weights.items())),
     )
 
 

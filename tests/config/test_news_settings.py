@@ -13,6 +13,7 @@ from config.settings import Settings, settings_digest, settings_tree
 from config.show import rows, to_toml
 from config.sources import Loaded, load_settings
 from daemon.kernel.errors import ConfigError
+from daemon.system.news import sentiment_params
 
 
 def load(tmp_path: Path, text: str = "", sets: tuple[str, ...] = (), **environ: str) -> Loaded:
@@ -34,6 +35,21 @@ def test_weights_of_sources_come_from_files_variables_and_sets(tmp_path: Path) -
         "a.b": Decimal(1),
         "blog": Decimal(0),
     }
+
+
+def test_a_source_is_named_once(tmp_path: Path) -> None:
+    """Names count in any case of their letters: of two weights nobody could tell which holds."""
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path, '[predictor.sentiment.source_weights]\nWire = 2\n" wire " = 0\n')
+    assert "source_weights names one source twice: 'Wire' and ' wire '" in refused.value.message
+
+
+def test_headlines_without_a_source_may_weigh_otherwise_too(tmp_path: Path) -> None:
+    """Their name is empty."""
+    text = '[predictor.sentiment]\nmodel = "lexicon"\n[predictor.sentiment.source_weights]\n"" = 0.5\nWire = 2\n'
+    params = sentiment_params(load(tmp_path, text).settings, news=True)
+    assert params is not None
+    assert [params.weight(source) for source in ("", " ", "wire", "WIRE ", "other")] == [0.5, 0.5, 2.0, 2.0, 1.0]
 
 
 def test_what_is_shown_reads_back(tmp_path: Path) -> None:
