@@ -42,7 +42,7 @@ def first_inputs(running: Running) -> list[Input]:
         core.sequencer.rewarm(warm)
         running.loop.tape_warm(warm)
     if running.free_running and core.feed_n:
-        now = core.clock.now()
+        now = running.missed_until = core.clock.now()
         inputs.append(Input(GapDetected(now, FEED, core.sequencer.last_ts, now), "feed"))
         inputs += [
             # Said again, so that orders of the day know that their day is not over.

@@ -114,6 +114,8 @@ class Running:
         self.root: Supervisor
         self.control_lost = ""
         self._feed_scope: anyio.CancelScope | None = None
+        self.missed_until: int | None = None
+        """Until when a start has told that nothing was seen: from then on everything is, however long it takes."""
 
     # -- wiring ------------------------------------------------------------------------------------------------------
 
@@ -259,7 +261,11 @@ class Running:
         inputs = self.prepared.data.recording.inputs(resume_of(core))
         if not self.free_running or self._pace.speed is None or not core.feed_n:
             return inputs
-        return seen_from(inputs, core.clock.now())
+        now, self.missed_until = self.missed_until, None
+        if now is None:  # the reader alone was started again: nobody has told yet what that cost
+            now = core.clock.now()
+            self._gap(core.feed_ts, now)
+        return seen_from(inputs, now)
 
     def supervised(self, event: SupervisionEvent) -> None:
         """Hear of what happens to the children."""
