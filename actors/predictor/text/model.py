@@ -168,7 +168,14 @@ def _try(model: TextModel, path: Path, *, probe: bool) -> None:
     model.check_vocabulary()
     first = PROBES["neutral"][0]
     longest = " ".join(text for texts in PROBES.values() for text in texts)
-    if not np.isfinite(model.score([first, longest])).all():
+    finite = np.isfinite(model.score([first, longest])).all()
+    if model.abstained:
+        raise OperatorError(
+            f"the tokenizer of {path.parent} knows no word of {first!r}",
+            code="TOKENIZER",
+            remedy="put the one beside the model that it was trained with",
+        )
+    if not finite:
         raise OperatorError(
             f"{path} answers {model.manifest.output} that is no number", code="MODEL_OUTPUT", remedy="it is not used"
         )

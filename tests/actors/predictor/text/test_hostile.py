@@ -18,6 +18,7 @@ import pytest
 
 from actors.predictor.text.checks import check_model
 from actors.predictor.text.graph import Graph, _bytes, _number
+from actors.predictor.text.labels import PROBES
 from actors.predictor.text.manifest import LABELS
 from actors.predictor.text.model import load_text_model
 from actors.predictor.text.parts import check_tokenizer
@@ -467,6 +468,23 @@ def test_a_tokenizer_of_more_words_than_the_graph_knows_is_refused(tmp_path: Pat
     manifest["files"]["tokenizer.json"] = hashlib.sha256(data).hexdigest()
     (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
     assert refused(folder).code == "MODEL_OUTPUT"
+
+
+def test_a_tokenizer_that_knows_no_word_is_refused(tmp_path: Path) -> None:
+    """As an exporter writes it that was given no words: every text is unknown words, every answer none."""
+    raw = json.loads(tokenizer_json())
+    raw["model"]["vocab"] = {word: i for word, i in raw["model"]["vocab"].items() if word.startswith("[")}
+    data = json.dumps(raw).encode()
+    folder = write_model(tmp_path / "m")
+    (folder / "tokenizer.json").write_bytes(data)
+    manifest = msgspec.json.decode((folder / "manifest.json").read_bytes())
+    manifest["files"]["tokenizer.json"] = hashlib.sha256(data).hexdigest()
+    (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    error = refused(folder)
+    assert (error.code, error.message) == (
+        "TOKENIZER",
+        f"the tokenizer of {folder} knows no word of {PROBES['neutral'][0]!r}",
+    )
 
 
 @pytest.mark.parametrize(
