@@ -285,9 +285,15 @@ def test_an_answer_beside_a_fault_is_none(tmp_path: Path, fault: str) -> None:
     assert elsewhere.asked == []
 
 
-def test_an_answer_that_does_not_fit_is_not_counted_as_one(tmp_path: Path) -> None:
-    """For three symbols where two were asked: nobody answered."""
-    answer = asked(lambda ask: [Answered(ask.number, answered(ask, ids=b"\0" * 12))], tmp_path)
+@pytest.mark.parametrize(
+    "changes", [{"ids": b"\0" * 12}, {"p_up": b"\0" * 8}, {"p_up": b"\0" * 13}, {"score": b""}, {"score": b"\0" * 24}]
+)
+def test_an_answer_that_does_not_fit_is_not_counted_as_one(tmp_path: Path, changes: dict[str, bytes]) -> None:
+    """For three symbols where two were asked, or columns of another length: nobody answered.
+
+    The core would take the strategy for broken, and switch it off after three of them.
+    """
+    answer = asked(lambda ask: [Answered(ask.number, answered(ask, **changes))], tmp_path)
     assert isinstance(answer, PredictionUnavailable)
     assert "does not fit" in answer.reason
 

@@ -353,7 +353,12 @@ def _unavailable(request: Request, answer: Answer) -> PredictionUnavailable:
 def _fits(request: Request, answer: Answer) -> bool:
     """Whether an answer is about what was asked. Scores of texts are kept, so they must be probabilities as well."""
     if isinstance(request, InferenceRequested):
-        return isinstance(answer, PredictionReady) and answer.ids == request.ids
+        rows = 2 * len(request.ids)  # four bytes a symbol, eight a number
+        return (
+            isinstance(answer, PredictionReady)
+            and answer.ids == request.ids
+            and len(answer.p_up) == len(answer.score) == rows
+        )
     return (
         isinstance(answer, SentimentReady)
         and answer.news_ids == request.news_ids
