@@ -157,3 +157,50 @@ def test_a_client_that_hangs_up_leaves_no_thread_behind(tmp_path: Path) -> None:
         assert isinstance(answers[0], PredictionUnavailable)
         assert not any(t.name == "inference-link" for t in threading.enumerate())
     until(lambda: threading.active_count() <= before, "the test's own threads", 20)
+
+
+BIG = 60_000
+"""Symbols whose features are 4 MB: twenty times what a socket takes at once."""
+
+
+def test_a_request_of_many_symbols_reaches_a_host_that_reads_it_in_pieces(tmp_path: Path) -> None:
+    """Whole, and its answer comes back whole."""
+    with pretending(tmp_path, pack(WELCOME), prompt, deadline_s=30.0, taken_s=20.0) as (_, pool):
+        reachable(pool)
+        answer = pool.predict(table(BIG))
+        assert isinstance(answer, PredictionReady)
+        assert len(answer.p_up) == 8 * BIG
+        assert pool.facts().opened == 0
+
+
+class Full(Pretender):
+    """Reads nothing behind the greeting of its first client."""
+
+    def _serve(self, link: socket.socket) -> None:
+        if self.connected > 1:
+            super()._serve(link)
+        elif link.recv(65536):
+            link.sendall(self._first + pack(well(1)))
+
+
+def test_a_host_that_reads_half_a_request_costs_no_more_than_one_that_is_stopped(tmp_path: Path) -> None:
+    """The daemon computes; nothing can follow half a frame, so the connection is made anew, and then it is asked."""
+    host, elsewhere = Full(tmp_path / "s", pack(WELCOME), prompt), Elsewhere()
+    pool = HostPool(str(tmp_path / "s"), deadline_s=30.0, fallback=elsewhere, taken_s=0.3)
+    pool.start()
+    try:
+        until(lambda: pool._link.connected == 1, "a connection", 20)
+        pool._breaker.life()
+        began = time.monotonic()
+        assert isinstance(pool.predict(table(BIG)), PredictionReady)
+        assert 0.3 <= time.monotonic() - began < 15.0
+        assert elsewhere.asked == ["a-0"]
+        until(lambda: host.connected == 2 and pool.facts().breaker != "open", "another connection", 20)
+        until(
+            lambda: isinstance(pool.predict(table(1, 7)), PredictionReady) and pool.facts().answered > 0,
+            "an answer",
+            20,
+        )
+    finally:
+        pool.close()
+        host.close()
