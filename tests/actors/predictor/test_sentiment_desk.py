@@ -316,6 +316,23 @@ def test_volume_is_unusual_against_the_symbols_own_norm(feeds) -> None:
     assert found[7]["A"]["unusual"] == 0  # 1.43 + 3 x 1.20 = 5.01
 
 
+def test_a_norm_looks_back_twenty_sessions(feeds) -> None:
+    """Forty headlines in the first: 40 / 20 = 2 as long as it is one of the last twenty, and nothing from then on.
+
+    The session under way is not counted, nor is a headline behind its end before its own.
+    """
+    inputs: list[Market] = days(feeds, 24)
+    inputs += [item(opened(feeds, 0) + n, f"{n} {PLAIN}", 0) for n in range(40)]
+    inputs += [item(opened(feeds, n), f"s{n} {PLAIN}", 0) for n in (4, 5, 20, 21)]
+    inputs.append(item(feeds.session(4).close_ts + 1, f"night {PLAIN}", 0))
+    found = News().play(inputs).measured()
+    assert (found[4]["A"]["today"], found[5]["A"]["today"]) == (1, 2)
+    assert math.isnan(found[4]["A"]["norm"])
+    assert found[5]["A"]["norm"] == 8.2  # 40 + 1 in five sessions
+    assert found[20]["A"]["norm"] == 2.15  # 40 + 1 + 2 in twenty: sessions 0 to 19
+    assert found[21]["A"]["norm"] == 0.2  # 1 + 2 + 1: sessions 1 to 20
+
+
 def test_a_score_is_held_against_the_price_move(feeds) -> None:
     """Returns of +-1 % in turn, then five sessions of -2 %: the fall is the full scale, a tone of 0 stands 1 above."""
     closes = [100.0]
