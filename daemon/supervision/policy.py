@@ -90,6 +90,8 @@ class Backoff(msgspec.Struct, frozen=True):
         return base * (1.0 - self.jitter * rng(0, "backoff", supervisor, child, n).random())
 
 
+LATE_S: Final = 0.1
+"""Who is woken so much later than it asked for was kept waiting by a loop that did not turn."""
 EXCUSES_MAX: Final = 3
 """How often in a row silence is put down to a loop that stood still: where it always does, somebody may hang, too."""
 

@@ -48,7 +48,7 @@ from daemon.supervision.events import (
     ActorStopped,
     Escalated,
 )
-from daemon.supervision.policy import Backoff, Heartbeat, Restart, RestartIntensity, RestartWindow, Strategy
+from daemon.supervision.policy import LATE_S, Backoff, Heartbeat, Restart, RestartIntensity, RestartWindow, Strategy
 from daemon.supervision.tree import TreeRow, names, neglected, not_running, rows
 
 __all__ = [
@@ -65,8 +65,6 @@ __all__ = [
     "TreeRow",
 ]
 
-LATE_S: Final = 0.1
-"""A supervisor woken so much later than it asked for was kept waiting by a loop that did not turn."""
 OWN_SHUTDOWN_S: Final = 1.0
 """What a nested supervisor gets beyond the budgets of its children."""
 

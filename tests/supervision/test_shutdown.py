@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 import pytest
 
@@ -340,3 +342,65 @@ def test_events_and_rows_are_stamped_by_the_clock_that_was_given() -> None:
     assert {event.actor for event in told.events} == {"middle", "plain", "d"}
     assert {(event.actor, event.ts) for event in own.events} == {("leaf", 7), ("c", 7)}
     assert {row.since for row in root.tree()} == {5_000, 7}
+
+
+def stand_still(seconds: float) -> None:
+    """Let so much time pass in which the loop does not turn, as in a machine that is paused."""
+    asyncio.get_running_loop()._jumping.now += seconds  # type: ignore[attr-defined]
+
+
+def test_f51_a_loop_that_stood_still_leaves_nobody_behind_who_ends() -> None:
+    """Who tidies up for half a second gets it, although the machine was paused for a minute meanwhile."""
+    told = Told()
+
+    async def tidy(context: StartContext) -> None:
+        context.started()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            stand_still(60.0)
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.5)
+
+    root = supervisor(told, [ChildSpec("a", tidy, shutdown_s=1.0)])
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(root.run)
+            await anyio.sleep(1.0)
+            root.stop()
+
+    run_virtual(main)
+    assert told.lines == [(0.0, "started", "a"), (61.5, "stopped", "a")]
+
+
+def test_f53_a_loop_that_stands_still_again_and_again_hides_nobody_who_does_not_end() -> None:
+    """Four times its budget at most, and it is left behind."""
+    told = Told()
+    ends = anyio.Event()
+
+    async def deaf(context: StartContext) -> None:
+        context.started()
+        with anyio.CancelScope(shield=True):
+            await ends.wait()
+
+    root = supervisor(told, [ChildSpec("a", deaf, shutdown_s=1.0)])
+
+    async def main() -> None:
+        async with anyio.create_task_group() as host, anyio.create_task_group() as others:
+            others.start_soon(pauses)
+            with pytest.raises(StuckError):
+                await root.run(host=host)
+            others.cancel_scope.cancel()
+            ends.set()
+
+    async def pauses() -> None:
+        await anyio.sleep(0.1)
+        root.stop()
+        while True:
+            await anyio.sleep(0.9)
+            stand_still(5.0)
+
+    run_virtual(main)
+    assert told.words() == ["started a", "stuck a"]
+    assert told.of("a", "stuck")[0] < 4 * 7.0
