@@ -4,14 +4,16 @@ The checks before a load are strict, but the file is a stranger's all the same: 
 there is, or compute for ever. Here that ends a child with bounded memory and time, not the program that was asked to
 import it.
 
-    python -m actors.predictor.text.trial FOLDER MEMORY CPU_S JUDGE    one line of JSON; 0: it holds, 3: it does not
+    python -m actors.predictor.text.trial FOLDER MEMORY CPU_S JUDGE PARENT   one line of JSON; 0: holds, 3: does not
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +32,7 @@ BASE_TOKENS: Final = 64
 WAIT: Final = 10
 """Seconds waited for one of computing: other work of the machine comes in between."""
 _HOLDS, _FAILS = 0, 3
+_PR_SET_PDEATHSIG: Final = 1
 
 
 def try_model(
@@ -49,7 +52,7 @@ def try_model(
     Raises:
         OperatorError: what ``load_text_model`` says, or ``MODEL_TRIAL``: the child died of it.
     """
-    command = [sys.executable, "-m", __name__, str(folder), str(memory), str(cpu_s), str(int(judge))]
+    command = [sys.executable, "-m", __name__, str(folder), str(memory), str(cpu_s), str(int(judge)), str(os.getpid())]
     environ = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR") if key in os.environ}
     environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     try:
@@ -82,7 +85,15 @@ def _ended(folder: Path, how: str, said: str) -> OperatorError:
     )
 
 
-def _main(folder: str, memory: str, cpu_s: str, judge: str) -> int:
+def _end_with(parent: int) -> None:
+    """Have the kernel end this process with the one that wants to know; at once where that has gone already."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _main(folder: str, memory: str, cpu_s: str, judge: str, parent: str) -> int:
+    _end_with(int(parent))
     resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
     resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_s), WAIT * int(cpu_s)))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -335,8 +336,8 @@ def test_a_graph_that_asks_for_all_memory_ends_a_child_only(tmp_path: Path) -> N
     assert "model.onnx" in caught.value.message
 
 
-def test_a_graph_that_computes_too_long_ends_a_child_only(tmp_path: Path) -> None:
-    """Thousands of exponentials of four million numbers; after three seconds of computing it is over."""
+def computing() -> bytes:
+    """Return a graph that computes thousands of exponentials of four million numbers."""
     g = Graph()
     x = g.op("Cast", g.op("ReduceMin", "input_ids", g.const("axis", np.array([1])), keepdims=1), to=1)
     x = g.op("Expand", x, g.const("shape", np.array([1, 4_000_000])))
@@ -344,7 +345,12 @@ def test_a_graph_that_computes_too_long_ends_a_child_only(tmp_path: Path) -> Non
         x = g.op("Exp", g.op("Neg", x))
     total = g.op("ReduceSum", x, g.const("axis", np.array([1])), keepdims=1)
     g.op("Mul", total, g.const("three", np.ones((1, 3), np.float32)), output="logits")
-    folder = write_model(tmp_path / "m", g.write(INPUTS, "logits", 3, 20))
+    return g.write(INPUTS, "logits", 3, 20)
+
+
+def test_a_graph_that_computes_too_long_ends_a_child_only(tmp_path: Path) -> None:
+    """After three seconds of computing it is over."""
+    folder = write_model(tmp_path / "m", computing())
     with pytest.raises(OperatorError) as caught:
         try_model(folder, cpu_s=3)
     assert caught.value.code == "MODEL_TRIAL"
@@ -390,6 +396,22 @@ def test_a_graph_that_waits_for_a_text_of_one_length_is_found_out(tmp_path: Path
         check.name: check.ok for check in verify_text_model(write_model(tmp_path / "v", at_length(47, times=10**11)))
     }
     assert told == {"manifest": True, "digests": True, "structure": True, "trial": False}
+
+
+def test_a_trial_ends_with_who_wants_to_know(tmp_path: Path) -> None:
+    """Else a killed import leaves behind what may hold eight gigabytes and compute for five minutes."""
+    folder = write_model(tmp_path / "m", computing())
+    code = "import sys, pathlib, actors.predictor.text.trial as t; t.try_model(pathlib.Path(sys.argv[1]))"
+    with subprocess.Popen([sys.executable, "-c", code, str(folder)], cwd=ROOT) as parent:
+        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+        while not (found := children.read_text().split()):
+            assert parent.poll() is None
+        child = os.pidfd_open(int(found[0]))
+        parent.kill()
+    try:
+        assert select.select([child], [], [], 30)[0]
+    finally:
+        os.close(child)
 
 
 def test_the_old_model_is_in_use_until_the_new_one_is_whole(tmp_path: Path, store: ModelStore, tiny: Path) -> None:
