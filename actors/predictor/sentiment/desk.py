@@ -136,14 +136,15 @@ class SentimentDesk(CoreActor):
         book = self._book
         if book is None:
             return
-        symbols = book.unknown(message.news_id, message.symbols, ctx.now)
+        news_id = _plain(message.news_id)
+        symbols = book.unknown(news_id, message.symbols, ctx.now)
         if not symbols:
             return
         if not book.pending:
             ctx.call_at(ctx.now, ScoreNews())
         text = asked_text(message.headline, message.summary)
         flags = flags_of(message.headline or message.summary)
-        ctx.emit(NewsSeen(_plain(message.news_id), symbols, text, _plain(message.source), flags))
+        ctx.emit(NewsSeen(news_id, symbols, text, _plain(message.source), flags))
 
     @decides(ScoreNews)
     def decide_score(self, message: ScoreNews, ctx: Context) -> None:  # noqa: ARG002 - it says all by coming

@@ -37,6 +37,24 @@ def test_a_headline_of_one_half_life_weighs_half() -> None:
     assert (found.n, found.volume) == (2, 2)
 
 
+def test_weights_hold_at_any_age_and_half_life() -> None:
+    """Six minutes against a year: 2^-80,000 is nothing beside 1; but what stands alone, however old, is a score.
+
+    Of two as old, an hour apart with a half-life of an hour, the younger weighs double: (0.5 + 2 x -0.5) / 3.
+    """
+    year = {"window_ns": 8_760 * HOUR}
+    brief = SentimentParams("m@1", half_life_ns=HOUR // 10, **year)
+    young, old = said(0, (0.0, 0.5, 0.5)), said(8_000, (0.5, 0.5, 0.0))
+    for order in ([young, old], [old, young]):
+        found = read(order, NOW + 300 * HOUR, brief)
+        assert (found.score, found.dispersion, found.n) == (0.5, 0.0, 2)
+    assert read([old], NOW + 300 * HOUR, brief).score == -0.5
+    pair = [said(8_001, (0.0, 0.5, 0.5)), said(8_000, (0.5, 0.5, 0.0))]
+    assert read(pair, NOW, SentimentParams("m@1", half_life_ns=HOUR, **year)).score == -0.166667
+    endless = read([young, old], NOW, SentimentParams("m@1", half_life_ns=10**9 * HOUR, **year))
+    assert (endless.score, endless.dispersion) == (pytest.approx(0.0, abs=1e-5), 0.5)
+
+
 def test_a_source_weighs_what_the_configuration_says() -> None:
     """1 x 0.5 and 3 x -0.5: -0.25; a source of weight 0 counts as volume alone; names match in any case."""
     params = SentimentParams("m@1", weights=(("wire", 3.0), ("noise", 0.0)))

@@ -89,6 +89,13 @@ def test_the_same_headline_again_is_none_but_for_symbols_that_did_not_know_it(fe
     assert {name: row["volume"] for name, row in run.measured()[0].items()} == {"A": 1, "B": 1, "C": 1}
 
 
+def test_an_id_that_the_journal_cannot_keep_is_the_same_one_again(feeds) -> None:
+    """Half of a surrogate pair is written as a question mark: what comes again is known under that."""
+    at = opened(feeds, 0)
+    run = News().play([*days(feeds, 1), *(item(at + n, GOOD, 0, news_id="a\ud800") for n in range(2))])
+    assert [event.news_id for event in run.events(NewsSeen)] == ["a?"]
+
+
 def test_headlines_of_nobody_in_the_run_are_no_news(feeds) -> None:
     """The feed leaves out symbols it does not know; what is left may be about none. No event stands in the journal."""
     quiet = News().play(days(feeds, 3))
