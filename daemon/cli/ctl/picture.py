@@ -84,6 +84,7 @@ class Picture:
             *([("limits", limits)] if (limits := risk.uses(self.status.get("limits"), paint)) else []),
             ("feeds", [_feed(row, paint) for row in _objects(self.status.get("feeds"))]),
             ("actors", status.actors(self.status, paint)),
+            *([("models", [paint("yellow", told)])] if (told := status.host(self.status)) else []),
             ("journal", [status.journal(self.status)]),
         ]
         lines = [

@@ -169,8 +169,14 @@ def model(status: dict[str, Any]) -> str:
     if value.get("text_model"):
         named.append(f"{text.clean(value['text_model'])} (text)")
     said = ", ".join(named) or "none"
-    breaker = value.get("breaker")
-    return f"{said}; inference host: breaker {text.clean(breaker)}" if breaker not in (None, "closed") else said
+    return f"{said}; {told}" if (told := host(status)) else said
+
+
+def host(status: dict[str, Any]) -> str:
+    """Say that the inference host cannot be used; "" where it can, or where there shall be none."""
+    value = status.get("model")
+    breaker = value.get("breaker") if isinstance(value, dict) else None
+    return f"inference host: breaker {text.clean(breaker)}" if breaker not in (None, "closed") else ""
 
 
 def _model(value: dict[str, Any]) -> str:

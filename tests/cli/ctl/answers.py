@@ -23,7 +23,7 @@ STATUS: Final = """{"schema":"tradingd.status/1","version":"0.1.0","run_id":"202
 "subject":"SPY","warn":true,"by_hand":false},{"limit":"max_leverage","portfolio":"main","bound":2,"value":0.634,
 "utilization":0.317,"unit":"multiple","subject":null,"warn":false,"by_hand":true}],
 "model":{"model":"momentum@3","strategy":"momentum","state":"active","horizon":"1d",
-"text_model":"finbert@0123456789ab","pool":"host","breaker":"half_open"},
+"text_model":"finbert@0123456789ab","pool":"host","breaker":"closed"},
 "journal":{"seq":184229,"commit_age_s":0.012,"wal_bytes":4120032},"alerts_pending":1,"alerts_unacknowledged":0,
 "notices":["SQLite 3.40.1 has the WAL-reset bug; one writer is enforced"],"uptime_s":11532.4,"board_age_s":0.080}
 """.replace("\n", "")

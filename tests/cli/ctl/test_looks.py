@@ -405,3 +405,15 @@ def test_a_list_without_rows_says_so() -> None:
     """Nothing is a sentence, not an empty screen."""
     assert show.listing("orders", {"rows": []}, PLAIN) == ["no orders"]
     assert show.listing("config.show", {"rows": []}, PLAIN) == ["no rows"]
+
+
+@pytest.mark.parametrize(("breaker", "said"), [("closed", False), ("half_open", True), ("open", True)])
+def test_an_inference_host_that_cannot_be_used_is_seen_at_a_glance(breaker: str, *, said: bool) -> None:
+    """In a status and on the screen that is watched; one that is well takes no room there."""
+    answer = wire.loads(ANSWERS["status"])
+    answer["model"]["breaker"] = breaker
+    sentence = f"inference host: breaker {breaker}"
+    assert any(sentence in line for line in status.parts(answer, PLAIN)) is said
+    made = Picture()
+    made.status = answer
+    assert (f"models    {sentence}" in made.lines(PLAIN, 120, 45, 0.0)) is said
