@@ -119,6 +119,22 @@ def test_tables_of_the_news_are_derived_again_from_the_ledger(tmp_path: Path, na
     assert wrong[f"table:{name}"] == ("differs from what the ledger says at line 2" if was else "there is no such file")
 
 
+def test_what_sources_and_headlines_say_is_no_markup_and_leaves_room_for_figures(tmp_path: Path) -> None:
+    """Names of whatever length and content are text in the report; a long one is cut there and whole in the tables."""
+    given = files(tmp_path)
+    text = NEWS.replace(",wire,1,", ",<b>bold</b>,1,").replace(",blog,", f",{'s' * 500},")
+    (tmp_path / "news.csv").write_text(text.replace("A plunges", "<script>A plunges</script>"), "utf-8")
+    given.pop("adjustment")
+    folder = replay(tmp_path / "run", sets=LEXICON, news=(tmp_path / "news.csv",), **given).folder
+    report = (folder / "report.html").read_text("utf-8")
+    assert "&lt;b&gt;bold&lt;/b&gt;" in report
+    assert "<b>bold" not in report
+    assert "<script>A" not in report
+    assert f"<td>{'s' * 59}…</td>" in report
+    assert "s" * 60 not in report
+    assert "s" * 500 in (folder / "headlines.csv").read_text("utf-8")
+
+
 def test_a_headline_dated_by_its_day_is_first_seen_in_the_next_session(tmp_path: Path) -> None:
     """It may have come out after the close of its day: known at midnight of New York, so Friday's counts on Monday."""
     result = with_news(tmp_path)
