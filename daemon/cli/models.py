@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,7 +98,7 @@ def import_(
     from actors.predictor.text.importing import Asked, import_model
 
     asked = Asked(name=name, labels=[part for part in labels.split(",") if part], fp32=fp32, keep_fp32=keep_fp32)
-    _say_installed(import_model(source, _store(config, sets), asked), as_json=as_json)
+    _say_installed(import_model(source, _store(config, sets), asked), config, sets, as_json=as_json)
 
 
 @app.command(short_help="Fetch a known model from its hub.")
@@ -127,7 +128,7 @@ def fetch(
         folder, asked = fetch_model(known, store, hub, update)
     found = import_model(folder, store, asked._replace(fp32=fp32, keep_fp32=keep_fp32))
     discard_fetched(known, store)
-    _say_installed(found, as_json=as_json)
+    _say_installed(found, config, sets, as_json=as_json)
 
 
 @app.command(short_help="Make another version of an installed model the one in use.")
@@ -195,7 +196,7 @@ def verify(reference: Reference, *, config: ConfigFile = None, sets: Sets = None
         raise OperatorError(message, code="MODEL_VERIFY", remedy="do not use it; fetch or import it again")
 
 
-def _say_installed(found: Found, *, as_json: bool) -> None:
+def _say_installed(found: Found, config: Path | None, sets: list[str] | None, *, as_json: bool) -> None:
     assert found.manifest is not None  # noqa: S101 - it was written a moment ago
     facts: dict[str, Any] = {
         "model": found.manifest.model_id,
@@ -208,7 +209,10 @@ def _say_installed(found: Found, *, as_json: bool) -> None:
         return
     say(pairs({name: _shown(value) for name, value in facts.items() if value and name != "metrics"}))
     _say_metrics(found.manifest.metrics)
-    say(f'next: tradingd sentiment --model {found.name} "Profit rose sharply"')
+    there = ["--config", str(config)] if config is not None else []  # the same state directory, or it is not found
+    there += [part for key in sets or () for part in ("--set", key)]
+    options = "".join(f" {shlex.quote(part)}" for part in there)
+    say(f'next: tradingd sentiment --model {found.name}{options} "Profit rose sharply"')
 
 
 def _store(config: Path | None, sets: list[str] | None) -> ModelStore:
