@@ -317,6 +317,7 @@ class Shell:
             await self._stage(host, name, budget, stage)
             if self._failure is not None:
                 break  # there is nobody left who could end in order
+        running.inference.close()  # whoever waits for a model would be waited for
         if running.sealed:
             problem = self._prepared.starts.end()
             if problem:  # the next start takes this one for a crash, which is the safe mistake

@@ -16,8 +16,10 @@ from actors.messages.inference import InferenceRequested, PredictionReady
 from actors.messages.orders import OrderAccepted, OrderFilled, SubmitOrder
 from actors.messages.portfolio import SignalsReady
 from actors.messages.sentiment import NewsScored
+from actors.predictor.pool.frames import Taken, pack
 from daemon.kernel.message import CommandRejected
 from tests.inference.support import Host, running
+from tests.inference.test_link import WELCOME, Pretender
 from tests.live_support import Client, Daemon, daemon, until
 
 SETTINGS = """
@@ -108,6 +110,25 @@ def test_f55_no_answer_means_no_order_and_an_answer_is_enough_to_go_on(tmp_path:
     assert orders
     assert min(orders) >= first
     assert len([e for f in frames for e in f.events if isinstance(e, InferenceRequested)]) >= 20
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+def test_f55_a_daemon_that_is_told_to_stop_does_not_wait_for_a_host_that_computes(
+    tmp_path: Path, fallback: bool
+) -> None:
+    """The host has read a request and may take a minute for it: nobody is left behind, and no error is written."""
+    with running(start=False) as host:
+        busy = Pretender(host.socket, pack(WELCOME), lambda ask: [Taken(ask.number)])
+        with trader(tmp_path, host, 'speed = 1000000\nto = "2021-12-31"', fallback=fallback) as d:
+            d.sets.append("predictor.deadline_ms=60000")
+            d.start()
+            with d.client() as client:
+                until(60, lambda: busy.asked, "a question on its way")
+                assert counts(client)["breaker"] == "half_open"
+            assert d.stop(20) == 0
+            told = [line for line in d.logged() if line["level"] in {"error", "critical"}]
+        busy.close()
+    assert told == []
 
 
 @pytest.mark.long

@@ -134,14 +134,14 @@ class Dropping(Pretender):
 
     def __init__(self, path: Path, before: Callable[[Ask], list[Frame]]) -> None:
         """Listen."""
-        self.asked: list[Ask] = []
+        self.heard: list[Ask] = []
         self._before = before
         super().__init__(path, pack(WELCOME), silent)
 
     def _serve(self, link: socket.socket) -> None:
         def reply(ask: Ask) -> list[Frame]:
-            self.asked.append(ask)
-            if len(self.asked) > 1:
+            self.heard.append(ask)
+            if len(self.heard) > 1:
                 return [Taken(ask.number), Answered(ask.number, answered(ask))]
             for frame in self._before(ask):
                 link.sendall(pack(frame))
@@ -176,7 +176,7 @@ def test_a_request_that_was_lost_before_it_was_read_is_sent_once_more(
     elsewhere = Elsewhere()
     with dropping(tmp_path, lambda _: [], elsewhere) as (host, pool):
         assert isinstance(pool.predict(table(2)), PredictionReady)
-        first, second = host.asked
+        first, second = host.heard
         assert first.request == second.request
         assert first.number != second.number
         assert 0 < second.budget_ms <= first.budget_ms <= 20_000
@@ -193,7 +193,7 @@ def test_a_request_that_was_read_before_the_connection_was_lost_is_sent_to_nobod
         answer = pool.predict(table(2))
         assert isinstance(answer, PredictionUnavailable)
         assert "may have died of this request" in answer.reason
-        assert (len(host.asked), elsewhere.asked) == (1, [])
+        assert (len(host.heard), elsewhere.asked) == (1, [])
 
 
 def test_a_request_that_was_lost_for_longer_is_computed_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ def test_a_request_that_was_lost_for_longer_is_computed_here(tmp_path: Path, mon
     elsewhere = Elsewhere()
     with dropping(tmp_path, lambda _: [], elsewhere) as (host, pool):
         assert isinstance(pool.predict(table(2)), PredictionReady)
-        assert (len(host.asked), elsewhere.asked) == (1, ["a-0"])
+        assert (len(host.heard), elsewhere.asked) == (1, ["a-0"])
 
 
 # -- what it says of itself --------------------------------------------------------------------------------------------

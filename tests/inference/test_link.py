@@ -54,7 +54,7 @@ class Pretender:
         self._first = first
         self._reply = reply
         self.links: list[socket.socket] = []
-        self.connected = 0
+        self.connected = self.asked = 0
         threading.Thread(target=self._take, daemon=True).start()
 
     def _take(self) -> None:
@@ -78,6 +78,7 @@ class Pretender:
                     elif isinstance(frame, Look):
                         link.sendall(pack(well(frame.number)))
                     elif isinstance(frame, Ask):
+                        self.asked += 1
                         for answer in self._reply(frame):
                             link.sendall(pack(answer))
         except OSError:
