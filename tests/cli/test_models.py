@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -178,6 +179,15 @@ def test_a_model_folder_may_be_named_by_path(tmp_path: Path, ask) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ models
+
+
+def test_what_to_type_next_finds_the_model(tmp_path: Path, ask) -> None:
+    """Also where it was not installed into the state directory that is meant by itself."""
+    elsewhere = f"paths.state_dir={tmp_path / 'not here'}"
+    _, out, _ = ask("model", "import", write_source(tmp_path / "m"), "--name", "tiny", "--set", elsewhere)
+    command = shlex.split(out.partition("next: tradingd ")[2])
+    assert ask(*command)[0] == 0
+    assert ask("sentiment", "--model", "tiny", "Profit rose sharply")[0] == 1
 
 
 def test_models_are_listed_and_shown(installed: Path, ask) -> None:
