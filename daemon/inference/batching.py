@@ -14,7 +14,7 @@ import msgspec
 
 from actors.messages.inference import InferenceRequested, PredictionUnavailable
 from actors.messages.sentiment import SentimentReady, SentimentRequested
-from actors.predictor.pool.frames import Answer, Answered, Request
+from actors.predictor.pool.frames import Answer, Answered, Begun, Request
 
 TEXTS: Final = 8
 """Texts of a call at most."""
@@ -24,8 +24,8 @@ TOGETHER: Final = 64
 """Requests of a call at most."""
 
 
-Tell = Callable[[Answered], None]
-"""Takes the answer to a request, for the client that asked."""
+Tell = Callable[[Begun | Answered], None]
+"""Takes what there is to say of a request, for the client that asked: that it is in good hands, and its answer."""
 
 
 class Job(msgspec.Struct, eq=False):
@@ -36,6 +36,7 @@ class Job(msgspec.Struct, eq=False):
         began, deadline: when it came and until when it is of use, seconds of a monotonic clock.
         answers: to its parts so far; missing: how many are not there yet.
         started: a worker has a part of it; over: its client has been told.
+        begun: its client knows that it is in good hands.
     """
 
     number: int
@@ -47,6 +48,13 @@ class Job(msgspec.Struct, eq=False):
     missing: int = 0
     started: bool = False
     over: bool = False
+    begun: bool = False
+
+    def begin(self) -> None:
+        """Say, once, that it is computed, or waits behind others that are."""
+        if not self.begun and not self.over:
+            self.begun = True
+            self.tell(Begun(self.number))
 
     def put(self, index: int, answer: Answer) -> Answer | None:
         """Take the answer to a part; return the whole answer once it is there: one refusal refuses all."""

@@ -59,8 +59,14 @@ class Backend(Protocol):
         """Keep the workers, until cancelled."""
         ...
 
-    async def call(self, requests: tuple[Request, ...], budget_s: float) -> Called:
-        """Return an answer to each request, or one fault for all of them, within the budget and not much more."""
+    async def call(self, requests: tuple[Request, ...], budget_s: float, begun: Callable[[], None]) -> Called:
+        """Return an answer to each request, or one fault for all of them, within the budget and not much more.
+
+        Args:
+            requests: of one call.
+            budget_s: how long an answer is of use.
+            begun: called as soon as a worker is known to have begun, or to be about to once it has ended another call.
+        """
         ...
 
     def state(self) -> BackendState:
@@ -82,11 +88,17 @@ class Crew:
         self._deadlines: dict[Job, asyncio.TimerHandle] = {}
         self._latencies: deque[float] = deque(maxlen=KEPT)
         self._busy = self._served = self._failed = self._late = 0
+        self._begun = 0
+        """Calls of which a worker has said that it has begun them, and that have not ended."""
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
     def ask(self, number: int, request: Request, budget_s: float, tell: Tell) -> None:
-        """Take a request; ``tell`` gets its answer, at the latest when its budget is over."""
+        """Take a request; ``tell`` gets its answer, at the latest when its budget is over.
+
+        It hears when a worker has begun the request, and that it is next, which is as good, where all have other work:
+        what it hears nothing of is a request that nobody computes, whatever the reason.
+        """
         now = self._clock()
         job = Job(number, request, now, now + budget_s, tell)
         state = self.backend.state()
@@ -96,6 +108,8 @@ class Crew:
             self._refuse(job, BUSY, f"{WAITING_MAX:,} requests wait already")
         else:
             self._waiting.add(job)
+            if self._begun >= self.backend.workers:
+                job.begin()
             self._deadlines[job] = asyncio.get_running_loop().call_later(budget_s, self._overdue, job)
             self._wake.set()
             self._wake = anyio.Event()
@@ -161,7 +175,19 @@ class Crew:
 
     async def _compute(self, parts: list[Part]) -> None:
         budget = max(part.job.deadline for part in parts) - self._clock()
-        called = await self.backend.call(tuple(part.request for part in parts), max(0.001, budget))
+
+        told = False
+
+        def begun() -> None:
+            nonlocal told
+            if not told:
+                told = True
+                self._begins(parts)
+
+        try:
+            called = await self.backend.call(tuple(part.request for part in parts), max(0.001, budget), begun)
+        finally:
+            self._begun -= told
         if called.fault or len(called.answers) != len(parts):
             for part in parts:
                 if part.job.over:
@@ -181,6 +207,15 @@ class Crew:
                 self._latencies.append(took * 1e3)
                 self._served += 1
                 part.job.tell(Answered(part.job.number, whole, "", int(took * 1e9)))
+
+    def _begins(self, parts: list[Part]) -> None:
+        """A worker has begun a call; where all of them have, whatever waits is next."""
+        self._begun += 1
+        for part in parts:
+            part.job.begin()
+        if self._begun >= self.backend.workers:
+            for job in self._deadlines:
+                job.begin()
 
     def _overdue(self, job: Job) -> None:
         """Answer what is not answered when its time is over."""

@@ -29,6 +29,7 @@ from actors.predictor.pool.frames import (
     OVERDUE_SAID,
     QUEUED,
     VERSION,
+    Begun,
     Call,
     Called,
     Frame,
@@ -39,6 +40,7 @@ from actors.predictor.pool.frames import (
     Welcome,
     pack,
 )
+from daemon.inference.begun import NAME
 from daemon.inference.contain import die_with_parent, exposed, guard_session, private_network, session_of
 from daemon.inference.options import HostOptions
 from daemon.inference.ray_worker import Worker
@@ -71,9 +73,10 @@ class _Call:
 class Driver:
     """See the module."""
 
-    def __init__(self, ray: Any, options: HostOptions, workers: int, link: socket.socket) -> None:
+    def __init__(self, ray: Any, options: HostOptions, workers: int, link: socket.socket, begun: str = "") -> None:
         self._ray = ray
         self.options = options
+        self._begun = begun
         self._link = link
         self._sending = threading.Lock()
         self._calls: deque[_Call] = deque()
@@ -88,7 +91,7 @@ class Driver:
         """Start a worker."""
         options, ray = self.options, self._ray
         remote = ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=1)(Worker)
-        return remote.remote(options.tables, options.state_dir, options.ray.worker_mb, probe=options.probe)
+        return remote.remote(options.tables, options.state_dir, options.ray.worker_mb, self._begun, probe=options.probe)
 
     def take(self, keeper: Keeper) -> _Call | None:
         """Wait for a call; None where the keeper's worker has died meanwhile."""
@@ -97,6 +100,9 @@ class Driver:
                 while self._calls:
                     call = self._calls.popleft()
                     if not call.finished and time.monotonic() < call.deadline:
+                        keeper.call = call
+                        if not self._begun:
+                            self.say(Begun(call.number))  # a worker of another machine cannot say it itself
                         return call
                     self.finish(call, Called(call.number, (), QUEUED, "no worker was free in time"))
                 self._changed.wait()
@@ -161,7 +167,10 @@ class Driver:
         link = self._link.fileno()
         while True:
             watched = {keeper.pidfd: keeper for keeper in self._keepers if keeper.pidfd is not None}
-            readable, _, _ = select.select([link, self._bell, *vital, *watched], [], [])
+            try:
+                readable, _, _ = select.select([link, self._bell, *vital, *watched], [], [])
+            except OSError:  # a worker was replaced meanwhile
+                continue
             for fd in readable:
                 if fd == link:
                     data = self._link.recv(CHUNK_BYTES)
@@ -241,10 +250,15 @@ class Keeper:
             self.pidfd = None
             self.well = False
         os.close(pidfd)
-        call = self.call
-        if call is not None:
-            self._driver.failed(call, "its worker died")
+        self._hand_over("its worker died")
         self._driver.turned()
+
+    def _hand_over(self, reason: str) -> None:
+        """Let another worker have the call that this one failed at: once, whoever notices it first."""
+        with self._lock:
+            call, self.call = self.call, None
+        if call is not None:
+            self._driver.failed(call, reason)
 
     def _bring_up(self) -> None:
         ray = self._ray
@@ -276,7 +290,6 @@ class Keeper:
     def _compute(self, call: _Call) -> None:
         ray = self._ray
         call.tries += 1
-        self.call = call
         try:
             if not call.models <= self._loaded and not self._load(call):
                 return
@@ -289,10 +302,10 @@ class Keeper:
             if not self._comes_back(answer, began + FAIR_S):
                 self._end_worker()
         except ray.exceptions.RayError as error:
-            self.call = None
             with self._lock:
                 self.well = False
-            self._driver.failed(call, f"its worker failed: {type(error).__name__}")
+            died = isinstance(error, ray.exceptions.RayActorError)
+            self._hand_over("its worker died" if died else f"its worker failed: {type(error).__name__}")
         else:
             self.call = None
             (called,) = Unpacker().feed(data)
@@ -324,11 +337,11 @@ class Keeper:
             ray.get(loading, timeout=max(0.001, left))
         except ray.exceptions.GetTimeoutError:
             self._driver.finish(call, Called(call.number, (), QUEUED, "its model is being loaded"))
+            self.call = None
             self._be_well(False)  # meanwhile nobody waits for it
             try:
                 ray.get(loading, timeout=READY_S)
             except ray.exceptions.GetTimeoutError:
-                self.call = None
                 self._end_worker()
                 return False
             self._be_well(True)
@@ -411,7 +424,7 @@ def main(arguments: list[str]) -> int:
         link.sendall(pack(Standing(0, "ray", "down", str(error), 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0)))
         return EXIT_REFUSED
     link.sendall(pack(Welcome(VERSION, "ray", "ray", int(workers), os.getpid())))
-    Driver(ray, options, int(workers), link).run()
+    Driver(ray, options, int(workers), link, "" if options.ray.address else f"{folder}/{NAME}").run()
     threading.Timer(SHUTDOWN_S, os._exit, (0,)).start()
     ray.shutdown()
     os._exit(0)

@@ -15,11 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import anyio
+import anyio.to_thread
 import msgspec
 import structlog
 
@@ -28,6 +30,7 @@ from actors.predictor.pool.frames import (
     DOWN,
     OVERDUE,
     OVERDUE_SAID,
+    Begun,
     Call,
     Called,
     Frame,
@@ -39,6 +42,7 @@ from actors.predictor.pool.frames import (
     Welcome,
     pack,
 )
+from daemon.inference.begun import Listener
 from daemon.inference.contain import kill_session, scrubbed, write_token
 from daemon.inference.crew import STARTING, UP, BackendState
 from daemon.inference.options import HostOptions
@@ -54,9 +58,25 @@ GRACE_S: Final = 0.05
 END_S: Final = 8.0
 AGAIN_S: Final = 0.5
 AGAIN_MAX_S: Final = 10.0
+SERVED_S: Final = 10.0
+"""A Ray that has served for so long is started again at once; one that keeps failing is not."""
 FOLDER_CHARS_MAX: Final = 40
 """Ray makes sockets some sixty characters below its folder, and a socket's path has 107."""
+DOES_NOT_REACT: Final = "Ray does not react"
 PACKAGES: Final = Path(__file__).resolve().parents[2]
+
+
+class _Waiting:
+    """A call on its way: to its answer, and to whoever wants to know that a worker has begun it, or will next."""
+
+    def __init__(self, begun: Callable[[], None]) -> None:
+        self.called: asyncio.Future[Called] = asyncio.get_running_loop().create_future()
+        self.tell = begun
+        self.begun = False
+
+    def end(self, called: Called) -> None:
+        if not self.called.done():
+            self.called.set_result(called)
 
 
 class RayWorkers:
@@ -72,11 +92,13 @@ class RayWorkers:
         self._environ = environ
         self._log = structlog.get_logger("inference")
         self._number = 0
-        self._calls: dict[int, asyncio.Future[Called]] = {}
+        self._calls: dict[int, _Waiting] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._state = BackendState(STARTING, "Ray is being started")
         self._restarts = 0
         self._worker_restarts = 0
+        self._well = 0
+        self._up_at: float | None = None
         self._refused = ""
 
     def state(self) -> BackendState:
@@ -85,25 +107,38 @@ class RayWorkers:
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
-    async def call(self, requests: tuple[Request, ...], budget_s: float) -> Called:
+    async def call(self, requests: tuple[Request, ...], budget_s: float, begun: Callable[[], None]) -> Called:
         """Have a worker compute requests."""
         writer = self._writer
         if writer is None or writer.is_closing() or self._state.state != UP:
             return Called(0, (), DOWN, self._state.detail or "Ray has no worker that is well")
         self._number += 1
         number = self._number
-        future: asyncio.Future[Called] = asyncio.get_running_loop().create_future()
-        self._calls[number] = future
+        waiting = self._calls[number] = _Waiting(begun)
         try:
             try:
                 writer.write(pack(Call(number, max(1, int(budget_s * 1000)), requests)))
             except FrameError as error:
                 return Called(number, (), DOWN, str(error))
+            self._tell_next()
             with anyio.move_on_after(budget_s + GRACE_S):
-                return await future
+                return await waiting.called
             return Called(number, (), OVERDUE, OVERDUE_SAID)
         finally:
             del self._calls[number]
+
+    def _begun(self, number: int) -> None:
+        """A worker has begun a call."""
+        if (waiting := self._calls.get(number)) is not None:
+            waiting.begun = True
+            waiting.tell()
+            self._tell_next()
+
+    def _tell_next(self) -> None:
+        """Where all workers have begun something, the other calls are next."""
+        if sum(waiting.begun for waiting in self._calls.values()) >= max(1, self._well):
+            for waiting in self._calls.values():
+                waiting.tell()
 
     # -- the child ---------------------------------------------------------------------------------------------------
 
@@ -113,20 +148,37 @@ class RayWorkers:
         Raises:
             ConfigError: Ray cannot be run as it was asked for.
         """
-        wait = AGAIN_S
+        wait = AGAIN_S / 2
         while True:
-            began = time.monotonic()
-            with Folder(Path(self._options.socket).parent) as folder:
-                why = await self._one_life(folder)
+            self._up_at = None
+            try:
+                async with Folder(Path(self._options.socket).parent) as folder:
+                    why = await self._one_life(folder)
+            except OSError as error:  # no room for its files, no process to be had: another time there may be
+                why = f"it cannot be started: {error.strerror or error}"
             if self._refused:
                 raise ConfigError(self._refused, code="RAY")
             self._log.warning("ray ended", detail=why)
             self._restarts += 1
-            wait = AGAIN_S if time.monotonic() - began > START_S else min(2 * wait, AGAIN_MAX_S)
+            served = self._up_at is not None and time.monotonic() - self._up_at > SERVED_S
+            wait = AGAIN_S if served else min(2 * wait, AGAIN_MAX_S)
             await anyio.sleep(wait)
 
     async def _one_life(self, folder: Path) -> str:
         """Run one child to its end; return why it ended."""
+        loop = asyncio.get_running_loop()
+        with closing(Listener(folder)) as listener:
+            loop.add_reader(listener.fileno(), self._listen_to_workers, listener)
+            try:
+                return await self._child(folder)
+            finally:
+                loop.remove_reader(listener.fileno())
+
+    def _listen_to_workers(self, listener: Listener) -> None:
+        for number in listener.numbers():
+            self._begun(number)
+
+    async def _child(self, folder: Path) -> str:
         ours, theirs = socket.socketpair()
         with theirs, (folder / "driver.err").open("wb") as errors:
             process = await asyncio.create_subprocess_exec(
@@ -175,6 +227,10 @@ class RayWorkers:
             "RAY_ROTATION_BACKUP_COUNT": "1",
             "RAY_COLOR_PREFIX": "0",
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            # Ray looks once a second whether a call to a dead worker may fail, and for a second then waits to hear why:
+            # a worker is back long before it is used again.
+            "RAY_core_worker_internal_heartbeat_ms": "100",
+            "RAY_timeout_ms_task_wait_for_death_info": "50",
         }
         if ray.address.rpartition(":")[0] in {"", "127.0.0.1", "localhost", "[::1]"}:
             # Ray's own word for "this machine only", whatever its name says: node and services bind 127.0.0.1.
@@ -200,6 +256,9 @@ class RayWorkers:
             if silent > patience:
                 return f"nothing was heard of it for {silent:.0f} s"
             if self._writer is not None and not data and not writer.is_closing():
+                if silent > LOOK_S and self._state.state == UP:  # it has not answered the last look
+                    self._state = BackendState(STARTING, DOES_NOT_REACT)
+                    self.changed()
                 writer.write(pack(Look(0)))
             for frame in unpacker.feed(data):
                 if isinstance(frame, Welcome):
@@ -208,45 +267,54 @@ class RayWorkers:
 
     def _heard(self, frame: Frame) -> None:
         if isinstance(frame, Called):
-            future = self._calls.get(frame.number)
-            if future is not None and not future.done():
-                future.set_result(frame)
+            if (waiting := self._calls.get(frame.number)) is not None:
+                waiting.end(frame)
+        elif isinstance(frame, Begun):
+            self._begun(frame.number)
         elif isinstance(frame, Standing):
             if frame.state == "down":
                 self._refused = frame.detail
                 return
-            before, self._worker_restarts = self._state.state, frame.restarts
+            before, self._worker_restarts, self._well = self._state.state, frame.restarts, frame.workers
             self._state = BackendState(frame.state, frame.detail, models=frame.models)
+            if frame.state == UP and self._up_at is None:
+                self._up_at = time.monotonic()
             if before != frame.state:
                 self.changed()
 
     def _down(self, why: str) -> None:
         self._state = BackendState(STARTING, f"Ray is started again: {why}")
-        for number, future in self._calls.items():
-            if not future.done():
-                future.set_result(Called(number, (), DOWN, f"Ray failed: {why}"))
+        for number, waiting in self._calls.items():
+            waiting.end(Called(number, (), DOWN, f"Ray failed: {why}"))
         self.changed()
 
 
 class Folder:
-    """A folder of Ray's own, new and empty, with a short path, that only we can enter; gone with its user."""
+    """A folder of Ray's own, new and empty, with a short path, that only we can enter; gone with its user.
+
+    Ray fills it with hundreds of files, so it is emptied beside the loop.
+    """
 
     def __init__(self, beside: Path) -> None:
         """Choose its place: beside the host's socket, or where temporary files go if that is too long."""
         self.path = beside / "ray"
 
-    def __enter__(self) -> Path:
+    async def __aenter__(self) -> Path:
         """Make it."""
         if len(str(self.path)) > FOLDER_CHARS_MAX:
             self.path = Path(tempfile.mkdtemp(prefix="tdi-"))
             return self.path
-        shutil.rmtree(self.path, ignore_errors=True)
+        await self._remove()
         self.path.mkdir(mode=0o700)
         return self.path
 
-    def __exit__(self, *_: object) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Remove it."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        with anyio.CancelScope(shield=True):
+            await self._remove()
+
+    async def _remove(self) -> None:
+        await anyio.to_thread.run_sync(partial(shutil.rmtree, self.path, ignore_errors=True))
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -255,5 +323,5 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
     with suppress(ProcessLookupError):
         process.kill()
-    kill_session(process.pid)
+    await anyio.to_thread.run_sync(kill_session, process.pid)
     await process.wait()

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from actors.predictor.pool.frames import Call, Called, ModelFact, Unpacker, pack
+from daemon.inference.begun import Teller
 from daemon.inference.shelf import Shelf
 from daemon.inference.threads import NICE
 
@@ -15,8 +16,9 @@ from daemon.inference.threads import NICE
 class Worker:
     """See the module. What goes in and out are the frames of our own socket, as bytes."""
 
-    def __init__(self, tables: str, state_dir: str, memory_mb: int, *, probe: bool = True) -> None:
+    def __init__(self, tables: str, state_dir: str, memory_mb: int, begun: str, *, probe: bool = True) -> None:
         """Become nice, and bounded: a model that wants more memory gets an error instead of the machine's."""
+        self._teller = Teller(begun)
         with suppress(OSError):  # where a sandbox forbids it, it stays as it is
             os.setpriority(os.PRIO_PROCESS, 0, NICE)
         if memory_mb:
@@ -29,11 +31,14 @@ class Worker:
 
     def load(self, data: bytes) -> None:
         """Load the models of the one call that is in ``data``."""
-        self._shelf.load(self._shelf.missing(_call(data).requests))
+        call = _call(data)
+        self._teller.say(call.number)
+        self._shelf.load(self._shelf.missing(call.requests))
 
     def answer(self, data: bytes) -> tuple[bytes, tuple[ModelFact, ...]]:
         """Answer the one call that is in ``data``; the models loaded by then come along."""
         call = _call(data)
+        self._teller.say(call.number)
         answers = self._shelf.answer(call.requests)
         return pack(Called(call.number, answers)), self._shelf.facts()
 

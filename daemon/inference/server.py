@@ -21,6 +21,7 @@ from actors.predictor.pool.frames import (
     VERSION,
     Answered,
     Ask,
+    Begun,
     Frame,
     FrameError,
     Hello,
@@ -131,8 +132,8 @@ class _Client:
         else:
             raise FrameError(f"a {type(frame).__name__} is nothing that a client says", code="FRAME")
 
-    def _answer(self, answered: Answered) -> None:
-        self._say(answered)
+    def _answer(self, said: Begun | Answered) -> None:
+        self._say(said)
 
     def _say(self, frame: Frame) -> None:
         try:

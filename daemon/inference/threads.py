@@ -62,8 +62,11 @@ class ThreadWorkers:
                     f"{hanging} calls of models do not come back", code="MODELS_HANG", remedy="the host starts again"
                 )
 
-    async def call(self, requests: tuple[Request, ...], budget_s: float) -> Called:
+    async def call(
+        self, requests: tuple[Request, ...], budget_s: float, begun: Callable[[], None] = lambda: None
+    ) -> Called:
         """Compute on a thread; a call that takes longer is left behind. Loading a model is not."""
+        begun()
         if not self._idle:
             return Called(0, (), QUEUED, "every worker is loading a model")
         shelf = self._idle.pop()
@@ -73,11 +76,11 @@ class ThreadWorkers:
             return Called(0, (), QUEUED, f"the model {missing[0].model_id} is being loaded")
         done: list[tuple[Answer, ...]] = []
         ended = threading.Event()
-        begun = threading.Lock()  # taken by who is first: the thread that computes, or the loop whose time is over
+        first = threading.Lock()  # taken by who is first: the thread that computes, or the loop whose time is over
         never = False
 
         def compute() -> None:
-            if not begun.acquire(blocking=False):
+            if not first.acquire(blocking=False):
                 return
             _be_nice()
             try:
@@ -89,7 +92,7 @@ class ThreadWorkers:
             with anyio.move_on_after(budget_s - (time.monotonic() - began)):
                 await anyio.to_thread.run_sync(compute, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
         finally:  # also where the host ends meanwhile
-            never = begun.acquire(blocking=False)
+            never = first.acquire(blocking=False)
             if done or never:
                 self._idle.append(shelf)
             else:

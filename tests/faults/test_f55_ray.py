@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -31,7 +31,7 @@ from actors.predictor.text.lexicon import Lexicon
 from actors.predictor.text.manifest import read_text_manifest
 from actors.predictor.text.store import ModelStore
 from daemon.inference.contain import kill_session, scrubbed, session_of, write_token
-from tests.faults.test_f55_inference import close, degraded, numbered, timed
+from tests.faults.test_f55_inference import TAKEN_S, close, degraded, numbered, timed
 from tests.inference.support import MODEL, ROOT, Elsewhere, Host, asking, reachable, running, table, until
 from tests.inference.test_host import (
     SIZES,
@@ -241,6 +241,55 @@ def test_f55_a_worker_gets_so_much_memory_and_no_more(ray: World) -> None:
         assert isinstance(answer, PredictionUnavailable)
         assert "alloc" in answer.reason.lower() or "died" in answer.reason
         assert isinstance(pool.predict(ask(ray.trap, 2, x=0.5)), PredictionReady)
+
+
+# -- whatever does not react -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def stopped(pids: list[int]) -> Iterator[None]:
+    """Stop processes for a while."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def test_f55_a_ray_that_does_not_react_costs_nobody_50_ms(ray: World) -> None:
+    """SIGSTOP of what holds Ray: nobody begins a request, so the daemon computes it, and does not ask again."""
+    elsewhere, requests = Elsewhere(), numbered()
+    with asking(ray.host, deadline_s=20.0, fallback=elsewhere, taken_s=TAKEN_S) as pool:
+        close(pool)
+        with stopped([ray.leader]):
+            before = len(elsewhere.asked)
+            assert all(isinstance(answer, PredictionReady) for answer in degraded(pool, requests, 9))
+            assert len(elsewhere.asked) == before + 9
+            until(lambda: "Ray does not react" in pool.facts().reason, "the host to notice")
+            assert pool.facts().breaker == "open"
+        close(pool)
+        before = len(elsewhere.asked)
+        assert isinstance(pool.predict(next(requests)), PredictionReady)
+        assert len(elsewhere.asked) == before
+
+
+def test_f55_workers_that_are_stopped_cost_nobody_50_ms_and_are_replaced(ray: World) -> None:
+    """SIGSTOP of all workers, with Ray itself well; those that had a call are killed once its time is over."""
+    elsewhere, requests = Elsewhere(), numbered()
+    with asking(ray.host, deadline_s=2.0, fallback=elsewhere, taken_s=TAKEN_S) as pool:
+        close(pool)
+        until(lambda: len(ray.processes("ray::Worker")) == 2, "two workers")
+        workers = ray.processes("ray::Worker")
+        with stopped(workers):
+            assert all(isinstance(answer, PredictionReady) for answer in degraded(pool, requests))
+            assert elsewhere.asked
+            until(lambda: not set(workers) <= set(ray.processes()), "the end of one that was stopped")
+            close(pool)
+            assert isinstance(pool.predict(next(requests)), PredictionReady)
+        until(lambda: len(ray.processes("ray::Worker")) == 2, "two workers")
 
 
 # -- the end of it all -------------------------------------------------------------------------------------------------

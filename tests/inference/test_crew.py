@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from actors.messages.inference import PredictionReady, PredictionUnavailable
-from actors.predictor.pool.frames import BUSY, DIED, DOWN, OVERDUE, QUEUED, Answered, Called, Request
+from actors.predictor.pool.frames import BUSY, DIED, DOWN, OVERDUE, QUEUED, Answered, Begun, Called, Request
 from daemon.inference import crew as module
 from daemon.inference.crew import STARTING, UP, BackendState, Crew
 from tests.inference.support import table
@@ -25,15 +25,19 @@ class Backend:
         self.now = BackendState(UP)
         self.calls: list[tuple[Request, ...]] = []
         self.fault = ""
+        self.begins = True
         self.may = anyio.Event()
 
     async def run(self) -> None:
         """Need nothing."""
         await anyio.sleep_forever()
 
-    async def call(self, requests: tuple[Request, ...], budget_s: float) -> Called:
+    async def call(self, requests: tuple[Request, ...], budget_s: float, begun: Callable[[], None]) -> Called:
         """Answer when it may."""
         self.calls.append(requests)
+        if self.begins:
+            begun()
+            begun()
         await self.may.wait()
         if self.fault:
             return Called(0, (), self.fault, "as the test said")
@@ -46,16 +50,20 @@ class Backend:
 
 
 class Client:
-    """Takes answers."""
+    """Takes answers, and hears what was begun."""
 
     def __init__(self) -> None:
         self.heard: list[Answered] = []
+        self.begun: list[int] = []
         self._more = anyio.Event()
 
-    def tell(self, answered: Answered) -> None:
+    def tell(self, said: Begun | Answered) -> None:
         """Take one."""
-        self.heard.append(answered)
-        self._more.set()
+        if isinstance(said, Begun):
+            self.begun.append(said.number)
+        else:
+            self.heard.append(said)
+            self._more.set()
 
     async def reach(self, n: int) -> list[Answered]:
         """Wait until so many have come."""
@@ -121,6 +129,31 @@ def test_at_the_deadline_what_is_computed_is_overdue_and_what_waits_was_queued()
         crew.ask(3, table(1, 3), 20.0, client.tell)
         assert (await client.reach(3))[2].fault == ""
         assert [call[0].request_id for call in backend.calls] == ["a-1", "a-3"]
+
+    with_crew(act)
+
+
+def test_a_client_hears_that_a_worker_has_begun_its_request_or_that_it_is_next() -> None:
+    """Once each. One that no worker begins is not, for nobody knows whether it will ever be."""
+
+    async def act(crew: Crew, backend: Backend, client: Client) -> None:
+        for number in (1, 2):
+            crew.ask(number, table(100, number), 20.0, client.tell)
+        assert client.begun == []
+        await anyio.wait_all_tasks_blocked()
+        assert client.begun == [1, 2]  # there is one worker, and it has work
+        crew.ask(3, table(100, 3), 20.0, client.tell)
+        assert client.begun == [1, 2, 3]
+        backend.may.set()
+        await client.reach(3)
+        backend.begins, backend.may = False, anyio.Event()
+        crew.ask(4, table(100, 4), 20.0, client.tell)
+        await anyio.wait_all_tasks_blocked()
+        assert len(backend.calls) == 4
+        crew.ask(5, table(100, 5), 20.0, client.tell)  # that the worker has a call says nothing where it has not begun
+        backend.may.set()
+        await client.reach(5)
+        assert client.begun == [1, 2, 3]
 
     with_crew(act)
 

@@ -31,7 +31,11 @@ class GetTimeoutError(RayError):
     """As Ray's."""
 
 
-class ActorUnavailableError(RayError):
+class RayActorError(RayError):
+    """As Ray's."""
+
+
+class ActorUnavailableError(RayActorError):
     """As Ray's."""
 
 
@@ -63,7 +67,10 @@ class Ray:
     """As much of Ray as the driver uses."""
 
     exceptions = SimpleNamespace(
-        RayError=RayError, GetTimeoutError=GetTimeoutError, ActorUnavailableError=ActorUnavailableError
+        RayError=RayError,
+        RayActorError=RayActorError,
+        GetTimeoutError=GetTimeoutError,
+        ActorUnavailableError=ActorUnavailableError,
     )
 
     def __init__(self) -> None:

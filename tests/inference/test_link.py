@@ -21,6 +21,7 @@ from actors.predictor.pool.frames import (
     VERSION,
     Answered,
     Ask,
+    Begun,
     Frame,
     Look,
     Refused,
@@ -210,7 +211,8 @@ def test_three_requests_without_an_answer_open_the_breaker_and_the_next_does_not
     elsewhere = Elsewhere()
 
     def reply(ask: Ask) -> list[Frame]:
-        return [Taken(ask.number), *([Answered(ask.number, answered(ask))] if ask.request.request_id == "a-0" else [])]
+        last = Answered(ask.number, answered(ask)) if ask.request.request_id == "a-0" else Begun(ask.number)
+        return [Taken(ask.number), last]
 
     with pretending(tmp_path, pack(WELCOME), reply, fallback=elsewhere) as (_, pool):
         reachable(pool)
@@ -254,3 +256,30 @@ def test_a_host_that_hangs_up_is_connected_to_again(tmp_path: Path) -> None:
         until(lambda: host.connected >= 2, "another connection", 20)
         until(lambda: isinstance(pool.predict(table(2)), PredictionReady), "an answer", 20)
         assert pool.facts().opened >= 1
+
+
+def read_by(ask: Ask) -> list[Frame]:
+    """Say that a request was read, and no more."""
+    return [Taken(ask.number)]
+
+
+def test_prices_that_no_worker_begins_are_computed_here_by_the_daemons_own_clock(tmp_path: Path) -> None:
+    """The host has read the request and is well, its Ray is not: thirty milliseconds are waited, of twenty seconds."""
+    elsewhere = Elsewhere()
+    with pretending(tmp_path, pack(WELCOME), read_by, fallback=elsewhere, deadline_s=20.0, taken_s=0.03) as (_, pool):
+        reachable(pool)
+        assert isinstance(pool.predict(table(1, 1)), PredictionReady)
+        assert elsewhere.asked == ["a-1"]
+        assert 30.0 <= pool.facts().last_degraded_ms < 5_000
+
+
+@pytest.mark.parametrize("fallback", [None, Elsewhere()], ids=["prices nobody else can compute", "words"])
+def test_what_can_wait_or_must_is_waited_for(tmp_path: Path, fallback: Elsewhere | None) -> None:
+    """A worker that dies is replaced by another within the deadline, and words are in no hurry."""
+    news = SentimentRequested("s-1", "m@1", ("n",), ("up",), 0)
+    with pretending(tmp_path, pack(WELCOME), read_by, fallback=fallback, taken_s=0.03) as (_, pool):
+        reachable(pool)
+        answer = pool.predict(table(1, 1)) if fallback is None else pool.sentiment(news)
+        assert isinstance(answer, PredictionUnavailable)
+        assert "no answer in time" in answer.reason
+        assert fallback is None or fallback.asked == []

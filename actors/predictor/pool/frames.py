@@ -78,6 +78,12 @@ class Taken(Frame, tag=5, frozen=True):
     number: int
 
 
+class Begun(Frame, tag=11, frozen=True):
+    """A worker has begun a request, or it waits behind others that are computed: it is in good hands."""
+
+    number: int
+
+
 class Answered(Frame, tag=6, frozen=True):
     """An answer.
 
@@ -171,7 +177,7 @@ INNOCENT: Final = (BUSY, DOWN, QUEUED)
 """Faults that the request cannot have caused: nobody has begun with it. Any other is not computed in the daemon, which
 must not die of it."""
 
-Any = Hello | Welcome | Refused | Ask | Taken | Answered | Look | Standing | Call | Called
+Any = Hello | Welcome | Refused | Ask | Taken | Begun | Answered | Look | Standing | Call | Called
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Any)

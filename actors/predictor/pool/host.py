@@ -258,11 +258,15 @@ class HostPool:
         return answer, "answered"
 
     def _exchange(self, request: Request, began: float) -> Answered:
-        """Ask; once more where the connection was lost before the host had the request."""
+        """Ask; once more where the connection was lost before the host had the request.
+
+        A decision waits for prices: those are computed here where no worker of the host begins. Words can wait.
+        """
+        begun = self._fallback is not None and isinstance(request, InferenceRequested)
         while True:
             left = self._deadline_s - (time.monotonic() - began)
             try:
-                return self._link.ask(request, max(0.001, left), GRACE_S)
+                return self._link.ask(request, max(0.001, left), GRACE_S, begun=begun)
             except LinkError as error:
                 patience = AGAIN_S - (time.monotonic() - began)
                 if error.taken or not error.lost or patience <= 0 or not self._link.up.wait(patience):

@@ -23,6 +23,7 @@ from actors.predictor.pool.frames import (
     VERSION,
     Answered,
     Ask,
+    Begun,
     Frame,
     FrameError,
     Hello,
@@ -68,7 +69,7 @@ class _Slot:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.heard: queue.SimpleQueue[Taken | Answered | None] = queue.SimpleQueue()
+        self.heard: queue.SimpleQueue[Taken | Begun | Answered | None] = queue.SimpleQueue()
         """None: the connection is lost."""
 
 
@@ -96,7 +97,7 @@ class Link:
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._look: tuple[int, float] | None = None
-        self._next_look = 0.0
+        self._looked_at = -LOOK_S
         self.up = threading.Event()
         """Set while there is a connection."""
         self.welcome: Welcome | None = None
@@ -119,43 +120,47 @@ class Link:
 
     # -- asking (any thread) -----------------------------------------------------------------------------------------
 
-    def ask(self, request: Request, budget_s: float, grace_s: float = 0.0) -> Answered:
+    def ask(self, request: Request, budget_s: float, grace_s: float = 0.0, *, begun: bool = False) -> Answered:
         """Return the host's answer.
 
         Args:
             request: what is asked.
             budget_s: how long the host may take, as it is told.
             grace_s: how much longer its word is waited for.
+            begun: wait only where a worker begins it at once, or it is next: somebody else can compute it.
 
         Raises:
-            LinkError: there is none by then, or not even a sign that the request was read.
+            LinkError: there is none by then, or not even a sign that the request was read, or begun.
         """
         slot = _Slot(next(self._numbers))
-        deadline = time.monotonic() + budget_s + grace_s
+        began = time.monotonic()
+        deadline, patience = began + budget_s + grace_s, began + min(self._taken_s, budget_s + grace_s)
         with self._lock:
             self._slots[slot.number] = slot
         try:
             self._send(Ask(slot.number, max(1, int(budget_s * 1000)), request), min(self._taken_s, budget_s))
-            return self._await(slot, deadline)
+            return self._await(slot, deadline, patience, begun=begun)
         finally:
             with self._lock:
                 self._slots.pop(slot.number, None)
 
-    def _await(self, slot: _Slot, deadline: float) -> Answered:
-        taken = False
-        patience = min(deadline, time.monotonic() + self._taken_s)
+    def _await(self, slot: _Slot, deadline: float, patience: float, *, begun: bool) -> Answered:
+        """Wait for an answer, and for signs that there will be one no longer than ``patience``."""
+        taken, hopes = False, False
         while True:
             try:
-                heard = slot.heard.get(timeout=max(0.0, (deadline if taken else patience) - time.monotonic()))
+                heard = slot.heard.get(timeout=max(0.0, (deadline if hopes else patience) - time.monotonic()))
             except queue.Empty:
-                if taken:
+                if hopes:
                     raise LinkError("the inference host gave no answer in time", taken=True) from None
-                raise LinkError("the inference host does not react") from None
+                reason = "has no worker that begins" if taken else "does not react"
+                raise LinkError(f"the inference host {reason}") from None
             if isinstance(heard, Answered):
                 return heard
             if heard is None:
                 raise LinkError("the connection to the inference host was lost", taken=taken, lost=True)
             taken = True
+            hopes = hopes or not begun or isinstance(heard, Begun)
 
     def _send(self, frame: Frame, within_s: float) -> None:
         data = memoryview(pack(frame))
@@ -222,7 +227,7 @@ class Link:
                 raise LinkError("ended")
             self.welcome = first
             self._look = None
-            self._next_look = 0.0
+            self._looked_at = -LOOK_S
             self._heard_at = time.monotonic()
             self.connected += 1
             self._socket = link
@@ -268,10 +273,11 @@ class Link:
         """Ask how the host is, often while the breaker is not closed; notice that it does not answer."""
         now = time.monotonic()
         if self._look is None:
-            if now >= self._next_look:
+            every = LOOK_S if self._breaker.state is BreakerState.CLOSED else KNOCK_S
+            if now >= self._looked_at + every:
                 number = next(self._numbers)
                 self._look = (number, now)
-                self._next_look = now + (LOOK_S if self._breaker.state is BreakerState.CLOSED else KNOCK_S)
+                self._looked_at = now
                 with suppress(LinkError):
                     self._send(Look(number), self._taken_s)
             return
@@ -284,7 +290,7 @@ class Link:
             raise OSError("nothing comes any more")
 
     def _heard(self, frame: Frame) -> None:
-        if isinstance(frame, Answered | Taken):
+        if isinstance(frame, Answered | Taken | Begun):
             with self._lock:
                 slot = self._slots.get(frame.number)
             if slot is not None:
