@@ -141,6 +141,31 @@ def test_a_split_changes_no_move(feeds) -> None:
     assert run.actor.price_move(1) == pytest.approx(before)
 
 
+def test_a_renamed_symbol_moves_as_it_did_under_its_old_name(feeds) -> None:
+    """The new name's own closes are nothing any more, whatever was computed of them before."""
+    rng = np.random.default_rng(5)
+    closes = 50 * np.exp(np.cumsum(rng.normal(0, 0.01, (25, 3)), axis=0))
+    run = News().play(feeds.daily(closes))
+    old, new = run.actor.price_move(0), run.actor.price_move(1)
+    assert math.isfinite(old)
+    assert old != new
+    run.actor.fold_action(CorporateAction(run.clock.now() + 1, 20241026, 0, "rename", 0, renamed_to=1))
+    assert run.actor.price_move(1) == old
+    assert math.isnan(run.actor.price_move(0))
+
+
+def test_a_symbol_keeps_two_hundred_headlines() -> None:
+    """The newest, of one instant those that came last; the same where two books become one."""
+    book = NewsBook(DAY)
+    for n in range(250):
+        book.see(NewsSeen(f"a{n}", (0,), ""), 1)
+        book.see(NewsSeen(f"b{n}", (1,), ""), 2)
+    assert [entry.news_id for entry in book.items[0]] == [f"a{n}" for n in range(50, 250)]
+    book.move(1, 0, 3)
+    assert [entry.news_id for entry in book.items[0]] == [f"b{n}" for n in range(50, 250)]
+    assert book.today == {0: 500}
+
+
 def test_a_headline_without_words_is_flagged_by_its_summary(feeds) -> None:
     """Else the headline alone decides what it is about."""
     at = feeds.session(0).open_ts

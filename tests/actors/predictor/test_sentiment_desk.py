@@ -61,11 +61,11 @@ def test_headlines_of_one_instant_are_asked_about_together(feeds) -> None:
 
 
 def test_an_instant_of_very_many_headlines_is_asked_about_in_parts(feeds) -> None:
-    """No request grows without bound."""
+    """No request has more than 64, for which models are sized."""
     at = opened(feeds, 0)
     items = [item(at, f"{n} {GOOD}", 0) for n in range(BATCH + 2)]
     run = News().play([*days(feeds, 2), *items])
-    assert [len(r.texts) for r in run.events(SentimentRequested)] == [BATCH, 2]
+    assert [len(r.texts) for r in run.events(SentimentRequested)] == [64, 2]
     assert [r.request_id for r in run.events(SentimentRequested)] == ["news-1", "news-2"]
     assert sum(len(s.news_ids) for s in run.events(NewsScored)) == BATCH + 2
 
