@@ -77,6 +77,7 @@ class Pretender:
                         link.sendall(self._first)
                         greeted = True
                     elif isinstance(frame, Look):
+                        self.looked(frame)
                         link.sendall(pack(well(frame.number)))
                     elif isinstance(frame, Ask):
                         self.asked += 1
@@ -84,6 +85,9 @@ class Pretender:
                             link.sendall(pack(answer))
         except OSError:
             return
+
+    def looked(self, frame: Look) -> None:
+        """Hear a question after its health."""
 
     def close(self) -> None:
         """Hang up."""
