@@ -125,15 +125,21 @@ def load_manifest(name: str, folder: Path = SHIPPED) -> ModelManifest:
         OperatorError: no such model, an unreadable manifest, or a file whose hash differs.
     """
     path = folder / f"{name}.json"
+    known = list_models(folder)
     try:
-        raw = path.read_bytes()
+        raw = path.read_bytes() if name in known else None  # a name of this folder, and no path to another
     except OSError:
-        known = ", ".join(list_models(folder)) or "none"
-        raise OperatorError(f"there is no model {name!r}", code="NO_MODEL", remedy=f"known are: {known}") from None
+        raw = None
+    if raw is None:
+        told = f"there is no model {name[:60]!r}"
+        raise OperatorError(told, code="NO_MODEL", remedy=f"known are: {', '.join(known) or 'none'}")
     try:
         manifest = msgspec.json.decode(raw, type=ModelManifest)
     except msgspec.DecodeError as error:
         raise OperatorError(f"the manifest {path.name} cannot be used: {error}", code="BAD_MANIFEST") from None
+    if manifest.name != name:
+        message = f"the manifest {path.name} cannot be used: it says name {manifest.name[:60]!r}"
+        raise OperatorError(message, code="BAD_MANIFEST")
     read_model(manifest, folder)
     return manifest
 

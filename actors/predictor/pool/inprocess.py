@@ -16,6 +16,7 @@ import numpy.typing as npt
 from actors.messages.columns import pack_f64, unpack_f64, unpack_i32
 from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
 from actors.messages.sentiment import SentimentReady, SentimentRequested
+from actors.predictor.models.checks import check_price_model
 from actors.predictor.models.manifest import SHIPPED, ModelManifest, read_model
 from actors.predictor.pool.session import open_session
 from actors.predictor.pool.texts import HeadlineCache, Load, TextPool
@@ -103,7 +104,9 @@ def load_session(manifest: ModelManifest, folder: Path = SHIPPED) -> Any:
         OperatorError: the file is not what the manifest says, or does not take the features it names.
     """
     data = read_model(manifest, folder)
-    session = open_session(data, folder / f"{manifest.name}.onnx")
+    path = folder / f"{manifest.name}.onnx"
+    check_price_model(data, manifest, path)
+    session = open_session(data, path)
     inputs = session.get_inputs()
     if len(inputs) != 1 or inputs[0].name != manifest.input or inputs[0].shape[-1] != len(manifest.features):
         raise OperatorError(
@@ -115,7 +118,11 @@ def load_session(manifest: ModelManifest, folder: Path = SHIPPED) -> Any:
 
 
 def run_model(session: Any, manifest: ModelManifest, rows: F64) -> F64:
-    """Return the calibrated ``P(up)`` of float64 ``[n, features]`` rows, rounded to six digits."""
+    """Return the calibrated ``P(up)`` of float64 ``[n, features]`` rows, rounded to six digits.
+
+    Raises:
+        OperatorError: ``MODEL_OUTPUT``, the graph fails, or answers what is no probability for each row.
+    """
     n = len(rows)
     raw = np.empty(n)
     batch = np.zeros((BATCH, rows.shape[1]), dtype=np.float32)
@@ -123,9 +130,32 @@ def run_model(session: Any, manifest: ModelManifest, rows: F64) -> F64:
         chunk = rows[start : start + BATCH]
         batch[: len(chunk)] = chunk
         batch[len(chunk) :] = 0.0
-        answer = session.run([manifest.output], {manifest.input: batch})[0]
-        raw[start : start + len(chunk)] = answer[: len(chunk), -1]
+        raw[start : start + len(chunk)] = _answer(session, manifest, batch)[: len(chunk)]
     slope, intercept = manifest.calibration
     p = np.clip(raw, _CLIP, 1.0 - _CLIP)  # NaN stays NaN
     calibrated: F64 = np.round(1.0 / (1.0 + np.exp(-(slope * np.log(p / (1.0 - p)) + intercept))), DIGITS)
     return calibrated
+
+
+def _answer(session: Any, manifest: ModelManifest, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return ``P(up)`` of a batch before its calibration; NaN where the graph cannot say."""
+    try:
+        found = session.run([manifest.output], {manifest.input: batch})[0]
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen kinds that share no parent
+        reason = str(error).splitlines()[0][:200]
+        raise OperatorError(f"the model {manifest.model_id} fails: {reason}", code="MODEL_OUTPUT") from None
+    shape, kind = np.shape(found), getattr(found, "dtype", type(found).__name__)
+    if len(shape) != 2 or shape[0] != len(batch) or not shape[1] or kind != np.float32:
+        raise OperatorError(
+            f"the model {manifest.model_id} answers {kind} {list(shape)} as {manifest.output}, "
+            f"not float32 [{len(batch)}, n] with P(up) in the last column",
+            code="MODEL_OUTPUT",
+        )
+    p: npt.NDArray[np.float32] = found[:, -1]
+    if ((p < -_CLIP) | (p > 1.0 + _CLIP)).any():
+        raise OperatorError(
+            f"the model {manifest.model_id} answers {np.nanmin(p):g} to {np.nanmax(p):g} as {manifest.output}, "
+            "which are no probabilities",
+            code="MODEL_OUTPUT",
+        )
+    return p

@@ -92,8 +92,8 @@ def check_model(data: bytes, path: Path) -> Graph:
             if data.startswith(start):
                 refuse(path, f"is {what}, no ONNX model", "MODEL_FORMAT", "only ONNX and safetensors are read")
         refuse(path, f"is no ONNX model that can be checked: {error}", "MODEL_FORMAT")
-    for tensor in _tensors(graph):
-        _check_tensor(tensor, path)
+    for tensor in tensors_of(graph):
+        check_tensor(tensor, path)
     _check_operators(graph, path)
     _check_sizes(graph, path)
     wrong = check_flow(graph)
@@ -159,11 +159,13 @@ def opset_of(graph: Graph) -> int:
     return max((version for domain, version in graph.opsets if domain in {"", "ai.onnx"}), default=0)
 
 
-def _tensors(graph: Graph) -> list[Tensor]:
+def tensors_of(graph: Graph) -> list[Tensor]:
+    """Return every constant of a graph, those within nodes included."""
     return [*graph.constants, *(tensor for node in graph.nodes for tensor in node.tensors)]
 
 
-def _check_tensor(tensor: Tensor, path: Path) -> None:
+def check_tensor(tensor: Tensor, path: Path) -> None:
+    """Refuse a constant that lies in another file, is huge, or holds what is no number."""
     if tensor.external:
         refuse(
             path,
