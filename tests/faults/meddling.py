@@ -103,16 +103,20 @@ def playing(folder: Path, *, speed: str = "600", minutes: int = 390, more: str =
 
 
 def rows_of(client: Client, method: str, **params: Any) -> list[dict[str, Any]]:
-    """Ask for rows; right behind a start the views may still be building, and say so."""
+    """Ask for rows as of what is committed now; right behind a start the views may be behind, or built, and say so."""
+    head = client.call("journal.head")["seq"]
     deadline = time.monotonic() + 30
     while True:
         try:
-            rows: list[dict[str, Any]] = client.call(method, **params)["rows"]
+            answer = client.call(method, **params)
         except CallError as error:
             if "being built" not in str(error) or time.monotonic() > deadline:
                 raise
         else:
-            return rows
+            if answer.get("as_of_seq", head) >= head:
+                rows: list[dict[str, Any]] = answer["rows"]
+                return rows
+            assert time.monotonic() < deadline, f"{method} as of {answer['as_of_seq']}, not {head}"
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import pytest
 from actors.messages.orders import OrderAccepted, OrderFilled
 from daemon.journal.batch import SITES
 from tests.faults.kills import READY_S, Loop, ask, looping, remains
+from tests.faults.meddling import rows_of
 from tests.faults.oracle import examine
 from tests.faults.twin import compare
 from tests.faults.workload import furnish
@@ -173,7 +174,7 @@ def test_f04_a_fill_that_was_booked_is_not_booked_again_by_views_that_are_behind
         with house.client() as client:
             # A minute may have had too little volume for all of it: then there are more fills, of the same quantity.
             ask(client, "positions", lambda held: [row["qty"] for row in held["rows"]] == [20])
-            fills = client.call("fills")["rows"]
+            fills = rows_of(client, "fills")
             assert len({row["exec_id"] for row in fills}) == len(fills)
             assert [sum(row["qty"] for row in fills if row["order_id"] == name) for name in ("O-1", "O-2")] == [10, 10]
         assert house.stop() == 0

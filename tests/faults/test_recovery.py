@@ -22,6 +22,7 @@ from daemon.journal.batch import SnapshotRow
 from daemon.journal.failures import EXIT_CODES
 from daemon.journal.rows import snapshot_digest
 from tests.faults.kills import ask, remains
+from tests.faults.meddling import rows_of
 from tests.faults.oracle import examine
 from tests.faults.twin import compare
 from tests.live_support import CallError, Client, Daemon, daemon
@@ -204,7 +205,7 @@ def test_orders_money_and_risk_are_the_same_behind_a_kill(tmp_path: Path) -> Non
         with house.client() as client:
             assert everything(house, client) == before
             client.call("halt", reason="looks odd", request_id="halt")
-            working = len(client.call("orders")["rows"])
+            working = len(rows_of(client, "orders"))
             ask(client, "status", lambda status: status["open_orders"] == working)  # the board is renewed every 100 ms
             halted = everything(house, client)
         house.kill()
