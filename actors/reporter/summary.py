@@ -204,7 +204,8 @@ def _news_row(doc: dict[str, Any]) -> list[tuple[str, str]]:
         for name, count in (("abstained from", news["abstained"]), *news["unanswered"].items())
         if count
     ]
-    told = f"{news['headlines']:,} headlines ({', '.join(counts)}) of {symbols['count']:,} of {symbols['of']:,} symbols"
+    told = f"{news['headlines']:,} headline{'s' * (news['headlines'] != 1)} ({', '.join(counts)})"
+    told += f" of {symbols['count']:,} of {symbols['of']:,} symbols"
     return [("news", f"{told}; a tone at {_pct(scored['share'])} of their session ends")]
 
 

@@ -98,7 +98,9 @@ def import_(
     from actors.predictor.text.importing import Asked, import_model
 
     asked = Asked(name=name, labels=[part for part in labels.split(",") if part], fp32=fp32, keep_fp32=keep_fp32)
-    _say_installed(import_model(source, _store(config, sets), asked), config, sets, as_json=as_json)
+    with progress(f"import {source.name}", quiet=as_json):
+        found = import_model(source, _store(config, sets), asked)
+    _say_installed(found, config, sets, as_json=as_json)
 
 
 @app.command(short_help="Fetch a known model from its hub.")
@@ -126,7 +128,8 @@ def fetch(
     store = _store(config, sets)
     with progress(f"fetch {known}", quiet=as_json) as update:
         folder, asked = fetch_model(known, store, hub, update)
-    found = import_model(folder, store, asked._replace(fp32=fp32, keep_fp32=keep_fp32))
+    with progress(f"import {known}", quiet=as_json):
+        found = import_model(folder, store, asked._replace(fp32=fp32, keep_fp32=keep_fp32))
     discard_fetched(known, store)
     _say_installed(found, config, sets, as_json=as_json)
 
@@ -183,7 +186,8 @@ def verify(reference: Reference, *, config: ConfigFile = None, sets: Sets = None
     else:
         from actors.predictor.text.verify import verify_text_model
 
-        checks = [check._asdict() for check in verify_text_model(_store(config, sets).find(reference))]
+        with progress(f"verify {reference}", quiet=as_json):
+            checks = [check._asdict() for check in verify_text_model(_store(config, sets).find(reference))]
     ok = all(check["ok"] for check in checks)
     if as_json:
         say_json({"schema": "tradingd.model-verify/1", "model": reference, "ok": ok, "checks": checks})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import resource
@@ -179,6 +180,26 @@ def test_a_model_folder_may_be_named_by_path(tmp_path: Path, ask) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ models
+
+
+def test_a_terminal_sees_that_an_import_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network of FinBERT's size takes a quarter of a minute; a pipe is told nothing, as other tests hold."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert main(["model", "import", str(write_source(tmp_path / "hub")), "--name", "tiny"]) == 0
+    assert "import hub" in terminal.getvalue()
+    assert main(["model", "verify", "tiny"]) == 0
+    assert "verify tiny" in terminal.getvalue()
+    assert "import hub" not in capsys.readouterr().out
 
 
 def test_what_to_type_next_finds_the_model(tmp_path: Path, ask) -> None:
