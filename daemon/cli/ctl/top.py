@@ -76,13 +76,17 @@ class Watch:
 
     def _listen(self) -> None:
         """Subscribe behind the last event shown, or a little before now; from now on where that is too much."""
-        self._hearing = client.Connection(self._path, _ANSWER_S)
         journal = self._picture.status.get("journal")
         last = tail.number(journal.get("seq")) if isinstance(journal, dict) else 0
         start = max(last - _PAST, self._seq, 0)
         params = {} if self._cut else {"from_seq": wire.Number(str(start))}
-        self._cut = False
-        self._hearing.call("subscribe", params, _ANSWER_S)
+        connection = client.Connection(self._path, _ANSWER_S)
+        try:
+            connection.call("subscribe", params, _ANSWER_S)
+        except OperatorError:
+            connection.close()  # whoever was refused hears nothing on it, and asks again
+            raise
+        self._hearing, self._cut = connection, False
 
     def hear(self) -> None:
         """Take the events that have come."""

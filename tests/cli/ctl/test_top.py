@@ -19,7 +19,7 @@ import pytest
 
 from tests.cli.ctl.answers import ANSWERS, EVENTS
 from tests.cli.ctl.conftest import ROOT, Run, environ
-from tests.cli.ctl.stub import Raw, Stub
+from tests.cli.ctl.stub import Raw, Refuse, Stub
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
 FRAME = "\x1b[?2026h"
@@ -110,6 +110,26 @@ def test_events_come_as_they_happen(socket_path: Path) -> None:
     with Stub(socket_path, ANSWERS) as stub, Terminal(socket_path, "--refresh", "3600") as top:
         top.until("events")
         assert stub.asked[-1] == ("subscribe", {"from_seq": 184229 - 64})
+        stub.push("event", json.loads(EVENTS[2]))
+        top.until("OrderDenied")
+        top.press("q")
+        assert top.end() == 0
+
+
+def test_who_is_refused_events_asks_again(socket_path: Path) -> None:
+    """All places of subscribers were taken; a moment later one is free."""
+    refusals = iter([Refuse(-32002, "BUSY", "64 subscribers are connected, which is the limit")])
+
+    def subscribe(_: dict[str, Any]) -> Any:
+        for refusal in refusals:
+            raise refusal
+        return ANSWERS["subscribe"]
+
+    with Stub(socket_path, ANSWERS | {"subscribe": subscribe}) as stub, Terminal(socket_path) as top:
+        top.until("64 subscribers are connected")
+        for _ in range(5):  # so many looks at the daemon
+            top.until(FRAME, after=len(top.shown))
+        assert [method for method, _ in stub.asked].count("subscribe") == 2
         stub.push("event", json.loads(EVENTS[2]))
         top.until("OrderDenied")
         top.press("q")
