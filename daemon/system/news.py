@@ -102,11 +102,12 @@ def _model_id(settings: Settings) -> str:
     from actors.predictor.text.manifest import read_text_manifest  # noqa: PLC0415 - only who has news needs it
 
     try:
-        return read_text_manifest(_store(settings).find(chosen.model)).model_id
+        folder = _store(settings).find(chosen.model)
     except OperatorError as error:
         if error.code != _MISSING or not chosen.fallback:
             raise
         return _load_lexicon().model_id
+    return read_text_manifest(folder).model_id  # one that is there and cannot be read is not replaced
 
 
 def _is_lexicon(model: str) -> bool:

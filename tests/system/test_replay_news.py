@@ -238,6 +238,9 @@ def test_a_model_that_does_not_hold_is_not_replaced_by_anything(tmp_path: Path) 
     with pytest.raises(OperatorError, match=r"model\.onnx"):
         with_news(tmp_path / "bad", sets)
     assert not (tmp_path / "bad" / "run").exists()
+    (found.folder / "manifest.json").unlink()
+    with pytest.raises(OperatorError, match=r"manifest\.json cannot be read"):
+        with_news(tmp_path / "none", sets)
 
 
 @pytest.mark.parametrize(
