@@ -215,8 +215,12 @@ def _check_sizes(graph: Graph, path: Path) -> None:
             if math.prod(max(abs(size), 1) for size in sizes) > ELEMENTS_MAX:
                 refuse(path, f"tells the node {shown(node.name or node.op)} to make {sizes}", "MODEL_SIZE")
     for value in (*graph.inputs, *graph.outputs, *graph.values):
-        elements = float(np.prod([float(size or 1) for size in value.dims]))
-        if elements > ELEMENTS_MAX or any(size is not None and size < 0 for size in value.dims):
+        sizes = [size for size in value.dims if size is not None]
+        if (
+            len(value.dims) > _RANK
+            or min(sizes, default=0) < 0
+            or math.prod(size or 1 for size in sizes) > ELEMENTS_MAX
+        ):
             refuse(path, f"declares {_shown(value)}", "MODEL_SIZE")
 
 
@@ -231,5 +235,5 @@ def _integers(tensor: Tensor) -> list[int]:
 
 
 def _shown(value: Value) -> str:
-    sizes = ", ".join("free" if size is None else str(size) for size in value.dims)
+    sizes = ", ".join("free" if size is None else str(size) for size in value.dims[:_NAMED])
     return f"{shown(value.name)[1:-1]} {TYPE_NAMES.get(value.type, 'no tensor')} [{sizes}]"

@@ -93,9 +93,9 @@ def _wrong_frame(parts: list[dict[str, Any]]) -> str:
 
 def _texts_of(pieces: Any) -> list[object]:
     """Return the names of the texts in a template."""
-    if not isinstance(pieces, list):
+    if not isinstance(pieces, list) or not all(isinstance(piece, dict) for piece in pieces):
         return []
-    found = [piece["Sequence"] for piece in pieces if isinstance(piece, dict) and "Sequence" in piece]
+    found = [piece["Sequence"] for piece in pieces if "Sequence" in piece]
     return [text.get("id") if isinstance(text, dict) else None for text in found]
 
 

@@ -34,6 +34,8 @@ from actors.predictor.text.cleaning import CLEAN_MAX, MARKS_MAX, RAW_MAX, clean_
         ("Profit\ud800rose", "Profit rose"),
         ("Nestl\u00e9 Stra\u00dfe", "Nestl\u00e9 Stra\u00dfe"),
         ("e\u0301" + "\u0301" * 50, "e" + "\u0301" * MARKS_MAX),
+        ("e\u0301" * 50, "e\u0301" * 50),  # marks are counted for each letter
+        (("a" + "\u0301" * (MARKS_MAX + 1)) * 2, ("a" + "\u0301" * MARKS_MAX) * 2),
     ],
 )
 def test_a_text_is_cleaned(raw: str, clean: str) -> None:
@@ -96,6 +98,13 @@ def test_only_so_much_of_a_text_is_looked_at() -> None:
         ("決算は増収増益", False),
         ("Прибыль выросла на Apple", False),
         ("ارتفعت الأرباح", False),
+        ("ab \u0432\u0433", True),  # as many
+        ("ab \u0432\u0433\u0434", False),
+        ("\u1e00", True),  # first and last of the Latin letters with marks beyond the Latin block
+        ("\u1eff", True),
+        ("\u1f00", False),  # Greek
+        ("\u024f", True),
+        ("\u0250", False),  # phonetic
     ],
 )
 def test_a_model_of_english_is_asked_about_latin_letters(text: str, says: bool) -> None:

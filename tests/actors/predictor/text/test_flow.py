@@ -156,6 +156,52 @@ def test_no_word_chooses_whole_numbers_that_end_the_process(op: str, name: str) 
     assert ("divides" in wrong, f"({op})" in wrong) == (traps, traps)
 
 
+FIRST = """
+    Clip CumSum Dropout Expand Gather GatherElements GatherND Pow ReduceMax ReduceMean ReduceMin ReduceSum Reshape
+    ScatterND Slice Split Squeeze Tile Trilu Unsqueeze
+"""
+WHOLE = (2, 3, 4, 5, 6, 7, 12, 13)
+
+
+@pytest.mark.parametrize("op", FIRST.split())
+def test_an_answer_is_of_the_kind_of_what_it_is_made_of(op: str) -> None:
+    """Whole numbers stay whole; what says where, how large or how often makes none of floating ones."""
+
+    def whole(g: Graph) -> str:
+        return g.op("Div", "seven", g.op(op, hit(g), g.const("fixed", np.array([1]))))
+
+    def floating(g: Graph) -> str:
+        real = g.op("Cast", hit(g), to=1)
+        return g.op("Div", "seven", g.op(op, real, g.const("fixed", np.array([1])), g.const("more", np.array([1]))))
+
+    assert "divides" in flow(whole)
+    assert "divides" not in flow(floating)
+
+
+@pytest.mark.parametrize("op", ["Add", "Concat", "Max", "Mul", "Neg", "Identity", "Transpose", "Abs", "Sub", "Sum"])
+def test_of_other_operators_any_input_makes_whole_numbers(op: str) -> None:
+    """What is not known is taken for the worse."""
+    assert "divides" in flow(lambda g: g.op("Div", "seven", g.op(op, "x", hit(g))))
+    assert "divides" in flow(lambda g: g.op("Div", "seven", g.op(op, hit(g))))
+    assert flow(lambda g: g.op("Div", "x", g.op(op, "x", g.op("Cast", hit(g), to=1)))) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "whole"),
+    [
+        (1, False),
+        (9, False),
+        (10, False),
+        (11, False),
+        (16, False),
+        *((kind, True) for kind in (2, 3, 4, 5, 6, 7, 12, 13)),
+    ],
+)
+def test_what_is_cast_is_of_that_kind(kind: int, whole: bool) -> None:
+    """Floating numbers, yes and no, and whole ones of every width."""
+    assert ("divides" in flow(lambda g: g.op("Div", "seven", g.op("Cast", hit(g), to=kind)))) == whole
+
+
 @pytest.mark.parametrize(
     ("inputs", "chance"),
     [

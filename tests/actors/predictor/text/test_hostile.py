@@ -265,6 +265,36 @@ def test_graphs_of_too_many_nodes_or_declared_sizes_are_refused() -> None:
         assert said in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "size",
+    [
+        _bytes(5, _bytes(1, b"value_int") + _number(3, 10**12) + _number(20, 2)),
+        _bytes(5, _bytes(1, b"value_ints") + _number(8, 10**6) + _number(8, 10**6) + _number(20, 7)),
+        _bytes(5, _bytes(1, b"value") + _bytes(5, _number(1, 1) + _number(2, 7) + _number(7, 10**12)) + _number(20, 4)),
+    ],
+)
+def test_a_size_may_stand_in_every_form_of_a_constant(size: bytes) -> None:
+    """An integer, several, or a tensor."""
+    constant = _bytes(1, _bytes(2, b"size") + _bytes(4, b"Constant") + size)
+    expand = _bytes(1, _bytes(1, b"x") + _bytes(1, b"size") + _bytes(2, b"y") + _bytes(4, b"Expand"))
+    with pytest.raises(OperatorError) as caught:
+        check_model(_number(1, 9) + _bytes(7, constant + expand) + _bytes(8, _number(2, 20)), Path("model.onnx"))
+    assert caught.value.code == "MODEL_SIZE"
+    assert "Expand" in caught.value.message
+
+
+def test_declared_sizes_are_no_less_than_nothing_and_told_in_part() -> None:
+    """A size below zero is none; ten thousand of them are no sentence, and neither a tensor."""
+    for dims in ((-1,), (5, -(2**63)), (2**62, 2**62), (0, 2**40), (1000,) * 10_000, (1,) * 17):
+        shape = b"".join(_bytes(1, _number(1, size)) for size in dims)
+        value = _bytes(1, b"odd") + _bytes(2, _bytes(1, _number(1, 1) + _bytes(2, shape)))
+        with pytest.raises(OperatorError) as caught:
+            check_model(_number(1, 9) + _bytes(7, _bytes(13, value)) + _bytes(8, _number(2, 20)), Path("model.onnx"))
+        assert caught.value.code == "MODEL_SIZE"
+        assert "odd float32" in caught.value.message
+        assert len(caught.value.message) < 200
+
+
 LONG = "\x1b[2J\n" + "n" * 1_000_000
 
 
@@ -376,6 +406,17 @@ def test_an_opset_nobody_tested_is_refused(tmp_path: Path, opset: int) -> None:
     error = refused(write_model(tmp_path / "m", answering(lambda g: g.op("Abs", "input_ids"), opset), opset=opset))
     assert error.code == "MODEL_OPSET"
     assert str(opset) in error.message
+
+
+@pytest.mark.parametrize(("opset", "known"), [(10, False), (11, True), (23, True), (24, False)])
+def test_opsets_are_known_from_11_to_23(opset: int, known: bool) -> None:
+    """As the page says."""
+    data = answering(lambda g: g.op("Abs", "input_ids"), opset)
+    if known:
+        check_model(data, Path("model.onnx"))
+    else:
+        with pytest.raises(OperatorError, match=f"opset {opset}; 11 to 23"):
+            check_model(data, Path("model.onnx"))
 
 
 def test_outputs_of_another_shape_are_refused(tmp_path: Path) -> None:

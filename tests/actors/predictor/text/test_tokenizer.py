@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -102,3 +103,16 @@ def test_a_row_is_never_longer_than_was_asked_for() -> None:
     assert row is not None
     assert [part.shape for part in row] == [(16,), (16,)]
     assert (row[0][0], row[0][-1]) == (words().index("[CLS]"), words().index("[SEP]"))
+
+
+def test_its_size_is_one_more_than_the_largest_number_it_can_give(tmp_path: Path) -> None:
+    """The graph is asked about that one when it is loaded; words that were added count."""
+    raw = json.loads(tokenizer_json())
+    path = tmp_path / "tokenizer.json"
+    assert Tokenizer(json.dumps(raw).encode(), path, 64).size == len(raw["model"]["vocab"])
+    count = len(raw["model"]["vocab"])
+    added = dict(raw["added_tokens"][0], id=count, content="never seen before", special=False)
+    more = raw | {"added_tokens": [*raw["added_tokens"], added]}
+    assert Tokenizer(json.dumps(more).encode(), path, 64).size == count + 1
+    raw["model"]["vocab"]["zzz"] = 5_000
+    assert Tokenizer(json.dumps(raw).encode(), path, 64).size == 5_001
