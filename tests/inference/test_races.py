@@ -135,3 +135,27 @@ def test_a_daemon_that_was_stopped_hears_what_the_host_said_before_it_calls_it_s
             assert isinstance(next(looks), Look)  # it has gone on
             assert (breaker.state, breaker.opened) == (BreakerState.CLOSED, 0)
         ours.close()
+
+
+class Flickering(Breaker):
+    """A breaker that another thread moves whenever somebody has looked at it."""
+
+    looks = 0
+
+    @property
+    def state(self) -> BreakerState:  # type: ignore[override]
+        """Return the state, another one each time."""
+        self.looks += 1
+        return BreakerState.OPEN if self.looks % 2 else BreakerState.CLOSED
+
+    @state.setter
+    def state(self, _: BreakerState) -> None:
+        """Stay as it is."""
+
+
+def test_what_is_told_of_a_breaker_is_told_of_one_moment() -> None:
+    """An open one has a reason, a closed one none, also where it trips while it is looked at."""
+    pool = host.HostPool("/nowhere", deadline_s=1.0, fallback=None)
+    pool._breaker = Flickering()
+    told = [(facts.breaker, facts.reason) for facts in (pool.facts() for _ in range(4))]
+    assert told == [("open", "the inference host has not been reached yet"), ("closed", "")] * 2

@@ -152,11 +152,11 @@ class HostPool:
             latencies = sorted(self._latencies)
             counts, last = dict(self._counts), self._last_degraded_ms
             refused = tuple(self._refused[model_id] for model_id in sorted(self._refused))
-        closed = self._breaker.state is BreakerState.CLOSED
+        state = self._breaker.state  # once: it may be another the next moment
         return PoolFacts(
             pool="host",
-            breaker=self._breaker.state.value,
-            reason="" if closed else self._breaker.reason,
+            breaker=state.value,
+            reason="" if state is BreakerState.CLOSED else self._breaker.reason,
             opened=self._breaker.opened,
             late=self._link.late,
             p50_ms=quantile(latencies, 0.5),
