@@ -132,7 +132,7 @@ def test_f55_an_answer_on_its_way_when_the_host_dies_is_not_computed_in_the_daem
     """Whoever asks learns at once that there is none: the request may be what the host died of."""
     trap, elsewhere = lay_trap(tmp_path), Elsewhere()
     with trapped(tmp_path, elsewhere) as (host, pool):
-        hangs = ask(trap, 1, turns=1.0)
+        hangs = ask(trap, 1, work=1.0)
         answers: list[tuple[float, Answer]] = []
         thread = threading.Thread(target=lambda: answers.append(timed(pool, hangs)))
         thread.start()
@@ -163,7 +163,7 @@ def test_f55_a_model_that_never_returns_is_given_up_at_the_deadline_and_others_a
     trap, elsewhere = lay_trap(tmp_path), Elsewhere()
     with trapped(tmp_path, elsewhere, workers=2, deadline_s=1.0) as (_, pool):
         assert isinstance(pool.predict(ask(trap, 1, x=0.5)), PredictionReady)
-        took, answer = timed(pool, ask(trap, 2, turns=1.0))
+        took, answer = timed(pool, ask(trap, 2, work=1.0))
         assert isinstance(answer, PredictionUnavailable)
         assert "in time" in answer.reason
         assert 950 <= took <= 4_000
@@ -176,7 +176,7 @@ def test_f55_a_host_whose_threads_all_hang_ends_and_the_next_one_serves(tmp_path
     """Threads cannot be killed, so the process goes, with a sentence; whoever supervises it starts another."""
     trap = lay_trap(tmp_path)
     with trapped(tmp_path, None, workers=1, deadline_s=0.5) as (host, pool):
-        answer = pool.predict(ask(trap, 1, turns=1.0))
+        answer = pool.predict(ask(trap, 1, work=1.0))
         assert isinstance(answer, PredictionUnavailable)
         assert host.process is not None
         assert host.process.wait(60) == 70
@@ -192,8 +192,8 @@ def test_f55_a_fallback_that_hangs_is_waited_for_once(tmp_path: Path) -> None:
     pool = HostPool(str(tmp_path / "nobody"), deadline_s=0.3, fallback=InProcessPool([trap], tmp_path))
     pool.start()
     try:
-        assert isinstance(pool.predict(ask(trap, 1, x=0.5)), PredictionReady)
-        took, answer = timed(pool, ask(trap, 2, turns=1e-6))  # a million turns: seconds
+        until(lambda: isinstance(pool.predict(ask(trap, 1, x=0.5)), PredictionReady), "the model to be loaded")
+        took, answer = timed(pool, ask(trap, 2, work=1e-4))  # seconds
         assert isinstance(answer, PredictionUnavailable)
         assert "no answer in time" in answer.reason
         assert 290 <= took <= 3_000

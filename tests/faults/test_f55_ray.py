@@ -193,7 +193,7 @@ def test_f55_when_all_workers_are_killed_the_daemon_answers_at_once_until_they_a
         close(pool)
         until(lambda: len(ray.processes("ray::Worker")) == 2, "two workers")
         found: list[tuple[float, object]] = []
-        hangs = threading.Thread(target=lambda: found.append(timed(pool, ask(ray.trap, 1, turns=1.0))))
+        hangs = threading.Thread(target=lambda: found.append(timed(pool, ask(ray.trap, 1, work=1.0))))
         hangs.start()
         until(lambda: (standing := pool.facts().standing) is not None and standing.busy == 1, "a call under way")
         killed = time.monotonic()
@@ -223,7 +223,7 @@ def test_f55_a_call_that_never_returns_costs_its_worker_and_nobody_else(ray: Wor
         close(hasty)
         until(lambda: len(ray.processes("ray::Worker")) == 2, "two workers")
         before = set(ray.processes("ray::Worker"))
-        took, answer = timed(hasty, ask(ray.trap, 1, turns=1.0))
+        took, answer = timed(hasty, ask(ray.trap, 1, work=1.0))
         assert isinstance(answer, PredictionUnavailable)
         assert "in time" in answer.reason
         assert 950 <= took <= 4_000

@@ -64,8 +64,8 @@ def test_a_call_that_comes_too_late_to_begin_hangs_nobody(
     with_workers(act, tmp_path)
 
 
-LONG = 2e-6
-"""Of 1e12 turns: two million, which take the loop of the trap a second or two."""
+LONG = 1e-4
+"""Of the work that the trap can do in minutes: a second or two."""
 
 
 async def becomes(holds: Callable[[], bool]) -> None:
@@ -84,7 +84,7 @@ def test_a_call_that_does_not_come_back_is_left_behind_and_another_shelf_takes_i
     async def act(crew: ThreadWorkers) -> None:
         assert isinstance((await crew.call((ask(trap, 1, x=0.5),), 30.0)).answers[0], PredictionReady)
         assert (crew.hangs, crew.state()) == (False, BackendState(UP, "", 0, (ModelFact(trap.model_id, "table", 1),)))
-        slow = await crew.call((ask(trap, 2, turns=LONG),), 0.3)
+        slow = await crew.call((ask(trap, 2, work=LONG),), 0.3)
         said = "the model did not come back with an answer in time"
         assert (slow.answers, slow.fault, slow.reason) == ((), OVERDUE, said)
         assert crew.state() == BackendState(UP, "", 1, ())  # what it had served is gone with its shelf
@@ -112,7 +112,7 @@ def test_as_many_that_hang_as_there_are_workers_end_the_host(
             assert isinstance((await crew.call((ask(trap, number, x=0.5),), 30.0)).answers[0], PredictionReady)
         async with anyio.create_task_group() as group:
             for number in range(hanging):
-                group.start_soon(crew.call, (ask(trap, number, turns=LONG),), 0.3)
+                group.start_soon(crew.call, (ask(trap, number, work=LONG),), 0.3)
         await anyio.sleep(0.1)  # ten looks
         looked = True
         assert crew.hangs

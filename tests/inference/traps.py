@@ -1,4 +1,4 @@
-"""A price model that can be told, by its features, to answer, to spin for ever, or to want all the memory there is."""
+"""A price model that can be told, by its features, to answer, to work for minutes, or to want all memory there is."""
 
 from __future__ import annotations
 
@@ -17,65 +17,38 @@ from tests.inference.support import MODEL
 
 OPSET: Final = 17
 _IR: Final = 8
-_FLOAT, _INT64, _BOOL = 1, 7, 9
-_GRAPH: Final = 5
-"""The type of an attribute that is a graph."""
-
-
-class _Part(Graph):
-    """A graph that can be a loop's body, and a model of one float32 input."""
-
-    def turn(self, body: bytes, *inputs: str) -> str:
-        """Add a loop; return the name of what it carries."""
-        name = self.op("Loop", *inputs)
-        attribute = _bytes(1, b"body") + _bytes(6, body) + _number(20, _GRAPH)
-        self._nodes[-1] += _bytes(5, attribute)
-        return name
-
-    def graph(self, *values: tuple[int, bytes]) -> bytes:
-        """Return the graph with its inputs (field 11) and outputs (field 12)."""
-        parts = [_bytes(1, node) for node in self._nodes] + [_bytes(2, b"trap")]
-        parts += [_bytes(5, head + bytes(data)) for head, data in self._constants.values()]
-        return b"".join(parts + [_bytes(field, value) for field, value in values])
-
-
-def _body() -> bytes:
-    """Return a loop's body: it goes on, and adds one to what it carries."""
-    part = _Part()
-    part.op("Identity", "go", output="go_on")
-    part.op("Add", "count", part.const("one", np.ones(1, np.float32)), output="next")
-    one = _bytes(1, _number(1, 1))  # a dimension of size one
-    taken = [("turn", _INT64, b""), ("go", _BOOL, b""), ("count", _FLOAT, one)]
-    given = [("go_on", _BOOL, b""), ("next", _FLOAT, one)]
-    return part.graph(
-        *((11, _typed(name, kind, shape)) for name, kind, shape in taken),
-        *((12, _typed(name, kind, shape)) for name, kind, shape in given),
-    )
-
-
-def _typed(name: str, kind: int, shape: bytes) -> bytes:
-    """Return what a graph says of a value of its own."""
-    return _bytes(1, name.encode()) + _bytes(2, _bytes(1, _number(1, kind) + _bytes(2, shape)))
+_INT64: Final = 7
+SIDE: Final = 4_400
+"""Of the matrices whose products take minutes; the side of those that do a share of it is that times its sixth root."""
+PRODUCTS: Final = 256
 
 
 def _model() -> bytes:
-    """P(up) = sigmoid(third feature); the first feature times 1e12 are turns of a loop, the second MiB of memory."""
-    g = _Part()
-    most = g.op("ReduceMax", "x", axes=[0], keepdims=0)
-    units = g.const("units", np.array([1e12, (1 << 20) / 4, 0.0], np.float32))
-    whole = g.op("Cast", g.op("Mul", g.op("Relu", most), units), to=_INT64)
-    ones = g.const("ones", np.ones(3, np.int64))
-    turns, size, _ = g.ops("Split", 3, whole, ones, axis=0)
-    zero = g.const("zero", np.zeros(1, np.float32))
-    go = g.op("Cast", g.const("yes", np.array(1, np.int64)), to=_BOOL)
-    scalar = g.op("Squeeze", turns, g.const("axis", np.zeros(1, np.int64)))
-    counted = g.turn(_body(), scalar, go, zero)
-    memory = g.op("ReduceSum", g.op("ConstantOfShape", size), keepdims=1)
-    *_, last = g.ops("Split", 3, "x", ones, axis=1)
-    p = g.op("Add", g.op("Sigmoid", last), g.op("Mul", counted, zero))
-    g.op("Add", p, memory, output="probabilities")
-    graph = g.graph((11, _value("x", "float32", ["n", 3])), (12, _value("probabilities", "float32", ["n", 1])))
-    return _number(1, _IR) + _bytes(7, graph) + _bytes(8, _bytes(1, b"") + _number(2, OPSET))
+    """P(up) = sigmoid(third feature); the first is the share of the most work it can do, the second MiB of memory.
+
+    The work is a chain of products of square matrices of zeros: time grows with the cube of their side, memory with its
+    square, so that minutes fit into 250 MB.
+    """
+    g = Graph()
+    most = g.op("Relu", g.op("ReduceMax", "x", axes=[0], keepdims=0))
+    work, memory, _ = g.ops("Split", 3, most, g.const("ones", np.ones(3, np.int64)), axis=0)
+    root = g.op("Pow", work, g.const("sixth", np.array([1 / 6], np.float32)))
+    side = g.op("Cast", g.op("Mul", root, g.const("side", np.array([SIDE], np.float32))), to=_INT64)
+    zeros = g.op("ConstantOfShape", g.op("Concat", side, side, axis=0))
+    product = zeros
+    for _ in range(PRODUCTS):
+        product = g.op("MatMul", product, zeros)
+    worked = g.op("ReduceSum", product, keepdims=1)
+    mib = g.const("mib", np.array([(1 << 20) / 4], np.float32))
+    size = g.op("Cast", g.op("Mul", memory, mib), to=_INT64)
+    remembered = g.op("ReduceSum", g.op("ConstantOfShape", size), keepdims=1)
+    *_, last = g.ops("Split", 3, "x", g.const("each", np.ones(3, np.int64)), axis=1)
+    p = g.op("Add", g.op("Sigmoid", last), worked)
+    g.op("Add", p, remembered, output="probabilities")
+    parts = [_bytes(1, node) for node in g._nodes] + [_bytes(2, b"trap")]
+    parts += [_bytes(5, head + bytes(data)) for head, data in g._constants.values()]
+    parts += [_bytes(11, _value("x", "float32", ["n", 3])), _bytes(12, _value("probabilities", "float32", ["n", 1]))]
+    return _number(1, _IR) + _bytes(7, b"".join(parts)) + _bytes(8, _bytes(1, b"") + _number(2, OPSET))
 
 
 def lay_trap(folder: Path) -> ModelManifest:
@@ -89,7 +62,7 @@ def lay_trap(folder: Path) -> ModelManifest:
         opset=OPSET,
         input="x",
         output="probabilities",
-        features=("turns", "memory", "x"),
+        features=("work", "memory", "x"),
         calibration=(1.0, 0.0),
     )
     (folder / "trap.json").write_bytes(msgspec.json.encode(manifest))
@@ -97,9 +70,7 @@ def lay_trap(folder: Path) -> ModelManifest:
 
 
 def ask(
-    manifest: ModelManifest, number: int, *, turns: float = 0.0, mib: float = 0.0, x: float = 0.0
+    manifest: ModelManifest, number: int, *, work: float = 0.0, mib: float = 0.0, x: float = 0.0
 ) -> InferenceRequested:
-    """Return a request of one row; ``turns`` in 1e12, ``mib`` of memory."""
-    return InferenceRequested(
-        f"t-{number}", manifest.model_id, "t", number, pack_i32([0]), pack_f64([turns, mib, x]), 0
-    )
+    """Return a request of one row; ``work`` is a share of several minutes' work, ``mib`` of memory."""
+    return InferenceRequested(f"t-{number}", manifest.model_id, "t", number, pack_i32([0]), pack_f64([work, mib, x]), 0)
