@@ -135,15 +135,12 @@ class ModelStore:
         with self._locked():
             target.parent.mkdir(parents=True, exist_ok=True)
             _sync_tree(stage)
-            # The same version again: what is said of it may be newer, or the old folder damaged.
-            aside = target.with_name(f"{_STAGE}{version}")
-            shutil.rmtree(aside, ignore_errors=True)
             if target.exists():
-                target.rename(aside)
-            stage.rename(target)
-            _sync(target.parent)
+                _renew(target, stage, manifest)
+            else:
+                stage.rename(target)
+                _sync(target.parent)
             self._activate(manifest.name, version)
-            shutil.rmtree(aside, ignore_errors=True)
         return Found(manifest.name, version, target, "installed", active=True, manifest=manifest)
 
     def activate(self, name: str, version: str) -> None:
@@ -237,6 +234,21 @@ def _look(folder: Path, name: str, origin: str, *, active: bool) -> Found:
     elif manifest.digest[:_DIGITS] != version:
         fault = f"{folder / MANIFEST} is of the version {manifest.digest[:_DIGITS]}"
     return Found(name, version, folder, origin, active=active, manifest=manifest, fault=fault)
+
+
+def _renew(target: Path, stage: Path, manifest: TextManifest) -> None:
+    """Put files of the same version into the place of what lies there: what is said of it is newer, or it is damaged.
+
+    One file after the other, the manifest last: at no moment is a whole model less than that, whoever is killed.
+    """
+    for name in (*manifest.files, MANIFEST):
+        if (target / name).is_dir() and not (target / name).is_symlink():
+            shutil.rmtree(target / name)
+        (stage / name).replace(target / name)
+    for path in target.iterdir():
+        if path.name not in {*manifest.files, MANIFEST} and not path.is_dir():
+            path.unlink()
+    _sync(target)
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -480,6 +480,55 @@ def test_importing_the_same_again_mends_a_damaged_folder(store: ModelStore, tiny
     assert [path.name for path in store.root.rglob(".stage-*")] == []
 
 
+def test_a_model_that_is_imported_again_is_never_away(
+    store: ModelStore, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ended at any of its steps, and whatever was kept before: who asks for it meanwhile gets it."""
+    want = import_model(source, store, Asked(name="tone", keep_fp32=True)).folder
+    texts = ["Profit rose sharply", "Shares plunge"]
+    said = load_text_model(want).score(texts).tobytes()
+    moves = (Path.rename, Path.replace, Path.unlink)
+
+    def limited(steps: int) -> None:
+        left = [steps]
+
+        def wrapped(move, path: Path, *args: object, **how: object) -> object:
+            if want in path.parents or path == want or (args and want in Path(str(args[0])).parents):
+                left[0] -= 1
+                if left[0] < 0:
+                    raise InterruptedError
+            return move(path, *args, **how)
+
+        for move in moves:
+            monkeypatch.setattr(Path, move.__name__, lambda *args, _move=move, **how: wrapped(_move, *args, **how))
+
+    ended = 0
+    for keep in (False, True):
+        for steps in range(6):
+            limited(steps)
+            try:
+                import_model(source, store, Asked(name="tone", keep_fp32=keep))
+            except InterruptedError:
+                ended += 1
+            monkeypatch.undo()
+            assert load_text_model(store.find("tone")).score(texts).tobytes() == said
+    assert ended >= 6
+    assert (want / FULL).exists()
+    import_model(source, store, Asked(name="tone"))
+    assert sorted(path.name for path in want.iterdir()) == ["manifest.json", "model.onnx", "tokenizer.json"]
+
+
+def test_a_folder_in_the_place_of_a_file_is_mended_as_well(store: ModelStore, tiny: Path) -> None:
+    """And what else somebody has put there goes."""
+    first = import_model(tiny, store, Asked())
+    (first.folder / "model.onnx").unlink()
+    (first.folder / "model.onnx" / "deep").mkdir(parents=True)
+    (first.folder / "stray").write_bytes(b"x")
+    import_model(tiny, store, Asked())
+    assert load_text_model(store.find(first.name)).model_id == f"{first.name}@{first.version}"
+    assert not (first.folder / "stray").exists()
+
+
 @pytest.mark.parametrize("reference_", ["", "none", "tone@", "tone@000000000000", "..", "tone@../../x", "\x00"])
 def test_models_that_are_not_there_are_not_found(store: ModelStore, tiny: Path, reference_: str) -> None:
     """Whatever is typed in their place."""
