@@ -12,6 +12,7 @@ import ipaddress
 import os
 import secrets
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -102,16 +103,19 @@ def kill_session(leader: int) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def guard_session(keep: Iterable[int]) -> None:
+def guard_session(keep: Iterable[int], folder: str = "") -> None:
     """Leave a small process behind that waits for this session leader's end and then kills what is left of its session.
 
     Ray's agents outlive a raylet and a driver that are killed together. Call it while the process has one thread.
 
     Args:
         keep: descriptors that are the leader's alone: whoever holds their other end must see it go.
+        folder: removed at the end where the leader's parent has gone, too, and cannot do it; "" for none. Nobody else
+            may ever have one by this name.
     """
-    leader = os.getpid()
+    leader, parent = os.getpid(), os.pidfd_open(os.getppid())
     if os.fork():
+        os.close(parent)
         return
     try:
         os.setsid()
@@ -124,18 +128,33 @@ def guard_session(keep: Iterable[int]) -> None:
             if not session_of(leader):
                 break
             time.sleep(GUARD_AGAIN_S)
+        if folder and select.select([parent], [], [], 0)[0]:
+            shutil.rmtree(folder, ignore_errors=True)
     finally:
         os._exit(0)
 
 
 def exposed(pids: Iterable[int]) -> list[str]:
-    """Return the addresses beyond loopback on which processes of this network namespace listen."""
+    """Return the addresses beyond loopback on which processes of this network namespace listen.
+
+    Raises:
+        OperatorError: a sandbox does not let us look, so that nobody knows.
+    """
     inodes = set()
     for pid in pids:
-        with suppress(OSError):
-            for entry in Path(f"/proc/{pid}/fd").iterdir():
-                with suppress(OSError):
-                    inodes.add(str(entry.readlink()))
+        try:
+            entries = list(Path(f"/proc/{pid}/fd").iterdir())
+        except PermissionError:
+            raise OperatorError(
+                f"what process {pid} of Ray listens on cannot be seen here",
+                code="RAY_UNSEEN",
+                remedy='set [inference.ray] network = "private", or run the host with a /proc that shows its processes',
+            ) from None
+        except OSError:  # it has ended meanwhile
+            continue
+        for entry in entries:
+            with suppress(OSError):
+                inodes.add(str(entry.readlink()))
     found = []
     for table in ("tcp", "tcp6"):
         with suppress(FileNotFoundError):  # a machine without IPv6

@@ -410,8 +410,9 @@ def main(arguments: list[str]) -> int:
     fd, parent, workers, folder, text = arguments
     die_with_parent(int(parent))
     os.umask(0o077)
-    guard_session([int(fd)])
     options = msgspec.json.decode(text, type=HostOptions)
+    beside = Path(folder).parent == Path(options.socket).parent
+    guard_session([int(fd)], "" if beside else folder)  # beside the socket the next host's is called the same
     link = socket.socket(fileno=int(fd))
     link.set_inheritable(False)
     try:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -152,7 +152,7 @@ class RayWorkers:
         while True:
             self._up_at = None
             try:
-                async with Folder(Path(self._options.socket).parent) as folder:
+                async with Folder(Path(self._options.socket)) as folder:
                     why = await self._one_life(folder)
             except OSError as error:  # no room for its files, no process to be had: another time there may be
                 why = f"it cannot be started: {error.strerror or error}"
@@ -179,8 +179,9 @@ class RayWorkers:
             self._begun(number)
 
     async def _child(self, folder: Path) -> str:
-        ours, theirs = socket.socketpair()
-        with theirs, (folder / "driver.err").open("wb") as errors:
+        with ExitStack() as opened:
+            ours, theirs = map(opened.enter_context, socket.socketpair())
+            errors = opened.enter_context((folder / "driver.err").open("wb"))
             process = await asyncio.create_subprocess_exec(
                 *self._command(theirs.fileno(), folder),
                 stdin=subprocess.DEVNULL,
@@ -191,7 +192,7 @@ class RayWorkers:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
+            reader, writer = await asyncio.open_unix_connection(sock=ours.dup())
         why = "it was stopped"
         try:
             why = await self._listen(reader, writer)
@@ -295,9 +296,9 @@ class Folder:
     Ray fills it with hundreds of files, so it is emptied beside the loop.
     """
 
-    def __init__(self, beside: Path) -> None:
+    def __init__(self, socket: Path) -> None:
         """Choose its place: beside the host's socket, or where temporary files go if that is too long."""
-        self.path = beside / "ray"
+        self.path = socket.with_suffix(".ray")
 
     async def __aenter__(self) -> Path:
         """Make it."""

@@ -154,7 +154,7 @@ def test_nothing_of_ray_listens_beyond_loopback(ray: World) -> None:
 
 def test_the_token_is_its_owners_alone_and_no_secret_is_passed_on(ray: World) -> None:
     """Mode 0600 in a folder of mode 0700; no process of Ray knows what stood in the host's environment."""
-    folder = ray.host.folder / "ray"
+    folder = ray.host.folder / "inference.ray"
     tokens = [path for path in folder.rglob("*token*") if path.is_file()]
     assert [stat.S_IMODE(path.stat().st_mode) for path in tokens] == [0o600]
     assert len(tokens[0].read_text("ascii")) == 64
@@ -239,7 +239,7 @@ def test_f55_a_worker_gets_so_much_memory_and_no_more(ray: World) -> None:
         until(lambda: len(ray.processes("ray::Worker")) == 2, "two workers")
         answer = pool.predict(ask(ray.trap, 1, mib=64 << 10))
         assert isinstance(answer, PredictionUnavailable)
-        assert "alloc" in answer.reason.lower() or "died" in answer.reason
+        assert any(word in answer.reason.lower() for word in ("alloc", "arena", "died"))
         assert isinstance(pool.predict(ask(ray.trap, 2, x=0.5)), PredictionReady)
 
 

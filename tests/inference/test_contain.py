@@ -139,6 +139,50 @@ def test_what_a_leader_leaves_in_its_session_is_killed() -> None:
             os.kill(apart, signal.SIGKILL)
 
 
+@pytest.mark.parametrize("orphaned", [True, False])
+def test_a_folder_that_nobody_is_left_to_remove_goes_with_the_session(tmp_path: Path, orphaned: bool) -> None:
+    """Where the leader's parent lives, it is the parent's: there is something in it that it wants to read."""
+    folder = tmp_path / "folder"
+    (folder / "s").mkdir(parents=True)
+    leads = (
+        "from daemon.inference.contain import guard_session; import os, time;"
+        f"guard_session([1], {str(folder)!r}); print(os.getpid(), flush=True); time.sleep(600)"
+    )
+    code = (
+        "import subprocess, sys, time\n"
+        f"subprocess.Popen([sys.executable, '-c', {leads!r}], start_new_session=True)\n"
+        "time.sleep(600)\n"
+    )
+    with run(code) as process:
+        assert process.stdout is not None
+        leader = int(process.stdout.readline())
+        (guard,) = map(int, Path(f"/proc/{leader}/task/{leader}/children").read_text("ascii").split())
+        if orphaned:
+            process.kill()
+            process.wait(20)
+        os.kill(leader, signal.SIGKILL)
+        until(lambda: not alive(guard), "the end of the guard", 20)
+        assert folder.exists() is not orphaned
+        process.kill()
+
+
+def test_listeners_that_cannot_be_seen_are_not_called_local() -> None:
+    """Init is root's: somebody else cannot look at it, and does not say that all is well."""
+    code = (
+        "import os\n"
+        "from daemon.inference.contain import exposed\n"
+        "from daemon.kernel.errors import OperatorError\n"
+        "if os.geteuid() == 0:\n"
+        "    os.setgroups([]), os.setgid(65534), os.setuid(65534)\n"
+        "try:\n"
+        "    print(exposed([1]))\n"
+        "except OperatorError as error:\n"
+        "    print(error.code)\n"
+    )
+    with run(code) as process:
+        assert process.communicate(timeout=60)[0].strip() == "RAY_UNSEEN"
+
+
 def alive(pid: int) -> bool:
     """Whether a process is there, and no zombie."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 
 import anyio
@@ -12,6 +13,7 @@ from actors.predictor.pool.frames import VERSION, Standing, Welcome, pack
 from daemon.inference import ray_pool
 from daemon.inference.options import HostOptions
 from daemon.testing.virtual_time import VirtualTimeLoop
+from tests.inference.support import table
 
 WELCOME = pack(Welcome(VERSION, "ray", "ray", 1, 1))
 WELL = pack(Standing(0, "ray", "up", "", 1, 0, 0, 0, 0, 0, 0, 0.0, 0.0))
@@ -60,3 +62,38 @@ def test_a_host_that_was_stopped_does_not_hold_its_own_silence_against_ray(monke
     why, took_s = anyio.run(main, backend_options={"loop_factory": lambda: loop})
     assert why == "nothing was heard of it for 11 s"
     assert took_s == pytest.approx(6.0, abs=1.01)  # of eleven waits of a second, the ones in which nothing was heard
+
+
+def test_two_hosts_beside_each_other_have_folders_of_their_own(tmp_path: Path) -> None:
+    """The second must not empty the first one's, and takes over what a dead host of its own name has left."""
+
+    async def main() -> None:
+        one, other = ray_pool.Folder(Path("/tmp/x/one.sock")), ray_pool.Folder(Path("/tmp/x/other.sock"))  # noqa: S108
+        assert len({one.path, other.path}) == 2
+        one.path = tmp_path / "ray"
+        one.path.mkdir()
+        (one.path / "token").touch()
+        async with one as folder:
+            assert (folder.stat().st_mode & 0o777, list(folder.iterdir())) == (0o700, [])
+        assert not one.path.exists()
+
+    anyio.run(main)
+
+
+def test_a_place_that_cannot_hold_rays_files_is_tried_again_and_told(tmp_path: Path) -> None:
+    """A full disk, a missing folder: calls are refused meanwhile, and the host does not end of it."""
+
+    async def main() -> None:
+        place = tmp_path / ("x" * 60)  # so long that temporary files go elsewhere
+        workers = ray_pool.RayWorkers(HostOptions(socket=str(place / "s.sock")), 1, {})
+        workers._command = lambda fd, folder: [str(folder / "no-such-program")]  # type: ignore[method-assign]
+        async with anyio.create_task_group() as group:
+            group.start_soon(workers.run)
+            with anyio.fail_after(20):
+                while workers.state().restarts < 2:  # noqa: ASYNC110 - nothing tells of it
+                    await anyio.sleep(0.01)
+            called = await workers.call((table(1),), 1.0, lambda: None)
+            assert (called.fault, called.answers) == ("down", ())
+            group.cancel_scope.cancel()
+
+    anyio.run(main)
