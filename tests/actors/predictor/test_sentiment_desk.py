@@ -60,6 +60,14 @@ def test_headlines_of_one_instant_are_asked_about_together(feeds) -> None:
     assert [s.reason for s in scored] == ["", ""]
 
 
+def test_a_question_may_take_five_minutes_and_six_hundred_characters(feeds) -> None:
+    """As the page says; a model reads some sixty words."""
+    at = opened(feeds, 0)
+    run = News().play([*days(feeds, 1), item(at, "w" * 601, 0)])
+    (asked,) = run.events(SentimentRequested)
+    assert (asked.deadline, asked.texts) == (at + HOUR // 12, ("w" * 600,))
+
+
 def test_an_instant_of_very_many_headlines_is_asked_about_in_parts(feeds) -> None:
     """No request has more than 64, for which models are sized."""
     at = opened(feeds, 0)

@@ -151,6 +151,29 @@ def test_windows_and_panels_see_the_same_news(feeds) -> None:
     assert any("headlines, last" in reason for s in ones for reason in s.reasons)
 
 
+def test_a_panel_has_every_figure_of_every_symbol(feeds) -> None:
+    """Columns nobody can write to; a symbol without news is as if there were none."""
+    closes = 20 * np.exp(np.cumsum(np.random.default_rng(6).normal(0, 0.01, (14, 4)), axis=0))
+    night = feeds.session(13).close_ts + 1
+    burst = [item(night + n, f"{n} dividend {TEXTS[n % 4]}", 1) for n in range(9)]
+    early = [item(feeds.session(n).open_ts, f"{n} {TEXTS[0]}", 0) for n in (2, 11)]
+    run = News(symbols=("A", "B", "C", "D")).play([*feeds.daily(closes), *early, *burst])
+    room = run.actor.newsroom
+    panel = room.panel(4)
+    for symbol in range(4):
+        alone = room.sentiment(symbol)
+        for name in ("score", "change", "dispersion", "divergence", "n", "volume", "today"):
+            assert np.array_equal(getattr(panel, name)[symbol], getattr(alone, name), equal_nan=True), name
+        assert (bool(panel.unusual[symbol]), panel.flags[symbol]) == (alone.unusual, alone.flags)
+    assert panel.unusual.tolist() == [False, True, False, False]
+    assert panel.flags == ((), ("dividend",), (), ())
+    assert np.isfinite(panel.divergence).tolist() == [True, True, False, False]
+    assert panel.today.tolist() == [0, 9, 0, 0]
+    for name in ("score", "change", "dispersion", "divergence", "n", "volume", "today", "unusual"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(panel, name)[0] = 1
+
+
 def test_a_strategy_reads_the_news_only_if_it_says_so(feeds) -> None:
     """Else its mistake is told, as with any other field."""
 
