@@ -51,6 +51,13 @@ def test_labels_that_do_not_say_it_are_refused(config: dict) -> None:
     assert "--labels" in caught.value.remedy
 
 
+def test_a_model_without_a_configuration_is_told_as_that() -> None:
+    """There is no field to look for where there is no file."""
+    with pytest.raises(OperatorError, match=r"there is no m/config\.json") as caught:
+        read_labels({}, "m/config.json")
+    assert "--labels" in caught.value.remedy
+
+
 def test_labels_may_be_said_by_hand() -> None:
     """In any case, each once."""
     assert parse_labels(["POS", " neg", "Neutral"], "--labels") == ("positive", "negative", "neutral")
@@ -75,24 +82,40 @@ def test_only_the_right_order_passes(order: tuple[int, ...]) -> None:
     assert (try_labels(knowing(order)) == "") is (order == (0, 1, 2))
 
 
-def test_one_sentence_in_six_may_be_missed_but_not_two() -> None:
+@pytest.mark.parametrize(
+    ("tone", "opposite", "row"),
+    [("positive", "negative", (0.5, 0.1, 0.4)), ("negative", "positive", (0.4, 0.1, 0.5))],
+)
+def test_one_sentence_in_six_may_be_missed_but_not_two(tone: str, opposite: str, row: tuple[float, ...]) -> None:
     """A small model is not perfect; its labels are not exchanged for that."""
-    right = knowing((0, 1, 2))
+    assert try_labels(missing(tone, 1, row)) == ""
+    assert try_labels(missing(tone, 2, row)) == f"2 of 6 plainly {tone} sentences are called {opposite}"
 
-    def missing(count: int):
-        missed = PROBES["positive"][:count]
 
-        def score(texts):
-            rows = right(texts)
-            for row, text in zip(rows, texts, strict=True):
-                if text in missed:
-                    row[:] = 0.5, 0.1, 0.4
-            return rows
+def test_neutral_or_undecided_is_not_the_opposite() -> None:
+    """Half of the plain sentences may look neutral, or as much one as the other, while the mean is right."""
+    for row in ((0.1, 0.8, 0.1), (0.4, 0.2, 0.4)):
+        assert try_labels(missing("positive", 2, row)) == ""
+        assert try_labels(missing("negative", 2, row)) == ""
 
-        return score
 
-    assert try_labels(missing(1)) == ""
-    assert try_labels(missing(2)) == "2 of 6 plainly positive sentences are called negative"
+def test_neutral_sentences_may_lean() -> None:
+    """To either side, as long as the mean is right."""
+    assert try_labels(missing("neutral", 2, (0.6, 0.3, 0.1))) == ""
+
+
+def missing(tone: str, count: int, row: tuple[float, ...]):
+    """Return a scorer that answers some plain sentences of a tone with a row of its own."""
+    right, missed = knowing((0, 1, 2)), PROBES[tone][:count]
+
+    def score(texts):
+        rows = right(texts)
+        for found, text in zip(rows, texts, strict=True):
+            if text in missed:
+                found[:] = row
+        return rows
+
+    return score
 
 
 def test_an_answer_that_is_no_number_does_not_pass() -> None:
