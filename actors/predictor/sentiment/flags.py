@@ -37,7 +37,7 @@ _RULES: Final[Mapping[str, tuple[str, ...]]] = {
         r"acquired",
         r"acquisitions?",
         r"to acquire",
-        r"to buy .{1,60} for \$",
+        r"to buy .{1,60} for \$\w*",
         r"takeovers?",
         r"buyouts?",
         r"tender offer",
@@ -61,7 +61,7 @@ _RULES: Final[Mapping[str, tuple[str, ...]]] = {
         r"share repurchases?",
         r"stock repurchases?",
         r"repurchase (?:program|plan|authorization)",
-        r"repurchases? (?:up to )?\$",
+        r"repurchases? (?:up to )?\$\w*",
     ),
     "dividend": (r"dividends?", r"payouts?", r"ex-div(?:idend)?"),
     "litigation": (
