@@ -180,13 +180,16 @@ class Inference:
         """Answer through ``answered``; without a pool every question is answered with "unavailable".
 
         ``troubled`` is told why the inference host cannot be used, and "" when it can again; ``refused`` once of each
-        model that a host which can be used does not compute, and again if it did in between.
+        model that the pool, though it can be asked, gives no answer for (not installed at the host, or its file is
+        damaged), and again if it did in between.
         """
         self._pool = pool
         self._parallel = int(getattr(pool, "parallel", 1))
         self._troubled = troubled
         self._tell_refused = refused
         self._refused: set[str] = set()
+        self._silent: dict[str, RefusedModel] = {}
+        """Models whose latest request a pool of our own could not answer."""
         self._trouble: tuple[float, str] | None = None
         """Since when the host cannot be used, and what was told of it."""
         self._bad_at = 0.0
@@ -254,6 +257,7 @@ class Inference:
                     self._answered(answer)
                 beat()
             beat()
+            self._look_at_models(self.facts())
             with anyio.move_on_after(LOOK_S):
                 await self._wake.wait()
 
@@ -287,10 +291,7 @@ class Inference:
     def _look(self) -> None:
         """Tell of a host that cannot be used for longer than a moment, when it can again, and what it refuses."""
         facts, now = self.facts(), time.monotonic()
-        for refused in facts.refused:
-            if refused.model_id not in self._refused:
-                self._tell_refused(refused)
-        self._refused = {refused.model_id for refused in facts.refused}
+        self._look_at_models(facts)
         # It may have opened and shown life again since: a host that answers after its health, and nothing else.
         bad = facts.breaker == "open" or facts.opened != self._opened
         self._opened = facts.opened
@@ -305,6 +306,13 @@ class Inference:
             elif not self._trouble[1] and now - self._trouble[0] >= TROUBLE_S:
                 self._trouble = (now, facts.reason)
                 self._troubled(facts.reason)
+
+    def _look_at_models(self, facts: PoolFacts) -> None:
+        """Tell of each model that is not answered for, once."""
+        for refused in facts.refused:
+            if refused.model_id not in self._refused:
+                self._tell_refused(refused)
+        self._refused = {refused.model_id for refused in facts.refused}
 
     def facts(self) -> PoolFacts:
         """Return how the pool does, for people."""
@@ -323,6 +331,7 @@ class Inference:
             cache_hits=0 if cache is None else cache.hits,
             cache_misses=0 if cache is None else cache.misses,
             cache_size=0 if cache is None else len(cache),
+            refused=tuple(self._silent[model_id] for model_id in sorted(self._silent)),
         )
 
     def close(self) -> None:
@@ -331,6 +340,14 @@ class Inference:
             self._pool.close()
 
     async def _answer(self, request: Request) -> Answer:
+        answer = await self._computed(request)
+        if isinstance(answer, PredictionUnavailable):
+            self._silent[request.model_id] = RefusedModel(request.model_id, answer.reason, here=False)
+        else:
+            self._silent.pop(request.model_id, None)
+        return answer
+
+    async def _computed(self, request: Request) -> Answer:
         if self._pool is None:
             return PredictionUnavailable(request.request_id, request.model_id, "this daemon has no model pool")
         began = time.monotonic_ns()

@@ -329,9 +329,13 @@ class Running:
             self.log.info("the inference host answers again")
 
     def _host_refuses(self, refused: RefusedModel) -> None:
-        """Tell people of a model that the inference host does not compute: it may have been installed here alone."""
+        """Tell people of a model that is not computed as it should be: not installed at the host, or damaged."""
         who = "the daemon computes it itself" if refused.here else "nobody computes it, which means hold"
-        self.trouble("inference_model", f"the inference host refuses {refused.model_id}, so {who}: {refused.reason}")
+        if self.settings.predictor.pool == "host":
+            said = f"the inference host refuses {refused.model_id}, so {who}"
+        else:
+            said = f"{refused.model_id} gives no answer, which means hold"
+        self.trouble("inference_model", f"{said}: {refused.reason}")
 
     def _keep(self, rows: list[Any]) -> None:
         self.loop.keep(rows)

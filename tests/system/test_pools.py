@@ -16,6 +16,7 @@ from actors.predictor.pool.host import HostPool, RefusedModel
 from actors.predictor.pool.inprocess import InProcessPool
 from config.settings import Settings
 from config.sources import load_settings
+from daemon.kernel.errors import OperatorError
 from daemon.system import edges
 from daemon.system.board_models import pool_row
 from daemon.system.edges import Inference
@@ -262,5 +263,51 @@ def test_a_model_the_host_does_not_have_is_told_once(monkeypatch: pytest.MonkeyP
             assert told == [RefusedModel("nothing@1", sentence, here=False)]
             assert row["refused"] == [{"model_id": "nothing@1", "reason": sentence, "here": False}]
             assert (row["breaker"], row["reason"]) == ("closed", None)
+
+    anyio.run(main)
+
+
+class Damaged:
+    """A pool of our own whose model cannot be loaded until somebody mends it."""
+
+    def __init__(self) -> None:
+        self.mended = False
+
+    def predict(self, request: InferenceRequested) -> PredictionReady | PredictionUnavailable:
+        """Answer once it is mended."""
+        if not self.mended:
+            raise OperatorError("model.onnx has another SHA-256", code="MODEL_DIGEST")
+        return PredictionReady(request.request_id, request.model_id, "5d", request.ids, b"", b"")
+
+
+def test_a_model_that_the_daemon_itself_cannot_load_is_told_once_until_it_answers() -> None:
+    """Each request is an event of its own, which nobody reads as it comes: a damaged file would hold for weeks."""
+
+    async def main() -> None:
+        pool, told, answers = Damaged(), Heard(), Heard()
+        inference = Inference(pool, answers.append, refused=told.append)  # type: ignore[arg-type]
+        number = 0
+
+        async def ask(n: int) -> None:
+            nonlocal number
+            for _ in range(n):
+                number += 1
+                inference.ask(table(1, number))
+                await answers.reach(number)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(inference.run, lambda: None)
+            await ask(3)
+            await told.reach(1)
+            assert [refused.model_id for refused in told] == [MODEL.model_id]
+            assert "another SHA-256" in pool_row(inference.facts())["refused"][0]["reason"]
+            pool.mended = True
+            await ask(2)
+            assert pool_row(inference.facts())["refused"] == []
+            pool.mended = False
+            await ask(2)
+            await told.reach(2)
+            group.cancel_scope.cancel()
+        assert len(told) == 2
 
     anyio.run(main)

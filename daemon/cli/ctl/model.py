@@ -19,7 +19,8 @@ def render(result: dict[str, Any], paint: Paint, room: int | None) -> list[str]:
     if isinstance(pool, dict) and pool.get("pool") != "none":  # nobody asks a model
         lines += ["", *text.pairs(_pool(pool, paint), paint, room=room)]
         said = [clean(pool["reason"])] if pool.get("reason") else []
-        said += [_refused(row) for row in pool.get("refused") or [] if isinstance(row, dict)]
+        host = pool.get("pool") == "host"
+        said += [_refused(row, host=host) for row in pool.get("refused") or [] if isinstance(row, dict)]
         lines += [paint("yellow", line) for told in said for line in text.wrapped(f"! {told}", room)]
     return lines
 
@@ -44,7 +45,9 @@ def _pool(pool: dict[str, Any], paint: Paint) -> list[tuple[str, str]]:
     return found
 
 
-def _refused(row: dict[str, Any]) -> str:
+def _refused(row: dict[str, Any], *, host: bool) -> str:
+    if not host:
+        return f"{clean(row.get('model_id', '?'))} gives no answer: {clean(row.get('reason', '?'))}"
     who = "the daemon computes it itself" if row.get("here") else "nobody computes it"
     return f"the host refuses {clean(row.get('model_id', '?'))}, {who}: {clean(row.get('reason', '?'))}"
 

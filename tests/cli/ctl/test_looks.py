@@ -417,3 +417,11 @@ def test_an_inference_host_that_cannot_be_used_is_seen_at_a_glance(breaker: str,
     made = Picture()
     made.status = answer
     assert (f"models    {sentence}" in made.lines(PLAIN, 120, 45, 0.0)) is said
+
+
+def test_a_model_that_gives_no_answer_is_named_by_whoever_computes_it() -> None:
+    """The daemon itself has no host that could refuse."""
+    answer = wire.loads(ANSWERS["model"])
+    answer["pool"] |= {"pool": "inprocess", "breaker": None, "reason": None}
+    said = "! finbert@0123456789ab gives no answer: there is no text model 'finbert'"
+    assert calls.rendered(METHODS["model"], answer, {}, PLAIN, None)[-1] == said
