@@ -79,7 +79,11 @@ class TextModel:
             OperatorError: ``MODEL_OUTPUT``.
         """
         ids = np.array([0, self._tokenizer.size - 1], dtype=np.int64)
-        self._run(ids, np.zeros_like(ids))
+        try:
+            self._run(ids, np.zeros_like(ids))
+        except OperatorError as error:
+            message = f"{TOKENIZER} gives tokens up to {ids[1]:,}, and {error.message}"
+            raise OperatorError(message, code=error.code, remedy="get the tokenizer it was trained with") from None
 
     def check_lengths(self) -> None:
         """Ask about rows of every length there can be: a graph may have one at which it asks for all memory there is.
@@ -115,7 +119,7 @@ class TextModel:
             found = np.asarray(self._session.run([self.manifest.output], feed)[0])
         except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen kinds that share no parent
             raise OperatorError(
-                f"{MODEL} of {self.model_id} fails: {str(error).splitlines()[0][:200]}", code="MODEL_OUTPUT"
+                f"{MODEL} of {self.model_id} fails: {(str(error).splitlines() or [''])[0][:200]}", code="MODEL_OUTPUT"
             ) from None
         if found.shape != (1, len(LABELS)) or found.dtype != np.float32:
             raise OperatorError(

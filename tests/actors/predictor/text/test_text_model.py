@@ -17,6 +17,7 @@ from actors.predictor.text.labels import PROBES
 from actors.predictor.text.manifest import LABELS
 from actors.predictor.text.model import load_text_model
 from actors.predictor.text.verify import ODD_TEXTS, verify_text_model
+from daemon.kernel.errors import OperatorError
 from tests.text_support import ORDER, config, network, weights, words, write_model
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -132,6 +133,46 @@ def test_two_layers_of_random_weights_keep_their_shape(tmp_path: Path) -> None:
     assert rows.shape == (len(TEXTS) + 1, 3)
     assert np.isfinite(rows[:-1]).all()
     assert np.isnan(rows[-1]).all()
+
+
+class Fickle:
+    """A session whose answers drift a little with each call: no operator that is let in does that."""
+
+    def __init__(self, session) -> None:
+        self._session = session
+        self._calls = 0
+
+    def run(self, *arguments):
+        """Answer, and remember that one was asked."""
+        self._calls += 1
+        return [
+            found + np.float32(1e-3 * self._calls) * np.float32([1, 0, 0]) for found in self._session.run(*arguments)
+        ]
+
+
+def test_a_model_that_answers_otherwise_the_second_time_is_found_out(tiny: Path) -> None:
+    """By what it says together and alone; else a replay would not be what was traded."""
+    model = load_text_model(tiny)
+    assert model.check_independence() == 18
+    model._session = Fickle(model._session)
+    with pytest.raises(OperatorError, match="in another way") as caught:
+        model.check_independence()
+    assert caught.value.code == "MODEL_OUTPUT"
+
+
+def test_every_length_is_asked_about(tiny: Path) -> None:
+    """From one token to the longest row of the manifest."""
+    asked = []
+
+    class Counting:
+        def run(self, _names, feed):
+            asked.append(feed["input_ids"].shape)
+            return [np.zeros((1, 3), np.float32)]
+
+    model = load_text_model(tiny)
+    model._session = Counting()
+    model.check_lengths()
+    assert asked == [(1, length) for length in range(1, 65)]
 
 
 def test_a_text_whose_answer_is_no_number_is_abstained_from(tmp_path: Path) -> None:
