@@ -79,6 +79,25 @@ def news_notices(settings: Settings, spec: CoreSpec, given_by: str) -> list[str]
     return [f"the text model {wanted} is not installed: {words}"]
 
 
+def damaged_text_model(settings: Settings, params: SentimentParams | None) -> list[str]:
+    """Return why the text model of a run could not be loaded, if a file of it is not what its manifest says.
+
+    A daemon starts all the same, for it has more to do than to read the news; a replay loads the model and refuses.
+    """
+    if params is None or _is_lexicon(params.model_id):
+        return []
+    from actors.predictor.text.checks import read_verified  # noqa: PLC0415 - only who has news needs them
+    from actors.predictor.text.manifest import read_text_manifest  # noqa: PLC0415
+
+    try:
+        folder = _store(settings).find(params.model_id)
+        for name, digest in read_text_manifest(folder).files.items():
+            read_verified(folder, name, digest)
+    except OperatorError as error:
+        return [f"headlines would have no scores, for the text model {params.model_id} cannot be used: {error}"]
+    return []
+
+
 def text_digests(params: SentimentParams | None) -> dict[str, str]:
     """Return the text model of a run for its manifest."""
     return {} if params is None else {f"{DIGEST}{params.model_id}": params.model_id.partition("@")[2]}

@@ -20,7 +20,7 @@ from daemon.kernel.errors import ConfigError, OperatorError
 from daemon.system.bindings import strategy_bindings
 from daemon.system.keys import in_keys, speak_of_keys
 from daemon.system.live_core import LiveCore
-from daemon.system.news import news_notices
+from daemon.system.news import damaged_text_model, news_notices
 from daemon.system.options import DEFAULT_SEED
 from daemon.system.scenarios import load_scenarios
 from daemon.system.start import Data, open_data, pace_of
@@ -56,7 +56,10 @@ def rehearse(settings: Settings) -> list[str]:
         error.exit_code = ConfigError.exit_code
         raise
     noticed = [*map(in_keys, data.recording.notices), *tick_notices(settings, data.recording)]
-    told = news_notices(settings, data.spec, "feed.playback.news")
+    told = [
+        *news_notices(settings, data.spec, "feed.playback.news"),
+        *damaged_text_model(settings, data.spec.sentiment),
+    ]
     return [*noticed, *told, *_of_scenarios(settings, data)]
 
 
@@ -80,6 +83,7 @@ def warnings(settings: Settings, data: Data, opened: OpenedLedger) -> list[str]:
     return [
         *tick_notices(settings, data.recording),
         *news_notices(settings, data.spec, "feed.playback.news"),
+        *damaged_text_model(settings, data.spec.sentiment),
         *_of_cash(settings, opened),
     ]
 
