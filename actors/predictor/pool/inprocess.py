@@ -18,7 +18,7 @@ from actors.messages.inference import InferenceRequested, PredictionReady, Predi
 from actors.messages.sentiment import SentimentReady, SentimentRequested
 from actors.predictor.models.checks import check_price_model
 from actors.predictor.models.manifest import SHIPPED, ModelManifest, read_model
-from actors.predictor.pool.session import open_session
+from actors.predictor.pool.session import open_session, said_by
 from actors.predictor.pool.texts import HeadlineCache, Load, TextPool
 from daemon.kernel.errors import OperatorError
 
@@ -142,8 +142,7 @@ def _answer(session: Any, manifest: ModelManifest, batch: npt.NDArray[np.float32
     try:
         found = session.run([manifest.output], {manifest.input: batch})[0]
     except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen kinds that share no parent
-        reason = str(error).splitlines()[0][:200]
-        raise OperatorError(f"the model {manifest.model_id} fails: {reason}", code="MODEL_OUTPUT") from None
+        raise OperatorError(f"the model {manifest.model_id} fails: {said_by(error)}", code="MODEL_OUTPUT") from None
     shape, kind = np.shape(found), getattr(found, "dtype", type(found).__name__)
     if len(shape) != 2 or shape[0] != len(batch) or not shape[1] or kind != np.float32:
         raise OperatorError(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from daemon.kernel.errors import OperatorError
+
+SAID_MAX: Final = 250
+"""Characters of an error of onnxruntime that are told."""
 
 
 def open_session(data: bytes, path: Path) -> Any:
@@ -27,5 +30,10 @@ def open_session(data: bytes, path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen kinds that share no parent
-        reason = str(error).splitlines()[0][:200]
-        raise OperatorError(f"{path} is not taken by onnxruntime: {reason}", code="MODEL_FORMAT") from None
+        raise OperatorError(f"{path} is not taken by onnxruntime: {said_by(error)}", code="MODEL_FORMAT") from None
+
+
+def said_by(error: Exception) -> str:
+    """Return what onnxruntime said, in one line: where it failed stands at its beginning, of what at its end."""
+    line = (str(error).splitlines() or [type(error).__name__])[0].strip()
+    return line if len(line) <= SAID_MAX else f"{line[: SAID_MAX // 2]} … {line[-SAID_MAX // 2 :]}"

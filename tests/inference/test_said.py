@@ -1,0 +1,42 @@
+"""What onnxruntime says when it fails, as people read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actors.messages.inference import PredictionReady, PredictionUnavailable
+from actors.predictor.models.manifest import load_manifest
+from actors.predictor.pool.session import SAID_MAX, said_by
+from daemon.inference.shelf import Shelf
+from tests.inference.traps import ask, lay_trap
+
+SAID = {
+    "": "ValueError",
+    "\n": "",
+    "no such input": "no such input",
+    "first\nsecond": "first",
+    "a" * 250: "a" * 250,
+    "a" * 200 + "b" * 125: "a" * 125 + " … " + "b" * 125,
+}
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_one_line_with_its_beginning_and_its_end(said: str) -> None:
+    """Of 250 characters."""
+    assert said_by(ValueError(said)) == SAID[said]
+    assert SAID_MAX == 250
+
+
+def test_a_model_that_wants_too_much_memory_says_so(tmp_path: Path) -> None:
+    """64 TiB: named are the node, and that memory was what it failed of; the next request is answered."""
+    trap = lay_trap(tmp_path)
+    assert load_manifest("trap", tmp_path).model_id == trap.model_id
+    shelf = Shelf(tmp_path, tmp_path)
+    (answer,) = shelf.answer((ask(trap, 1, mib=1 << 26),))
+    assert isinstance(answer, PredictionUnavailable)
+    assert f"the model {trap.model_id} fails: " in answer.reason
+    assert "ConstantOfShape" in answer.reason
+    assert "Failed to allocate memory" in answer.reason
+    assert isinstance(shelf.answer((ask(trap, 2, x=0.5),))[0], PredictionReady)
