@@ -23,6 +23,7 @@ from actors.messages.sentiment import SentimentReady, SentimentRequested
 from actors.predictor.pool.host import HostPool, PoolFacts, RefusedModel, quantile
 from actors.predictor.pool.inprocess import InProcessPool
 from daemon.journal.batch import OutboxRow
+from daemon.kernel.errors import OperatorError
 from daemon.kernel.message import Market
 from daemon.system.intake import Answer, MarketQueue, Pace
 from daemon.system.live_core import OpenQuestion
@@ -355,7 +356,7 @@ class Inference:
             answer = await anyio.to_thread.run_sync(_ask, self._pool, request)
         except Exception as error:  # noqa: BLE001 - whatever a model raises: hold, never guess
             self.failures += 1
-            reason = f"{type(error).__name__}: {error}"
+            reason = str(error) if isinstance(error, OperatorError) else f"{type(error).__name__}: {error}"
             return PredictionUnavailable(request.request_id, request.model_id, reason)
         self.answers += 1
         self.last_ms = (time.monotonic_ns() - began) / 1e6

@@ -26,6 +26,7 @@ from actors.predictor.pool.breaker import Breaker, BreakerState
 from actors.predictor.pool.frames import INNOCENT, Answer, Answered, FrameError, Request, Standing, short
 from actors.predictor.pool.link import TAKEN_S, Link, LinkError
 from actors.predictor.pool.texts import DIGITS, HeadlineCache, Row, are_scores
+from daemon.kernel.errors import OperatorError
 
 LEAST_S: Final = 0.045
 """What the in-process pool gets where the host has used the deadline up."""
@@ -341,7 +342,9 @@ class _Fallback:
                 return self._pool.predict(request)
             return self._pool.sentiment(request)
         except Exception as error:  # noqa: BLE001 - whatever a model raises: hold, never guess
-            return _refusal(request, f"{type(error).__name__}: {error}")
+            return _refusal(
+                request, str(error) if isinstance(error, OperatorError) else f"{type(error).__name__}: {error}"
+            )
 
 
 def _refusal(request: Request, reason: str) -> PredictionUnavailable:
