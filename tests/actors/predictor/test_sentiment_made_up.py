@@ -1,4 +1,4 @@
-"""News that ``tradingd strategy check`` makes up hold together as those of a run do, so that a check means something."""
+"""News that ``tradingd strategy check`` makes up hold together as those of a run do, else a check means nothing."""
 
 from __future__ import annotations
 
