@@ -163,6 +163,8 @@ def test_files_are_of_bounded_size(tmp_path: Path) -> None:
         ("labels", ["positive", "negative"], "labels"),
         ("inputs", ["input_ids", "prompt"], "inputs"),
         ("inputs", [], "inputs"),
+        ("inputs", ["input_ids", "input_ids"], "inputs"),
+        ("inputs", ["attention_mask"], "inputs"),
         ("files", {"model.onnx": "0" * 64}, "tokenizer.json"),
         ("files", {"model.onnx": "0" * 64, "tokenizer.json": "abc"}, "SHA-256"),
         ("files", {"model.onnx": "0" * 64, "tokenizer.json": "0" * 64, "../../etc/passwd": "0" * 64}, "passwd"),

@@ -78,6 +78,38 @@ def test_numbers_come_in_every_form_of_the_standard(fields: list[bytes], expecte
 
 
 @pytest.mark.parametrize(
+    ("kind", "form"),
+    [
+        (1, "<f4"),
+        (2, "u1"),
+        (3, "i1"),
+        (4, "<u2"),
+        (5, "<i2"),
+        (6, "<i4"),
+        (7, "<i8"),
+        (9, "?"),
+        (10, "<f2"),
+        (11, "<f8"),
+    ],
+)
+def test_every_kind_of_number_comes_raw(kind: int, form: str) -> None:
+    """As many bytes as it has, and neither one more nor one less."""
+    values = np.array([1, 0, 1], form)
+    fields = (_number(1, 3), _number(2, kind), _bytes(9, values.tobytes()))
+    assert only(of_tensor(*fields)).tolist() == values.tolist()
+    for data in (values.tobytes()[:-1], values.tobytes() + b"\0"):
+        with pytest.raises(WireError, match="holds"):
+            read_graph(of_tensor(*fields[:2], _bytes(9, data)))
+
+
+@pytest.mark.parametrize("kind", [0, 8, 12, 13, 14, 15, 17, 18, 21, 22, 23, 99, 2**31])
+def test_other_kinds_of_numbers_are_refused(kind: int) -> None:
+    """Strings, complex numbers, and those of less than a byte."""
+    with pytest.raises(WireError, match="elements of type"):
+        read_graph(of_tensor(_number(1, 0), _number(2, kind)))
+
+
+@pytest.mark.parametrize(
     ("data", "said"),
     [
         (b"", "no graph"),
