@@ -1,6 +1,7 @@
 """Files of headlines: CSV, CSV.gz or Parquet with ``ts symbols headline``; optional ``id summary source``.
 
-A headline dated by its day alone may have come out at any hour of it, so it is known at the end of that day.
+A headline dated by its day alone may have come out at any hour of it, so it is known at the end of that day. The same
+holds for one that is timed to the minute or the hour (``time_precision``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from actors.feed.bars import I64
 from actors.feed.ports.tables import read_table
 from actors.feed.ports.ticks import TIMES
 from actors.feed.ports.times import read_times
-from actors.values.time import DAY_NS
+from actors.values.time import DAY_NS, HOUR_NS, MINUTE_NS
 from daemon.kernel.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "id": ("id", "news_id"),
     "time_precision": ("time_precision",),
 }
+DAYS: Final = ("day", "date")
+ROUNDED: Final = (("minute", MINUTE_NS, ("minute", "min")), ("hour", HOUR_NS, ("hour", "maybe-hour")))
+EXACT: Final = ("second", "millisecond", "microsecond", "nanosecond", "exact", "")
+"""Words of ``time_precision``."""
 TEXT_MAX: Final = 10_000
 """Characters kept of a headline or summary; a book is no headline."""
 SLICE: Final = 1024
@@ -86,18 +91,34 @@ class NewsFile:
             dated, written, ts = np.ones(len(times.day), dtype=np.bool_), times.day, times.day * DAY_NS
         else:
             ts, dated = times.ts, np.zeros(len(times.day), dtype=np.bool_)
-            if "time_precision" in frame.columns:
-                precision = frame["time_precision"].cast(pl.String).str.strip_chars().str.to_lowercase()
-                dated = precision.is_in(["day", "date"]).fill_null(value=False).to_numpy()
             # A day is written as midnight: of UTC as a rule, else of the exchange.
             written = np.where(ts % DAY_NS == 0, ts // DAY_NS, times.day)
+            if "time_precision" in frame.columns:
+                words = frame["time_precision"].cast(pl.String).str.strip_chars().str.to_lowercase()
+                dated = words.is_in(DAYS).fill_null(value=False).to_numpy()
+                ts = self._ends(ts, words)
         if dated.any():
-            count = int(np.count_nonzero(dated))
-            self.notices.append(
-                f"{self.path}: {count:,} headlines dated by day alone count as known at the end of that day"
-            )
+            self._told(int(np.count_nonzero(dated)), "dated by day alone", "that day")
         ts = np.where(dated, _midnights(written + 1, zone), ts)
-        return ts, np.where(dated, written + 1, times.day)
+        day = np.where(dated, written + 1, times.day)
+        return ts, np.where(ts >= _midnights(day + 1, zone), day + 1, day)
+
+    def _ends(self, ts: I64, words: pl.Series) -> I64:
+        """Return when what is timed to the minute or the hour was over, by which it was out for certain."""
+        for unit, step, names in ROUNDED:
+            rounded = words.is_in(names).fill_null(value=False).to_numpy()
+            if rounded.any():
+                self._told(int(np.count_nonzero(rounded)), f"timed to the {unit}", f"that {unit}")
+                ts = np.where(rounded, (ts // step + 1) * step, ts)
+        known = words.is_in([*DAYS, *EXACT, *(name for *_, names in ROUNDED for name in names)])
+        odd = words.filter(~known.fill_null(value=True)).unique(maintain_order=True).to_list()
+        if odd:
+            shown = ", ".join(repr(word[:20]) for word in odd[:3])
+            self.notices.append(f"{self.path}: times are taken as exact where time_precision is {shown}")
+        return ts
+
+    def _told(self, count: int, how: str, what: str) -> None:
+        self.notices.append(f"{self.path}: {count:,} headlines {how} count as known at the end of {what}")
 
     def items(self, rows: I64) -> Iterator[tuple[str, tuple[str, ...], str, str, str]]:
         """Yield (id, symbols, headline, summary, source) of some rows, a slice at a time."""

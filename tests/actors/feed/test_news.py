@@ -70,6 +70,34 @@ def test_a_column_may_say_which_times_are_but_days(write) -> None:
     ]
 
 
+def test_a_headline_timed_to_the_hour_is_known_at_its_end(write) -> None:
+    """It may have come out in its last second; so may one of a minute. The day is that of when it is known."""
+    rows = (
+        ("2013-10-07T15:00:00Z", "hour", "2013-10-07T16:00:00.000Z"),
+        ("2013-10-07T15:00:01Z", "Maybe-Hour", "2013-10-07T16:00:00.000Z"),
+        ("2013-10-07T17:59:00Z", "minute", "2013-10-07T18:00:00.000Z"),
+        ("2013-10-07T18:00:30Z", " minute ", "2013-10-07T18:01:00.000Z"),
+        ("2013-10-07T18:01:30Z", "second", "2013-10-07T18:01:30.000Z"),
+        ("2013-10-07T18:02:30Z", "", "2013-10-07T18:02:30.000Z"),
+        ("2013-10-07T18:03:30Z", "roughly", "2013-10-07T18:03:30.000Z"),
+    )
+    lines = "".join(f"{at},A,{n},{precision}\n" for n, (at, precision, _) in enumerate(rows))
+    recording = with_news(write, "ts,symbols,headline,time_precision\n" + lines)
+    assert [(i.headline, format_ts(i.ts)) for i in items(recording)] == [(str(n), row[2]) for n, row in enumerate(rows)]
+    told = [notice.partition(": ")[2] for notice in recording.notices if "n.csv" in notice]
+    assert told == [
+        "2 headlines timed to the minute count as known at the end of that minute",
+        "2 headlines timed to the hour count as known at the end of that hour",
+        "times are taken as exact where time_precision is 'roughly'",
+    ]
+    night = "2013-10-07T03:30:00Z,A,late in the evening of the 6th in New York,{}\n"  # before the first session's day
+    head = "ts,symbols,headline,time_precision\n"
+    assert items(with_news(write, head + night.format("second"))) == []
+    assert [format_ts(i.ts) for i in items(with_news(write, head + night.format("hour")))] == [
+        "2013-10-07T04:00:00.000Z"
+    ]
+
+
 def test_ids_are_given_or_follow_from_what_an_item_says(write) -> None:
     """The same headline again is no news, in the same file or another; made ids are equal in every run."""
     plain = HEAD.replace("\n", ",id,source\n")
