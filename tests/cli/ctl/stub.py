@@ -122,8 +122,9 @@ class Stub:
         if isinstance(answer, Raw):
             link.sendall(answer)
             return
-        link.sendall(b'{"jsonrpc": "2.0", "id": %d, "result": %s}\n' % (frame["id"], _text(answer)))
+        # Taken before the answer is out: whoever has it may ask again elsewhere, and what is behind that is not ours.
         behind, self._behind = self._behind, []
+        link.sendall(b'{"jsonrpc": "2.0", "id": %d, "result": %s}\n' % (frame["id"], _text(answer)))
         lines = [json.dumps({"jsonrpc": "2.0", "method": name, "params": told}) for name, told in behind]
         link.sendall("".join(f"{line}\n" for line in lines).encode())
 

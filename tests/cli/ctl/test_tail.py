@@ -138,8 +138,13 @@ class Follower:
             text=True,
         )
         self._queues: dict[str, queue.Queue[str]] = {"out": queue.Queue(), "err": queue.Queue()}
-        for name, stream in (("out", self.process.stdout), ("err", self.process.stderr)):
-            threading.Thread(target=self._read, args=(stream, self._queues[name]), daemon=True).start()
+        streams = (("out", self.process.stdout), ("err", self.process.stderr))
+        self._readers = [
+            threading.Thread(target=self._read, args=(stream, self._queues[name]), daemon=True)
+            for name, stream in streams
+        ]
+        for reader in self._readers:
+            reader.start()
 
     @staticmethod
     def _read(stream: Any, lines: queue.Queue[str]) -> None:
@@ -159,6 +164,8 @@ class Follower:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(10)
+        for reader in self._readers:  # to the end of what it said
+            reader.join(10)
         for stream in (self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()
