@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.predictor.text.graph import _bytes, _number, _varint
-from actors.predictor.text.wire import WireError, read_graph
+from actors.predictor.text.wire import NUMBERS_MAX, WireError, read_graph
 from tests.text_support import model_onnx, weights
 
 DATA = model_onnx(int8=False)
@@ -139,18 +139,30 @@ def test_what_is_not_of_the_standard_is_refused(data: bytes, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
+    "fits",
     [
-        of_tensor(*[_bytes(5, b"\1" * 2_000_000)] * 5),
-        of_tensor(*[_bytes(1, b"\1" * 2_000_000)] * 5),
-        _bytes(7, _bytes(1, _bytes(5, _bytes(8, b"\1" * 4_000_001))) * 2),
-        _bytes(7, _bytes(1, _bytes(5, _bytes(7, bytes(4 * 8_000_001))))),
+        (lambda n: of_tensor(*[_bytes(5, b"\1" * n)] * 2, _number(1, 2 * n), _number(2, 6))),
+        (lambda n: of_tensor(*[_bytes(1, b"\1" * n)] * 2)),
+        (lambda n: _bytes(7, _bytes(1, _bytes(5, _bytes(8, b"\1" * n))) * 2)),
+        (lambda n: _bytes(7, _bytes(1, _bytes(5, _bytes(7, bytes(4 * n)))) * 2)),
     ],
 )
-def test_numbers_that_are_read_one_by_one_are_few(data: bytes) -> None:
+def test_numbers_that_are_read_one_by_one_are_few(fits, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of 512 MiB of them took minutes and ten times its size in memory before anything else was looked at."""
+    assert NUMBERS_MAX == 8_000_000
+    monkeypatch.setattr("actors.predictor.text.wire.NUMBERS_MAX", 1_000)
+    with pytest.raises(WireError, match="1,000 bytes of packed numbers"):
+        read_graph(fits(501))
+    try:
+        read_graph(fits(500))
+    except WireError as error:  # a thousand sizes are no tensor's, but few enough
+        assert "has the sizes" in str(error)
+
+
+def test_a_run_of_numbers_is_refused_before_it_is_read() -> None:
+    """By its length alone."""
     with pytest.raises(WireError, match="8,000,000 bytes of packed numbers"):
-        read_graph(data)
+        read_graph(of_tensor(_bytes(5, b"\1" * 8_000_001)))
 
 
 def test_a_name_is_repeated_in_part_and_as_text() -> None:
