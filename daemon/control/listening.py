@@ -7,7 +7,7 @@ import os
 import socket
 import stat
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from daemon.kernel.errors import ConfigError, OperatorError
 
@@ -20,28 +20,46 @@ BACKLOG: Final = 256
 """Connections that wait to be taken in. A client whose connect does not block is told EAGAIN beyond it."""
 
 
+class Words(NamedTuple):
+    """How a socket's owner calls things in front of people.
+
+    Attributes:
+        socket: what is made; other: who may listen there already.
+        key: where its path comes from; groups: where the group does.
+    """
+
+    socket: str
+    other: str
+    key: str
+    groups: str
+
+
+CONTROL: Final = Words("the control socket", "another daemon", "[paths] runtime_dir", "the groups of [control]")
+
+
 class SocketTakenError(OperatorError):
-    """Another daemon listens there."""
+    """Somebody listens there already."""
 
     exit_code = 75
 
 
-def listen(path: Path, group: int | None) -> socket.socket:
+def listen(path: Path, group: int | None, words: Words = CONTROL) -> socket.socket:
     """Return a listening socket at ``path``, which replaces that of a dead daemon.
 
     It is bound inside a folder that only the owner may enter, given its group and mode, made to listen, and only then
     moved into place. The mask for new files, which belongs to all threads, stays as it is: any thread may call this.
 
     Args:
-        path: ``runtime_dir/control.sock``.
+        path: of the socket, such as ``runtime_dir/control.sock``.
         group: gid whose members may connect, None for nobody but the owner and root.
+        words: how it is called where it cannot be made.
 
     Raises:
         SocketTakenError: a live daemon listens there.
         ConfigError: the folder or the path cannot hold it.
     """
-    _check_place(path)
-    _check_free(path)
+    _check_place(path, words)
+    _check_free(path, words)
     alone = path.with_name(f".{path.name}.new")
     new = alone / "s"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -62,9 +80,9 @@ def listen(path: Path, group: int | None) -> socket.socket:
         with contextlib.suppress(OSError):
             _clear(alone)
         raise ConfigError(
-            f"the control socket {path} cannot be made: {error.strerror or error}",
+            f"{words.socket} {path} cannot be made: {error.strerror or error}",
             code="SOCKET_UNUSABLE",
-            remedy="give the daemon its runtime directory, and be in the groups of [control]",
+            remedy=f"let the folder that {words.key} names be the user's own, and the user be in {words.groups}",
         ) from error
     return listener
 
@@ -87,30 +105,30 @@ def _clear(alone: Path) -> None:
         alone.rmdir()
 
 
-def _check_place(path: Path) -> None:
+def _check_place(path: Path, words: Words) -> None:
     if len(os.fsencode(path)) + len("..new/s") > PATH_BYTES_MAX:
         raise ConfigError(
-            f"the path of the control socket {path} is longer than a socket's name may be",
+            f"the path of {words.socket} {path} is longer than a socket's name may be",
             code="SOCKET_PATH_TOO_LONG",
-            remedy="choose a shorter [paths] runtime_dir",
+            remedy=f"choose a shorter {words.key}",
         )
     try:
         folder = path.parent.stat()
     except OSError as error:
         raise ConfigError(
-            f"the folder of the control socket {path.parent} cannot be used: {error.strerror}",
+            f"the folder of {words.socket} {path.parent} cannot be used: {error.strerror}",
             code="SOCKET_UNUSABLE",
-            remedy="make the folder, or name another in [paths] runtime_dir",
+            remedy=f"make the folder, or name another in {words.key}",
         ) from error
     if folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or folder.st_uid not in (0, os.geteuid()):
         raise ConfigError(
             f"others may write into {path.parent}, and could put their own socket there",
             code="SOCKET_FOLDER_OPEN",
-            remedy=f"chmod go-w {path.parent}, and let it belong to the daemon's user",
+            remedy=f"chmod go-w {path.parent} and let it be the user's own, or name another in {words.key}",
         )
 
 
-def _check_free(path: Path) -> None:
+def _check_free(path: Path, words: Words) -> None:
     """Refuse where somebody listens, or where something lies that is no socket."""
     try:
         there = path.lstat()
@@ -133,7 +151,7 @@ def _check_free(path: Path) -> None:
         except OSError:
             pass  # a full queue, or not ours to ask: somebody is there
     raise SocketTakenError(
-        f"another daemon listens on {path}",
+        f"{words.other} listens on {path}",
         code="LOCKED",
-        remedy="stop it first, or give this one another [paths] runtime_dir",
+        remedy=f"stop it first, or give this one another {words.key}",
     )

@@ -17,7 +17,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
-from daemon.control.listening import listen, remove
+from daemon.control.listening import Words, listen, remove
 from daemon.inference.crew import Backend, Crew
 from daemon.inference.options import HostOptions, autosize, available_mb
 from daemon.inference.ray_pool import RayWorkers
@@ -29,6 +29,9 @@ from daemon.service.systemd import Notifier, take_watchdog_interval
 
 EXIT_FAILED: Final = 70
 LOOK_S: Final = 1.0
+WORDS: Final = Words(
+    "the inference host's socket", "another inference host", "[predictor] host_socket", "the group of [inference]"
+)
 
 
 def run_host(
@@ -48,8 +51,15 @@ def run_host(
     notifier = Notifier.take(environ)
     watchdog_s = take_watchdog_interval(environ)
     path = Path(options.socket)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    listener = listen(path, _gid(options.group))
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the folder of {WORDS.socket} {path.parent} cannot be made: {error.strerror}",
+            code="NO_FOLDER",
+            remedy=f"name a socket in a writable folder as {WORDS.key}",
+        ) from None
+    listener = listen(path, _gid(options.group), WORDS)
     inode = path.lstat().st_ino
     try:
         host = _Host(options, program, notifier, watchdog_s)

@@ -273,7 +273,9 @@ def test_two_hosts_do_not_share_a_socket(host: Host) -> None:
         second = Host(host.folder, ["inference.workers=1"])
         process = second.start()
         assert process.wait(60) == 75
-        assert "another daemon listens on" in host.log.read_text("utf-8")
+        told = host.log.read_text("utf-8")
+        assert "another inference host listens on" in told
+        assert "give this one another [predictor] host_socket" in told
         assert isinstance(pool.predict(table(1)), PredictionReady)
 
 
@@ -286,6 +288,33 @@ def test_a_host_that_is_told_to_stop_ends_in_order() -> None:
         answer = pool.predict(table(1))
         assert isinstance(answer, PredictionUnavailable)
         assert "inference host" in answer.reason
+
+
+PLACES = {
+    "open to all": ("open/s", 78, "others may write into"),
+    "too long": ("x" * 120 + "/s", 78, "the path of the inference host's socket"),
+    "taken by a file": ("file", 78, "is there and is no socket"),
+    "below a file": ("file/s", 78, "cannot be made: File exists"),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_place_where_no_socket_can_be_is_told_with_the_key_that_names_it(tmp_path: Path, name: str) -> None:
+    """One sentence, exit 78; nothing of the control socket, which this is not."""
+    where, code, sentence = PLACES[name]
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / "file").touch()
+    config = tmp_path / "c.toml"
+    config.write_text(f'[predictor]\nhost_socket = "{tmp_path / where}"\n', "utf-8")
+    command = [sys.executable, "-m", "daemon", "inference", "--config", str(config)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert answer.returncode == code, answer.stderr
+    assert sentence in answer.stderr
+    assert str(tmp_path) in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert "control" not in answer.stderr
+    assert name == "taken by a file" or "host_socket" in answer.stderr
 
 
 def test_a_group_that_is_none_is_refused(tmp_path: Path) -> None:
