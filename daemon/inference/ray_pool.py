@@ -94,7 +94,8 @@ class RayWorkers:
         self._number = 0
         self._calls: dict[int, _Waiting] = {}
         self._writer: asyncio.StreamWriter | None = None
-        self._state = BackendState(STARTING, "Ray is being started")
+        where = options.ray.address
+        self._state = BackendState(STARTING, f"Ray is being looked for at {where}" if where else "Ray is being started")
         self._restarts = 0
         self._worker_restarts = 0
         self._well = 0
@@ -228,6 +229,8 @@ class RayWorkers:
             "RAY_ROTATION_BACKUP_COUNT": "1",
             "RAY_COLOR_PREFIX": "0",
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            # Ray remembers a hundred thousand calls, two kilobytes each, for a dashboard that is off.
+            "RAY_task_events_report_interval_ms": "0",
             # Ray looks once a second whether a call to a dead worker may fail, and for a second then waits to hear why:
             # a worker is back long before it is used again.
             "RAY_core_worker_internal_heartbeat_ms": "100",
@@ -243,7 +246,7 @@ class RayWorkers:
     async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
         """Take the child's frames until it ends or says nothing any more."""
         unpacker = Unpacker()
-        patience, silent = START_S, 0.0  # by waits and not by a clock: while we were stopped nobody waited
+        patience, silent, idle = START_S, 0.0, 0.0  # by waits and not by a clock: while we were stopped nobody waited
         while True:
             data = b""
             try:
@@ -256,6 +259,9 @@ class RayWorkers:
             silent = 0.0 if data else silent + LOOK_S
             if silent > patience:
                 return f"nothing was heard of it for {silent:.0f} s"
+            idle = 0.0 if self._state.state == UP else idle if data else idle + LOOK_S
+            if idle > START_S:  # Ray lives and starts no workers: one of its processes hangs
+                return f"no worker was well for {idle:.0f} s"
             if self._writer is not None and not data and not writer.is_closing():
                 if silent > LOOK_S and self._state.state == UP:  # it has not answered the last look
                     self._state = BackendState(STARTING, DOES_NOT_REACT)

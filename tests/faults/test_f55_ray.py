@@ -162,7 +162,8 @@ def test_the_token_is_its_owners_alone_and_no_secret_is_passed_on(ray: World) ->
     environs = {pid: Path(f"/proc/{pid}/environ").read_bytes() for pid in ray.processes()}
     assert len(environs) >= 6
     raylet = environs[ray.processes("raylet/raylet")[0]]
-    for wanted in (b"RAY_AUTH_MODE=token", b"RAY_USAGE_STATS_ENABLED=0", f"HOME={folder}".encode()):
+    off = (b"RAY_USAGE_STATS_ENABLED=0", b"RAY_task_events_report_interval_ms=0")
+    for wanted in (b"RAY_AUTH_MODE=token", *off, f"HOME={folder}".encode()):
         assert wanted in raylet
     assert CANARY.encode() in Path(f"/proc/{ray.host.pid}/environ").read_bytes()  # so that there was something to leak
     assert [comm(pid) for pid, environ in environs.items() if CANARY.encode() in environ] == []
@@ -189,7 +190,7 @@ def test_f55_a_killed_worker_is_not_missed_and_comes_back(ray: World) -> None:
 def test_f55_when_all_workers_are_killed_the_daemon_answers_at_once_until_they_are_back(ray: World) -> None:
     """What they computed holds; everything behind it is computed here within 50 ms; then the host is used again."""
     elsewhere, requests = Elsewhere(), numbered()
-    with asking(ray.host, deadline_s=30.0, fallback=elsewhere) as pool:
+    with asking(ray.host, deadline_s=30.0, fallback=elsewhere, taken_s=TAKEN_S) as pool:
         close(pool)
         until(lambda: len(ray.processes("ray::Worker")) == 2, "two workers")
         found: list[tuple[float, object]] = []
@@ -298,7 +299,7 @@ def test_f55_workers_that_are_stopped_cost_nobody_50_ms_and_are_replaced(ray: Wo
 def test_f55_a_killed_raylet_is_told_at_once_and_the_daemon_answers_itself(ray: World) -> None:
     """SIGKILL of the raylet: 50 ms; nothing of that Ray is left behind; the host itself is well."""
     elsewhere, requests = Elsewhere(), numbered()
-    with asking(ray.host, deadline_s=20.0, fallback=elsewhere) as pool:
+    with asking(ray.host, deadline_s=20.0, fallback=elsewhere, taken_s=TAKEN_S) as pool:
         close(pool)
         leader, old = ray.leader, ray.processes()
         os.kill(ray.processes("raylet/raylet")[0], signal.SIGKILL)
@@ -328,6 +329,49 @@ def until_raylet(ray: World) -> int:
         reachable(pool)
         close(pool)
     return ray.processes("raylet/raylet")[0]
+
+
+CGROUP = Path("/sys/fs/cgroup/memory")
+
+
+@contextmanager
+def bounded(mib: int) -> Iterator[Path]:
+    """Make a control group (version 1, as root) with so much memory."""
+    if os.geteuid() or not (CGROUP / "memory.limit_in_bytes").exists():
+        pytest.skip("control groups of version 1 cannot be made here")
+    group = CGROUP / f"test-{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(mib << 20), "ascii")
+        yield group
+    finally:
+        until(lambda: not (group / "cgroup.procs").read_text("ascii"), "the end of whatever is in it")
+        group.rmdir()
+
+
+@pytest.mark.long
+def test_f55_the_kernels_oom_killer_takes_workers_and_nothing_else(tmp_path: Path) -> None:
+    """A model wants 8 GiB where there are two: it has no answer and is not computed in the daemon; all else goes on."""
+    elsewhere, requests = Elsewhere(), numbered()
+    with bounded(2048) as group, world(tmp_path, worker_mb=0) as one:
+        (group / "cgroup.procs").write_text(str(one.host.pid), "ascii")
+        with asking(one.host, deadline_s=60.0, fallback=elsewhere, taken_s=TAKEN_S) as pool:
+            close(pool)
+            until(lambda: len(one.processes("ray::Worker")) == 2, "two workers")
+            ray, workers = set(one.processes()), set(one.processes("ray::Worker"))
+            answer = pool.predict(ask(one.trap, 1, mib=8 << 10))
+            assert isinstance(answer, PredictionUnavailable)
+            assert "died" in answer.reason
+            assert "t-1" not in elsewhere.asked
+            kills = (group / "memory.oom_control").read_text("ascii").split()[-1]
+            assert int(kills) >= 1
+            gone = {pid for pid in ray if not comm(pid)}
+            assert gone
+            assert gone <= workers
+            degraded(pool, requests)
+            took = until(lambda: len(one.processes("ray::Worker")) == 2, "two workers")
+            close(pool)
+            print(f"F55: workers back after {took:.1f} s")  # noqa: T201 - shown by -rP
 
 
 @pytest.mark.long

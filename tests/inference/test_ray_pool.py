@@ -64,6 +64,31 @@ def test_a_host_that_was_stopped_does_not_hold_its_own_silence_against_ray(monke
     assert took_s == pytest.approx(6.0, abs=1.01)  # of eleven waits of a second, the ones in which nothing was heard
 
 
+def test_a_ray_that_lives_and_starts_no_workers_is_replaced() -> None:
+    """Its raylet hangs, say. Two minutes of answers, but no worker that is well; one that is well begins them anew."""
+    loop = VirtualTimeLoop()
+    none = pack(Standing(0, "ray", "starting", "its workers are being started", 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0))
+
+    async def main() -> tuple[str, float]:
+        workers, reader = ray_pool.RayWorkers(HostOptions(socket=""), 1, {}), asyncio.StreamReader()
+        writer = Writer()
+        answer = none
+        writer.write = lambda _: reader.feed_data(answer)  # type: ignore[method-assign]
+        listening = asyncio.ensure_future(workers._listen(reader, writer))  # type: ignore[arg-type]
+        reader.feed_data(WELCOME)
+        await anyio.sleep(100.0)
+        answer = WELL
+        await anyio.sleep(5.0)
+        assert workers.state().state == "up"
+        answer = none
+        began = anyio.current_time()
+        return await listening, anyio.current_time() - began
+
+    why, took_s = anyio.run(main, backend_options={"loop_factory": lambda: loop})
+    assert why == "no worker was well for 121 s"
+    assert took_s == pytest.approx(121.0, abs=2.01)
+
+
 def test_two_hosts_beside_each_other_have_folders_of_their_own(tmp_path: Path) -> None:
     """The second must not empty the first one's, and takes over what a dead host of its own name has left."""
 
