@@ -78,7 +78,7 @@ class Pretender:
                         greeted = True
                     elif isinstance(frame, Look):
                         self.looked(frame)
-                        link.sendall(pack(well(frame.number)))
+                        link.sendall(pack(self.standing(frame.number)))
                     elif isinstance(frame, Ask):
                         self.asked += 1
                         for answer in self._reply(frame):
@@ -88,6 +88,10 @@ class Pretender:
 
     def looked(self, frame: Look) -> None:
         """Hear a question after its health."""
+
+    def standing(self, number: int) -> Standing:
+        """Return how it is."""
+        return well(number)
 
     def close(self) -> None:
         """Hang up."""

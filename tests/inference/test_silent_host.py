@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from actors.messages.inference import PredictionReady, PredictionUnavailable
 from actors.predictor.pool import link as link_module
-from actors.predictor.pool.frames import Answered, Ask, Frame, Look, Refused, Taken, Unpacker, pack
+from actors.predictor.pool.frames import Answered, Ask, Frame, Look, Refused, Standing, Taken, Unpacker, pack
 from actors.predictor.pool.host import HostPool
 from tests.inference.support import Elsewhere, reachable, table, until
 from tests.inference.test_link import WELCOME, Pretender, answered, pretending, silent, well
@@ -201,6 +202,36 @@ def test_a_host_that_reads_half_a_request_costs_no_more_than_one_that_is_stopped
             "an answer",
             20,
         )
+    finally:
+        pool.close()
+        host.close()
+
+
+def test_a_host_whose_workers_are_not_there_is_not_asked_until_they_are(tmp_path: Path) -> None:
+    """Ray takes seconds to start, and again when its raylet dies: the host says so, and nobody waits."""
+
+    class Workers(Pretender):
+        state, detail = "starting", "Ray is being\nstarted"
+
+        def standing(self, number: int) -> Standing:
+            return msgspec.structs.replace(well(number), state=self.state, detail=self.detail)
+
+    host, elsewhere = Workers(tmp_path / "s", pack(WELCOME), prompt), Elsewhere()
+    pool = HostPool(str(tmp_path / "s"), deadline_s=20.0, fallback=elsewhere, taken_s=20.0)
+    pool.start()
+    try:
+        said = "the inference host is starting: Ray is being started"
+        until(lambda: pool.facts().reason == said, "its word", 20)
+        assert pool.facts().standing is not None
+        assert isinstance(pool.predict(table(1, 1)), PredictionReady)
+        host.state = "up"
+        reachable(pool)
+        assert isinstance(pool.predict(table(1, 2)), PredictionReady)
+        assert (pool.facts().breaker, host.asked, elsewhere.asked) == ("closed", 1, ["a-1"])
+        host.state, host.detail = "down", "the raylet died"
+        until(lambda: pool.facts().breaker == "open", "the breaker", 20)
+        assert pool.facts().reason == "the inference host is down: the raylet died"
+        assert host.connected == 1
     finally:
         pool.close()
         host.close()
