@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
-from contextlib import suppress
 from pathlib import Path
 
 from actors.predictor.pool.frames import Call, Called, ModelFact, Unpacker, pack
 from daemon.inference.begun import Teller
 from daemon.inference.shelf import Shelf
-from daemon.inference.threads import NICE
+from daemon.inference.threads import be_nice
 
 
 class Worker:
@@ -19,8 +18,7 @@ class Worker:
     def __init__(self, tables: str, state_dir: str, memory_mb: int, begun: str, *, probe: bool = True) -> None:
         """Become nice, and bounded: a model that wants more memory gets an error instead of the machine's."""
         self._teller = Teller(begun)
-        with suppress(OSError):  # where a sandbox forbids it, it stays as it is
-            os.setpriority(os.PRIO_PROCESS, 0, NICE)
+        be_nice()
         if memory_mb:
             resource.setrlimit(resource.RLIMIT_DATA, (memory_mb << 20, memory_mb << 20))
         self._shelf = Shelf(Path(tables), Path(state_dir), probe=probe)

@@ -82,7 +82,7 @@ class ThreadWorkers:
         def compute() -> None:
             if not first.acquire(blocking=False):
                 return
-            _be_nice()
+            be_nice()
             try:
                 done.append(shelf.answer(requests))
             finally:
@@ -114,7 +114,7 @@ class ThreadWorkers:
                 self._idle.append(shelf)
 
         def load() -> None:
-            _be_nice()
+            be_nice()
             shelf.load(requests)
             with suppress(RuntimeError):  # the host has ended meanwhile
                 loop.call_soon_threadsafe(end)
@@ -148,7 +148,11 @@ class ThreadWorkers:
         return BackendState(UP, restarts=self._left_behind, models=models)
 
 
-def _be_nice() -> None:
-    """Lower this thread's priority, which on Linux is a thread's own; where a sandbox forbids it, it stays."""
+def be_nice() -> None:
+    """Lower this thread's priority, which on Linux is a thread's own; where a sandbox forbids it, it stays.
+
+    It is never raised: who has been started behind everything else stays there.
+    """
+    thread = threading.get_native_id()
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        os.setpriority(os.PRIO_PROCESS, thread, max(NICE, os.getpriority(os.PRIO_PROCESS, thread)))
