@@ -9,8 +9,8 @@ import numpy as np
 
 from actors.predictor.models.manifest import ModelManifest
 from actors.predictor.text.checks import check_tensor, names_of, opset_of, tensors_of
-from actors.predictor.text.plain import refuse
-from actors.predictor.text.wire import WireError, read_graph, shown
+from actors.predictor.text.plain import refuse, shown
+from actors.predictor.text.wire import WireError, read_graph
 
 DOMAINS: Final = ("", "ai.onnx", "ai.onnx.ml")
 CHANCE: Final = frozenset(

@@ -16,8 +16,8 @@ import numpy as np
 
 from actors.predictor.text.flow import check_flow
 from actors.predictor.text.manifest import MODEL, TOKENIZER, TextManifest
-from actors.predictor.text.plain import read_plain, refuse
-from actors.predictor.text.wire import FLOAT, INT64, TYPE_NAMES, Graph, Tensor, Value, WireError, read_graph, shown
+from actors.predictor.text.plain import read_plain, refuse, shown
+from actors.predictor.text.wire import FLOAT, INT64, TYPE_NAMES, Graph, Tensor, Value, WireError, read_graph
 from daemon.kernel.errors import OperatorError
 
 MIB: Final = 1024 * 1024

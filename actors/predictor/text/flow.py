@@ -14,7 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from actors.predictor.text.wire import INT64, Graph, Node, Tensor, shown
+from actors.predictor.text.plain import shown
+from actors.predictor.text.wire import INT64, Graph, Node, Tensor
 
 WORDS: Final = "input_ids"
 """The one input whose values are chosen by a text; the others follow from the number of tokens."""

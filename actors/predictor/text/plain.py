@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from daemon.kernel.errors import OperatorError
+
+_SHOWN: Final = 80
+"""Characters of a stranger's name that a sentence repeats."""
 
 
 def read_plain(path: Path, limit: int) -> bytes:
@@ -58,3 +61,8 @@ def write_plain(path: Path, data: bytes) -> None:
 def refuse(path: Path, what: str, code: str, remedy: str = "") -> NoReturn:
     """Refuse a file in one sentence that begins with its name."""
     raise OperatorError(f"{path} {what}", code=code, remedy=remedy or "it is not loaded")
+
+
+def shown(name: str) -> str:
+    """Return a stranger's name as a sentence repeats it: in quotes, of bounded length, nothing in it to obey."""
+    return ascii(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}...")

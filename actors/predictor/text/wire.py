@@ -18,13 +18,13 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from actors.predictor.text.plain import shown
+
 FIELDS_MAX: Final = 2_000_000
 """Fields of a whole file: a graph of BERT size has some fifty thousand."""
 NUMBERS_MAX: Final = 8_000_000
 """Numbers of a whole file that come in packed forms, which are read one by one: weights come raw, as bytes."""
 RANK_MAX: Final = 8
-_SHOWN: Final = 80
-"""Characters of a stranger's name that a sentence repeats."""
 _VARINT_BYTES: Final = 10
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -397,11 +397,6 @@ def _whole(data: memoryview, item: int, where: str) -> memoryview:
     if len(data) % item:
         raise WireError(f"{where} holds {len(data)} bytes of numbers of {item} bytes")
     return data
-
-
-def shown(name: str) -> str:
-    """Return a stranger's name as a sentence repeats it: in quotes, of bounded length, nothing in it to obey."""
-    return ascii(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}...")
 
 
 def _text(data: memoryview, where: str) -> str:
