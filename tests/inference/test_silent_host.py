@@ -235,3 +235,34 @@ def test_a_host_whose_workers_are_not_there_is_not_asked_until_they_are(tmp_path
     finally:
         pool.close()
         host.close()
+
+
+@pytest.mark.parametrize("word", [b"", b"\0"])
+def test_a_host_that_takes_a_connection_and_does_not_greet_is_called_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: bytes
+) -> None:
+    """The kernel takes connections for a stopped process: not more than 0.3 s here are spent on one, in whole words."""
+    monkeypatch.setattr(link_module, "CONNECT_S", 0.3)
+
+    class Shy(Pretender):
+        def _serve(self, link: socket.socket) -> None:
+            if self.connected > 1:
+                super()._serve(link)
+                return
+            while link.recv(65536):
+                if word:
+                    link.sendall(word)
+
+    host = Shy(tmp_path / "s", pack(WELCOME), prompt)
+    pool = HostPool(str(tmp_path / "s"), deadline_s=20.0, fallback=None, taken_s=20.0)
+    began = time.monotonic()
+    pool.start()
+    try:
+        until(lambda: "timed out" in pool.facts().reason, "the reason", 20)
+        assert time.monotonic() - began >= 0.3
+        reachable(pool)
+        assert host.connected == 2
+        assert isinstance(pool.predict(table(1)), PredictionReady)
+    finally:
+        pool.close()
+        host.close()
