@@ -143,6 +143,14 @@ DIVISORS: dict[str, tuple[Callable[[Graph, str], str], bool]] = {
         lambda g, op: g.op(op, "x", g.op("CastLike", g.op("Cast", hit(g), to=1), g.const("like", np.array(1)))),
         True,
     ),
+    "by numbers that were quantised": (
+        lambda g, op: g.op(op, "x", g.op("QuantizeLinear", g.op("Cast", hit(g), to=1), "step")),
+        True,
+    ),
+    "by numbers that are quantised no more": (
+        lambda g, op: g.op(op, "x", g.op("DequantizeLinear", hit(g), "step")),
+        False,
+    ),
     "by quantised numbers": (lambda g, op: g.op(op, "x", g.op("MatMulInteger", hit(g), "w")), True),
 }
 

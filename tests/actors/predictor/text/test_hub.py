@@ -34,6 +34,8 @@ class Hub(ThreadingHTTPServer):
         self.ranges = True
         self.redirect = ""
         self.status = 0
+        self.whole_as: tuple[int, str] | None = None
+        """Status and ``Content-Range`` of an answer that is all of the file, whatever was asked for."""
         self.drop_s = 0.0
         """Seconds between two bytes."""
         self.asked: list[tuple[str, str]] = []
@@ -72,9 +74,12 @@ class _Handler(BaseHTTPRequestHandler):
         if start >= len(data):
             self.send_error(416)
             return
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        status, told = 206 if start else 200, f"bytes {start}-{len(data) - 1}/{len(data)}" if start else ""
+        if hub.whole_as is not None:
+            start, (status, told) = 0, hub.whole_as
+        self.send_response(status)
+        if told:
+            self.send_header("Content-Range", told)
         self.send_header("Content-Length", str(len(data) - start))
         self.end_headers()
         end = len(data)
@@ -252,6 +257,32 @@ def test_what_comes_drop_by_drop_is_a_broken_connection(hub: Hub, store: ModelSt
     hub.asked.clear()
     fetch_model("tiny", store, hub.url, None, catalogue)
     assert hub.asked[0][1] == f"bytes={have}-"
+
+
+def test_what_comes_slowly_but_comes_is_waited_for(hub: Hub, store: ModelStore, catalogue, monkeypatch) -> None:
+    """Over many more of the spans in which bytes are counted than there are tries."""
+    monkeypatch.setattr("actors.predictor.text.hub.SLOW_S", 0.1)
+    monkeypatch.setattr("actors.predictor.text.hub.SLOW_BYTES", 2)
+    hub.drop_s = 0.002
+    only = catalogue["tiny"]._replace(files={"config.json": catalogue["tiny"].files["config.json"]})
+    folder, _ = fetch_model("tiny", store, hub.url, None, {"tiny": only})
+    assert (folder / "config.json").read_bytes() == (hub.folder / "config.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [(206, "bytes 5-9/10"), (206, "bytes 0-9/10"), (206, ""), (200, "bytes 7-9/10"), (200, "")]
+)
+def test_a_hub_that_says_another_place_is_not_gone_on_from(
+    hub: Hub, store: ModelStore, catalogue, status: int, told: str
+) -> None:
+    """It sends all: what was there already is begun anew, whatever the answer calls itself."""
+    hub.whole_as = (status, told)
+    part = fetched_folder("tiny", store) / "config.json.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes((hub.folder / "config.json").read_bytes()[:7])
+    folder, _ = fetch_model("tiny", store, hub.url, None, catalogue)
+    assert (folder / "config.json").read_bytes() == (hub.folder / "config.json").read_bytes()
+    assert hub.asked[0][1] == "bytes=7-"
 
 
 def test_what_is_larger_than_any_model_is_not_gone_on_from(hub: Hub, store: ModelStore, catalogue, monkeypatch) -> None:
