@@ -298,9 +298,10 @@ def test_an_answer_that_does_not_fit_is_not_counted_as_one(tmp_path: Path, chang
     assert "does not fit" in answer.reason
 
 
+@pytest.mark.parametrize("here", [True, False])
 @pytest.mark.parametrize("fault", [BUSY, DOWN, QUEUED])
 def test_a_host_that_says_at_its_deadline_that_nobody_was_free_is_believed(
-    tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, fault: str, here: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told to answer within the deadline, and heard a little longer: the request is innocent, and computed here.
 
@@ -323,12 +324,17 @@ def test_a_host_that_says_at_its_deadline_that_nobody_was_free_is_believed(
             super()._serve(link)
 
     host = Prompt(tmp_path / "s", pack(WELCOME), silent)
-    pool = pool_module.HostPool(str(tmp_path / "s"), deadline_s=0.3, fallback=elsewhere, taken_s=5.0)
+    pool = pool_module.HostPool(str(tmp_path / "s"), deadline_s=0.3, fallback=elsewhere if here else None, taken_s=5.0)
     pool.start()
     try:
         reachable(pool)
-        assert isinstance(pool.predict(table(2)), PredictionReady)
-        assert elsewhere.asked == ["a-0"]
+        answer = pool.predict(table(2))
+        if here:
+            assert isinstance(answer, PredictionReady)
+            assert elsewhere.asked == ["a-0"]
+        else:
+            assert isinstance(answer, PredictionUnavailable)
+            assert answer.reason == "no worker was free in time"
         assert 0 < budgets[0] <= 300
         assert pool.facts().late == 0
     finally:
