@@ -230,8 +230,6 @@ class _Run:
             latency_ns=self.settings.predictor.latency_ms * 1_000_000,
             first_bar=self.recording.first_start,
         )
-        sessions = self.settings.predictor.warmup
-        core.sequencer.rewarm(list(self.recording.warm_rows(sessions)) if sessions else [])
         bars = self.recording.n_instants
         counted, total = (BarPanel, bars) if bars else (None, self.recording.n_inputs)
         engine.run(self.feed.inputs(), total=total, progress=progress, counted=counted)

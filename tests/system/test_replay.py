@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from actors.reporter.runfolder import sealed
+from actors.values.universe import Adjustment
 from daemon.kernel.errors import OperatorError, UsageError
 from daemon.system.replay import ReplayResult
 from daemon.system.verify import verify_path
@@ -263,3 +264,26 @@ def test_two_strategies_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="both registered as same"):
         replay(tmp_path / "run", strategy=[str(tmp_path / "a.py"), str(tmp_path / "b.py")])
     assert not (tmp_path / "run").exists()
+
+
+def test_a_split_before_the_first_session_divides_what_lies_before_it_once(tmp_path: Path) -> None:
+    """Two for one on the 4th, played from the 8th on with four sessions before: 100 / 2, 102 / 2, then as traded."""
+    closes = {"02": 100, "03": 102, "04": 51, "05": 52, "08": 53, "09": 54}
+    bars, actions, reads = tmp_path / "bars.csv", tmp_path / "actions.csv", tmp_path / "reads.py"
+    bars.write_text("ts,symbol,close\n" + "".join(f"2024-01-{day},ABC,{px}\n" for day, px in closes.items()))
+    actions.write_text("ex_date,symbol,kind,value\n2024-01-04,ABC,split,2\n")
+    reads.write_text(
+        "from actors.api import Signal, strategy\n\n\n@strategy(lookback=5, horizon=1)\ndef reads(w, p):\n"
+        '    """With what it sees."""\n    return Signal(0.5, reason=" ".join(f"{px:g}" for px in w.close))\n'
+    )
+    replay(
+        tmp_path / "run",
+        strategy=f"{reads}:reads",
+        bars=(bars,),
+        actions=(actions,),
+        adjustment=Adjustment.RAW,
+        date_from=20240108,
+        sets=["predictor.warmup=4"],
+    )
+    with (tmp_path / "run" / "signals.csv").open(newline="") as handle:
+        assert [row["reason"] for row in csv.DictReader(handle)] == ["50 51 51 52 53", "51 51 52 53 54"]
