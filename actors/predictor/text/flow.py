@@ -17,8 +17,8 @@ import numpy as np
 from actors.predictor.text.plain import shown
 from actors.predictor.text.wire import INT64, Graph, Node, Tensor
 
-WORDS: Final = "input_ids"
-"""The one input whose values are chosen by a text; the others follow from the number of tokens."""
+CHOSEN: Final = frozenset({"input_ids", "token_type_ids"})
+"""Inputs whose values a text chooses, with the tokenizer that came beside the graph; the mask is ones, one a token."""
 _SIZES_AT: Final[Mapping[str, tuple[int, ...]]] = {
     "ConstantOfShape": (0,),
     "Expand": (1,),
@@ -49,6 +49,8 @@ _REAL: Final = """
 """
 _MAKES_REAL: Final = frozenset(_REAL.split())
 """Answers in floating point, yes and no, or of eight bits, whose division is no trap."""
+_COUNTS_AT: Final[Mapping[str, slice]] = {"EmbedLayerNormalization": slice(1, 2)}
+"""Answers of fused operators that are whole numbers: where a mask ends."""
 _TYPE_FROM: Final[Mapping[str, int]] = {
     "CastLike": 1,
     "Clip": 0,
@@ -78,7 +80,7 @@ _TYPE_FROM: Final[Mapping[str, int]] = {
 def check_flow(graph: Graph) -> str:
     """Return what of a graph no trial could stand for, as the end of a sentence, or nothing."""
     constants = _constants(graph)
-    asked = _reached(graph, {WORDS}, lambda node, _: node.op not in _MEASURES)
+    asked = _reached(graph, set(CHOSEN), lambda node, _: node.op not in _MEASURES)
     whole = _whole(graph, constants)
     for node in graph.nodes:
         name = shown(node.name or node.op)
@@ -125,6 +127,8 @@ def _whole(graph: Graph, constants: Mapping[str, Tensor]) -> set[str]:
             or (node.op == "ConstantOfShape" and said & _WHOLE_TYPES)
         ):
             begin.update(node.outputs)
+        elif node.op in _COUNTS_AT:
+            begin.update(node.outputs[_COUNTS_AT[node.op]])
     return _reached(graph, begin, _keeps_kind)
 
 

@@ -68,6 +68,7 @@ def test_no_word_decides_how_large_an_answer_is(name: str) -> None:
     assert flow(lambda g: SIZES[name](g, count(g))) == ""
     assert flow(lambda g: SIZES[name](g, g.const("fixed", np.array([3])))) == ""
     assert flow(lambda g: SIZES[name](g, g.op("Cast", "attention_mask", to=7))) == ""  # ones, as many as tokens
+    assert "how large" in flow(lambda g: SIZES[name](g, g.op("Cast", "token_type_ids", to=7)))  # a tokenizer's choice
 
 
 def test_a_word_may_come_a_long_way() -> None:
@@ -162,6 +163,18 @@ def test_no_word_chooses_whole_numbers_that_end_the_process(op: str, name: str) 
     build, traps = DIVISORS[name]
     wrong = flow(lambda g: build(g, op))
     assert ("divides" in wrong, f"({op})" in wrong) == (traps, traps)
+
+
+def test_what_a_fused_operator_counts_is_a_whole_number() -> None:
+    """The second answer of an embedding is where its mask ends, negated a divisor; the first is in floating point."""
+
+    def embedded(g: Graph, answer: int) -> str:
+        names = g.ops("EmbedLayerNormalization", 2, "input_ids", "", "words", "places", "", "scale", "shift", hit(g))
+        g._nodes[-1] += _bytes(7, b"com.microsoft")
+        return g.op("Div", "lowest", g.op("Neg", names[answer]))
+
+    assert "divides" in flow(lambda g: embedded(g, 1))
+    assert flow(lambda g: embedded(g, 0)) == ""
 
 
 FIRST = """
