@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from actors.messages.inference import PredictionReady, PredictionUnavailable
 from actors.predictor.pool import link as link_module
 from actors.predictor.pool.frames import Answered, Ask, Frame, Look, Refused, Standing, Taken, Unpacker, pack
 from actors.predictor.pool.host import HostPool
+from actors.predictor.pool.link import LinkError
 from tests.inference.support import Elsewhere, reachable, table, until
 from tests.inference.test_link import WELCOME, Pretender, answered, pretending, silent, well
 
@@ -202,6 +204,61 @@ def test_a_host_that_reads_half_a_request_costs_no_more_than_one_that_is_stopped
             "an answer",
             20,
         )
+    finally:
+        pool.close()
+        host.close()
+
+
+class Tired(Pretender):
+    """Answers the next question after its health once ``tires`` is set, then reads nothing before ``hears`` is."""
+
+    def __init__(self, path: Path) -> None:
+        """Listen."""
+        self.tires, self.tired, self.hears = threading.Event(), threading.Event(), threading.Event()
+        super().__init__(path, pack(WELCOME), prompt)
+
+    def _serve(self, link: socket.socket) -> None:
+        unpacker = Unpacker()
+        with suppress(OSError):
+            assert link.recv(65536)
+            link.sendall(self._first)
+            while data := link.recv(65536):
+                for frame in unpacker.feed(data):
+                    if isinstance(frame, Look):
+                        link.sendall(pack(well(frame.number)))
+                    for answer in self._reply(frame) if isinstance(frame, Ask) else []:
+                        link.sendall(pack(answer))
+                if self.tires.is_set() and not self.tired.is_set():
+                    self.tired.set()
+                    self.hears.wait(60)
+
+
+def fill(pool: HostPool) -> None:
+    """Write whole requests until there is no room for another."""
+    for number in itertools.count(1_000_000):
+        pool._link._send(Ask(number, 1, table(1)), 0.01)
+
+
+def test_a_question_after_its_health_that_could_not_be_written_is_written_once_the_host_reads_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its socket was full when the question was due: it has not been asked, so it need not be dead for 15 s."""
+    monkeypatch.setattr(link_module, "SILENT_S", 0.3)
+    host = Tired(tmp_path / "s")
+    pool = HostPool(str(tmp_path / "s"), deadline_s=20.0, fallback=None, taken_s=0.05)
+    pool.start()
+    try:
+        reachable(pool)
+        until(lambda: isinstance(pool.predict(table(1)), PredictionReady), "an answer", 20)
+        host.tires.set()
+        assert host.tired.wait(20)  # the next question is a second away
+        with pytest.raises(LinkError, match="does not read"):
+            fill(pool)
+        until(lambda: "silent" in pool.facts().reason, "the breaker", 20)
+        host.hears.set()
+        until(lambda: pool.facts().breaker != "open", "a sign of life", 10)
+        until(lambda: isinstance(pool.predict(table(1)), PredictionReady), "another answer", 20)
+        assert host.connected == 1
     finally:
         pool.close()
         host.close()

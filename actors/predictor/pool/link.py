@@ -98,6 +98,7 @@ class Link:
         self._stop = threading.Event()
         self._look: tuple[int, float] | None = None
         self._looked_at = -LOOK_S
+        self._asked = False
         self.up = threading.Event()
         """Set while there is a connection."""
         self.welcome: Welcome | None = None
@@ -274,13 +275,15 @@ class Link:
         now = time.monotonic()
         if self._look is None:
             every = LOOK_S if self._breaker.state is BreakerState.CLOSED else KNOCK_S
-            if now >= self._looked_at + every:
-                number = next(self._numbers)
-                self._look = (number, now)
-                self._looked_at = now
-                with suppress(LinkError):
-                    self._send(Look(number), self._taken_s)
-            return
+            if now < self._looked_at + every:
+                return
+            self._look = (next(self._numbers), now)
+            self._looked_at = now
+            self._asked = False
+        if not self._asked:  # again where the host did not read: what was never written is never answered
+            with suppress(LinkError):
+                self._send(Look(self._look[0]), self._taken_s)
+                self._asked = True
         waited = now - self._look[1]
         if waited > SILENT_S and _ready(link, select.POLLIN, 0.0):
             return  # we were stopped ourselves: what it has said meanwhile comes first
