@@ -85,30 +85,31 @@ class PastEvents:
         self._codec = codec()
 
     def since(self, from_seq: int, limit: int = OLDER_MAX) -> tuple[list[dict[str, Any]], int]:
-        """Return the lines of all frames behind ``from_seq``, and the seq of the last of them.
+        """Return the lines of all frames behind ``from_seq``, and the seq up to which the past is known by them.
+
+        That is the last frame's, or ``from_seq``, but never one that the ledger does not reach yet: whoever knows it
+        from another ledger (a backup was put back) hears what comes in this one.
 
         Raises:
             OperatorError: the ledger cannot be read; or there are more than ``limit`` frames: what comes next would
                 follow behind a gap that nobody sees.
         """
-        lines: list[dict[str, Any]] = []
-        last = from_seq
-        frames = list(self._frames(from_seq, limit + 1))
-        if len(frames) > limit:
+        rows, newest = self._rows(from_seq, limit + 1)
+        if len(rows) > limit:
             raise FieldError(
                 f"more than {limit:,} inputs with events lie behind {from_seq:,}, and no more are sent at once",
                 field="from_seq",
                 code=TOO_FAR_BACK,
                 remedy="name a later one",
             )
-        for frame in frames:
-            lines += self._lines(frame)
-            last = frame.seq
-        return lines, last
+        lines = [line for frame in self._frames(rows) for line in self._lines(frame)]
+        return lines, rows[-1][0] if rows else min(from_seq, newest)
 
-    def _frames(self, after: int, limit: int) -> Iterable[StoredFrame]:
+    def _rows(self, after: int, limit: int) -> tuple[list[Any], int]:
+        """Return the rows behind a seq and the newest seq there is, 0 where there is none."""
         db = open_readonly(self._ledger)
         try:
+            newest: int | None = db.execute("SELECT max(seq) FROM frame").fetchone()[0]
             rows = db.execute(
                 "SELECT seq, ts, ts_event, source, input, body FROM frame WHERE seq > ? ORDER BY seq LIMIT ?",
                 (after, limit),
@@ -118,6 +119,9 @@ class PastEvents:
             raise OperatorError(message, code="LEDGER_UNREADABLE", remedy="ask again in a moment") from error
         finally:
             db.close()
+        return rows, newest or 0
+
+    def _frames(self, rows: Iterable[Any]) -> Iterable[StoredFrame]:
         try:
             for seq, ts, ts_event, source, data, body in rows:
                 events = cast("list[Event]", self._codec.decode_many(body))

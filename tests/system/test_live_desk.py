@@ -416,6 +416,16 @@ async def test_what_is_in_the_ledger_and_published_only_behind_the_look_comes_on
         assert listener.lines == [5, 6, 7, 8]
 
 
+async def test_who_has_numbers_of_another_ledger_hears_this_one(tmp_path: Path) -> None:
+    """A backup was put back, or the state directory is a new one: its numbers begin again below what was heard."""
+    async with control(tmp_path) as (one, _):
+        listener = Listener()
+        one.past = lambda _: ([], 7)
+        one.desk.subscribe(make_call("subscribe", from_seq=5_000), listener.push)
+        one.desk.publish([line(7), line(8)])
+        assert listener.lines == [8]
+
+
 async def test_a_subscriber_hears_what_it_asked_for_until_it_is_too_slow(tmp_path: Path) -> None:
     """By type and symbol; one that does not keep up is cut off and forgotten, and holds up nobody."""
     async with control(tmp_path) as (one, _):

@@ -225,5 +225,6 @@ def test_the_past_is_given_as_a_whole_or_not_at_all(told: Asked) -> None:
     with pytest.raises(OperatorError, match=f"more than {len(frames) - 1} inputs with events lie behind 0") as refused:
         past.since(0, limit=len(frames) - 1)
     assert refused.value.code == "TOO_FAR_BACK"
+    assert past.since(end + 1_000) == ([], end)  # the number of another ledger: here it is not reached for long
     with pytest.raises(OperatorError, match="there is no ledger"):
         PastEvents(told.folder / "none.db", house.universe).since(0)
