@@ -25,7 +25,7 @@ from tests.faults.kills import looping
 from tests.faults.oracle import examine
 from tests.faults.twin import compare
 from tests.faults.workload import UID
-from tests.live_support import Daemon
+from tests.live_support import Daemon, until
 from tests.pace import is_prompt, processors_ns, reference_ms, slowed
 
 Rows = dict[int, list[Any]]
@@ -201,6 +201,11 @@ def test_a_kill_is_held_against_a_tenth_of_a_second(tmp_path: Path) -> None:
     assert 0 < reference_ms(tmp_path) < 6_000
 
 
+def asleep(pid: int) -> bool:
+    """Tell whether a process waits for something other than a processor (proc(5), stat: the state behind the name)."""
+    return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] == "S"
+
+
 def test_standing_in_line_for_a_processor_is_told_from_waiting_for_something() -> None:
     """Two that spin on one processor have half of it each; one that sleeps has as much of it as it wants."""
     one = f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})"
@@ -214,6 +219,7 @@ def test_standing_in_line_for_a_processor_is_told_from_waiting_for_something() -
         for process in processes:
             assert process.stdout is not None
             assert process.stdout.readline() == b"\n"
+        until(10.0, lambda: asleep(processes[2].pid), "its falling asleep, for which it stands in line, too")
         before = [processors_ns(process.pid) for process in processes]
         time.sleep(0.5)
         factors = [slowed(*pair) for pair in zip(before, [processors_ns(p.pid) for p in processes], strict=True)]
