@@ -46,6 +46,7 @@ class Item(msgspec.Struct):
         text: what the model was asked about.
         flags: what it is about.
         p: negative, neutral, positive; None while, or where, there is no score.
+        session: how many sessions had come to their end before; -1 where nobody noted it.
     """
 
     seen: int
@@ -54,6 +55,7 @@ class Item(msgspec.Struct):
     text: str
     flags: tuple[str, ...] = ()
     p: tuple[float, float, float] | None = None
+    session: int = -1
 
 
 class Reading(msgspec.Struct, frozen=True):

@@ -76,6 +76,7 @@ class NewsBook:
         asked: requests so far.
         today: headlines since the last session's end, by symbol.
         counts: the same of earlier sessions, the newest last.
+        ended: sessions so far that came to their end.
         last_score: by symbol, at the last session's end.
         closes: prices at the ends of the last sessions, ``[N]`` each, the newest last.
         closed_date: exchange date of the newest of them.
@@ -94,6 +95,7 @@ class NewsBook:
         self.asked = 0
         self.today: dict[int, int] = {}
         self.counts: deque[dict[int, int]] = deque(maxlen=NORM_SESSIONS)
+        self.ended = 0
         self.last_score: dict[int, float] = {}
         self.closes: deque[F64] = deque(maxlen=CLOSES_KEPT)
         self.closed_date = 0
@@ -132,7 +134,7 @@ class NewsBook:
         self.totals.seen += 1
         for symbol in event.symbols:
             kept = self._young(self.items.get(symbol, ()), ts)
-            kept.append(Item(ts, event.news_id, event.source, event.text, event.flags))
+            kept.append(Item(ts, event.news_id, event.source, event.text, event.flags, session=self.ended))
             self.items[symbol] = kept[-HEADLINES_MAX:]
             self.today[symbol] = self.today.get(symbol, 0) + 1
             self.found.pop(symbol, None)
@@ -172,6 +174,7 @@ class NewsBook:
         """End a session at ``ts``: its headlines become history, its scores what the next ones are held against."""
         self.counts.append(self.today)
         self.today = {}
+        self.ended += 1
         scores = unpack_f64(event.score).tolist()
         known = zip(unpack_i32(event.ids).tolist(), scores, strict=True)
         self.last_score = {symbol: score for symbol, score in known if not np.isnan(score)}
@@ -199,20 +202,29 @@ class NewsBook:
     def move(self, old: int, new: int, now: int) -> None:
         """Let a renamed symbol take its book along; headlines that call it by its old name are the new one's.
 
-        One that both names had is one, as old as it was first seen under either, with the score it has under either.
+        One that both names had is one, as old as it was first seen under either, with the score it has under either; it
+        counts in the session of that alone.
         """
         self.found.clear()
         self.past.clear()
         both = self._young((*self.items.pop(old, ()), *self.items.pop(new, ())), now)
         merged: dict[str, Item] = {}
+        again: list[int] = []
         for item in sorted(both, key=lambda item: item.seen):
             first = merged.setdefault(item.news_id, item)
             first.p = first.p or item.p
+            if first is not item:
+                again.append(item.session)
         if merged:
             self.items[new] = list(merged.values())[-HEADLINES_MAX:]
         for counted in (self.today, *self.counts):
             if old in counted:
                 counted[new] = counted.get(new, 0) + counted.pop(old)
+        for session in again:
+            back = self.ended - session
+            if session >= 0 and back <= len(self.counts):  # else nobody counts it any more
+                counted = self.counts[-back] if back else self.today
+                counted[new] = max(0, counted.get(new, 0) - 1)
         if old in self.last_score:
             self.last_score[new] = self.last_score.pop(old)
         for row in self.closes:
@@ -241,6 +253,7 @@ class NewsBook:
             "asked": self.asked,
             "today": list(self.today.items()),
             "counts": [list(counted.items()) for counted in self.counts],
+            "ended": self.ended,
             "last_score": list(self.last_score.items()),
             "closes": [row.tobytes() for row in self.closes],
             "closed_date": self.closed_date,
@@ -261,6 +274,7 @@ class NewsBook:
         self.asked = state["asked"]
         self.today = dict(state["today"])
         self.counts = deque((dict(counted) for counted in state["counts"]), maxlen=NORM_SESSIONS)
+        self.ended = state.get("ended", 0)  # a snapshot of an older version did not count them
         self.last_score = dict(state["last_score"])
         self.closes = deque((np.frombuffer(row).copy() for row in state["closes"]), maxlen=CLOSES_KEPT)
         self.closed_date = state["closed_date"]
@@ -269,8 +283,8 @@ class NewsBook:
 
 
 def _item(raw: list[Any]) -> Item:
-    seen, news_id, source, text, flags, p = raw
-    return Item(seen, news_id, source, text, tuple(flags), None if p is None else (p[0], p[1], p[2]))
+    seen, news_id, source, text, flags, p, *session = raw
+    return Item(seen, news_id, source, text, tuple(flags), None if p is None else (p[0], p[1], p[2]), *session)
 
 
 def _waiting(raw: list[Any]) -> Waiting:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from actors.messages.market import CorporateAction, SessionOpened
-from actors.messages.sentiment import NewsSeen
+from actors.messages.sentiment import NewsSeen, SentimentMeasured
 from actors.predictor.sentiment.book import NewsBook
 from tests.actors.predictor.newsroom import HOUR, News, item
 
@@ -38,7 +39,7 @@ def test_headlines_of_both_names_become_one_book() -> None:
     book.move(0, 1, 9)
     assert [(entry.seen, entry.news_id) for entry in book.items[1]] == [(1, "a"), (2, "b"), (3, "c"), (4, "d")]
     assert 0 not in book.items
-    assert (book.today, book.last_score) == ({1: 5}, {1: 0.25})
+    assert (book.today, book.last_score) == ({1: 4}, {1: 0.25})
     closes = np.array(book.closes)
     assert np.array_equal(closes, [[math.nan, 10.0, 3.0], [math.nan, 8.0, 3.0]], equal_nan=True)
 
@@ -59,6 +60,44 @@ def test_a_headline_of_both_names_is_as_old_as_it_was_first_seen() -> None:
     later.see(NewsSeen("old", (0,), "old"), 7)
     later.move(0, 1, 12)  # what was seen at 2 has left the window: what counts is the headline of 7
     assert [(entry.seen, entry.news_id) for entry in later.items[1]] == [(7, "old")]
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_a_headline_of_both_names_counts_in_the_session_it_was_first_seen_in(restored: bool) -> None:
+    """Two sessions and a third under way; five of six headlines came under both names, at once or one behind the other.
+
+    First: a under both at once, b under B. Second: b under A, c under A, d under both. Third: c under B, e under both,
+    f under A. Under one name that is a b, c d, e f.
+    """
+    book = NewsBook(DAY)
+    ends = SentimentMeasured(20240102, *(b"",) * 10)
+    told = ((1, "a", (0, 1)), (2, "b", (1,)), None, (4, "b", (0,)), (5, "c", (0,)), (6, "d", (0, 1)), None)
+    for ts, one in enumerate((*told, (8, "c", (1,)), (9, "e", (0, 1)), (10, "f", (0,)))):
+        if one is None:
+            book.measure(ends, ts)
+        else:
+            book.see(NewsSeen(one[1], one[2], one[1]), one[0])
+    assert ([dict(counts) for counts in book.counts], book.today) == ([{0: 1, 1: 2}, {0: 3, 1: 1}], {0: 2, 1: 2})
+    if restored:
+        state = msgspec.msgpack.decode(msgspec.msgpack.encode(book.snapshot()))
+        book = NewsBook(DAY)
+        book.restore(state)
+    book.move(0, 1, 11)
+    assert (book.counts_of(1), book.today) == ([2, 2], {1: 2})
+    assert [entry.news_id for entry in book.items[1]] == list("abcdef")
+
+
+def test_an_older_snapshot_does_not_say_in_which_session_a_headline_came() -> None:
+    """Then both count, as they did; what comes in from now on is told apart."""
+    book = NewsBook(DAY)
+    book.see(NewsSeen("a", (0, 1), "a"), 1)
+    state = book.snapshot()
+    del state["ended"]
+    state["items"] = [[symbol, [item[:6] for item in items]] for symbol, items in state["items"]]
+    book.restore(state)
+    book.see(NewsSeen("b", (0, 1), "b"), 2)
+    book.move(0, 1, 3)
+    assert book.today == {1: 3}
 
 
 def test_a_score_under_one_name_is_that_of_both() -> None:
