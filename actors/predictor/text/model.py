@@ -27,6 +27,7 @@ F64 = npt.NDArray[np.float64]
 
 DIGITS: Final = 6
 """Digits kept of a probability: a float32 graph has about seven."""
+_NOTHING: Final = np.full(len(LABELS), np.nan)
 
 
 class TextModel:
@@ -36,6 +37,7 @@ class TextModel:
         manifest: what it is.
         abstained: texts so far that were not scored: nothing in them to judge.
         non_finite: texts so far for which the graph's answer was no number.
+        failed: texts so far at which the tokenizer or the graph failed.
     """
 
     def __init__(self, manifest: TextManifest, tokenizer: Tokenizer, session: Any) -> None:
@@ -43,6 +45,7 @@ class TextModel:
         self.manifest = manifest
         self.abstained = 0
         self.non_finite = 0
+        self.failed = 0
         self._tokenizer = tokenizer
         self._session = session
         self._columns = [manifest.labels.index(label) for label in LABELS]
@@ -52,25 +55,44 @@ class TextModel:
         """Return ``[n, 3]`` probabilities in the order negative, neutral, positive, rounded to six digits.
 
         A row of NaN: the model abstains. There is nothing to judge in the text (no letters, not mostly Latin ones, no
-        word it knows), or its answer was no number.
+        word it knows), its answer was no number, or it makes the tokenizer or the graph fail where a plain sentence
+        does not: whether others are asked with it changes neither its answer nor theirs.
 
         Raises:
-            OperatorError: ``MODEL_OUTPUT``, the graph failed, or its answer has not the shape it promised.
+            OperatorError: ``MODEL_OUTPUT`` or ``TOKENIZER``, they fail at a plain sentence, too.
         """
         answer = np.full((len(texts), len(LABELS)), np.nan)
         for i, text in enumerate(texts):
-            cleaned = clean_text(text)
-            row = self._tokenizer.row(cleaned) if says_something(cleaned) else None
-            if row is None:
-                self.abstained += 1
-                continue
-            logits = self._run(*row)
-            if not np.isfinite(logits).all():
-                self.non_finite += 1
-                continue
-            weights = np.exp(logits - logits.max())
-            answer[i] = np.round((weights / weights.sum())[self._columns], DIGITS)
+            try:
+                answer[i] = self._judge(text)
+            except OperatorError:
+                self.ask(PROBES["neutral"][:1])
+                self.failed += 1
         return answer
+
+    def ask(self, texts: Sequence[str]) -> F64:
+        """Return the same, of texts at which nothing may fail.
+
+        Raises:
+            OperatorError: ``MODEL_OUTPUT``, the graph failed, or its answer has not the shape it promised;
+                ``TOKENIZER``, the tokenizer failed.
+        """
+        return np.array([self._judge(text) for text in texts]).reshape(-1, len(LABELS))
+
+    def _judge(self, text: str) -> F64:
+        """Return the probabilities of one text, NaN where there is nothing to judge; errors as ``ask``."""
+        cleaned = clean_text(text)
+        row = self._tokenizer.row(cleaned) if says_something(cleaned) else None
+        if row is None:
+            self.abstained += 1
+            return _NOTHING
+        logits = self._run(*row)
+        if not np.isfinite(logits).all():
+            self.non_finite += 1
+            return _NOTHING
+        weights = np.exp(logits - logits.max())
+        judged: F64 = np.round((weights / weights.sum())[self._columns], DIGITS)
+        return judged
 
     def check_vocabulary(self) -> None:
         """Refuse a graph that cannot be asked about the last token of its tokenizer.
@@ -102,8 +124,8 @@ class TextModel:
             OperatorError: ``MODEL_OUTPUT``, an answer depends on what else is asked, or on chance.
         """
         texts = [text for group in PROBES.values() for text in group]
-        together = self.score(texts)
-        alone = np.concatenate([self.score([text]) for text in reversed(texts)])[::-1]
+        together = self.ask(texts)
+        alone = np.concatenate([self.ask([text]) for text in reversed(texts)])[::-1]
         if together.tobytes() != np.ascontiguousarray(alone).tobytes():
             raise OperatorError(
                 f"{MODEL} of {self.model_id} answers the same text in another way with others than alone",
@@ -172,7 +194,7 @@ def _try(model: TextModel, path: Path, *, probe: bool) -> None:
     model.check_vocabulary()
     first = PROBES["neutral"][0]
     longest = " ".join(text for texts in PROBES.values() for text in texts)
-    finite = np.isfinite(model.score([first, longest])).all()
+    finite = np.isfinite(model.ask([first, longest])).all()
     if model.abstained:
         raise OperatorError(
             f"the tokenizer of {path.parent} knows no word of {first!r}",
@@ -183,7 +205,7 @@ def _try(model: TextModel, path: Path, *, probe: bool) -> None:
         raise OperatorError(
             f"{path} answers {model.manifest.output} that is no number", code="MODEL_OUTPUT", remedy="it is not used"
         )
-    wrong = try_labels(model.score) if probe else ""
+    wrong = try_labels(model.ask) if probe else ""
     if wrong:
         raise OperatorError(
             f"{path} does not mean what its labels say ({', '.join(model.manifest.labels)}): {wrong}",

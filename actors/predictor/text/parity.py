@@ -44,7 +44,7 @@ def compare(folder: Path, model: TextModel) -> dict[str, dict[str, float]]:
     )
     plain = [text for texts in PROBES.values() for text in texts]
     texts = [*plain, *(f"{a} {b}" for a, b in pairwise(plain))]
-    ours, theirs = model.score(texts), full.score(texts)
+    ours, theirs = model.ask(texts), full.ask(texts)
     apart = np.abs(ours - theirs)
     same = float((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean())
     found = {

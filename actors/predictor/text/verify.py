@@ -106,7 +106,7 @@ def _loaded(model: TextModel) -> str:
 
 
 def _labels(model: TextModel) -> str:
-    wrong = try_labels(model.score)
+    wrong = try_labels(model.ask)
     if wrong:
         raise OperatorError(wrong, code="MODEL_LABELS")
     count = sum(len(texts) for texts in PROBES.values())

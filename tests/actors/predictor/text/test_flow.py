@@ -159,7 +159,7 @@ DIVISORS: dict[str, tuple[Callable[[Graph, str], str], bool]] = {
 @pytest.mark.parametrize("op", ["Div", "Mod"])
 @pytest.mark.parametrize("name", DIVISORS)
 def test_no_word_chooses_whole_numbers_that_end_the_process(op: str, name: str) -> None:
-    """The processor ends whoever divides -2**63 by -1; by zero onnxruntime refuses, and the request is lost."""
+    """The processor ends whoever divides -2**63 by -1; by zero onnxruntime refuses, and the text is lost."""
     build, traps = DIVISORS[name]
     wrong = flow(lambda g: build(g, op))
     assert ("divides" in wrong, f"({op})" in wrong) == (traps, traps)

@@ -188,6 +188,71 @@ def test_a_text_whose_answer_is_no_number_is_abstained_from(tmp_path: Path) -> N
     assert (model.non_finite, model.abstained) == (1, 0)
 
 
+class Choosy:
+    """A session that fails where a text has one word, or at every text."""
+
+    def __init__(self, session, word: int | None) -> None:
+        self._session = session
+        self._word = word
+
+    def run(self, names, feed):
+        """Answer, or fail as onnxruntime does where a text is looked up beyond a table."""
+        if self._word is None or (feed["input_ids"] == self._word).any():
+            raise RuntimeError("indices element out of data bounds")
+        return self._session.run(names, feed)
+
+
+@pytest.mark.parametrize("texts", [["~ profit rose"], ["Profit rose", "~ profit rose", "Shares fell"]])
+def test_a_text_that_a_graph_fails_at_is_abstained_from(tiny: Path, texts: list[str]) -> None:
+    """Alone as with others, and they have the answers they have without it."""
+    model = load_text_model(tiny)
+    plain = model.score(texts)
+    model._session = Choosy(model._session, words().index("~"))
+    rows = model.score(texts)
+    failed = [text.startswith("~") for text in texts]
+    assert (np.isnan(rows).all(axis=1) == failed).all()
+    assert rows[~np.array(failed)].tobytes() == plain[~np.array(failed)].tobytes()
+    assert (model.failed, model.non_finite, model.abstained) == (1, 0, 0)
+
+
+def test_a_text_that_a_tokenizer_fails_at_is_abstained_from(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a graph does; a wish to stop is no failure."""
+    model = load_text_model(tiny)
+    row = model._tokenizer.row
+    raised: BaseException = OperatorError("panicked", code="TOKENIZER")
+
+    def fails(text: str):
+        if "~" in text:
+            raise raised
+        return row(text)
+
+    monkeypatch.setattr(model._tokenizer, "row", fails)
+    assert np.isnan(model.score(["Profit rose", "~ rose"])).all(axis=1).tolist() == [False, True]
+    raised = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        model.score(["~ rose"])
+
+
+def test_a_session_that_fails_at_every_text_is_a_fault(tiny: Path) -> None:
+    """Nobody could judge; that is no word about the texts, and none is put down as abstained from."""
+    model = load_text_model(tiny)
+    model._session = Choosy(model._session, None)
+    with pytest.raises(OperatorError, match="out of data bounds") as caught:
+        model.score(["Profit rose", "Shares fell"])
+    assert caught.value.code == "MODEL_OUTPUT"
+    assert model.failed == 0
+    assert np.isnan(model.score([""])).all()  # it needs nobody's judgement
+
+
+def test_a_model_that_fails_at_a_plain_sentence_is_refused(tiny: Path) -> None:
+    """Whoever loads it hears of the failure, not of an answer that is no number."""
+    model = load_text_model(tiny)
+    model._session = Choosy(model._session, words().index("plunged"))
+    for check in (model.check_independence, lambda: model.ask(TEXTS)):
+        with pytest.raises(OperatorError, match="out of data bounds"):
+            check()
+
+
 @pytest.mark.long
 def test_bert_base_of_random_weights_keeps_its_shape(tmp_path: Path) -> None:
     """Twelve layers of 768, eight bits: 110 MB, checked, loaded, asked, equal alone and together."""
