@@ -16,7 +16,7 @@ from daemon.cli.ctl.text import Paint
 from daemon.kernel.errors import RefusedError
 
 LAST: Final = 20
-_SPAN_MAX: Final = 10_000  # sequence numbers looked back at most; the daemon sends no more of its past at once
+_SPAN_MAX: Final = 9_000  # sequence numbers looked back at most: the daemon sends 10,000, and some come meanwhile
 _TOO_SLOW: Final = "TOO_SLOW"  # the daemon's word for: more events than are kept for one subscriber
 _TOO_FAR_BACK: Final = "TOO_FAR_BACK"  # and for: more than are looked up for one
 _SETTLE_S: Final = 0.1  # of silence, after which older events have all been sent
@@ -126,20 +126,17 @@ class Tail:
             try:
                 with client.Connection(self._path, self._timeout_s) as connection:
                     params = {**self._params, "from_seq": wire.Number(str(self._seq))}
-                    connection.call("subscribe", params, self._timeout_s)
+                    sent = subscribed(connection, params, self._timeout_s)
                     if lost:
                         options.note("tradingctl: the daemon is back")
                     lost = False
-                    ended = self._listen(connection)
+                    ended = self._listen(connection) if sent else _TOO_SLOW
                 if ended is None:
                     return
                 if ended == _TOO_SLOW:
                     self._skip(began)
                     continue
             except client.RemoteError as error:
-                if error.code == _TOO_FAR_BACK:
-                    self._skip(began)
-                    continue
                 if error.exit_code != UnreachableError.exit_code:
                     raise
             except (NotRunningError, UnreachableError) as error:
@@ -179,6 +176,17 @@ def head(path: str, timeout_s: float) -> int:
     return number(answer.get("seq")) if isinstance(answer, dict) else 0
 
 
+def subscribed(connection: client.Connection, params: dict[str, Any], timeout_s: float) -> bool:
+    """Subscribe; return False where more lies behind the beginning that is asked for than the daemon looks up."""
+    try:
+        connection.call("subscribe", params, timeout_s)
+    except client.RemoteError as error:
+        if error.code != _TOO_FAR_BACK:
+            raise
+        return False
+    return True
+
+
 def recent(path: str, params: dict[str, Any], wanted: int, timeout_s: float) -> list[dict[str, Any]]:
     """Return the last events, oldest first; looks further back until there are enough, as far as the daemon sends."""
     found: list[dict[str, Any]] = []
@@ -206,12 +214,8 @@ def behind(
     """
     found: list[dict[str, Any]] = []
     with client.Connection(path, timeout_s) as connection:
-        try:
-            connection.call("subscribe", {**params, "from_seq": wire.Number(str(seq))}, timeout_s)
-        except client.RemoteError as error:
-            if error.code == _TOO_FAR_BACK:
-                return found, True
-            raise
+        if not subscribed(connection, {**params, "from_seq": wire.Number(str(seq))}, timeout_s):
+            return found, True
         with contextlib.suppress(
             ConnectionBrokenError, client.RemoteError
         ):  # told it had too many, perhaps: read below

@@ -97,6 +97,19 @@ def test_rare_types_are_looked_for_further_back(call: Run, socket_path: Path) ->
     assert journal.wanted == [4990, 4920]
 
 
+def test_what_comes_while_one_asks_keeps_nothing_back(call: Run, socket_path: Path) -> None:
+    """A daemon that is fast has another thousand events between its head and the question for those before it."""
+    journal = Journal(20_000, most=100_000, kept=10_000)
+
+    def head(_: dict[str, Any]) -> dict[str, Any]:
+        seq, journal.last = journal.last, journal.last + 500
+        return {"seq": seq}
+
+    with Stub(socket_path, {"subscribe": journal.subscribe, "journal.head": head}) as stub:
+        journal.stub = stub
+        assert seqs(call("tail", "-n", "5000", "--json").stdout) == list(range(15_001, 20_001))
+
+
 def test_a_young_journal_is_shown_whole(call: Run, socket_path: Path) -> None:
     """Fewer events than wanted, none at all, none wanted."""
     with served(socket_path, Journal(7)):
@@ -214,6 +227,25 @@ def test_a_reader_too_slow_goes_on_behind_what_it_has(socket_path: Path, bound: 
             journal.subscriptions(1)
         stub.push("event", journal.event(501))
         assert json.loads(follower.line())["seq"] == 501
+
+
+def test_who_is_too_far_back_at_a_busy_daemon_waits_for_it(socket_path: Path) -> None:
+    """It cannot be asked where it stands at that moment, and is asked again."""
+    journal = Journal(500, kept=50)
+    busy = iter([Refuse(-32002, "BUSY", "too many connections")])
+
+    def head(params: dict[str, Any]) -> dict[str, Any]:
+        for refusal in busy:
+            raise refusal
+        return journal.head(params)
+
+    with Stub(socket_path, {"subscribe": journal.subscribe, "journal.head": head}) as stub:
+        journal.stub = stub
+        with Follower(socket_path, "subscribe", "--from-seq", "12", "--json") as follower:
+            journal.subscriptions(3)
+            stub.push("event", journal.event(501))
+            assert json.loads(follower.line())["seq"] == 501
+    assert journal.wanted == [12, 12, 500]
 
 
 def test_following_ends_when_its_reader_goes_away(socket_path: Path) -> None:
