@@ -11,7 +11,7 @@ from pathlib import Path
 
 from actors.messages.inference import InferenceRequested, PredictionUnavailable
 from actors.predictor.models.manifest import list_models, load_manifest
-from actors.predictor.pool.frames import Answer, ModelFact, Request
+from actors.predictor.pool.frames import Answer, Failed, ModelFact, Request
 from actors.predictor.pool.inprocess import InProcessPool
 from actors.predictor.pool.texts import HeadlineCache
 from actors.predictor.text.model import TextModel, load_text_model
@@ -74,7 +74,7 @@ class Shelf:
                 answer = pool.sentiment(request)
         except Exception as error:  # noqa: BLE001 - whatever a model raises is told: hold, never guess
             said = str(error) if isinstance(error, OperatorError) else f"{type(error).__name__}: {error}"
-            return PredictionUnavailable(request.request_id, request.model_id, said)
+            return _no(error)(request.request_id, request.model_id, said)
         if not isinstance(answer, PredictionUnavailable):
             self._served[_key(request)] = self._served.get(_key(request), 0) + 1
         return answer
@@ -111,6 +111,12 @@ class Shelf:
 
         # What was asked before is remembered where it is asked, in the daemon.
         return InProcessPool([], texts={model_id: load}, cache=HeadlineCache(0))
+
+
+def _no(error: Exception) -> type[PredictionUnavailable]:
+    """Return what an error is told as: a model that cannot be had may be asked elsewhere, one that failed may not."""
+    fails = error.code == "MODEL_OUTPUT" if isinstance(error, OperatorError) else isinstance(error, MemoryError)
+    return Failed if fails else PredictionUnavailable
 
 
 def _key(request: Request) -> tuple[str, str]:

@@ -234,13 +234,15 @@ def test_f55_a_call_that_never_returns_costs_its_worker_and_nobody_else(ray: Wor
 
 
 def test_f55_a_worker_gets_so_much_memory_and_no_more(ray: World) -> None:
-    """64 GiB against a bound of two: no prediction, within the deadline; the next request is answered."""
-    with asking(ray.host, deadline_s=20.0) as pool:
+    """64 GiB against a bound of two: no prediction, and none of the daemon's, which has no such bound."""
+    elsewhere = Elsewhere()
+    with asking(ray.host, deadline_s=20.0, fallback=elsewhere) as pool:
         close(pool)
         until(lambda: len(ray.processes("ray::Worker")) == 2, "two workers")
         answer = pool.predict(ask(ray.trap, 1, mib=64 << 10))
         assert isinstance(answer, PredictionUnavailable)
         assert any(word in answer.reason.lower() for word in ("alloc", "arena", "died"))
+        assert "t-1" not in elsewhere.asked
         assert isinstance(pool.predict(ask(ray.trap, 2, x=0.5)), PredictionReady)
 
 

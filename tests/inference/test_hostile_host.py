@@ -27,6 +27,7 @@ from actors.predictor.pool.frames import (
     SAID_MAX,
     Answered,
     Ask,
+    Failed,
     Frame,
     Refused,
     Taken,
@@ -283,6 +284,23 @@ def test_an_answer_beside_a_fault_is_none(tmp_path: Path, fault: str) -> None:
     answer = asked(lambda ask: [Answered(ask.number, answered(ask), fault)], tmp_path, elsewhere)
     assert isinstance(answer, PredictionUnavailable)
     assert elsewhere.asked == []
+
+
+def test_what_a_model_of_the_host_failed_at_is_computed_by_nobody(tmp_path: Path) -> None:
+    """It may want all memory there is: its worker was not given it, the daemon would take it. The model is named."""
+    elsewhere = Elsewhere()
+
+    def reply(ask: Ask) -> list[Frame]:
+        return [Answered(ask.number, Failed(ask.request.request_id, ask.request.model_id, "it wants 8 GiB"))]
+
+    with pretending(tmp_path, pack(WELCOME), reply, fallback=elsewhere) as (_, pool):
+        reachable(pool)
+        for _ in range(4):
+            assert pool.predict(table(2)) == PredictionUnavailable("a-0", table(2).model_id, "it wants 8 GiB")
+        assert elsewhere.asked == []
+        facts = pool.facts()
+        assert (facts.breaker, facts.unavailable, facts.degraded) == (BreakerState.CLOSED, 4, 0)
+        assert facts.refused == (pool_module.RefusedModel(table(2).model_id, "it wants 8 GiB", here=False),)
 
 
 @pytest.mark.parametrize(

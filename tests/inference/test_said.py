@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.messages.inference import PredictionReady, PredictionUnavailable
+from actors.messages.inference import PredictionReady
 from actors.predictor.models.manifest import load_manifest
+from actors.predictor.pool.frames import Failed
 from actors.predictor.pool.session import SAID_MAX, said_by
 from daemon.inference.shelf import Shelf
 from tests.inference.traps import ask, lay_trap
@@ -35,7 +36,7 @@ def test_a_model_that_wants_too_much_memory_says_so(tmp_path: Path) -> None:
     assert load_manifest("trap", tmp_path).model_id == trap.model_id
     shelf = Shelf(tmp_path, tmp_path)
     (answer,) = shelf.answer((ask(trap, 1, mib=1 << 26),))
-    assert isinstance(answer, PredictionUnavailable)
+    assert isinstance(answer, Failed)
     assert f"the model {trap.model_id} fails: " in answer.reason
     assert "ConstantOfShape" in answer.reason
     assert "Failed to allocate memory" in answer.reason

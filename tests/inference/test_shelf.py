@@ -9,9 +9,10 @@ import pytest
 from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
 from actors.messages.sentiment import SentimentReady, SentimentRequested
 from actors.predictor.models.manifest import SHIPPED
-from actors.predictor.pool.frames import ModelFact, Request
+from actors.predictor.pool.frames import Failed, ModelFact, Request
 from actors.predictor.text.lexicon import Lexicon
 from daemon.inference.shelf import Shelf
+from daemon.kernel.errors import OperatorError
 from tests.inference.support import MODEL, table
 
 LEXICON = Lexicon().model_id
@@ -33,6 +34,7 @@ def told(shelf: Shelf, request: Request) -> str:
     shelf.load(shelf.missing((request,)))
     (answer,) = shelf.answer((request,))
     assert isinstance(answer, PredictionUnavailable)
+    assert not isinstance(answer, Failed)
     assert (answer.request_id, answer.model_id) == (request.request_id, request.model_id)
     return answer.reason
 
@@ -72,6 +74,30 @@ def test_only_answers_are_served(shelf: Shelf) -> None:
     answers = shelf.answer((table(2), wrong, table(3, 3)))
     assert [type(answer) for answer in answers] == [PredictionReady, PredictionUnavailable, PredictionReady]
     assert shelf.facts() == (ModelFact(MODEL.model_id, "table", 2),)
+
+
+@pytest.mark.parametrize(
+    ("error", "failed"),
+    [
+        (MemoryError(), True),
+        (OperatorError("no room", code="MODEL_OUTPUT"), True),
+        (OperatorError("another digest", code="MODEL_DIGEST"), False),
+        (OSError(24, "Too many open files"), False),
+    ],
+)
+def test_what_a_model_failed_at_is_told_from_what_was_never_tried(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, error: Exception, failed: bool
+) -> None:
+    """The one may kill whoever tries it next, the other can be computed by who has the model."""
+
+    class Pool:
+        def predict(self, request: InferenceRequested) -> PredictionReady:
+            raise error
+
+    monkeypatch.setattr(shelf, "_pool", lambda _: Pool())
+    (answer,) = shelf.answer((table(1),))
+    assert isinstance(answer, PredictionUnavailable)
+    assert isinstance(answer, Failed) is failed
 
 
 def test_what_was_tried_is_not_missing(shelf: Shelf) -> None:

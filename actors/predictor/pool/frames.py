@@ -28,8 +28,13 @@ SAID_MAX: Final = 300
 """Characters of a sentence of the other end that are kept."""
 _LENGTH: Final = struct.Struct(">I")
 
+
+class Failed(PredictionUnavailable, tag=1022, frozen=True):
+    """A model was asked, and failed: whoever asks it again may die of what it wants. It stays between pool and host."""
+
+
 Request = InferenceRequested | SentimentRequested
-Answer = PredictionReady | SentimentReady | PredictionUnavailable
+Answer = PredictionReady | SentimentReady | PredictionUnavailable | Failed
 
 
 class FrameError(VenueError):

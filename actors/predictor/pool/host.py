@@ -2,8 +2,9 @@
 
 Called from worker threads, several at once. A request costs at most ``deadline_ms`` and a little: the host says at once
 that it has read it, or is taken for stopped; behind an open breaker nobody waits at all. Then the in-process pool
-answers, on one thread of its own and only so long. A request during which a worker died or did not come back is not
-computed here, in the daemon, which must not die of it. Whatever is left is ``PredictionUnavailable``: hold.
+answers, on one thread of its own and only so long. A request during which a worker died or did not come back, or at
+which its model failed, is not computed here, in the daemon, which must not die of it. Whatever is left is
+``PredictionUnavailable``: hold.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from actors.messages.columns import pack_f64, unpack_f64
 from actors.messages.inference import InferenceRequested, PredictionReady, PredictionUnavailable
 from actors.messages.sentiment import SentimentReady, SentimentRequested
 from actors.predictor.pool.breaker import Breaker, BreakerState
-from actors.predictor.pool.frames import INNOCENT, Answer, Answered, FrameError, Request, Standing, short
+from actors.predictor.pool.frames import INNOCENT, Answer, Answered, Failed, FrameError, Request, Standing, short
 from actors.predictor.pool.link import TAKEN_S, Link, LinkError
 from actors.predictor.pool.texts import DIGITS, HeadlineCache, Row, are_scores
 from daemon.kernel.errors import OperatorError
@@ -205,7 +206,7 @@ class HostPool:
         try:
             answer, who = self._ask(request, began)
         except _NoHostError as error:
-            answer = self._degrade(request, error.reason, began)
+            answer = _refusal(request, error.reason) if error.tried else self._degrade(request, error.reason, began)
             who = "unavailable" if isinstance(answer, PredictionUnavailable) else "degraded"
             refused = error.reason if error.refused else ""
         took_ms = (time.monotonic() - began) * 1e3
@@ -224,7 +225,7 @@ class HostPool:
         """Return the host's answer, or a refusal where nobody should compute it, and who gave it.
 
         Raises:
-            _NoHostError: the host has not computed it, and the fallback may.
+            _NoHostError: the host has not computed it, and the fallback may where it was not tried.
         """
         if not self._breaker.admit():
             raise _NoHostError(self._breaker.reason)
@@ -253,7 +254,8 @@ class HostPool:
             said = f"the inference host answered {answer.request_id} of {answer.model_id}"
             return _refusal(request, short(said)), "unavailable"
         if isinstance(answer, PredictionUnavailable):
-            raise _NoHostError(short(answer.reason), refused=True)  # it may not have the model
+            # It may not have the model.
+            raise _NoHostError(short(answer.reason), refused=True, tried=isinstance(answer, Failed))
         if not _fits(request, answer):
             return _refusal(request, "the inference host gave an answer that does not fit the question"), "unavailable"
         return answer, "answered"
@@ -281,12 +283,13 @@ class HostPool:
 
 
 class _NoHostError(Exception):
-    """The host does not answer this request, and has not tried to compute it; ``refused``: it is well and says no."""
+    """The host does not answer this request; ``refused``: it is well and says no; ``tried``: its model failed at it."""
 
-    def __init__(self, reason: str, *, refused: bool = False) -> None:
+    def __init__(self, reason: str, *, refused: bool = False, tried: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.refused = refused
+        self.tried = tried
 
 
 class _Fallback:
