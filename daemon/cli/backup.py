@@ -11,6 +11,7 @@ import typer
 
 from daemon.cli.options import AsJson, ConfigFile, Sets
 from daemon.cli.render import note, pairs, say, say_json
+from daemon.kernel.errors import OperatorError
 
 FOLDER: Final = "backups"
 BACKUP_EXAMPLE: Final = """\b
@@ -59,7 +60,12 @@ def backup(
     )
     if made.archived:
         note(f"{len(made.archived)} older runs are in the archive folder, which a backup leaves out: copy it as well")
-    if models := _models(state_dir):
+    try:
+        models = _models(state_dir)
+    except (OperatorError, OSError) as error:  # the backup is made, and they are no part of it
+        note(f"text models are left out, and which there are nobody can say: {error}")
+        return
+    if models:
         note(f"text models are left out: {', '.join(models)}; tradingd model export copies one")
 
 

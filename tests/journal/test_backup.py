@@ -591,6 +591,20 @@ def test_the_commands_write_and_restore(tmp_path: Path, capsys: pytest.CaptureFi
     assert Path(msgspec.convert(json.loads(out), Restored).aside).is_dir()
 
 
+def test_a_backup_is_made_where_nobody_can_say_which_models_are_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are no part of it: what is damaged about them is told, and no reason for another exit code."""
+    origin = state(tmp_path / "state")
+    model = origin / "models" / "text" / "tiny"
+    (model / "0123456789ab").mkdir(parents=True)
+    (model / "active.json").write_text("{")
+    code, out, err = run(capsys, "backup", "--set", f"paths.state_dir={origin}")
+    assert code == 0
+    assert event_digest(BATCHES).hex() in out
+    assert f"text models are left out, and which there are nobody can say: {model / 'active.json'}" in err
+
+
 def test_the_commands_refuse_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit codes say why: 1 nothing to work on or not whole, 75 a daemon runs."""
     origin = state(tmp_path / "state")
