@@ -158,6 +158,7 @@ def _assemble(source: Path, folder: Path, stage: Path, asked: Asked) -> TextMani
         files[MODEL] = read_plain(found, SIZES_MAX[MODEL])
         schema = _schema(files[MODEL], found)
     config = _config(folder / CONFIG)
+    told = source.name.encode("utf-8", "replace").decode()  # a name of a disk need be no text
     labels = parse_labels(asked.labels, "--labels") if asked.labels else read_labels(config, str(folder / CONFIG))
     files[TOKENIZER] = _tokenizer(folder)
     if not schema:
@@ -175,8 +176,8 @@ def _assemble(source: Path, folder: Path, stage: Path, asked: Asked) -> TextMani
         data=asked.data,
         metrics={},
         honesty=asked.honesty,
-        regenerate=f"tradingd model import {source.name}",
-        source=asked.source or source.name,
+        regenerate=f"tradingd model import {told}",
+        source=asked.source or told,
         **schema,
     )
 
@@ -209,6 +210,7 @@ def _config(path: Path) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(read_plain(path, _CONFIG_MAX))
+        json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair is for no file of ours
     except (ValueError, RecursionError):
         raise OperatorError(f"{path} is no JSON", code="MODEL_CONFIG") from None
     if not isinstance(found, dict):

@@ -238,12 +238,18 @@ def test_labels_exchanged_in_a_config_are_found_out(tmp_path: Path, store: Model
     )
 
 
+HALF = ("MODEL_CONFIG", "config.json")
+"""What becomes of half a surrogate pair: no file of ours could keep it."""
+
+
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [
         (lambda s: (s / "config.json").unlink(), "MODEL_LABELS", "config.json"),
         (lambda s: (s / "config.json").write_text("{"), "MODEL_CONFIG", "config.json"),
         (lambda s: (s / "config.json").write_text("[]"), "MODEL_CONFIG", "config.json"),
+        (lambda s: (s / "config.json").write_text(json.dumps(config() | {"_name_or_path": "\ud800"})), *HALF),
+        (lambda s: (s / "config.json").write_text(json.dumps(config() | {"\ud800": 1})), *HALF),
         (lambda s: (s / "vocab.txt").unlink(), "TOKENIZER", "holds neither tokenizer.json nor vocab.txt"),
         (lambda s: (s / "vocab.txt").write_bytes(b"\xff\n"), "TOKENIZER", "vocab.txt"),
         (lambda s: (s / "vocab.txt").write_text("a\nb\n"), "TOKENIZER", "[PAD]"),
@@ -257,6 +263,15 @@ def test_a_source_that_lacks_something_is_refused_by_file(tmp_path, store, chang
     change(source)
     error = refused(source, store)
     assert (error.code, said in error.message) == (code, True)
+
+
+def test_a_folder_whose_name_is_no_text_comes_in(tmp_path: Path, store: ModelStore) -> None:
+    """As a disk of another system may have it; the manifest, which is UTF-8, says what of it is."""
+    source = write_source(tmp_path / os.fsdecode(b"caf\xe9"))
+    found = import_model(source, store, Asked(name="tiny"))
+    assert found.manifest is not None
+    assert (found.manifest.source, found.manifest.regenerate) == ("caf?", "tradingd model import caf?")
+    assert read_text_manifest(found.folder) == found.manifest
 
 
 def test_a_source_that_is_not_there_is_refused(tmp_path: Path, store: ModelStore) -> None:
