@@ -8,7 +8,7 @@ from typing import Any, Final
 from daemon.kernel.errors import OperatorError
 
 SAID_MAX: Final = 250
-"""Characters of an error of onnxruntime that are told."""
+"""Characters of a library's error that are told."""
 
 
 def open_session(data: bytes, path: Path) -> Any:
@@ -34,6 +34,6 @@ def open_session(data: bytes, path: Path) -> Any:
 
 
 def said_by(error: Exception) -> str:
-    """Return what onnxruntime said, in one line: where it failed stands at its beginning, of what at its end."""
+    """Return what a library said, in one line: where it failed stands at its beginning, of what at its end."""
     line = (str(error).splitlines() or [type(error).__name__])[0].strip()
     return line if len(line) <= SAID_MAX else f"{line[: SAID_MAX // 2]} … {line[-SAID_MAX // 2 :]}"

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from actors.predictor.pool.session import said_by
 from actors.predictor.text.plain import read_plain
 from daemon.kernel.errors import OperatorError
 
@@ -118,7 +119,7 @@ def decode_text_manifest(raw: bytes, where: str) -> TextManifest:
     try:
         manifest = msgspec.json.decode(raw, type=TextManifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise OperatorError(f"the manifest {where} cannot be used: {error}", code="BAD_MANIFEST") from None
+        raise OperatorError(f"the manifest {where} cannot be used: {said_by(error)}", code="BAD_MANIFEST") from None
     wrong = _wrong(manifest)
     if wrong:
         raise OperatorError(f"the manifest {where} cannot be used: {wrong}", code="BAD_MANIFEST")

@@ -189,6 +189,16 @@ def test_a_manifest_that_cannot_be_is_refused_by_its_field(
     assert said in error.message
 
 
+@pytest.mark.parametrize("changes", [{"a b " * 40_000: 1}, {"kind": "a b " * 40_000}, {"\n" * 9_000 + "a": 1}])
+def test_what_a_manifest_calls_its_fields_makes_no_sentence_long(tmp_path: Path, changes: dict[str, object]) -> None:
+    """A quarter of a megabyte of it went to the terminal."""
+    error = refused(write_model(tmp_path / "m", **changes))
+    assert error.code == "BAD_MANIFEST"
+    assert len(error.message) < 600
+    assert "manifest.json" in error.message
+    assert "\n" not in error.message
+
+
 def test_a_manifest_that_is_no_json_or_endless_is_refused(tmp_path: Path) -> None:
     """Neither nesting nor size gets anywhere."""
     folder = write_model(tmp_path / "m")
