@@ -131,7 +131,8 @@ class TickStream:
             filtered += file.rows_read - count - len(rows)
             self.notices += file.notices
             if not len(rows):
-                told = "none about the universe in its sessions"
+                about = "about the universe in its sessions"
+                told = f"what is {about} was rejected" if count else f"none {about}"
                 self.notices.append(f"{file.path} has no headline that is played: {told}")
         self.quality = QualityReport(self._read, filtered, rejected, used, tuple(rejects))
         self.notices += self.quality.sentences()

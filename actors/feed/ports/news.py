@@ -32,7 +32,10 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "time_precision": ("time_precision",),
 }
 DAYS: Final = ("day", "date")
-ROUNDED: Final = (("minute", MINUTE_NS, ("minute", "min")), ("hour", HOUR_NS, ("hour", "maybe-hour")))
+ROUNDED: Final = (
+    ("minute", MINUTE_NS, MINUTE_NS, ("minute", "min")),
+    ("hour", HOUR_NS, HOUR_NS // 4, ("hour", "maybe-hour")),  # in some zones they begin at half or quarter past
+)
 EXACT: Final = ("second", "millisecond", "microsecond", "nanosecond", "exact", "")
 """Words of ``time_precision``."""
 TEXT_MAX: Final = 10_000
@@ -105,11 +108,11 @@ class NewsFile:
 
     def _ends(self, ts: I64, words: pl.Series) -> I64:
         """Return when what is timed to the minute or the hour was over, by which it was out for certain."""
-        for unit, step, names in ROUNDED:
+        for unit, lasts, begins, names in ROUNDED:
             rounded = words.is_in(names).fill_null(value=False).to_numpy()
             if rounded.any():
                 self._told(int(np.count_nonzero(rounded)), f"timed to the {unit}", f"that {unit}")
-                ts = np.where(rounded, (ts // step + 1) * step, ts)
+                ts = np.where(rounded, ts // begins * begins + lasts, ts)
         known = words.is_in([*DAYS, *EXACT, *(name for *_, names in ROUNDED for name in names)])
         odd = words.filter(~known.fill_null(value=True)).unique(maintain_order=True).to_list()
         if odd:
@@ -171,7 +174,10 @@ def _cells(frame: pl.DataFrame) -> pl.DataFrame:
     else:
         lists = symbols.cast(pl.String).str.extract_all(r"[^\s,;|\[\]'\x22]+")
     if "id" in frame.columns and frame["id"].dtype.is_float():
-        frame = frame.with_columns(pl.col("id").fill_nan(None))  # how data frames store a column with holes
+        # How data frames store a column of whole numbers with holes; without them the next file has the numbers.
+        given = frame["id"].fill_nan(None)
+        whole = given.cast(pl.Int64, strict=False)
+        frame = frame.with_columns(id=whole if whole.cast(given.dtype).eq_missing(given).all() else given)
     texts = {
         name: (
             frame[name].cast(pl.String).str.strip_chars() if name in frame.columns else pl.Series([""] * frame.height)

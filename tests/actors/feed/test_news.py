@@ -75,6 +75,7 @@ def test_a_headline_timed_to_the_hour_is_known_at_its_end(write) -> None:
     rows = (
         ("2013-10-07T15:00:00Z", "hour", "2013-10-07T16:00:00.000Z"),
         ("2013-10-07T15:00:01Z", "Maybe-Hour", "2013-10-07T16:00:00.000Z"),
+        ("2013-10-07T15:30:00Z", "hour", "2013-10-07T16:30:00.000Z"),  # nine to ten o'clock in the evening of Mumbai
         ("2013-10-07T17:59:00Z", "minute", "2013-10-07T18:00:00.000Z"),
         ("2013-10-07T18:00:30Z", " minute ", "2013-10-07T18:01:00.000Z"),
         ("2013-10-07T18:01:30Z", "second", "2013-10-07T18:01:30.000Z"),
@@ -87,10 +88,10 @@ def test_a_headline_timed_to_the_hour_is_known_at_its_end(write) -> None:
     told = [notice.partition(": ")[2] for notice in recording.notices if "n.csv" in notice]
     assert told == [
         "2 headlines timed to the minute count as known at the end of that minute",
-        "2 headlines timed to the hour count as known at the end of that hour",
+        "3 headlines timed to the hour count as known at the end of that hour",
         "times are taken as exact where time_precision is 'roughly'",
     ]
-    night = "2013-10-07T03:30:00Z,A,late in the evening of the 6th in New York,{}\n"  # before the first session's day
+    night = "2013-10-07T03:00:00Z,A,late in the evening of the 6th in New York,{}\n"  # before the first session's day
     head = "ts,symbols,headline,time_precision\n"
     assert items(with_news(write, head + night.format("second"))) == []
     assert [format_ts(i.ts) for i in items(with_news(write, head + night.format("hour")))] == [
@@ -224,7 +225,7 @@ def test_columns_of_a_data_frame_are_read_as_what_they_mean(write, tmp_path: Pat
     frame.write_parquet(tmp_path / "a.parquet")
     found = items(with_file(write, tmp_path / "a.parquet"))
     assert [(i.symbols, i.headline, i.source) for i in found] == [((0, 1), "x", ""), ((0,), "y", ""), ((0,), "z", "")]
-    assert found[0].news_id == "7.0"
+    assert found[0].news_id == "7"
     assert len({i.news_id for i in found}) == 3
     frame.with_columns(pl.Series("id", [7, None, 8]), pl.Series("symbols", [1, 2, None])).write_parquet(
         tmp_path / "b.parquet"
@@ -232,12 +233,31 @@ def test_columns_of_a_data_frame_are_read_as_what_they_mean(write, tmp_path: Pat
     assert [i.symbols for i in items(with_file(write, tmp_path / "b.parquet"))] == [()]
 
 
+@pytest.mark.parametrize("odd", [7.5, float("inf"), 1e300])
+def test_ids_are_whole_numbers_or_what_they_are(write, tmp_path: Path, odd: float) -> None:
+    """A hole makes a column of whole numbers one of fractions, in one file and not in the next: the id is the same.
+
+    Where any is none, all stay as they are.
+    """
+    frame = {"ts": ["2013-10-07T15:00:00Z"] * 2, "symbols": ["A"] * 2, "headline": ["x", "y"]}
+    paths = tmp_path / "holes.parquet", tmp_path / "whole.parquet", tmp_path / "odd.parquet"
+    for path, ids in zip(paths, ([7.0, None], [7, 8], [7.0, odd]), strict=True):
+        pl.DataFrame(frame | {"id": ids}).write_parquet(path)
+    assert [i.headline for i in items(with_file(write, *paths[:2]))] == ["x", "y", "y"]
+    assert [i.news_id for i in items(with_file(write, paths[2]))] == ["7.0", str(pl.Series([odd]).cast(pl.String)[0])]
+
+
 def test_a_file_without_a_headline_that_is_played_is_told_of(write) -> None:
     """Of symbols that are not there, written otherwise, or before the sessions: silence would look like no news."""
     told = "has no headline that is played: none about the universe in its sessions"
-    for text in ("2013-10-07T15:00:00Z,a,x\n", "2013-10-01T15:00:00Z,A,x\n", "2013-10-07T15:00:00Z,A,\n"):
+    for text in ("2013-10-07T15:00:00Z,a,x\n", "2013-10-01T15:00:00Z,A,x\n"):
         assert any(notice.endswith(told) for notice in with_news(write, HEAD + text).notices), text
-    assert not any(told in notice for notice in with_news(write, HEAD + "2013-10-07T15:00:00Z,A,x\n").notices)
+    good = HEAD + "2013-10-07T15:00:00Z,A,x\n"
+    assert not any("has no headline" in notice for notice in with_news(write, good).notices)
+    rejected = "has no headline that is played: what is about the universe in its sessions was rejected"
+    again, empty = with_news(write, good, good), with_news(write, HEAD + "2013-10-07T15:00:00Z,A,\n")
+    assert next(notice for notice in again.notices if "1n.csv has" in notice).endswith(rejected)
+    assert any("0n.csv" in notice and notice.endswith(rejected) for notice in empty.notices)
 
 
 def test_of_a_headline_in_several_files_the_earliest_is_the_one(write) -> None:
