@@ -269,7 +269,7 @@ class RayWorkers:
                 writer.write(pack(Look(0)))
             for frame in unpacker.feed(data):
                 if isinstance(frame, Welcome):
-                    self._writer, patience = writer, SILENT_S
+                    self._writer, patience, idle = writer, SILENT_S, 0.0
                 self._heard(frame)
 
     def _heard(self, frame: Frame) -> None:

@@ -18,6 +18,8 @@ from tests.inference.support import table
 WELCOME = pack(Welcome(VERSION, "ray", "ray", 1, 1))
 WELL = pack(Standing(0, "ray", "up", "", 1, 0, 0, 0, 0, 0, 0, 0.0, 0.0))
 
+NONE = pack(Standing(0, "ray", "starting", "its workers are being started", 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0))
+
 
 class Writer:
     """What is said to the child."""
@@ -67,12 +69,11 @@ def test_a_host_that_was_stopped_does_not_hold_its_own_silence_against_ray(monke
 def test_a_ray_that_lives_and_starts_no_workers_is_replaced() -> None:
     """Its raylet hangs, say. Two minutes of answers, but no worker that is well; one that is well begins them anew."""
     loop = VirtualTimeLoop()
-    none = pack(Standing(0, "ray", "starting", "its workers are being started", 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0))
 
     async def main() -> tuple[str, float]:
         workers, reader = ray_pool.RayWorkers(HostOptions(socket=""), 1, {}), asyncio.StreamReader()
         writer = Writer()
-        answer = none
+        answer = NONE
         writer.write = lambda _: reader.feed_data(answer)  # type: ignore[method-assign]
         listening = asyncio.ensure_future(workers._listen(reader, writer))  # type: ignore[arg-type]
         reader.feed_data(WELCOME)
@@ -80,13 +81,32 @@ def test_a_ray_that_lives_and_starts_no_workers_is_replaced() -> None:
         answer = WELL
         await anyio.sleep(5.0)
         assert workers.state().state == "up"
-        answer = none
+        answer = NONE
         began = anyio.current_time()
         return await listening, anyio.current_time() - began
 
     why, took_s = anyio.run(main, backend_options={"loop_factory": lambda: loop})
     assert why == "no worker was well for 121 s"
     assert took_s == pytest.approx(121.0, abs=2.01)
+
+
+def test_what_ray_takes_to_start_is_not_taken_from_its_workers() -> None:
+    """A hundred seconds on a busy machine until it greets: then two minutes for the workers, not the rest of them."""
+    loop = VirtualTimeLoop()
+
+    async def main() -> float:
+        workers, reader = ray_pool.RayWorkers(HostOptions(socket=""), 1, {}), asyncio.StreamReader()
+        writer = Writer()
+        writer.write = lambda _: reader.feed_data(NONE)  # type: ignore[method-assign]
+        listening = asyncio.ensure_future(workers._listen(reader, writer))  # type: ignore[arg-type]
+        await anyio.sleep(100.0)
+        reader.feed_data(WELCOME)
+        await listening
+        return anyio.current_time()
+
+    began = loop.time()
+    ended = anyio.run(main, backend_options={"loop_factory": lambda: loop})
+    assert ended - began == pytest.approx(100.0 + 121.0, abs=2.01)
 
 
 def test_two_hosts_beside_each_other_have_folders_of_their_own(tmp_path: Path) -> None:
