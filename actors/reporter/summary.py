@@ -201,7 +201,11 @@ def _news_row(doc: dict[str, Any]) -> list[tuple[str, str]]:
     counts = [f"{news['scored']:,} scored{by}"]
     counts += [
         f"{count:,} {name}"
-        for name, count in (("abstained from", news["abstained"]), *news["unanswered"].items())
+        for name, count in (
+            ("abstained from", news["abstained"]),
+            *news["unanswered"].items(),
+            ("waiting at the end", news["waiting"]),
+        )
         if count
     ]
     told = f"{news['headlines']:,} headline{'s' * (news['headlines'] != 1)} ({', '.join(counts)})"

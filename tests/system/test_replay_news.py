@@ -96,6 +96,22 @@ def test_the_folder_tells_of_every_headline_and_every_session(tmp_path: Path) ->
     assert (measured["ids"], measured["session"], measured["today"]) == (["A", "B"], 20240103, [2.0, 1.0])
 
 
+def test_the_result_accounts_for_every_headline(tmp_path: Path) -> None:
+    """Answers take more than an hour and count for five minutes: two are late, the third is open as the run ends."""
+    options = files(tmp_path)
+    late = NEWS.replace("2024-01-05T00:00:00Z,B", "2024-01-11T20:00:00Z,B").replace(",blog,3,day", ",blog,3,second")
+    (tmp_path / "news.csv").write_text(late, "utf-8")
+    result = replay(
+        tmp_path / "run",
+        sets=(*LEXICON, "predictor.latency_ms=3600001"),
+        bars=options["bars"],
+        strategy=options["strategy"],
+        news=(tmp_path / "news.csv",),
+    )
+    (said,) = [line for line in summary_lines(result.run, 200) if line.startswith("news")]
+    assert f"3 headlines (0 scored by {Lexicon().model_id}, 2 late, 1 waiting at the end) of" in said
+
+
 @pytest.mark.parametrize(
     ("name", "was", "now"),
     [("sentiment.csv", ",A,", ",B,"), ("headlines.csv", ",scored,", ",late,"), ("sentiment.csv", "", "")],
