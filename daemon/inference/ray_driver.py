@@ -346,7 +346,8 @@ class Keeper:
                 return False
             self._be_well(True)
         self._loaded |= call.models
-        self.call = None if call.finished else call
+        if call.finished:
+            self.call = None
         return not call.finished
 
     def _be_well(self, well: bool) -> None:

@@ -174,6 +174,25 @@ def test_the_end_of_a_worker_that_was_replaced_meanwhile_costs_its_successor_not
         assert [frame.workers for frame in standings if isinstance(frame, Standing)] == [1, 0, 1, 0]
 
 
+def test_a_call_that_was_handed_over_behind_its_loading_is_not_handed_over_again() -> None:
+    """Its worker ends in that moment, and the kernel's word of it is read first: another has it, and may still answer."""
+    with driving() as (ray, driver, _, _, _):
+        (keeper,) = driver._keepers
+        keeper._bring_up()
+        handed: list[str] = []
+        driver.failed = lambda _, reason: handed.append(reason)  # type: ignore[method-assign]
+        ray.actor.load = ray.actor._remote(lambda *_: keeper._hand_over("its worker died"))
+
+        def died(*_: object) -> None:
+            raise RayActorError
+
+        ray.actor.answer = ray.actor._remote(died)
+        call = ray_driver._Call(Call(1, 10_000, (table(1, 1),)))
+        keeper.call = call
+        keeper._compute(call)
+        assert handed == ["its worker died"]
+
+
 def test_a_fault_of_a_keeper_ends_the_process_that_the_host_replaces(capsys: pytest.CaptureFixture[str]) -> None:
     """Its worker would be lost for ever, and nobody told."""
     with driving() as (ray, driver, _, _, ended):

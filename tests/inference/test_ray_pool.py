@@ -17,7 +17,6 @@ from tests.inference.support import table
 
 WELCOME = pack(Welcome(VERSION, "ray", "ray", 1, 1))
 WELL = pack(Standing(0, "ray", "up", "", 1, 0, 0, 0, 0, 0, 0, 0.0, 0.0))
-
 NONE = pack(Standing(0, "ray", "starting", "its workers are being started", 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0))
 
 
