@@ -39,6 +39,7 @@ class Picture:
         events: the last ones, oldest first.
         heard_at: monotonic seconds of the last answer, None before the first.
         trouble: why there is no newer one, "" while there is.
+        deaf: why no events come, "" where nothing is known to be in their way.
     """
 
     def __init__(self) -> None:
@@ -49,6 +50,7 @@ class Picture:
         self.events: deque[dict[str, Any]] = deque(maxlen=_EVENTS_MAX)
         self.heard_at: float | None = None
         self.trouble = ""
+        self.deaf = ""
 
     def lines(self, paint: Paint, columns: int, rows: int, now: float) -> list[str]:
         """Return a frame of at most so many columns and rows; ``now`` is monotonic seconds."""
@@ -100,9 +102,12 @@ class Picture:
     def _events(self, paint: Paint, rows: int) -> list[str]:
         told = [event for event in self.events if event.get("type") not in _ABOVE]
         newest = told[-(rows - 1) :] if rows > 1 else []
-        if not newest:
-            return [f"{paint('bold', 'events')}    {paint('dim', 'none yet')}"]
-        return [paint("bold", "events"), *(f"  {events.line(event, paint, brief=True)}" for event in newest)]
+        title = paint("bold", "events")
+        if self.deaf:
+            title += "    " + paint("yellow", f"none come: {text.clean(self.deaf)}")
+        elif not newest:
+            title += f"    {paint('dim', 'none yet')}"
+        return [title, *(f"  {events.line(event, paint, brief=True)}" for event in newest)]
 
 
 def table(name: str, items: list[Any], paint: Paint, columns: int, room: int) -> list[str]:

@@ -83,10 +83,13 @@ class Watch:
         connection = client.Connection(self._path, _ANSWER_S)
         try:
             connection.call("subscribe", params, _ANSWER_S)
-        except OperatorError:
+        except OperatorError as error:
             connection.close()  # whoever was refused hears nothing on it, and asks again
-            raise
-        self._hearing, self._cut = connection, False
+            if not isinstance(error, client.RemoteError):
+                raise
+            self._picture.deaf = error.message  # all else was answered a moment ago
+            return
+        self._hearing, self._cut, self._picture.deaf = connection, False, ""
 
     def hear(self) -> None:
         """Take the events that have come."""

@@ -362,7 +362,7 @@ def test_no_field_of_any_answer_reaches_the_terminal_unclean() -> None:
     shown += [events.line(poisoned(wire.loads(event)), PLAIN) for event in EVENTS]
     made = picture()
     made.status, made.positions, made.orders = poisoned(made.status), poisoned(made.positions), poisoned(made.orders)
-    made.trouble = attack
+    made.trouble = made.deaf = attack
     shown += made.lines(PLAIN, 120, 60, 0.0)
     assert [line for line in shown if not line.isprintable()] == []
 

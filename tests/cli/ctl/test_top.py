@@ -126,12 +126,14 @@ def test_who_is_refused_events_asks_again(socket_path: Path) -> None:
         return ANSWERS["subscribe"]
 
     with Stub(socket_path, ANSWERS | {"subscribe": subscribe}) as stub, Terminal(socket_path) as top:
-        top.until("64 subscribers are connected")
+        top.until("none come: 64 subscribers are connected")
         for _ in range(5):  # so many looks at the daemon
             top.until(FRAME, after=len(top.shown))
         assert [method for method, _ in stub.asked].count("subscribe") == 2
         stub.push("event", json.loads(EVENTS[2]))
         top.until("OrderDenied")
+        assert "is old" not in top.shown
+        assert "none come" not in top.shown.split(FRAME)[-1]
         top.press("q")
         assert top.end() == 0
 
