@@ -150,7 +150,7 @@ _READS: Final = (
     _read(
         "subscribe",
         "committed events as they happen",
-        Param("from_seq", "integer", "begin behind this sequence number, as far back as it is kept"),
+        Param("from_seq", "integer", "begin behind this sequence number, at most 10,000 inputs with events ago"),
         Param("types", "texts", "only events of these types"),
         _SYMBOL,
     ),
