@@ -92,7 +92,7 @@ class ModelStore:
             for found in self._versions(name):
                 if found.version == version if at else found.active:
                     return found.folder
-        known = ", ".join(dict.fromkeys(found.name for found in self.models())) or "none"
+        known = ", ".join(self._names()) or "none"
         where = self.root.parents[1]
         raise OperatorError(
             f"there is no text model {reference[:100]!r}",
@@ -110,8 +110,7 @@ class ModelStore:
 
     def models(self) -> list[Found]:
         """Return every version there is, by name, the one in use first."""
-        names = {path.name for path in (*self._shipped_folders(), *_folders(self.root))}
-        return [found for name in sorted(names) for found in self._versions(name)]
+        return [found for name in self._names() for found in self._versions(name)]
 
     def shipped(self, name: str) -> bool:
         """Whether a model of this name ships with the package: a text model, a price model or the list of words."""
@@ -202,11 +201,16 @@ class ModelStore:
             message = error.message if isinstance(error, OperatorError) else f"{path} cannot be used: {error}"
             raise OperatorError(message, code="BAD_MANIFEST", remedy="import or fetch the model again") from None
 
+    def _names(self) -> list[str]:
+        """Return what models are called; no pointer is read, for a damaged one is no fault of the other models."""
+        shipped = {path.name for path in self._shipped_folders()}
+        return sorted(shipped | {path.name for path in _folders(self.root) if _version_folders(path)})
+
     def _versions(self, name: str) -> list[Found]:
         for path in self._shipped_folders():
             if path.name == name:
                 return [_look(path, name, "shipped", active=True)]
-        folders = [path for path in _folders(self.root / name) if _VERSION.match(path.name)]
+        folders = _version_folders(self.root / name)
         active = self._active(name).active if folders else ""
         found = [_look(path, name, "installed", active=path.name == active) for path in folders]
         return sorted(found, key=lambda one: (not one.active, one.version))
@@ -256,6 +260,10 @@ def _folders(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except FileNotFoundError:
         return []
+
+
+def _version_folders(folder: Path) -> list[Path]:
+    return [path for path in _folders(folder) if _VERSION.match(path.name)]
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -567,6 +567,20 @@ def test_a_damaged_pointer_or_manifest_is_told_not_guessed(store: ModelStore, ti
     assert "active.json" in caught.value.message
 
 
+def test_a_damaged_pointer_of_one_model_is_no_fault_of_another(store: ModelStore, tiny: Path) -> None:
+    """What is not installed is told as that, for the list of words takes its place then, and the others are found."""
+    import_model(tiny, store, Asked(name="tone"))
+    other = import_model(tiny, store, Asked(name="other"))
+    (store.root / "nothing").mkdir()
+    (store.root / "tone" / "active.json").write_bytes(b"{")
+    assert store.find("other") == other.folder
+    for name in ("finbert", "nothing", "tiny@0123456789ab"):
+        with pytest.raises(OperatorError) as caught:
+            store.find(name)
+        assert caught.value.code == "NO_MODEL"
+        assert "known are: other, tone;" in caught.value.remedy
+
+
 @pytest.mark.parametrize("broken", ["garbage", "huge", "pipe", "link"])
 def test_a_damaged_pointer_is_mended_by_importing_again(store: ModelStore, tiny: Path, broken: str) -> None:
     """As its sentence says; and it is told, not waited for."""
