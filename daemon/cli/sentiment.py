@@ -60,7 +60,7 @@ def sentiment(
         lines = texts
     elif file is not None and str(file) != "-":
         lines = _lines_of(file)
-    elif file is not None or not sys.stdin.isatty():
+    elif sys.stdin is not None and (file is not None or not sys.stdin.isatty()):
         lines = _lines_in(sys.stdin.buffer)
     else:
         message = "there is no text"

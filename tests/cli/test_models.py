@@ -127,6 +127,17 @@ def test_a_dash_is_stdin(tmp_path: Path) -> None:
     assert (piped.returncode, [answer["label"] for answer in answers(piped.stdout)]) == (0, ["positive"])
 
 
+@pytest.mark.parametrize("arguments", [(), ("--file", "-")])
+def test_without_a_standard_input_there_is_no_text(
+    ask, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    """A process that was started with it closed has none."""
+    monkeypatch.setattr(sys, "stdin", None)
+    code, out, err = ask("sentiment", "--model", "lexicon", *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("tradingd: there is no text")
+
+
 def test_a_line_without_end_is_one_text(tmp_path: Path, ask) -> None:
     """Three megabytes in a line, and the next line is still the next text."""
     path = tmp_path / "long.txt"
