@@ -210,7 +210,7 @@ class NewsBook:
         both = self._young((*self.items.pop(old, ()), *self.items.pop(new, ())), now)
         merged: dict[str, Item] = {}
         again: list[int] = []
-        for item in sorted(both, key=lambda item: item.seen):
+        for item in sorted(both, key=lambda item: (item.seen, item.session)):
             first = merged.setdefault(item.news_id, item)
             first.p = first.p or item.p
             if first is not item:

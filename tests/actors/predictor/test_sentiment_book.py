@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import msgspec
@@ -85,6 +86,35 @@ def test_a_headline_of_both_names_counts_in_the_session_it_was_first_seen_in(res
     book.move(0, 1, 11)
     assert (book.counts_of(1), book.today) == ([2, 2], {1: 2})
     assert [entry.news_id for entry in book.items[1]] == list("abcdef")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_behind_a_rename_a_book_is_that_of_one_name_from_the_beginning(seed: int) -> None:
+    """Of a hundred random streams: what came, when, and how many in each session; several at one instant, too."""
+    draw = random.Random(seed)  # noqa: S311 - test data
+    ends = SentimentMeasured(20240102, *(b"",) * 10)
+    for _ in range(100):
+        one, two = NewsBook(DAY), NewsBook(DAY)
+        length, ts = draw.randint(5, 120), 0
+        renamed = draw.randrange(length)
+        for step in range(length):
+            ts += draw.choice((0, 0, 1))
+            if step == renamed:
+                two.move(0, 1, ts)
+            if draw.random() < 0.3:
+                one.measure(ends, ts)
+                two.measure(ends, ts)
+            else:
+                name, symbols = str(draw.randrange(12)), draw.sample((0, 1, 2), draw.randint(1, 3))
+                for book, tagged in ((one, tuple(symbol or 1 for symbol in symbols)), (two, tuple(symbols))):
+                    news = book.unknown(name, tagged, ts)
+                    if news:
+                        book.see(NewsSeen(name, news, name), ts)
+            for symbol in (1, 2) if step >= renamed else ():
+                assert two.counts_of(symbol) == one.counts_of(symbol)
+                assert two.today.get(symbol, 0) == one.today.get(symbol, 0)
+                came = [sorted((item.seen, item.news_id) for item in book.items.get(symbol, ())) for book in (one, two)]
+                assert came[0] == came[1]
 
 
 def test_an_older_snapshot_does_not_say_in_which_session_a_headline_came() -> None:
