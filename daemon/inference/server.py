@@ -38,6 +38,8 @@ CONNECTIONS_MAX: Final = 16
 UNREAD_MAX: Final = 4_096
 """Frames that wait for a client to read them; a client that reads nothing is hung up on."""
 HELLO_S: Final = 5.0
+REFUSED_S: Final = 1.0
+"""How long a client that is refused may take to read it, and keep its place."""
 BUDGET_MS_MAX: Final = 600_000
 
 
@@ -68,7 +70,7 @@ class Server:
                 await self._converse(stream)
             except FrameError as error:
                 self._log.warning("client refused", detail=str(error))
-                with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError), anyio.move_on_after(REFUSED_S):
                     await stream.send(pack(Refused(error.code, error.message)))
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 self._log.info("client gone")

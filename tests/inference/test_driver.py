@@ -175,7 +175,7 @@ def test_the_end_of_a_worker_that_was_replaced_meanwhile_costs_its_successor_not
 
 
 def test_a_call_that_was_handed_over_behind_its_loading_is_not_handed_over_again() -> None:
-    """Its worker ends in that moment, and the kernel's word of it is read first: another has it, and may still answer."""
+    """Its worker ends in that moment, and the kernel's word of it is read first: another has it, and may answer."""
     with driving() as (ray, driver, _, _, _):
         (keeper,) = driver._keepers
         keeper._bring_up()

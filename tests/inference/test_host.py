@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -20,13 +21,14 @@ import pytest
 from actors.messages.columns import pack_f64, unpack_f64
 from actors.messages.inference import PredictionReady, PredictionUnavailable
 from actors.messages.sentiment import SentimentReady, SentimentRequested
-from actors.predictor.pool.frames import VERSION, Frame, Hello, Look, Refused, Standing, Unpacker, Welcome, pack
+from actors.predictor.pool.frames import VERSION, Ask, Frame, Hello, Look, Refused, Standing, Unpacker, Welcome, pack
 from actors.predictor.pool.host import RefusedModel
 from actors.predictor.pool.inprocess import InProcessPool
 from actors.predictor.text.lexicon import Lexicon
 from actors.predictor.text.manifest import read_text_manifest
 from actors.predictor.text.model import load_text_model
 from actors.predictor.text.store import ModelStore
+from daemon.inference.server import CONNECTIONS_MAX
 from tests.inference.support import MODEL, Elsewhere, Host, asking, reachable, running, table, until
 
 SIZES = (1, 63, 64, 65, 500)
@@ -264,6 +266,42 @@ def test_a_client_that_reads_nothing_is_hung_up_on(host: Host) -> None:
             link.sendall(looks)
         reachable(pool)
         assert isinstance(pool.predict(table(1)), PredictionReady)
+
+
+HELLO = pack(Hello((VERSION,), "a test"))
+
+
+def connected(host: Host, stack: ExitStack) -> socket.socket:
+    """Return a connection that has said hello."""
+    link = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+    link.settimeout(20)
+    link.connect(str(host.socket))
+    with suppress(BrokenPipeError):  # it was refused already
+        link.sendall(HELLO)
+    return link
+
+
+def test_a_client_that_does_not_read_its_refusal_is_hung_up_on(host: Host) -> None:
+    """Its socket is full of an answer when it says what no client says: it loses its place all the same."""
+    long = msgspec.structs.replace(table(1), request_id="x" * 400_000)  # and the answer names it
+    with asking(host) as pool, ExitStack() as stack:
+        reachable(pool)
+        deaf = [connected(host, stack) for _ in range(CONNECTIONS_MAX - 4)]
+        for link in deaf:
+            link.sendall(pack(Ask(1, 0, long)))
+            assert len(converse(host, HELLO, pack(Look(1)))) == 2  # it has heard that
+        for link in deaf:
+            link.sendall(pack(Refused("X", "no client says this")))
+
+        def takes_one_more() -> bool:
+            link = connected(host, stack)
+            (first,) = Unpacker().feed(link.recv(65536))
+            if isinstance(first, Refused):
+                link.close()
+            return isinstance(first, Welcome)
+
+        for _ in range(4):  # three places were free
+            until(takes_one_more, "a place", 20)
 
 
 def test_two_hosts_do_not_share_a_socket(host: Host) -> None:
