@@ -143,14 +143,16 @@ def _keeps_kind(node: Node, i: int) -> bool:
 
 def _reached(graph: Graph, begin: set[str], passes: Callable[[Node, int], bool]) -> set[str]:
     """Return the names of all values to which something comes from those it begins with; each edge is gone once."""
-    readers: defaultdict[str, list[tuple[Node, int]]] = defaultdict(list)
-    for node in graph.nodes:
+    readers: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    for at, node in enumerate(graph.nodes):
         for i, name in enumerate(node.inputs):
-            readers[name].append((node, i))
-    found, todo = set(begin), list(begin)
+            readers[name].append((at, i))
+    found, todo, told = set(begin), list(begin), set[int]()
     while todo:
-        for node, i in readers.get(todo.pop(), ()):
-            if passes(node, i):
+        for at, i in readers.get(todo.pop(), ()):
+            node = graph.nodes[at]
+            if at not in told and passes(node, i):
+                told.add(at)  # its answers are looked at once, however many of its inputs something comes to
                 fresh = [output for output in node.outputs if output not in found]
                 found.update(fresh)
                 todo += fresh
