@@ -24,6 +24,8 @@ from daemon.kernel.errors import InvariantError
 
 HANG_S: Final = 5.0
 """A thread that is so much over its time hangs; before that it is only slow."""
+LOADED_S: Final = 60.0
+"""So does one that loads a model for so much longer than who asked for it had time."""
 LOADING_S: Final = 0.02
 """So long before its time is over a request is told that its model is being loaded, and not that it is overdue."""
 LOOK_S: Final = 1.0
@@ -43,7 +45,8 @@ class ThreadWorkers:
         self._make = shelf
         self._idle = [shelf() for _ in range(workers)]
         self._shelves = list(self._idle)
-        self._behind: list[tuple[float, threading.Event]] = []
+        self._behind: list[tuple[float, threading.Event | anyio.Event]] = []
+        """Who did not come back in time: from when on he hangs, and whether he has come back since."""
         self._left_behind = 0
 
     async def run(self) -> None:
@@ -55,8 +58,8 @@ class ThreadWorkers:
         while True:
             await anyio.sleep(LOOK_S)
             now = time.monotonic()
-            self._behind = [(since, ended) for since, ended in self._behind if not ended.is_set()]
-            hanging = sum(now - since > HANG_S for since, _ in self._behind)
+            self._behind = [(hangs, ended) for hangs, ended in self._behind if not ended.is_set()]
+            hanging = sum(now > hangs for hangs, _ in self._behind)
             if hanging >= self.workers:
                 raise InvariantError(
                     f"{hanging} calls of models do not come back", code="MODELS_HANG", remedy="the host starts again"
@@ -123,6 +126,8 @@ class ThreadWorkers:
         with anyio.move_on_after(budget_s):
             await loaded.wait()
         waits = loaded.is_set()
+        if not waits:
+            self._behind.append((time.monotonic() + LOADED_S, loaded))
         return waits
 
     def _leave(self, shelf: Shelf, ended: threading.Event) -> None:
@@ -131,11 +136,11 @@ class ThreadWorkers:
         self._shelves.append(fresh)
         self._idle.append(fresh)
         self._left_behind += 1
-        self._behind.append((time.monotonic(), ended))
+        self._behind.append((time.monotonic() + HANG_S, ended))
 
     @property
     def hangs(self) -> bool:
-        """Whether a thread that was left behind has not come back."""
+        """Whether a thread that was left behind, or loads a model, has not come back."""
         return any(not ended.is_set() for _, ended in self._behind)
 
     def state(self) -> BackendState:

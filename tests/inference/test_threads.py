@@ -194,6 +194,44 @@ def test_a_model_that_is_being_loaded_is_told_before_the_time_is_over_and_its_sh
     with_workers(act, tmp_path, make=Heavy)
 
 
+@pytest.mark.parametrize(("hanging", "ends"), [(1, False), (2, True)])
+def test_models_that_never_come_back_from_loading_end_the_host_as_those_that_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hanging: int, ends: bool
+) -> None:
+    """Of two workers: it would say for ever that it is up, and that every worker is loading a model."""
+    monkeypatch.setattr(module, "LOADED_S", 0.0)
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    go, looked = threading.Event(), False
+
+    class Heavy(Shelf):
+        def load(self, requests: Iterable[Request]) -> None:
+            assert go.wait(50.0)
+            super().load(requests)
+
+    async def act(crew: ThreadWorkers) -> None:
+        nonlocal looked
+        for number in range(hanging):
+            assert (await crew.call((table(2, number),), 0.1)).fault == QUEUED
+        await anyio.sleep(0.1)  # ten looks
+        looked = True
+        go.set()
+        await becomes(lambda: len(crew._idle) == 2)
+        assert not crew.hangs
+
+    try:
+        if ends:
+            with pytest.raises(BaseExceptionGroup) as ended:
+                with_workers(act, tmp_path, workers=2, make=Heavy)
+            (error,) = ended.value.exceptions
+            assert isinstance(error, InvariantError)
+            assert error.code == "MODELS_HANG"
+        else:
+            with_workers(act, tmp_path, workers=2, make=Heavy)
+    finally:
+        go.set()
+    assert looked is not ends
+
+
 def test_models_are_computed_behind_everything_else(tmp_path: Path) -> None:
     """Loading and computing are niced by five; the loop is not."""
     nice: list[int] = []
