@@ -65,6 +65,20 @@ def test_the_daemon_may_take_what_the_host_has_left_of_the_deadline(tmp_path: Pa
     assert isinstance(degraded(tmp_path, table(1, model_id="slow@1")), PredictionReady)
 
 
+def test_who_asks_a_pool_that_was_closed_does_not_wait_for_its_deadline(tmp_path: Path) -> None:
+    """The daemon stops: what is asked at that moment would keep its thread, and the daemon, for up to a minute."""
+    pool = HostPool(str(tmp_path / "nobody"), deadline_s=60.0, fallback=Elsewhere())
+    pool._fallback.start(None)  # type: ignore[union-attr]
+    assert isinstance(pool.predict(table(1)), PredictionReady)
+    pool.close()
+    began = time.monotonic()
+    for number in range(3):
+        answer = pool.predict(table(1, number))
+        assert isinstance(answer, PredictionUnavailable)
+        assert answer.reason.startswith(AWAY)
+    assert time.monotonic() - began < 20
+
+
 def test_headlines_are_scored_by_the_daemon_as_well_and_remembered(tmp_path: Path) -> None:
     """Neutral, as the stand-in says; asked again nobody computes; its thread ends with the pool."""
     elsewhere = Elsewhere()

@@ -303,11 +303,13 @@ class _Fallback:
         self._given_up: queue.SimpleQueue[Answer] | None = None
         """Who has gone without an answer last: nothing to worry about where it came in the same moment."""
         self._asked: queue.SimpleQueue[tuple[Request, queue.SimpleQueue[Answer]] | None] = queue.SimpleQueue()
+        self._closed = False
 
     def start(self, warm: Callable[[], None] | None) -> None:
         threading.Thread(target=self._run, args=(warm,), name="inference-fallback", daemon=True).start()
 
     def close(self) -> None:
+        self._closed = True
         self._asked.put(None)
 
     def answer(self, request: Request, reason: str, within_s: float) -> Answer:
@@ -317,9 +319,14 @@ class _Fallback:
         hangs = under_way is not None and under_way is self._given_up
         if hangs or not self._free.acquire(timeout=within_s):
             return _refusal(request, f"{reason}; the daemon's own pool is busy")
+        if self._closed:
+            self._free.release()
+            return _refusal(request, f"{reason}; the daemon's own pool was closed")
         mine: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._under_way = mine
         self._asked.put((request, mine))
+        if self._closed:  # perhaps before this was put: then nobody is left to take it
+            deadline = min(deadline, time.monotonic() + LEAST_S)
         try:
             answer = mine.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
