@@ -49,8 +49,8 @@ _REAL: Final = """
 """
 _MAKES_REAL: Final = frozenset(_REAL.split())
 """Answers in floating point, yes and no, or of eight bits, whose division is no trap."""
-_COUNTS_AT: Final[Mapping[str, slice]] = {"EmbedLayerNormalization": slice(1, 2)}
-"""Answers of fused operators that are whole numbers: where a mask ends."""
+_COUNTING: Final = frozenset({"EmbedLayerNormalization", "QEmbedLayerNormalization"})
+"""Fused operators whose second answer is a whole number: where a mask ends."""
 _TYPE_FROM: Final[Mapping[str, int]] = {
     "CastLike": 1,
     "Clip": 0,
@@ -127,8 +127,8 @@ def _whole(graph: Graph, constants: Mapping[str, Tensor]) -> set[str]:
             or (node.op == "ConstantOfShape" and said & _WHOLE_TYPES)
         ):
             begin.update(node.outputs)
-        elif node.op in _COUNTS_AT:
-            begin.update(node.outputs[_COUNTS_AT[node.op]])
+        elif node.op in _COUNTING:
+            begin.update(node.outputs[1:2])
     return _reached(graph, begin, _keeps_kind)
 
 

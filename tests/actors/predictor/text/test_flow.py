@@ -165,11 +165,12 @@ def test_no_word_chooses_whole_numbers_that_end_the_process(op: str, name: str) 
     assert ("divides" in wrong, f"({op})" in wrong) == (traps, traps)
 
 
-def test_what_a_fused_operator_counts_is_a_whole_number() -> None:
+@pytest.mark.parametrize("op", ["EmbedLayerNormalization", "QEmbedLayerNormalization"])
+def test_what_a_fused_operator_counts_is_a_whole_number(op: str) -> None:
     """The second answer of an embedding is where its mask ends, negated a divisor; the first is in floating point."""
 
     def embedded(g: Graph, answer: int) -> str:
-        names = g.ops("EmbedLayerNormalization", 2, "input_ids", "", "words", "places", "", "scale", "shift", hit(g))
+        names = g.ops(op, 2, "input_ids", "", "words", "places", "", "scale", "shift", hit(g))
         g._nodes[-1] += _bytes(7, b"com.microsoft")
         return g.op("Div", "lowest", g.op("Neg", names[answer]))
 
