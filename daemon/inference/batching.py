@@ -139,6 +139,11 @@ def parts_of(request: Request) -> list[Request]:
     ]
 
 
+def parts_in(request: Request) -> int:
+    """Return how many parts a request would be cut into."""
+    return 1 if isinstance(request, InferenceRequested) else max(1, -(-len(request.texts) // TEXTS))
+
+
 def _size(request: Request) -> int:
     return len(request.ids) // 4 if isinstance(request, InferenceRequested) else len(request.texts)
 

@@ -29,7 +29,7 @@ from actors.predictor.pool.frames import (
     Standing,
 )
 from actors.predictor.pool.host import quantile
-from daemon.inference.batching import Batcher, Job, Part, Tell
+from daemon.inference.batching import Batcher, Job, Part, Tell, parts_in
 
 WAITING_MAX: Final = 10_000
 """Parts that wait at most; whoever asks for more hears that the host is busy."""
@@ -104,8 +104,8 @@ class Crew:
         state = self.backend.state()
         if state.state != UP:
             self._refuse(job, DOWN, f"the inference host is {state.state}: {state.detail}")
-        elif len(self._waiting) >= WAITING_MAX:
-            self._refuse(job, BUSY, f"{WAITING_MAX:,} requests wait already")
+        elif len(self._waiting) + parts_in(request) > WAITING_MAX:
+            self._refuse(job, BUSY, f"more than {WAITING_MAX:,} requests, or parts of them, would wait")
         else:
             self._waiting.add(job)
             if self._begun >= self.backend.workers:

@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from actors.messages.inference import PredictionReady, PredictionUnavailable
+from actors.messages.sentiment import SentimentRequested
 from actors.predictor.pool.frames import BUSY, DIED, DOWN, OVERDUE, QUEUED, Answered, Begun, Called, Request
 from daemon.inference import crew as module
 from daemon.inference.crew import STARTING, UP, BackendState, Crew
@@ -206,6 +207,25 @@ def test_too_much_is_refused_as_busy(monkeypatch: pytest.MonkeyPatch) -> None:
         for number in (1, 2, 3):
             crew.ask(number, table(500, number), 20.0, client.tell)
         assert [(one.number, one.fault) for one in await client.reach(1)] == [(3, BUSY)]
+
+    with_crew(act)
+
+
+def test_one_request_of_too_many_parts_is_refused_as_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seventeen headlines are three parts, where two may wait; sixteen are two. A frame has room for half a million."""
+    monkeypatch.setattr(module, "WAITING_MAX", 2)
+
+    def words(n: int) -> SentimentRequested:
+        return SentimentRequested(f"s-{n}", "m@1", tuple(map(str, range(n))), ("up",) * n, 0)
+
+    async def act(crew: Crew, backend: Backend, client: Client) -> None:
+        crew.ask(1, words(17), 20.0, client.tell)
+        assert [(one.number, one.fault) for one in client.heard] == [(1, BUSY)]
+        crew.ask(2, words(16), 20.0, client.tell)
+        await anyio.wait_all_tasks_blocked()
+        assert [len(request.texts) for call in backend.calls for request in call] == [8]  # type: ignore[union-attr]
+        crew.ask(3, words(0), 20.0, client.tell)  # one part, as empty as it is
+        assert (len(client.heard), crew.standing(9).queue) == (1, 2)
 
     with_crew(act)
 
