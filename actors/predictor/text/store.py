@@ -15,7 +15,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -86,7 +86,9 @@ class ModelStore:
             OperatorError: ``NO_MODEL``, there is none.
         """
         if "/" in reference or reference in {".", ".."}:
-            return Path(reference).expanduser()
+            with suppress(RuntimeError):  # nobody is called that: the folder is none there is
+                return Path(reference).expanduser()
+            return Path(reference)
         name, at, version = reference.partition("@")
         if re.match(NAME_PATTERN, name):
             for found in self._versions(name):

@@ -553,6 +553,13 @@ def test_models_that_are_not_there_are_not_found(store: ModelStore, tiny: Path, 
     assert caught.value.code == "NO_MODEL"
 
 
+def test_a_folder_of_a_person_nobody_knows_is_a_folder_that_is_not_there(store: ModelStore) -> None:
+    """As a shell passes it on."""
+    with pytest.raises(OperatorError, match="~nobody-here/m") as caught:
+        load_text_model(store.find("~nobody-here/m"))
+    assert caught.value.code == "NO_MODEL"
+
+
 def test_a_damaged_pointer_or_manifest_is_told_not_guessed(store: ModelStore, tiny: Path) -> None:
     """Which version was in use is not anybody's to guess."""
     found = import_model(tiny, store, Asked(name="tone"))
