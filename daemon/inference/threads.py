@@ -29,6 +29,8 @@ LOADED_S: Final = 60.0
 LOADING_S: Final = 0.02
 """So long before its time is over a request is told that its model is being loaded, and not that it is overdue."""
 LOOK_S: Final = 1.0
+NICEST: Final = 19
+"""The kernel knows no lower priority."""
 NICE: Final = 5
 """Models are computed behind whatever else the machine has to do: the loop, and the daemon, come first."""
 
@@ -156,8 +158,8 @@ class ThreadWorkers:
 def be_nice() -> None:
     """Lower this thread's priority, which on Linux is a thread's own; where a sandbox forbids it, it stays.
 
-    It is never raised: who has been started behind everything else stays there.
+    It is lowered from that of the thread that the process began with, the loop's, which may have been lowered itself.
     """
-    thread = threading.get_native_id()
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, thread, max(NICE, os.getpriority(os.PRIO_PROCESS, thread)))
+        loops = os.getpriority(os.PRIO_PROCESS, os.getpid())
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(NICEST, loops + NICE))
