@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from actors.messages.inference import PredictionReady
 from actors.predictor.models.manifest import load_manifest
 from actors.predictor.pool.frames import Failed
 from actors.predictor.pool.session import SAID_MAX, said_by
+from actors.predictor.text.model import load_text_model
+from actors.predictor.text.store import ModelStore
 from daemon.inference.shelf import Shelf
+from daemon.kernel.errors import OperatorError
 from tests.inference.traps import ask, lay_trap
 
 SAID = {
@@ -41,3 +45,10 @@ def test_a_model_that_wants_too_much_memory_says_so(tmp_path: Path) -> None:
     assert "ConstantOfShape" in answer.reason
     assert "Failed to allocate memory" in answer.reason
     assert isinstance(shelf.answer((ask(trap, 2, x=0.5),))[0], PredictionReady)
+
+
+def test_a_text_model_that_fails_says_of_what(tmp_path: Path) -> None:
+    """A token beyond its vocabulary: the bounds stand at the end of what onnxruntime says."""
+    model = load_text_model(ModelStore(tmp_path).find("sentiment"))
+    with pytest.raises(OperatorError, match=r"idx=1000000 must be within the inclusive range \[-\d+,\d+\]"):
+        model._run(np.array([1_000_000]), np.array([0]))

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from actors.predictor.pool.session import open_session
+from actors.predictor.pool.session import open_session, said_by
 from actors.predictor.text.checks import check_model, check_schema, read_verified
 from actors.predictor.text.cleaning import clean_text, says_something
 from actors.predictor.text.labels import PROBES, try_labels
@@ -140,9 +140,7 @@ class TextModel:
         try:
             found = np.asarray(self._session.run([self.manifest.output], feed)[0])
         except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen kinds that share no parent
-            raise OperatorError(
-                f"{MODEL} of {self.model_id} fails: {(str(error).splitlines() or [''])[0][:200]}", code="MODEL_OUTPUT"
-            ) from None
+            raise OperatorError(f"{MODEL} of {self.model_id} fails: {said_by(error)}", code="MODEL_OUTPUT") from None
         if found.shape != (1, len(LABELS)) or found.dtype != np.float32:
             raise OperatorError(
                 f"{MODEL} of {self.model_id} answers {found.dtype} {list(found.shape)} as {self.manifest.output}, "
