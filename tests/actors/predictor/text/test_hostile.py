@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -510,16 +511,22 @@ def test_tokenizers_with_patterns_of_their_own_are_refused(tmp_path: Path, field
     assert field in caught.value.message
 
 
-def test_a_tokenizer_of_more_words_than_the_graph_knows_is_refused(tmp_path: Path) -> None:
-    """Else one headline in a thousand would fail."""
-    raw = json.loads(tokenizer_json())
-    raw["model"]["vocab"]["zzzz"] = 100_000
+def with_tokenizer(folder: Path, raw: dict[str, Any]) -> Path:
+    """Write a model whose manifest vouches for this tokenizer."""
     data = json.dumps(raw).encode()
-    folder = write_model(tmp_path / "m")
+    write_model(folder)
     (folder / "tokenizer.json").write_bytes(data)
     manifest = msgspec.json.decode((folder / "manifest.json").read_bytes())
     manifest["files"]["tokenizer.json"] = hashlib.sha256(data).hexdigest()
     (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    return folder
+
+
+def test_a_tokenizer_of_more_words_than_the_graph_knows_is_refused(tmp_path: Path) -> None:
+    """Else one headline in a thousand would fail."""
+    raw = json.loads(tokenizer_json())
+    raw["model"]["vocab"]["zzzz"] = 100_000
+    folder = with_tokenizer(tmp_path / "m", raw)
     assert refused(folder).code == "MODEL_OUTPUT"
 
 
@@ -527,12 +534,7 @@ def test_a_tokenizer_that_knows_no_word_is_refused(tmp_path: Path) -> None:
     """As an exporter writes it that was given no words: every text is unknown words, every answer none."""
     raw = json.loads(tokenizer_json())
     raw["model"]["vocab"] = {word: i for word, i in raw["model"]["vocab"].items() if word.startswith("[")}
-    data = json.dumps(raw).encode()
-    folder = write_model(tmp_path / "m")
-    (folder / "tokenizer.json").write_bytes(data)
-    manifest = msgspec.json.decode((folder / "manifest.json").read_bytes())
-    manifest["files"]["tokenizer.json"] = hashlib.sha256(data).hexdigest()
-    (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    folder = with_tokenizer(tmp_path / "m", raw)
     error = refused(folder)
     assert (error.code, error.message) == (
         "TOKENIZER",
